@@ -1,0 +1,44 @@
+# Two commands matter to a newcomer: `make demo` and `make test`. Both do all set-up by themselves.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# One thread per library: the project schedules its own, and oversubscribed cores only add noise.
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: setup demo test check lint types bench torture clean
+
+setup: $(STAMP)
+
+# Re-running is free until the project's requirements change. Torch first: its pinned version must not be
+# replaced by whatever newer one another package would take.
+$(STAMP): pyproject.toml .ci/constraints.txt
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needs Python 3.11 or newer, found: $$("$(PYTHON)" --version 2>&1)"; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt setuptools torch
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --no-build-isolation --editable '.[test]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/ocrmaps demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: lint types test
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/python -m mypy
+
+bench: $(STAMP)
+	$(BIN)/ocrmaps bench all
+
+torture: $(STAMP)
+	$(BIN)/python -m tests.torture
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

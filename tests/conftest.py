@@ -1,0 +1,17 @@
+"""Fixtures shared by all rooms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data and reference outputs that may stand beside the checkout."""
+    if not (SHARED / "golden").is_dir():
+        pytest.skip("needs ../shared (real data and reference outputs), which is not beside this checkout")
+    return SHARED
