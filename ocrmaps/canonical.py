@@ -199,9 +199,7 @@ def plan(raw_size: Size, orientation: int, spec: CanonicalSpec) -> CanonicalTran
     )
     centred = spec.anchor == "centre"
     offset = ((canvas[1] - resized[1]) // 2, (canvas[0] - resized[0]) // 2) if centred else (0, 0)
-    return CanonicalTransform(
-        orientation=orientation, raw_size=raw_size, resized=resized, offset=offset, canvas=canvas
-    )
+    return CanonicalTransform(orientation=orientation, raw_size=raw_size, resized=resized, offset=offset, canvas=canvas)
 
 
 def _wanted_scale(height: int, width: int, spec: CanonicalSpec) -> float | None:

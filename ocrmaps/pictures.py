@@ -77,9 +77,10 @@ class Picture:
         return np.array(self.image, dtype=np.uint8)
 
 
-def read_header(path: Path) -> Header:
+def read_header(source: Path | bytes, *, name: str = "") -> Header:
     """Size, orientation and mode without decoding pixels; a file that is no picture is refused by name."""
-    with _open(path, path.name, MAX_PIXELS) as image:
+    name = name or (source.name if isinstance(source, Path) else "picture")
+    with _open(source, name, MAX_PIXELS) as image:
         return _header(image)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 
@@ -87,7 +88,9 @@ def test_a_truncated_file_is_named_never_shown_grey(format, keep):
         decode(data[: int(len(data) * keep)], name="scan_07")
 
 
-@pytest.mark.parametrize(("data", "word"), [(b"", "empty"), (b"hello world, no picture", "hello"), (b"\xff\xd8\xff", "x")])
+@pytest.mark.parametrize(
+    ("data", "word"), [(b"", "empty"), (b"hello world, no picture", "hello"), (b"\xff\xd8\xff", "x")]
+)
 def test_what_is_no_picture_is_refused(data, word, tmp_path):
     path = tmp_path / "x.jpg"
     path.write_bytes(data)
@@ -115,7 +118,5 @@ def test_damaged_bytes_give_a_picture_or_a_named_refusal(data):
     good = bytearray(encoded(Image.fromarray(GREY), format))
     for _ in range(data.draw(st.integers(1, 6))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(OcrmapsError):
         assert decode(bytes(good), name="x", max_pixels=4_000_000).pixels.ndim == 3
-    except OcrmapsError:
-        pass

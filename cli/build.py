@@ -1,0 +1,183 @@
+"""`ocrmaps build`, `verify` and `repair`: prepared data made, proven and mended."""
+
+from __future__ import annotations
+
+import json
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.progress import progress_bar
+
+Root = Annotated[
+    Path | None, typer.Option("--root", help="Cache folder; OCRMAPS_CACHE, or .ocrmaps here, when not given.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Workers = Annotated[int | None, typer.Option(help="Workers; all cores when not given.", min=1, max=256)]
+Version = Annotated[
+    str, typer.Argument(help="STORE, STORE/VERSION, the start of a version, or a version's folder; its newest version.")
+]
+
+
+class LevelName(StrEnum):
+    """How closely verify looks."""
+
+    quick = "quick"
+    digest = "digest"
+    rebuild = "rebuild"
+
+
+def cache_root(root: Path | None) -> Path:
+    """The cache folder that an option, the environment or the project means, in this order."""
+    if root is not None:
+        return root.absolute()
+    named = os.environ.get("OCRMAPS_CACHE")
+    return Path(named).absolute() if named else Path(".ocrmaps").absolute()
+
+
+def build(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file; `ocrmaps recommend` writes one.")],
+    root: Root = None,
+    workers: Workers = None,
+    scheduler: Annotated[str, typer.Option(help="threads, processes, or the address of a dask scheduler.")] = "threads",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a recipe field, such as canonical.side=1024.")
+    ] = None,
+    allow_failures: Annotated[
+        int, typer.Option(help="Samples that may be lost before the build is refused.", min=0)
+    ] = 0,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every file again, whatever its time stamps say.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be drawn and why; write nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build the version that a recipe means, or find it unchanged. Example: ocrmaps build receipts.toml --workers 8"""
+    from ocrmaps.recipe import load_recipe
+    from pipelines.build import build as run
+
+    loaded = load_recipe(recipe, settings or ())
+    with progress_bar("building") as bar:
+        try:
+            report = run(
+                loaded,
+                cache_root(root),
+                workers=workers,
+                scheduler=scheduler,
+                allow_failures=allow_failures,
+                rehash=rehash,
+                dry_run=dry_run,
+                progress=lambda stage, done, total: bar(done, total),
+            )
+        except KeyboardInterrupt:
+            typer.echo("ocrmaps: stopped; what is proven is kept, the same command resumes", err=True)
+            raise
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
+        return
+    typer.echo(f"{report.state}: {report.store}/{report.version}")
+    if report.root_digest:
+        typer.echo(f"root digest {report.root_digest}")
+    _print_counts(report.counts)
+    for what, number in report.changed.items():
+        typer.echo(f"  changed: {number} by {what}")
+    for change in report.details[:20]:
+        typer.echo(f"    {change.sample}: {change.what}")
+    for problem in report.problems[:20]:
+        typer.echo(f"  failed: {problem}")
+    if report.memory_per_worker:
+        typer.echo(f"  memory per worker: at most {report.memory_per_worker / 1e6:.0f} MB")
+    rate = report.counts.get("drawn", 0) / report.seconds if report.seconds else 0.0
+    typer.echo(f"  {report.seconds:.2f} s" + (f", {rate:.0f} samples/s" if rate else ""))
+
+
+def verify(
+    version: Version,
+    root: Root = None,
+    level: Annotated[
+        LevelName, typer.Option(help="quick: files; digest: every byte; rebuild: rows drawn again.")
+    ] = LevelName.digest,
+    subset: Annotated[str, typer.Option(help="n/t: look into the n-th of t equal parts.")] = "1/1",
+    redraw: Annotated[int, typer.Option(help="Rows drawn again at level rebuild.", min=1)] = 16,
+    as_json: Json = False,
+) -> None:
+    """Compare a version with its digests; exit 1 if anything is damaged. Example: ocrmaps verify receipts"""
+    from ocrmaps.errors import SpecError
+    from ocrmaps.store.places import find_version
+    from ocrmaps.store.verify import verify as run
+
+    n, slash, t = subset.partition("/")
+    if not slash or not n.isdecimal() or not t.isdecimal():
+        raise SpecError(f"--subset {subset}: found {subset!r}, expected n/t such as 1/10")
+    store, name = find_version(cache_root(root), version)
+    with progress_bar("verifying") as bar:
+        report = run(store.version(name), level=level.value, subset=(int(n), int(t)), redraw=redraw, progress=bar)
+    if as_json:
+        typer.echo(json.dumps({"store": store.name, **report.as_dict()}, ensure_ascii=False))
+    else:
+        for problem in report.problems:
+            typer.echo(f"{problem.kind}: {problem}")
+        state = "sound" if report.ok else f"{len(report.problems)} problems"
+        typer.echo(f"{store.name}/{name}: {state} at level {report.level}, subset {report.subset}")
+        typer.echo(f"root digest {report.root_digest or 'unknown: the manifest is damaged'}")
+        _print_counts(report.as_dict()["counts"])
+        if not report.ok:
+            typer.echo(f"  try: ocrmaps repair {store.version(name)}")
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def repair(
+    version: Version,
+    root: Root = None,
+    recipe: Annotated[Path | None, typer.Option(help="The recipe, where the version's manifest is lost.")] = None,
+    workers: Workers = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it only the damage is shown.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Rebuild what is damaged, bit for bit, and keep the damaged files aside. Example: ocrmaps repair receipts --yes"""
+    from ocrmaps.recipe import load_recipe
+    from ocrmaps.store.places import find_version
+    from ocrmaps.store.verify import verify as look
+    from pipelines.build import repair as run
+
+    store, name = find_version(cache_root(root), version)
+    if not yes:
+        before = look(store.version(name))
+        if as_json:
+            typer.echo(json.dumps({"store": store.name, **before.as_dict(), "planned": True}, ensure_ascii=False))
+        else:
+            for problem in before.problems:
+                typer.echo(f"would mend {problem.kind}: {problem}")
+            typer.echo("nothing to mend" if before.ok else "nothing was changed; run it again with --yes")
+        raise typer.Exit(0 if before.ok else 1)
+    with progress_bar("repairing") as bar:
+        report = run(
+            store,
+            name,
+            None if recipe is None else load_recipe(recipe),
+            workers=workers or os.cpu_count() or 1,
+            progress=lambda stage, done, total: bar(done, total),
+        )
+    if as_json:
+        typer.echo(json.dumps({"store": store.name, **report.as_dict()}, ensure_ascii=False))
+        return
+    for path in report.replaced:
+        typer.echo(f"replaced {path}")
+    for path in report.removed:
+        typer.echo(f"removed {path}")
+    if report.quarantine is not None:
+        typer.echo(f"damaged files are kept in {report.quarantine}")
+    typer.echo(f"{store.name}/{name}: sound, root digest {report.after.root_digest}")
+
+
+def _print_counts(counts: Any) -> None:
+    for key, value in counts.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name or 'no split'} {number}" for name, number in value.items()) or "none"
+        elif key.endswith("bytes") or key == "bytes":
+            value = f"{value / 1e6:.1f} MB"
+        typer.echo(f"  {key.replace('_', ' ')}: {value}")

@@ -1,0 +1,301 @@
+"""`ocrmaps cache`: what prepared data there is, whether it is current and healthy, and what may go."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.build import Json, Root, Version, cache_root
+
+app = typer.Typer(
+    help="Look after prepared data: state, health, differences, space. Example: ocrmaps cache status",
+    no_args_is_help=True,
+)
+StoreName = Annotated[str | None, typer.Argument(help="Only this store.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it only the plan is shown.")]
+
+
+@app.command()
+def status(
+    store: StoreName = None,
+    root: Root = None,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say whether stores are current with their sources, and why not; else exit 1. Example: ocrmaps cache status"""
+    from ocrmaps.store.status import cache_status
+
+    records = cache_status(cache_root(root), only=store, rehash=rehash)
+    if as_json:
+        first = records[0] if len(records) == 1 else {}
+        document = {
+            "version": first.get("version"),
+            "root_digest": first.get("root_digest"),
+            "counts": first.get("counts", {"stores": len(records)}),
+            "problems": [f"{r['store']}: {problem}" for r in records for problem in r["problems"]],
+            "stores": records,
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        for record in records:
+            word = {True: "current", False: "stale", None: "unknown"}[record["current"]]
+            typer.echo(f"{record['store']}/{record['version'] or '-'}: {word}, {record['counts'].get('rows', 0)} rows")
+            for what, number in record["changed"].items():
+                typer.echo(f"  {number} samples by {what}")
+            for change in record["changes"][:20]:
+                typer.echo(f"    {change['sample']}: {change['what']}")
+            for building in record["building"]:
+                typer.echo(f"  unfinished: {building['version']}, builder {building['owner'] or 'gone'}")
+            for problem in record["problems"]:
+                typer.echo(f"  problem: {problem}")
+        if not records:
+            typer.echo(f"no stores in {cache_root(root)}")
+    if any(record["current"] is not True for record in records):
+        raise typer.Exit(1)
+
+
+@app.command()
+def health(root: Root = None, as_json: Json = False) -> None:
+    """Report sizes, debris, disk, drift and reuse; exit 1 if something is wrong. Example: ocrmaps cache health"""
+    from ocrmaps.store.health import health as look
+
+    record = look(cache_root(root))
+    if as_json:
+        typer.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        typer.echo(f"{record['cache']}: {record['bytes'] / 1e6:.1f} MB in {len(record['stores'])} stores")
+        for store in record["stores"]:
+            typer.echo(f"  {store['store']}: {store['bytes'] / 1e6:.1f} MB, {len(store['versions'])} versions")
+            for version, rows in store["rows_of_last_builds"].items():
+                how = ", ".join(f"{number} {word}" for word, number in rows.items())
+                typer.echo(f"    {version}: {how or 'no record of its build'}")
+            for version, drift in store["drift"].items():
+                for what in drift:
+                    typer.echo(f"    {version}: {what}")
+        machine = record["machine"]
+        typer.echo(
+            f"  {machine['file_system']}, {machine['free_bytes'] / 1e9:.1f} GB free ({machine['free_share']:.0%}), "
+            f"{machine['memory_bytes'] / 1e9:.1f} GB memory, {machine['open_files_limit']} open files"
+        )
+        for problem in record["problems"]:
+            typer.echo(f"  attention: {problem}")
+    if record["problems"]:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_all(root: Root = None, as_json: Json = False) -> None:
+    """List every version of every store, the newest first. Example: ocrmaps cache list"""
+    from ocrmaps.store.catalog import list_versions
+
+    records = list_versions(cache_root(root))
+    if as_json:
+        typer.echo(json.dumps({"versions": records}, ensure_ascii=False))
+        return
+    for record in records:
+        name = f"{record['store']}/{record['version']}"
+        if "problem" in record:
+            typer.echo(f"{name}  damaged: {record['problem']}")
+            continue
+        pinned = f"  pinned: {record['pinned']}" if record["pinned"] else ""
+        lost = f", {record['failed']} failed" if record["failed"] else ""
+        typer.echo(
+            f"{name}  {record['rows']} rows{lost}  {record['bytes'] / 1e6:.1f} MB  {record['built'] or ''}{pinned}"
+        )
+
+
+@app.command()
+def show(
+    version: Version,
+    root: Root = None,
+    ledger: Annotated[int, typer.Option(help="Lines of the failure ledger to show.", min=0)] = 20,
+    as_json: Json = False,
+) -> None:
+    """Show what a version was built from, what was lost and what was changed. Example: ocrmaps cache show receipts"""
+    from ocrmaps.store.catalog import show as look
+
+    record = look(_folder(root, version), ledger=ledger)
+    if as_json:
+        typer.echo(json.dumps(record, ensure_ascii=False))
+        return
+    typer.echo(f"version {record['version']}, root digest {record['root_digest']}")
+    for source in record["sources"]:
+        typer.echo(
+            f"  {source['split'] or 'no split'} {source['label']} ({source['format']}, {source['frame']}): "
+            f"{source['written']} of {source['expected']} samples, {source['problems']} problems"
+        )
+    counts = record["counts"]
+    typer.echo(f"  {counts['rows']} rows, {counts['failed']} failed, {counts['polygons']} polygons")
+    typer.echo("  " + ", ".join(f"{number} {word}" for word, number in counts["outcomes"].items()))
+    reasons = ", ".join(f"{number} {word}" for word, number in record["ledger"]["by_reason"].items())
+    typer.echo(f"  ledger: {reasons or 'empty'}")
+    for line in record["ledger_lines"]:
+        where = line["sample"] if line["polygon"] is None else f"{line['sample']} polygon {line['polygon']}"
+        typer.echo(f"    {line['reason']}: {where}: {line['after']}")
+
+
+@app.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="A version.")],
+    new: Annotated[str, typer.Argument(help="Another version.")],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Say which samples and recipe fields differ between two versions. Example: ocrmaps cache diff 3f2a 9c41"""
+    from ocrmaps.store.catalog import diff as compare
+
+    record = compare(_folder(root, old), _folder(root, new))
+    if as_json:
+        typer.echo(json.dumps(record, ensure_ascii=False))
+        return
+    for field in record["fields"]:
+        typer.echo(f"  field {field}")
+    for change in record["changes"]:
+        typer.echo(f"  {change['sample']}: {change['what']}{'' if change['redraw'] else ' (same pixels)'}")
+    typer.echo(", ".join(f"{number} by {what}" for what, number in record["summary"].items()) or "same samples")
+
+
+@app.command()
+def pin(
+    version: Version,
+    root: Root = None,
+    reason: Annotated[str, typer.Option(help="Why; shown wherever it is in the way.")] = "pinned by hand",
+    remove: Annotated[bool, typer.Option("--remove", help="Unpin.")] = False,
+) -> None:
+    """Keep a version whatever gc and clear want. Example: ocrmaps cache pin receipts --reason "paper, table 2" """
+    from ocrmaps.store import catalog
+    from ocrmaps.store.places import find_version
+
+    store, name = find_version(cache_root(root), version)
+    if remove:
+        catalog.unpin(store, name)
+    else:
+        catalog.pin(store, name, reason)
+    typer.echo(f"{store.name}/{name}: {'unpinned' if remove else 'pinned'}")
+
+
+@app.command()
+def clear(
+    versions: Annotated[list[str], typer.Argument(help="Versions, or stores for their newest version.")],
+    root: Root = None,
+    everything: Annotated[bool, typer.Option("--all-versions", help="All versions of the named stores.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Remove named versions that are neither pinned nor in use. Example: ocrmaps cache clear receipts/3f2a --yes"""
+    from ocrmaps.store.places import find_version
+    from ocrmaps.store.removal import plan_clear
+
+    found = [find_version(cache_root(root), version) for version in versions]
+    if everything:
+        found = [(store, version) for store in {s.name: s for s, _ in found}.values() for version in store.versions()]
+    _carry_out(plan_clear(found), yes, as_json)
+
+
+@app.command()
+def gc(
+    store: StoreName = None,
+    root: Root = None,
+    keep: Annotated[int, typer.Option(help="Newest versions of each store to keep.", min=0)] = 1,
+    age_hours: Annotated[
+        float, typer.Option(help="Unfinished builds and quarantine younger than this stay.", min=0)
+    ] = 24.0,
+    quota: Annotated[
+        int | None, typer.Option(help="Remove only until the cache has at most this many MB.", min=0)
+    ] = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Remove debris and superseded versions that nothing holds. Example: ocrmaps cache gc --keep 2 --yes"""
+    from ocrmaps.store.removal import plan_gc
+
+    limit = None if quota is None else quota * 1_000_000
+    _carry_out(plan_gc(cache_root(root), keep=keep, age_hours=age_hours, quota=limit, only=store), yes, as_json)
+
+
+@app.command()
+def export(
+    version: Version,
+    out: Annotated[Path, typer.Argument(help="FILE.tar packs the version; .json and .csv write its statistics.")],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Pack a version into one archive, or write its statistics. Example: ocrmaps cache export receipts receipts.tar"""
+    from ocrmaps.errors import SpecError
+    from ocrmaps.store import catalog, transfer
+
+    folder = _folder(root, version)
+    if out.suffix not in (".tar", ".json", ".csv"):
+        raise SpecError(f"found {out.suffix or out.name!r}, expected a name that ends in .tar, .json or .csv")
+    if out.suffix == ".tar":
+        transfer.pack(folder, out)
+    elif out.exists():
+        raise SpecError(f"{out}: exists already", hint="choose another name or remove it")
+    elif out.suffix == ".json":
+        out.write_text(json.dumps(catalog.statistics(folder), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    else:
+        _write_csv(out, catalog.rows_table(folder))
+    nbytes = out.stat().st_size
+    typer.echo(json.dumps({"file": str(out), "bytes": nbytes}) if as_json else f"{out}: {nbytes / 1e6:.1f} MB")
+
+
+@app.command("import")
+def bring_in(
+    archive: Annotated[Path, typer.Argument(help="An archive that `cache export` wrote.")],
+    store: Annotated[str, typer.Argument(help="Store to put the version in.")],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Unpack an archived version and check every digest first. Example: ocrmaps cache import r.tar receipts"""
+    from ocrmaps.store.manifest import read_manifest
+    from ocrmaps.store.transfer import unpack
+
+    folder = unpack(archive, cache_root(root), store)
+    digest = read_manifest(folder).root_digest
+    record = {"store": store, "version": folder.name, "root_digest": digest}
+    typer.echo(json.dumps(record) if as_json else f"{store}/{folder.name}: imported, root digest {digest}")
+
+
+def _folder(root: Path | None, version: str) -> Path:
+    from ocrmaps.store.places import find_version
+
+    store, name = find_version(cache_root(root), version)
+    return store.version(name)
+
+
+def _carry_out(plan: Any, yes: bool, as_json: bool) -> None:
+    from ocrmaps.store.removal import remove
+
+    gone, stayed = remove(plan) if yes else ([], [])
+    record = {
+        **plan.as_dict(),
+        "done": yes,
+        "removed": [item.as_dict() for item in gone],
+        "stayed": [{"name": name, "why": why} for name, why in stayed],
+    }
+    if as_json:
+        typer.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        for item in plan.items:
+            word = "removed" if item in gone else "would remove" if not yes else "left"
+            typer.echo(f"{word} {item.kind} {item.store.name}/{item.name}  {item.nbytes / 1e6:.1f} MB  {item.why}")
+        for name, why in (*plan.kept, *stayed):
+            typer.echo(f"keeps {name}: {why}")
+        if not plan.items:
+            typer.echo("nothing to remove")
+        elif not yes:
+            typer.echo(f"{plan.nbytes / 1e6:.1f} MB; nothing was changed, run it again with --yes")
+    if stayed:
+        raise typer.Exit(1)
+
+
+def _write_csv(out: Path, rows: list[dict[str, Any]]) -> None:
+    import csv
+
+    with open(out, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["row"])
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,175 @@
+"""`ocrmaps data`: check, show, convert and generate annotated pictures."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.progress import progress_bar
+
+app = typer.Typer(
+    help="Look at annotated pictures before training on them. Example: ocrmaps data check receipts/train",
+    no_args_is_help=True,
+)
+
+SourcePath = Annotated[Path, typer.Argument(help="Data set folder, annotation folder or annotation file.")]
+Format = Annotated[str | None, typer.Option("--format", help="Annotation format; found out when not given.")]
+Pictures = Annotated[Path | None, typer.Option(help="Folder that picture names are relative to.")]
+Longest = Annotated[int, typer.Option(help="Longest side of the canonical picture.", min=32, max=8192)]
+Yes = Annotated[bool, typer.Option("--yes", help="Replace files that exist.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+
+
+class Declared(StrEnum):
+    """Frames that annotations may be written in."""
+
+    upright = "upright"
+    raw = "raw"
+
+
+class Seen(StrEnum):
+    """Frames that a picture can be looked at in."""
+
+    raw = "raw"
+    upright = "upright"
+    canonical = "canonical"
+
+
+class Label(StrEnum):
+    """What stands beside each outline."""
+
+    number = "number"
+    text = "text"
+    none = "none"
+
+
+class Level(StrEnum):
+    """What one outline encloses."""
+
+    line = "line"
+    word = "word"
+
+
+@app.command()
+def check(
+    sources: Annotated[list[str], typer.Argument(help="Sources; train=PATH, val=PATH, test=PATH name their split.")],
+    longest: Longest = 640,
+    frame: Annotated[Declared, typer.Option(help="Frame the annotations are written in.")] = Declared.upright,
+    format: Format = None,
+    pictures: Pictures = None,
+    decode: Annotated[
+        bool, typer.Option("--decode/--no-decode", help="Decode every picture, or read headers only.")
+    ] = True,
+    page: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page here.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Threads; all cores when not given.", min=1, max=256)] = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Report the health of sources; exit 1 on problems. Example: ocrmaps data check train=a val=b --page out.html"""
+    from ocrmaps.canonical import CanonicalSpec
+    from pipelines import data as pipeline
+    from pipelines import data_report
+
+    if page is not None:
+        pipeline.refuse_existing(page, replace_existing=yes)
+    opened = pipeline.open_sources(sources, format=format, pictures=pictures, frame=frame.value)
+    checkup = pipeline.check(
+        opened, spec=CanonicalSpec.longest(longest), pixels=decode, workers=workers, stage=progress_bar
+    )
+    if page is not None:
+        from pipelines.data_page import health_page
+
+        with progress_bar("drawing the page") as progress:
+            html = health_page(checkup, progress)
+        pipeline.write_new(page, html.encode("utf-8"), replace_existing=yes)
+        typer.echo(f"wrote {page}", err=True)
+    if as_json:
+        typer.echo(json.dumps(data_report.as_json(checkup), indent=2))
+    else:
+        data_report.print_tables(checkup)
+    raise typer.Exit(0 if checkup.ok else 1)
+
+
+@app.command()
+def show(
+    source: SourcePath,
+    sample: Annotated[str, typer.Argument(help="Sample id, file name, or position from 0.")] = "0",
+    frame: Annotated[Seen, typer.Option(help="Frame to look at.")] = Seen.upright,
+    out: Annotated[Path | None, typer.Option(help="PNG to write; SAMPLE-FRAME.png here when not given.")] = None,
+    label: Annotated[Label, typer.Option(help="What stands beside each outline.")] = Label.number,
+    longest: Longest = 640,
+    declared: Annotated[Declared, typer.Option(help="Frame the annotations are written in.")] = Declared.upright,
+    format: Format = None,
+    pictures: Pictures = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Draw a sample's outlines on its picture. Example: ocrmaps data show receipts 012.jpg --frame canonical"""
+    from ocrmaps.annotations import open_source
+    from ocrmaps.canonical import CanonicalSpec
+    from pipelines import data as pipeline
+
+    opened = open_source(source, format=format, pictures=pictures, frame=declared.value)
+    showing = pipeline.show(opened, sample, frame=frame.value, spec=CanonicalSpec.longest(longest), label=label.value)
+    path = out or Path(f"{Path(showing.sample.id).stem}-{frame.value}.png")
+    pipeline.write_new(path, showing.png(), replace_existing=yes)
+    typer.echo(json.dumps(showing.as_json(path), indent=2) if as_json else showing.sentence(path))
+
+
+@app.command()
+def convert(
+    source: SourcePath,
+    out: Annotated[Path, typer.Argument(help="File or folder to write.")],
+    to: Annotated[str, typer.Option("--to", help="Target format.")],
+    frame: Annotated[Declared, typer.Option(help="Frame the annotations are written in.")] = Declared.upright,
+    format: Format = None,
+    pictures: Pictures = None,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """Write another format and count what it cannot say. Example: ocrmaps data convert receipts out.json --to coco"""
+    from ocrmaps.annotations import open_source
+    from pipelines import data as pipeline
+
+    opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
+    done = pipeline.convert(opened, out, format=to, overwrite=yes)
+    typer.echo(json.dumps(done.as_json(), indent=2) if as_json else done.sentence())
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="Folder to write; must not exist or be empty.")],
+    num: Annotated[int, typer.Option(help="How many pictures.", min=0, max=1_000_000)] = 100,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0, max=2**32 - 1)] = 0,
+    format: Annotated[str, typer.Option("--format", help="Annotation format to write.")] = "ufo",
+    level: Annotated[Level, typer.Option(help="One outline a line or a word.")] = Level.line,
+    frame: Annotated[Declared, typer.Option(help="Frame to write coordinates in.")] = Declared.upright,
+    height: Annotated[int, typer.Option(help="Largest height of upright pictures.", min=128, max=8192)] = 1280,
+    width: Annotated[int, typer.Option(help="Largest width of upright pictures.", min=128, max=8192)] = 640,
+    turned: Annotated[float, typer.Option(help="Share stored turned, with an EXIF orientation.", min=0, max=1)] = 0.25,
+    curved: Annotated[float, typer.Option(help="Share with curved text.", min=0, max=1)] = 0.1,
+    empty: Annotated[float, typer.Option(help="Share without text.", min=0, max=1)] = 0.03,
+    as_json: Json = False,
+) -> None:
+    """Invent photographs of receipts with exact outlines. Example: ocrmaps data synth receipts --num 200 --seed 1"""
+    from pipelines import data as pipeline
+
+    with progress_bar("inventing receipts") as progress:
+        done = pipeline.synth(
+            out,
+            format=format,
+            progress=progress,
+            num=num,
+            seed=seed,
+            level=level.value,
+            frame=frame.value,
+            size=(height, width),
+            turned=turned,
+            curved=curved,
+            empty=empty,
+        )
+    typer.echo(json.dumps(done.as_json(), indent=2) if as_json else done.sentence())

@@ -1,0 +1,242 @@
+"""Turns what a reader parsed into samples, and everything that is wrong into problems: all of them, each with a place.
+
+A sample with any problem is left out: half of a picture's outlines would teach that the rest is background.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, TypeGuard, TypeVar
+
+import numpy as np
+
+from ocrmaps.annotations.files import clipped, decode, parse_json, read_bytes, shown
+from ocrmaps.annotations.picture_files import PictureFolder, clean_name, leaves
+from ocrmaps.annotations.records import Reading, Sample, Source
+from ocrmaps.errors import AnnotationError, Problem
+from ocrmaps.geometry import PolygonSet, Size
+
+T = TypeVar("T")
+
+LIMIT = 1e7
+"""Coordinates and sides beyond this are refused: no picture is so large, and float32 counts pixels no further."""
+
+_STEP = re.compile(r"[.\[:]")
+_NUMBERS = {int, float}
+_TEXTS = {str, type(None)}
+
+
+class Gather:
+    """The samples, problems, notes and unused counts of one source while it is read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.pictures = PictureFolder(source.pictures)
+        self.samples: list[Sample] = []
+        self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
+        self.unused: Counter[str] = Counter()
+        self._seen: dict[str, str] = {}
+        self._twice: set[str] = set()
+        self._doubled: list[str] = []
+
+    def problem(self, loc: str, message: str, kind: str = "invalid") -> None:
+        self.problems.append(Problem(loc=loc, message=clipped(message), kind=kind))
+
+    def note(self, loc: str, message: str, kind: str) -> None:
+        self.notes.append(Problem(loc=loc, message=clipped(message), kind=kind))
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A file that cannot be read at all becomes its problems; the other files are still read."""
+        try:
+            yield
+        except AnnotationError as error:
+            self.problems.extend(error.problems)
+
+    @property
+    def file(self) -> str:
+        """How messages call the annotation file or folder."""
+        return self.source.annotations.name or str(self.source.annotations)
+
+    def text(self, path: Path, loc: str) -> str:
+        return decode(read_bytes(path, loc), loc)
+
+    def json(self, path: Path, loc: str, *, ids: str | None = None) -> Any:
+        """The json value of a file. Values lost to a doubled key are problems, and so are the samples they touch."""
+        return self.parse_json(self.text(path, loc), loc, ids=ids)
+
+    def parse_json(self, text: str, file: str, *, line: int = 0, ids: str | None = None) -> Any:
+        return parse_json(text, file, self._doubled_key, line=line, ids=ids)
+
+    def _doubled_key(self, loc: str, message: str, kind: str) -> None:
+        self._doubled.append(loc)
+        self.problem(loc, message, kind)
+
+    def expect(self, value: object, kind: type[T], loc: str, what: str) -> TypeGuard[T]:
+        """Whether the value has the JSON type that the format puts here; a problem otherwise."""
+        if isinstance(value, kind):
+            return True
+        self.problem(loc, f"found {shown(value)}, expected {what}", "wrong-type")
+        return False
+
+    def picture(self, name: object, loc: str) -> str | None:
+        """The id for a picture name that a file states, or a problem."""
+        try:
+            clean = clean_name(name)
+        except ValueError as error:
+            self.problem(loc, str(error), "unsafe-path" if isinstance(name, str) else "wrong-type")
+            return None
+        if self.pictures.escapes(clean):
+            self.problem(loc, leaves(clean), "unsafe-path")
+            return None
+        return clean
+
+    def size(self, height: object, width: object, loc: str) -> Size | None:
+        """(height, width) as claimed; None where both are absent."""
+        if height is None and width is None:
+            return None
+        sides = []
+        for name, side in (("height", height), ("width", width)):
+            if type(side) not in _NUMBERS or not 1 <= side <= LIMIT or side != int(side):  # type: ignore[operator, call-overload]
+                self.problem(loc, f"found {name} {shown(side)}, expected a whole number of pixels", "size")
+            else:
+                sides.append(int(side))  # type: ignore[call-overload]
+        return (sides[0], sides[1]) if len(sides) == 2 else None
+
+    def sample(
+        self,
+        id: str | None,
+        *,
+        loc: str,
+        points: list[Any],
+        where: Callable[[int], str],
+        ignore: Sequence[Any] | None = None,
+        texts: Sequence[Any] | None = None,
+        size: Size | None = None,
+        since: int | None = None,
+    ) -> None:
+        """Add one picture, unless a problem was reported for it: now, or since the count `since` was taken.
+
+        `points`: for each outline a list of [x, y] or a flat list x, y, x, y; `where(i)`: the place of outline i.
+        """
+        before = len(self.problems) if since is None else since
+        if id is not None:
+            if id in self._seen:
+                self.problem(loc, f"found picture {id!r} a second time, first at {self._seen[id]}", "duplicate-id")
+                self._twice.add(id)
+            self._seen.setdefault(id, loc)
+        ignore = [False] * len(points) if ignore is None else ignore
+        texts = [None] * len(points) if texts is None else texts
+        flat = _fast(points, ignore, texts)
+        if flat is None:
+            for i, outline in enumerate(points):
+                for kind, message in _faults(outline, ignore[i], texts[i]):
+                    self.problem(where(i), message, kind)
+        elif id is not None and len(self.problems) == before:
+            xy, offsets = flat
+            flags = np.array(ignore, dtype=np.bool_)
+            found = PolygonSet(points=xy, offsets=offsets, ignore=flags, texts=tuple(texts), frame=self.source.frame)
+            self.samples.append(Sample(id=id, polygons=found, loc=loc, size=size))
+
+    def reading(self) -> Reading:
+        """What was gathered, without pictures annotated twice and those that lost a value to a doubled key."""
+        touched = _Touched(self._doubled)
+        whole = [s for s in self.samples if s.id not in self._twice and not (self._doubled and touched(s.loc))]
+        return Reading(
+            samples=tuple(whole),
+            problems=tuple(self.problems),
+            unused={name[:80]: self.unused[name] for name in sorted(self.unused) if self.unused[name]},
+            notes=tuple(self.notes),
+        )
+
+
+class _Touched:
+    """Whether a place lies in or around one of the given places."""
+
+    def __init__(self, places: list[str]) -> None:
+        self._sorted = sorted(places)
+        self._places = set(places)
+
+    def __call__(self, loc: str) -> bool:
+        if loc in self._places or any(loc[: match.start()] in self._places for match in _STEP.finditer(loc)):
+            return True
+        for sign in ".[:":
+            at = bisect_left(self._sorted, loc + sign)
+            if at < len(self._sorted) and self._sorted[at].startswith(loc + sign):
+                return True
+        return False
+
+
+def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tuple[Any, Any] | None:
+    """All outlines of a picture as (points, offsets), or None if anything at all is wrong with any of them.
+
+    Type checks run over sets of types: at half a million outlines a loop over numbers would take most of the time.
+    """
+    flat: list[list[Any]] = []
+    try:
+        for outline in points:
+            if type(outline) is not list:
+                return None
+            if outline and type(outline[0]) is list:
+                if set(map(len, outline)) != {2} or set(map(type, outline)) != {list}:
+                    return None
+                flat.append(list(chain.from_iterable(outline)))
+            else:
+                flat.append(outline)
+        numbers = list(chain.from_iterable(flat))
+        if not set(map(type, numbers)) <= _NUMBERS or not set(map(type, ignore)) <= {bool}:
+            return None
+        if not set(map(type, texts)) <= _TEXTS:
+            return None
+        "".join([text for text in texts if text is not None]).encode("utf-8")
+        xy = np.array(numbers, dtype=np.float64)
+    except (TypeError, OverflowError, UnicodeEncodeError):
+        return None
+    counts = np.array([len(outline) for outline in flat], dtype=np.int64)
+    if (counts % 2).any() or (counts < 6).any() or not (np.abs(xy) <= LIMIT).all():
+        return None
+    return xy, np.concatenate([[0], np.cumsum(counts // 2)])
+
+
+def _faults(outline: Any, ignore: Any, text: Any) -> Iterator[tuple[str, str]]:
+    """(kind, message) for everything that `_fast` refuses about one outline."""
+    if type(ignore) is not bool:
+        yield "wrong-type", f"found ignore flag {shown(ignore)}, expected true or false"
+    if type(text) not in _TEXTS:
+        yield "wrong-type", f"found text {shown(text)}, expected a string"
+    elif text is not None:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            yield "invalid", f"found half a surrogate pair in the text {shown(text)}"
+    if type(outline) is not list:
+        yield "wrong-type", f"found {shown(outline)}, expected a list of points"
+        return
+    numbers = outline
+    if outline and type(outline[0]) is list:
+        for i, pair in enumerate(outline):
+            if type(pair) is not list or len(pair) != 2:
+                yield "wrong-type", f"found point {i} {shown(pair)}, expected [x, y]"
+                return
+        numbers = [value for pair in outline for value in pair]
+    for value in numbers:
+        if type(value) not in _NUMBERS:
+            yield "wrong-type", f"found {shown(value)}, expected a number"
+            return
+        if value != value or value in (float("inf"), float("-inf")):
+            yield "not-finite", f"found {value}, expected a finite number"
+            return
+        if abs(value) > LIMIT:
+            yield "huge-number", f"found {shown(value)}, expected a coordinate below {LIMIT:.0f}"
+            return
+    if len(numbers) % 2:
+        yield "odd-count", f"found {len(numbers)} numbers, expected pairs of x and y"
+    elif len(numbers) < 6:
+        yield "too-few-points", f"found {len(numbers) // 2} points, expected at least 3"

@@ -1,0 +1,80 @@
+"""Comma-separated numbers followed by a text: the grammar that the line formats share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""A plain decimal number: no underscores, no `nan`, no other digits than 0 to 9 (`float` would take them all)."""
+
+_QUOTED = re.compile(r'\s*"(.*)"\s*', re.DOTALL)
+_ESCAPE = re.compile(r'\\(["\\])')
+_BREAK = re.compile(r"\r\n|\n|\r")
+
+
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """(line number, line) of every line that is not blank. Only CR and LF end a line; form feeds may be text."""
+    for number, line in enumerate(_BREAK.split(text), start=1):
+        if line.strip(" \t"):
+            yield number, line
+
+
+def leading(fields: Sequence[str]) -> int:
+    """How many fields at the beginning are numbers.
+
+    In a line whose coordinates carry no blanks, a number with a blank in front is text already ("1, 2").
+
+    >>> leading(["1", "2", " 3", "4"]), leading(["1", " 2", " 3", "x"])
+    (2, 3)
+    """
+    spaced = len(fields) > 1 and fields[1].startswith((" ", "\t"))
+    count = 0
+    for field in fields:
+        if not NUMBER.fullmatch(field):
+            bare = field.strip(" \t")
+            if not NUMBER.fullmatch(bare) or (count > 1 and not spaced and field.startswith((" ", "\t"))):
+                break
+        count += 1
+    return count
+
+
+def tail(fields: Sequence[str], count: int) -> str | None:
+    """The text behind `count` fields, commas and all; None if there is no further field."""
+    if len(fields) <= count:
+        return None
+    text = ",".join(fields[count:])
+    return text[1:] if fields[1].startswith(" ") and text.startswith(" ") else text
+
+
+def unquoted(text: str) -> str:
+    r"""The text inside double quotes, with \" and \\ resolved; any other text as it is.
+
+    >>> unquoted('"say \\"hi\\", you"'), unquoted('6" pipe')
+    ('say "hi", you', '6" pipe')
+    """
+    match = _QUOTED.fullmatch(text)
+    return _ESCAPE.sub(r"\1", match.group(1)) if match else text
+
+
+def quoted(text: str) -> str:
+    """The inverse of `unquoted`."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def numbers(fields: Sequence[str]) -> list[float]:
+    return [float(field) for field in fields]
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> list[float]:
+    """A box as a flat quad, clockwise on the screen from its first corner."""
+    return [x0, y0, x1, y0, x1, y1, x0, y1]
+
+
+def is_box_and_offsets(fields: Sequence[str]) -> bool:
+    """Whether a line is CTW1500's x_min, y_min, x_max, y_max and 14 offsets that stay inside that box."""
+    if not leading(fields) == len(fields) == 32:
+        return False
+    x0, y0, x1, y1, *offsets = numbers(fields)
+    xs, ys = offsets[::2], offsets[1::2]
+    return min(offsets) >= 0 and max(xs) <= x1 - x0 and max(ys) <= y1 - y0

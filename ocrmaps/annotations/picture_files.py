@@ -1,0 +1,177 @@
+"""Names of pictures in annotation files, and the files they mean: nothing outside the picture folder is reachable.
+
+Only names are looked at here; no picture is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrmaps.annotations.records import Sample, Source
+from ocrmaps.errors import AnnotationError, Problem
+
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
+"""What the decoder reads, in lower case; a test holds the two lists together."""
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def clean_name(name: object) -> str:
+    """The picture name as an id: relative, forward slashes, no `.` or empty parts. ValueError says what is wrong.
+
+    >>> clean_name("scans\\\\a.jpg"), clean_name("./b.jpg")
+    ('scans/a.jpg', 'b.jpg')
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"found {type(name).__name__}, expected a picture name")
+    slashed = name.replace("\\", "/")
+    if "\0" in name:
+        raise ValueError("found a NUL character in the picture name")
+    if slashed.startswith("/"):
+        raise ValueError(f"found the absolute path {name[:200]!r}, expected a name relative to the picture folder")
+    if _DRIVE.match(slashed):
+        raise ValueError(f"found a drive letter in {name[:200]!r}, expected a name relative to the picture folder")
+    parts = [part for part in slashed.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise ValueError(f"found '..' in {name[:200]!r}, expected a name inside the picture folder")
+    if not parts:
+        raise ValueError(f"found {name[:200]!r}, expected a picture name")
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"found half a surrogate pair in {name[:200]!r}, expected text") from None
+    return "/".join(parts)
+
+
+def is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES
+
+
+class PictureFolder:
+    """What the picture folder holds, listed folder by folder as it is asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._real = os.path.realpath(root)
+        self._inside: dict[str, bool] = {}
+        self._stems: dict[str, dict[str, list[str]]] = {}
+
+    def escapes(self, name: str) -> bool:
+        """Whether this (clean) name leads outside the folder through a symbolic link."""
+        parent, _, last = name.rpartition("/")
+        inside = self._inside.get(parent)
+        if inside is None:
+            inside = self._inside[parent] = not parent or self._within(parent)
+        if not inside:
+            return True
+        try:
+            linked = stat.S_ISLNK(os.lstat(os.path.join(self._real, parent, last)).st_mode)
+        except (OSError, ValueError):  # nothing there: nothing to escape through
+            return False
+        return linked and not self._within(name)
+
+    def _within(self, name: str) -> bool:
+        try:
+            return os.path.realpath(os.path.join(self._real, name)).startswith(os.path.join(self._real, ""))
+        except (OSError, ValueError):
+            return True
+
+    def with_stem(self, stem: str) -> list[str]:
+        """The pictures called `stem` plus a picture ending, sorted; `stem` may have folders in front."""
+        parent, _, last = stem.rpartition("/")
+        if parent not in self._stems:
+            self._stems[parent] = self._list(parent)
+        return [f"{parent}/{name}" if parent else name for name in self._stems[parent].get(last, ())]
+
+    def _list(self, parent: str) -> dict[str, list[str]]:
+        stems: dict[str, list[str]] = {}
+        try:
+            names = sorted(os.listdir(os.path.join(self._real, parent)))
+        except (OSError, ValueError):
+            return stems
+        for name in names:
+            if is_picture(name):
+                stems.setdefault(os.path.splitext(name)[0], []).append(name)
+        return stems
+
+    def holds(self, name: str) -> bool:
+        try:
+            return os.path.isfile(os.path.join(self._real, name))
+        except ValueError:
+            return False
+
+    def walk(self) -> list[str]:
+        """Every picture below the folder, sorted; links to folders are not followed."""
+        found: list[str] = []
+        for folder, folders, names in os.walk(self._real):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            relative = os.path.relpath(folder, self._real).replace(os.sep, "/")
+            prefix = "" if relative == "." else f"{relative}/"
+            found += [prefix + name for name in names if is_picture(name) and not name.startswith(".")]
+        return sorted(found)
+
+
+def picture_path(source: Source, sample: Sample) -> Path:
+    """Where the picture of a sample is; refuses a name that leads outside the picture folder."""
+    try:
+        name = clean_name(sample.picture)
+    except ValueError as error:
+        problem = Problem(loc=sample.loc, message=str(error), kind="unsafe-path")
+    else:
+        if not PictureFolder(source.pictures).escapes(name):
+            return source.pictures / name
+        problem = Problem(loc=sample.loc, message=_LEAVES.format(name=name), kind="unsafe-path")
+    raise AnnotationError(f"the picture of sample {sample.id!r} is refused", problems=[problem])
+
+
+_LEAVES = "found the symbolic link {name!r} that leads outside the picture folder, expected a file inside it"
+
+
+def leaves(name: str) -> str:
+    """The message for a link that escapes."""
+    return _LEAVES.format(name=name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Which annotated pictures exist and which pictures nobody annotated."""
+
+    found: int
+    """Samples whose picture is a file."""
+    missing: tuple[str, ...]
+    """Sample ids without a picture."""
+    orphans: tuple[str, ...]
+    """Pictures in the folder without annotation, sorted."""
+    problems: tuple[Problem, ...]
+    """`missing-picture` and `unsafe-path` for each sample, one `orphan-picture` with the count for the folder."""
+
+
+def find_pictures(source: Source, samples: Iterable[Sample]) -> Pictures:
+    """Compare what is annotated with what is in the picture folder; no picture is opened."""
+    folder = PictureFolder(source.pictures)
+    problems: list[Problem] = []
+    missing: list[str] = []
+    known: set[str] = set()
+    found = 0
+    present = os.path.isdir(source.pictures)
+    for sample in samples:
+        known.add(sample.id)
+        if present and folder.escapes(sample.id):
+            problems.append(Problem(loc=sample.loc, message=leaves(sample.id), kind="unsafe-path"))
+        elif present and folder.holds(sample.id):
+            found += 1
+        else:
+            missing.append(sample.id)
+            message = f"found no picture {sample.id!r} in {source.pictures}"
+            problems.append(Problem(loc=sample.loc, message=message, kind="missing-picture"))
+    orphans = tuple(name for name in folder.walk() if name not in known) if present else ()
+    if orphans:
+        named = ", ".join(orphans[:5]) + (", ..." if len(orphans) > 5 else "")
+        message = f"found {len(orphans)} pictures without annotation: {named}"
+        problems.append(Problem(loc=str(source.pictures), message=message, kind="orphan-picture"))
+    return Pictures(found=found, missing=tuple(missing), orphans=orphans, problems=tuple(problems))

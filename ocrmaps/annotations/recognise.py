@@ -1,0 +1,88 @@
+"""What a format's `recognise` looks at: the beginning of a file, parsed as far as it goes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+HEAD_BYTES = 256 * 1024
+"""How much of a file is looked at first; a json file that stays unknown is then read completely."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The beginning of one file, or of some of the per-picture files of a folder."""
+
+    suffix: str
+    """Lower-case ending, `.json`."""
+    json: Any = None
+    """The json value as far as it was seen; None for other files."""
+    xml: tuple[str, frozenset[str]] | None = None
+    """(root tag, `tag@attribute` names seen) of an xml file."""
+    lines: tuple[str, ...] = ()
+    """The first non-empty lines of a text file, or of several per-picture files."""
+    per_picture: bool = False
+    """Whether the lines come from files that each belong to one picture."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """How a format is recognised, and whether it keeps one file per picture."""
+
+    recognise: Callable[[Head], str]
+    """The reason in words, or an empty string."""
+    per_picture: tuple[str, ...] = ()
+    """Endings of its per-picture files; empty where one file holds all pictures."""
+
+
+_TOKEN = re.compile(
+    r'\s*(?:([{}\[\],:])|"((?:[^"\\]|\\.)*)"|(-?(?:\d[\d.eE+-]*|Infinity)|NaN)|(true|false|null))', re.DOTALL
+)
+_WORDS = {"true": True, "false": False, "null": None}
+
+
+def peek_json(text: str) -> Any:
+    """The json value of a text that may be cut off anywhere: what was complete before the cut.
+
+    Strings are kept as written (escapes untouched) and numbers become 0: only the shape matters.
+
+    >>> peek_json('{"images": {"a.jpg": {"words": {"1": {"poi')
+    {'images': {'a.jpg': {'words': {'1': {}}}}}
+    """
+    root: Any = None
+    stack: list[Any] = []
+    keys: list[str | None] = []
+    at = 0
+    while match := _TOKEN.match(text, at):
+        at = match.end()
+        sign, string, number, word = match.groups()
+        if sign in (",", ":"):
+            continue
+        if sign in ("}", "]"):
+            if stack:
+                stack.pop()
+                keys.pop()
+            if not stack:
+                return root
+            continue
+        if string is not None and stack and isinstance(stack[-1], dict) and keys[-1] is None:
+            keys[-1] = string
+            continue
+        value: Any = string if string is not None else 0 if number else _WORDS.get(word)
+        if sign:
+            value = {} if sign == "{" else []
+        if not stack:
+            root = value
+        elif isinstance(stack[-1], dict):
+            stack[-1][keys[-1]] = value
+            keys[-1] = None
+        else:
+            stack[-1].append(value)
+        if sign:
+            stack.append(value)
+            keys.append(None)
+        elif not stack:
+            return root
+    return root

@@ -1,0 +1,294 @@
+"""What happens to each sample of a batch: settings, random draws and the matrices that follow, all on the host.
+
+A plan is a function of (settings, seed, epoch, row) alone, so the same row meets the same fate in any order, batch,
+process or machine, and a plan can be looked at or replayed without a picture. No pixel is touched here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ocrmaps.errors import Problem, SpecError
+from ocrmaps.geometry import BoolArray, FloatArray, IntArray, Size, read_only
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentSpec:
+    """Which random changes a training batch goes through; nothing is on until asked for.
+
+    Only what stored maps stay lawful under is offered: mirroring, turning, uniform scale, shifts and changes of
+    colour. Stretching and perspective would need maps drawn anew.
+
+    >>> AugmentSpec(flip=0.5, rotate=10, scale=(0.5, 2.0), size=(640, 640)).scale
+    (0.5, 2.0)
+    """
+
+    size: Size | None = None
+    """(height, width) of what comes out; None keeps the canvas."""
+    flip: float = 0.0
+    """Probability of a left-right mirror image."""
+    quarter_turns: float = 0.0
+    """Probability of a turn by 90, 180 or 270 degrees, each as likely."""
+    rotate: float = 0.0
+    """Largest rotation either way, in degrees."""
+    scale: Range = (1.0, 1.0)
+    """Smallest and largest enlargement, even on a logarithmic scale."""
+    shift: bool = True
+    """Anywhere it fits, or where it is larger than `size`, cropped anywhere; False puts middle on middle."""
+    brightness: float = 0.0
+    """Largest share by which all values grow or shrink."""
+    contrast: float = 0.0
+    """Largest share by which values move from or to mid-grey."""
+    saturation: float = 0.0
+    """Largest share by which colours move from or to grey."""
+    hue: float = 0.0
+    """Largest turn of the colour circle either way, in degrees."""
+    blur: float = 0.0
+    """Probability of a Gaussian blur."""
+    blur_sigma: Range = (0.3, 1.2)
+    """In pixels of what comes out."""
+    noise: float = 0.0
+    """Probability of Gaussian noise."""
+    noise_std: Range = (2.0, 12.0)
+    """In steps of 0 to 255."""
+    jpeg: float = 0.0
+    """Probability of what JPEG compression leaves of a picture."""
+    jpeg_quality: tuple[int, int] = (30, 90)
+    """As encoders count it, 1 to 100."""
+    fill: tuple[int, int, int] = (0, 0, 0)
+    """RGB where there is no picture; the padding colour of the recipe looks least strange."""
+    cut_text: Literal["ignore", "learn"] = "ignore"
+    """What becomes of text that a crop cuts or a reduction takes the kernel from."""
+
+    def __post_init__(self) -> None:
+        problems: list[Problem] = []
+        if self.size is not None:
+            self._take("size", problems, _sides, "two sides of 1 to 16384 pixels, (height, width)")
+        for name in ("flip", "quarter_turns", "blur", "noise", "jpeg"):
+            self._take(name, problems, _number(0, 1), "a probability from 0 to 1")
+        for name, most in (("rotate", 45), ("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 180)):
+            self._take(name, problems, _number(0, most), f"a number from 0 to {most}")
+        for name, low, high in (
+            ("scale", 0.1, 10),
+            ("blur_sigma", 0.1, 8),
+            ("noise_std", 0, 128),
+            ("jpeg_quality", 1, 100),
+        ):
+            self._take(
+                name,
+                problems,
+                _range(low, high, whole=name == "jpeg_quality"),
+                f"a smaller and a larger number from {low} to {high}",
+            )
+        self._take("fill", problems, _rgb, "three whole numbers (R, G, B) of 0 to 255")
+        if self.cut_text not in ("ignore", "learn"):
+            problems.append(Problem("augment.cut_text", f"found {self.cut_text!r}, expected 'ignore' or 'learn'"))
+        if not isinstance(self.shift, bool):
+            problems.append(Problem("augment.shift", f"found {self.shift!r}, expected true or false"))
+        if problems:
+            raise SpecError("these augmentations make no sense:", problems=problems)
+
+    def _take(self, name: str, problems: list[Problem], parse: Any, expected: str) -> None:
+        value = getattr(self, name)
+        try:
+            object.__setattr__(self, name, parse(value))
+        except (TypeError, ValueError):
+            problems.append(Problem(f"augment.{name}", f"found {value!r}, expected {expected}"))
+
+    def may_cut(self, source: Size) -> bool:
+        """Whether some draw can leave a part of a `source` canvas outside, or a kernel without a pixel."""
+        size = self.size or source
+        turned = self.quarter_turns > 0 and source[0] != source[1]
+        return bool(self.rotate or self.scale != (1.0, 1.0) or turned or size[0] < source[0] or size[1] < source[1])
+
+
+class Draws(NamedTuple):
+    """One sample's random numbers in [0, 1). New ones go to the end, so that old ones stay what they are."""
+
+    flip: float
+    turn: float
+    turns: float
+    rotate: float
+    scale: float
+    left: float
+    top: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    blur: float
+    blur_sigma: float
+    noise: float
+    noise_std: float
+    noise_left: float
+    noise_top: float
+    jpeg: float
+    jpeg_quality: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """What will happen to B samples of one canvas; read-only arrays, in batch order."""
+
+    source: Size
+    """(height, width) of the canvas."""
+    size: Size
+    """(height, width) of what comes out."""
+    fill: tuple[int, int, int]
+    matrices: FloatArray
+    """(B, 3, 3): pixels of the canvas -> pixels of what comes out, by the pixel convention of `geometry`."""
+    colours: FloatArray
+    """(B, 3, 4): RGB -> RGB, the last column added."""
+    blur: FloatArray
+    """(B,): sigma, 0 for none."""
+    noise: FloatArray
+    """(B,): standard deviation, 0 for none."""
+    noise_at: FloatArray
+    """(B, 2): where in the noise to begin, left and top, in [0, 1)."""
+    jpeg: IntArray
+    """(B,): quality, 0 for none."""
+
+    def __post_init__(self) -> None:
+        for name in ("matrices", "colours", "blur", "noise", "noise_at"):
+            object.__setattr__(self, name, read_only(getattr(self, name), np.float64))
+        object.__setattr__(self, "jpeg", read_only(self.jpeg, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.matrices)
+
+    @property
+    def scales(self) -> FloatArray:
+        """(B,): how much larger things come out."""
+        return np.sqrt(np.abs(np.linalg.det(self.matrices[:, :2, :2])))
+
+    @property
+    def moves_whole_pixels(self) -> bool:
+        """Whether every sample is only mirrored, quarter-turned and shifted by whole pixels."""
+        return bool((self.matrices == np.rint(self.matrices)).all() and (np.abs(self.matrices[:, :2, :2]) <= 1).all())
+
+    @property
+    def recolours(self) -> BoolArray:
+        """(B,): whose colours change."""
+        return (self.colours != np.eye(3, 4)).any(axis=(1, 2))
+
+
+def draw_plan(spec: AugmentSpec, rows: Sequence[int], source: Size, *, seed: int, epoch: int) -> Plan:
+    """The plan for these rows of a canvas in this epoch: the same for a row whatever stands beside it.
+
+    >>> plan = draw_plan(AugmentSpec(flip=1.0), [7], (10, 20), seed=0, epoch=0)
+    >>> plan.matrices[0].tolist()
+    [[-1.0, 0.0, 20.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+    draws = [_draw(row, seed, epoch) for row in rows]
+    u = Draws(*np.array(draws, dtype=np.float64).reshape(-1, len(Draws._fields)).T)
+    size = spec.size or source
+
+    def within(chance: Any, value: Any, bounds: tuple[float, float]) -> FloatArray:
+        return np.where(chance, bounds[0] + value * (bounds[1] - bounds[0]), 0.0)
+
+    quality = np.rint(within(u.jpeg < spec.jpeg, u.jpeg_quality, spec.jpeg_quality))
+    return Plan(
+        source=source,
+        size=size,
+        fill=spec.fill,
+        matrices=_matrices(spec, u, source, size),
+        colours=_colours(spec, u),
+        blur=within(u.blur < spec.blur, u.blur_sigma, spec.blur_sigma),
+        noise=within(u.noise < spec.noise, u.noise_std, spec.noise_std),
+        noise_at=np.stack([u.noise_left, u.noise_top], axis=1),
+        jpeg=quality.astype(np.int64),
+    )
+
+
+def _draw(row: int, seed: int, epoch: int) -> list[float]:
+    """Counter-based, so a row's numbers need no history; the row is in the word that drawing never reaches."""
+    bits = np.random.Philox(key=np.array([seed, epoch], np.uint64), counter=np.array([0, 0, 0, row], np.uint64))
+    return np.random.Generator(bits).random(len(Draws._fields)).tolist()
+
+
+def _matrices(spec: AugmentSpec, u: Draws, source: Size, size: Size) -> FloatArray:
+    """Mirror, quarter turn, rotation, scale, then the shift that puts the result on the new canvas."""
+    turns = np.where(u.turn < spec.quarter_turns, 1 + np.floor(3 * np.asarray(u.turns)), 0).astype(np.int64)
+    mirror = np.where(u.flip < spec.flip, -1.0, 1.0)
+    angle = np.radians((2 * np.asarray(u.rotate) - 1) * spec.rotate)
+    low, high = np.log(spec.scale)
+    scale = np.exp(low + u.scale * (high - low)) if high > low else np.full(len(turns), spec.scale[0])
+    # Written down rather than computed: sines of right angles are not whole numbers.
+    cos, sin = np.array([1.0, 0.0, -1.0, 0.0])[turns], np.array([0.0, 1.0, 0.0, -1.0])[turns]
+    a, b, d, e = cos * mirror, -sin, sin * mirror, cos
+    c, s = scale * np.cos(angle), scale * np.sin(angle)
+    linear = np.stack([c * a - s * d, c * b - s * e, s * a + c * d, s * b + c * e], axis=1).reshape(-1, 2, 2)
+    height, width = source
+    corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], dtype=np.float64)
+    spread = corners @ linear.transpose(0, 2, 1)
+    first, last = spread.min(axis=1), spread.max(axis=1)
+    slack = np.array([size[1], size[0]]) - (last - first)
+    place = np.stack([u.left, u.top], axis=1) if spec.shift else 0.5
+    out = np.zeros((len(turns), 3, 3))
+    out[:, :2, :2] = linear + 0.0  # no negative zeros
+    # By whole pixels, so that what is only mirrored or turned stays exact wherever it is put.
+    out[:, :2, 2] = np.rint(place * slack) - first + 0.0
+    out[:, 2, 2] = 1.0
+    return out
+
+
+def _colours(spec: AugmentSpec, u: Draws) -> FloatArray:
+    """Brightness, contrast about mid-grey, saturation about luma, hue about the grey axis: one affine map of RGB."""
+    bright, contrast, saturation, hue = (
+        (2 * np.asarray(value) - 1) * most
+        for value, most in (
+            (u.brightness, spec.brightness), (u.contrast, spec.contrast),
+            (u.saturation, spec.saturation), (u.hue, math.radians(spec.hue)),
+        )
+    )  # fmt: skip
+    grey = np.tile([0.299, 0.587, 0.114], (3, 1))
+    saturate = np.eye(3) + saturation[:, None, None] * (np.eye(3) - grey)
+    # Rodrigues' rotation about (1, 1, 1) / sqrt(3), as what it adds to the identity.
+    skew = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
+    turn = np.eye(3) + np.sin(hue)[:, None, None] * skew + (1 - np.cos(hue))[:, None, None] * (skew @ skew)
+    gain = ((1 + bright) * (1 + contrast))[:, None, None]
+    offset = np.repeat((-127.5 * contrast)[:, None, None], 3, axis=1)
+    return np.concatenate([gain * (turn @ saturate), offset], axis=2)
+
+
+def _number(low: float, high: float) -> Any:
+    def parse(value: Any) -> float:
+        if isinstance(value, (bool, str)) or not low <= float(value) <= high:
+            raise ValueError
+        return float(value)
+
+    return parse
+
+
+def _range(low: float, high: float, *, whole: bool) -> Any:
+    def parse(value: Any) -> tuple[float, float]:
+        first, last = (_number(low, high)(v) for v in value)
+        if first > last or (whole and not (first.is_integer() and last.is_integer())):
+            raise ValueError
+        return (int(first), int(last)) if whole else (first, last)
+
+    return parse
+
+
+def _sides(value: Any) -> Size:
+    height, width = (_whole(v, 1, 16384) for v in value)
+    return height, width
+
+
+def _rgb(value: Any) -> tuple[int, int, int]:
+    r, g, b = (_whole(v, 0, 255) for v in value)
+    return r, g, b
+
+
+def _whole(value: Any, low: int, high: int) -> int:
+    number = _number(low, high)(value)
+    if not number.is_integer():
+        raise ValueError
+    return int(number)

@@ -1,0 +1,249 @@
+"""Outlines of the regions of a map, traced once along the pixel sides, in time linear in what is traced.
+
+A region is a set of pixels that touch by a side or a corner. Its outline is walked over the pixel sides
+("cracks") that separate it from the rest; each crack gives one crossing point on the segment between the two
+pixel centres. With an even split the crossing points lie half a pixel outside the outermost pixel centres, so
+that n pixels in a row are n wide; with a level they lie where the linear interpolation between the two values
+reaches it (marching squares). Points are (x, y) float64 with pixel centres at +0.5; outlines run clockwise on
+the screen around regions; inner outlines, around holes, are counted and dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.compiled import compiled
+from ocrmaps.geometry import FloatArray, IntArray
+
+# Walking along a crack with the region on the right hand: 0 right along the top of a pixel, 1 down along its
+# right side, 2 left along its bottom, 3 up along its left side.
+_AHEAD_Y = np.array([0, 1, 0, -1], dtype=np.int64)
+_AHEAD_X = np.array([1, 0, -1, 0], dtype=np.int64)
+_OUT_Y = np.array([-1, 0, 1, 0], dtype=np.int64)
+_OUT_X = np.array([0, 1, 0, -1], dtype=np.int64)
+
+_NO_MAP = np.zeros((0, 0), dtype=np.float32)
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outlines:
+    """Crossing points of all regions, outline after outline in the order of their first pixels, row by row."""
+
+    points: FloatArray
+    """(n, 2) x, y of the crossing points."""
+    cracks: npt.NDArray[np.int32]
+    """(n, 3): y and x of the pixel inside, and the direction 0 to 3 in which its side was walked."""
+    offsets: IntArray
+    """(k + 1): outline i has the points offsets[i] to offsets[i + 1]."""
+    areas: IntArray
+    """(k): pixels enclosed, holes included."""
+    holes: int
+    """Inner outlines that were dropped: a hole is not a text (a text inside a hole is)."""
+
+    def __len__(self) -> int:
+        return len(self.areas)
+
+
+def trace_outlines(
+    cells: npt.NDArray[Any],
+    values: npt.NDArray[np.float32] | None = None,
+    level: float | npt.NDArray[np.float32] = 0.5,
+) -> Outlines:
+    """The outlines of the regions of `cells`, an (H, W) map where 0 is outside and unequal numbers are apart.
+
+    With `values` (float32) the crossing points are interpolated at `level`, a number or an (H, W) float32 map;
+    beyond the border of the map the value is 0 and the level goes on. Without, every crossing is half way.
+
+    >>> trace_outlines(np.array([[1, 1]], dtype=np.uint8)).points.tolist()
+    [[0.5, 0.0], [1.5, 0.0], [2.0, 0.5], [1.5, 1.0], [0.5, 1.0], [0.0, 0.5]]
+    """
+    height, width = cells.shape
+    # One ring of outside pixels makes neighbour look-ups safe; whole 8-byte words let empty space be skipped.
+    per_word = 8 // cells.dtype.itemsize
+    stride = -(-(width + 2) // per_word) * per_word
+    padded = np.zeros((height + 2, stride), dtype=np.uint8 if cells.dtype == np.bool_ else cells.dtype)
+    padded[1 : height + 1, 1 : width + 1] = cells
+    points, cracks, offsets, areas, holes = _trace(
+        padded,
+        padded.view(np.uint64),
+        height,
+        width,
+        _NO_MAP if values is None else values,
+        0.0 if isinstance(level, np.ndarray) else float(level),
+        level if isinstance(level, np.ndarray) else _NO_MAP,
+    )
+    return Outlines(points=points, cracks=cracks, offsets=offsets, areas=areas, holes=int(holes))
+
+
+@compiled
+def _trace(
+    padded: Array, words: Array, height: int, width: int, values: Array, level: float, levels: Array
+) -> tuple[Array, Array, Array, Array, int]:
+    per_word = padded.shape[1] // words.shape[1]
+    walked = np.zeros(padded.shape, dtype=np.bool_)  # tops of pixels that an outline has passed
+    points = np.empty((1024, 2), dtype=np.float64)
+    cracks = np.empty((1024, 3), dtype=np.int32)
+    offsets = np.zeros(64, dtype=np.int64)
+    areas = np.zeros(64, dtype=np.int64)
+    n = 0
+    k = 0
+    holes = 0
+    for row in range(1, height + 1):
+        for word in range(words.shape[1]):
+            if words[row, word] == 0:
+                continue
+            for column in range(word * per_word, (word + 1) * per_word):
+                own = padded[row, column]
+                # Every outline, inner ones too, passes along the top of some pixel.
+                if own == 0 or padded[row - 1, column] == own or walked[row, column]:
+                    continue
+                first = n
+                area = 0
+                y = row
+                x = column
+                d = 0
+                while True:
+                    if n == len(points):
+                        more = np.empty((2 * n, 2), dtype=np.float64)
+                        more[:n] = points
+                        points = more
+                        grown = np.empty((2 * n, 3), dtype=np.int32)
+                        grown[:n] = cracks
+                        cracks = grown
+                    share = _share(values, level, levels, y, x, d)
+                    points[n, 0] = x - 0.5 + share * _OUT_X[d]
+                    points[n, 1] = y - 0.5 + share * _OUT_Y[d]
+                    cracks[n, 0] = y - 1
+                    cracks[n, 1] = x - 1
+                    cracks[n, 2] = d
+                    n += 1
+                    # Pixels enclosed: the area under the vertical cracks.
+                    if d == 0:
+                        walked[y, x] = True
+                    elif d == 1:
+                        area += x
+                    elif d == 3:
+                        area -= x - 1
+                    # Turn left where the corner pixel belongs to the region, so that corners connect.
+                    ay = y + _AHEAD_Y[d]
+                    ax = x + _AHEAD_X[d]
+                    if padded[ay + _OUT_Y[d], ax + _OUT_X[d]] == own:
+                        y = ay + _OUT_Y[d]
+                        x = ax + _OUT_X[d]
+                        d = (d + 3) & 3
+                    elif padded[ay, ax] == own:
+                        y = ay
+                        x = ax
+                    else:
+                        d = (d + 1) & 3
+                    if y == row and x == column and d == 0:
+                        break
+                if area <= 0:
+                    holes += 1
+                    n = first
+                    continue
+                if k + 1 == len(offsets):
+                    wider = np.zeros(2 * len(offsets), dtype=np.int64)
+                    wider[: k + 1] = offsets[: k + 1]
+                    offsets = wider
+                    longer = np.zeros(2 * len(areas), dtype=np.int64)
+                    longer[:k] = areas[:k]
+                    areas = longer
+                areas[k] = area
+                k += 1
+                offsets[k] = n
+    return points[:n].copy(), cracks[:n].copy(), offsets[: k + 1].copy(), areas[:k].copy(), holes
+
+
+@compiled
+def _share(values: Array, level: float, levels: Array, y: int, x: int, d: int) -> float:
+    """How far the crossing point is on the way from the centre inside to the centre outside, 0 to 1."""
+    if len(values) == 0:
+        return 0.5
+    oy = y + _OUT_Y[d]
+    ox = x + _OUT_X[d]
+    own_level = level if len(levels) == 0 else float(levels[y - 1, x - 1])
+    above = values[y - 1, x - 1] - own_level
+    if oy < 1 or ox < 1 or oy > values.shape[0] or ox > values.shape[1]:
+        below = -own_level
+    else:
+        below = values[oy - 1, ox - 1] - (level if len(levels) == 0 else float(levels[oy - 1, ox - 1]))
+    # A crack between two regions that were split is no crossing of the level.
+    if above <= 0 or below > 0 or above - below <= 0:
+        return 0.5
+    return above / (above - below)
+
+
+@compiled
+def enclosed_means(values: Array, cracks: Array, offsets: Array) -> Array:
+    """(k) float64: mean of `values` over the pixels that each outline encloses, holes included."""
+    k = len(offsets) - 1
+    out = np.zeros(k)
+    width = values.shape[1]
+    for i in range(k):
+        lo = offsets[i]
+        hi = offsets[i + 1]
+        upright = 0
+        for j in range(lo, hi):
+            if cracks[j, 2] & 1:
+                upright += 1
+        # Along a row the sorted vertical cracks enter and leave in turn.
+        keys = np.empty(upright, dtype=np.int64)
+        m = 0
+        for j in range(lo, hi):
+            if cracks[j, 2] & 1:
+                keys[m] = np.int64(cracks[j, 0]) * (width + 1) + cracks[j, 1] + (1 if cracks[j, 2] == 1 else 0)
+                m += 1
+        keys.sort()
+        total = 0.0
+        count = 0
+        for m in range(0, upright, 2):
+            y = keys[m] // (width + 1)
+            start = keys[m] - y * (width + 1)
+            stop = keys[m + 1] - y * (width + 1)
+            for x in range(start, stop):
+                total += values[y, x]
+            count += stop - start
+        out[i] = total / count
+    return out
+
+
+@compiled
+def polygon_means(values: Array, points: Array, offsets: Array) -> Array:
+    """(k) float64: mean of `values` over the pixels whose centre is inside each polygon; 0 where there is none."""
+    k = len(offsets) - 1
+    out = np.zeros(k)
+    height, width = values.shape
+    for i in range(k):
+        ring = points[offsets[i] : offsets[i + 1]]
+        if len(ring) == 0:
+            continue
+        top = max(0, int(np.ceil(ring[:, 1].min() - 0.5)))
+        bottom = min(height - 1, int(np.floor(ring[:, 1].max() - 0.5)))
+        total = 0.0
+        count = 0
+        at = np.empty(len(ring))
+        for y in range(top, bottom + 1):
+            centre = y + 0.5
+            m = 0
+            for j in range(len(ring)):
+                ax, ay = ring[j - 1]
+                bx, by = ring[j]
+                if (ay > centre) != (by > centre):
+                    at[m] = ax + (centre - ay) * (bx - ax) / (by - ay)
+                    m += 1
+            crossings = np.sort(at[:m])
+            for j in range(0, m, 2):
+                start = max(0, int(np.ceil(crossings[j] - 0.5)))
+                stop = min(width - 1, int(np.floor(crossings[j + 1] - 0.5)))
+                for x in range(start, stop + 1):
+                    total += values[y, x]
+                count += max(0, stop + 1 - start)
+        out[i] = total / count if count else 0.0
+    return out

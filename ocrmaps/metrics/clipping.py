@@ -1,0 +1,262 @@
+"""Compiled float64 kernels over flat polygons: measures, candidate pairs and overlaps of convex ones.
+
+Polygons are flat `points` (n, 2) with `offsets` (k + 1), as in `PolygonSet`. The kernels hold no interpreter
+lock, allocate in proportion to their output and leave to the caller what they cannot do surely: a polygon that
+is not clearly convex is marked as such and never clipped here.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from ocrmaps.geometry import BoolArray, FloatArray, IntArray
+
+# Sine of the largest bend the wrong way that is taken for rounding of a straight vertex.
+_STRAIGHT = 1e-12
+# Area over squared perimeter below which nothing is clearly convex (a 1000 px line thinner than 1e-5 px).
+_SLIVER = 1e-8
+
+
+@njit(cache=True, nogil=True)
+def _signed_area(x: FloatArray, y: FloatArray, n: int) -> float:
+    """Relative to the first vertex: far from the origin the plain formula loses digits."""
+    total = 0.0
+    for i in range(1, n - 1):
+        total += (x[i] - x[0]) * (y[i + 1] - y[0]) - (x[i + 1] - x[0]) * (y[i] - y[0])
+    return 0.5 * total
+
+
+@njit(cache=True, nogil=True)
+def _clearly_convex(x: FloatArray, y: FloatArray, n: int, sign: float, area: float) -> bool:
+    """Whether the outline turns one way only, once around; zero-length edges are passed over."""
+    turn, perimeter = 0.0, 0.0
+    last_x, last_y = 0.0, 0.0
+    for i in range(n - 1, -1, -1):
+        last_x, last_y = x[(i + 1) % n] - x[i], y[(i + 1) % n] - y[i]
+        if last_x != 0.0 or last_y != 0.0:
+            break
+    for i in range(n):
+        dx, dy = x[(i + 1) % n] - x[i], y[(i + 1) % n] - y[i]
+        length = math.hypot(dx, dy)
+        if length == 0.0:
+            continue
+        cross = sign * (last_x * dy - last_y * dx)
+        along = last_x * dx + last_y * dy
+        slack = _STRAIGHT * math.hypot(last_x, last_y) * length
+        if cross <= slack and (cross < -slack or along <= 0.0):
+            return False
+        turn += math.atan2(cross, along)
+        perimeter += length
+        last_x, last_y = dx, dy
+    return abs(turn - 2.0 * math.pi) < 1e-3 and area > _SLIVER * perimeter * perimeter
+
+
+@njit(cache=True, nogil=True)
+def measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Signed shoelace areas (k), bounds x0 y0 x1 y1 (k, 4) and whether each polygon is clearly convex (k)."""
+    k = len(offsets) - 1
+    areas, bounds, convex = np.zeros(k), np.zeros((k, 4)), np.zeros(k, dtype=np.bool_)
+    for i in range(k):
+        start, stop = offsets[i], offsets[i + 1]
+        if start == stop:
+            continue
+        x, y = points[start:stop, 0], points[start:stop, 1]
+        bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3] = x.min(), y.min(), x.max(), y.max()
+        if stop - start < 3:
+            continue
+        areas[i] = _signed_area(x, y, stop - start)
+        if areas[i] != 0.0 and math.isfinite(areas[i]):
+            convex[i] = _clearly_convex(x, y, stop - start, 1.0 if areas[i] > 0 else -1.0, abs(areas[i]))
+    return areas, bounds, convex
+
+
+@njit(cache=True, nogil=True)
+def _touching(a: FloatArray, b: FloatArray) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+@njit(cache=True, nogil=True)
+def candidate_pairs(
+    rows: FloatArray, row_ok: BoolArray, columns: FloatArray, column_ok: BoolArray
+) -> tuple[IntArray, IntArray]:
+    """Index pairs (p), (p) whose bounds share area, row after row and by rising column; unusable ones left out.
+
+    Columns are looked up by their left edge, so the work follows the picture, not rows times columns.
+    """
+    order = np.argsort(columns[:, 0], kind="mergesort")
+    left = columns[order, 0]
+    widest = 0.0
+    for j in range(len(columns)):
+        if column_ok[j]:
+            widest = max(widest, columns[j, 2] - columns[j, 0])
+    pairs = 0
+    for fill in range(2):
+        if fill:
+            row_index, column_index = np.empty(pairs, dtype=np.int64), np.empty(pairs, dtype=np.int64)
+        pairs = 0
+        for i in range(len(rows)):
+            if not row_ok[i]:
+                continue
+            begin = pairs
+            first = np.searchsorted(left, rows[i, 0] - widest - 1e-9 * (abs(rows[i, 0]) + widest))
+            for position in range(first, np.searchsorted(left, rows[i, 2])):
+                j = order[position]
+                if column_ok[j] and _touching(rows[i], columns[j]):
+                    if fill:
+                        row_index[pairs], column_index[pairs] = i, j
+                    pairs += 1
+            if fill:
+                column_index[begin:pairs].sort()
+    return row_index, column_index
+
+
+@njit(cache=True, nogil=True)
+def _clip(
+    subject: FloatArray, clip: FloatArray, sign: float, ax: FloatArray, ay: FloatArray, bx: FloatArray, by: FloatArray
+) -> float:
+    """Area of a convex subject inside a convex clip polygon, or -1 if the buffers would not hold it."""
+    ox, oy = clip[0, 0], clip[0, 1]
+    n = len(subject)
+    for i in range(n):
+        ax[i], ay[i] = subject[i, 0] - ox, subject[i, 1] - oy
+    m = len(clip)
+    for e in range(m):
+        px, py = clip[e, 0] - ox, clip[e, 1] - oy
+        ex, ey = clip[(e + 1) % m, 0] - ox - px, clip[(e + 1) % m, 1] - oy - py
+        if ex == 0.0 and ey == 0.0:
+            continue
+        count = 0
+        last = n - 1
+        side_last = sign * (ex * (ay[last] - py) - ey * (ax[last] - px))
+        for i in range(n):
+            side = sign * (ex * (ay[i] - py) - ey * (ax[i] - px))
+            if count + 2 > len(bx):
+                return -1.0
+            if (side > 0.0 and side_last < 0.0) or (side < 0.0 and side_last > 0.0):
+                t = side_last / (side_last - side)
+                bx[count], by[count] = ax[last] + t * (ax[i] - ax[last]), ay[last] + t * (ay[i] - ay[last])
+                count += 1
+            if side >= 0.0:
+                bx[count], by[count] = ax[i], ay[i]
+                count += 1
+            last, side_last = i, side
+        ax, ay, bx, by = bx, by, ax, ay
+        n = count
+        if n < 3:
+            return 0.0
+    return abs(_signed_area(ax, ay, n))
+
+
+@njit(cache=True, nogil=True)
+def overlaps(
+    row_points: FloatArray,
+    row_offsets: IntArray,
+    row_area: FloatArray,
+    row_convex: BoolArray,
+    column_points: FloatArray,
+    column_offsets: IntArray,
+    column_area: FloatArray,
+    column_convex: BoolArray,
+    row_index: IntArray,
+    column_index: IntArray,
+) -> FloatArray:
+    """Shared areas (p) of the index pairs, by half-plane clipping; -1 where either polygon is not clearly convex."""
+    size = 16
+    for i in range(len(row_area)):
+        size = max(size, row_offsets[i + 1] - row_offsets[i])
+    widest = size
+    for j in range(len(column_area)):
+        widest = max(widest, column_offsets[j + 1] - column_offsets[j])
+    size += widest + 16
+    ax, ay, bx, by = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    out = np.full(len(row_index), -1.0)
+    for p in range(len(row_index)):
+        i, j = row_index[p], column_index[p]
+        if row_convex[i] and column_convex[j]:
+            subject = row_points[row_offsets[i] : row_offsets[i + 1]]
+            clip = column_points[column_offsets[j] : column_offsets[j + 1]]
+            area = _clip(subject, clip, 1.0 if column_area[j] > 0 else -1.0, ax, ay, bx, by)
+            out[p] = min(area, abs(row_area[i]), abs(column_area[j]))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def first_come(
+    rows: int,
+    columns: int,
+    row_index: IntArray,
+    column_index: IntArray,
+    value: FloatArray,
+    thresholds: FloatArray,
+    rank: FloatArray,
+    cuts: FloatArray,
+) -> IntArray:
+    """(cuts, thresholds, rows): the column each row takes, or -1, visiting pairs in order, first above threshold wins.
+
+    Only columns with rank >= cut take part in a sweep's layer.
+    """
+    taken_by = np.full((len(cuts), len(thresholds), rows), -1, dtype=np.int64)
+    for c in range(len(cuts)):
+        for t in range(len(thresholds)):
+            used = np.zeros(columns, dtype=np.bool_)
+            for p in range(len(row_index)):
+                i, j = row_index[p], column_index[p]
+                if value[p] > thresholds[t] and rank[j] >= cuts[c] and not used[j] and taken_by[c, t, i] < 0:
+                    used[j] = True
+                    taken_by[c, t, i] = j
+    return taken_by
+
+
+@njit(cache=True, nogil=True)
+def most_pairs(
+    rows: int,
+    columns: int,
+    row_index: IntArray,
+    column_index: IntArray,
+    value: FloatArray,
+    thresholds: FloatArray,
+    rank: FloatArray,
+    cuts: FloatArray,
+) -> IntArray:
+    """(cuts, thresholds, rows): like `first_come`, then improved by alternating paths to the largest possible number.
+
+    Pairs must come row after row; a row prefers the earlier of its pairs.
+    """
+    taken_by = first_come(rows, columns, row_index, column_index, value, thresholds, rank, cuts)
+    start = np.searchsorted(row_index, np.arange(rows + 1))
+    queue, parent, owner = np.empty(rows, np.int64), np.empty(columns, np.int64), np.empty(columns, np.int64)
+    for c in range(len(cuts)):
+        for t in range(len(thresholds)):
+            taken = taken_by[c, t]
+            owner[:] = -1
+            for i in range(rows):
+                if taken[i] >= 0:
+                    owner[taken[i]] = i
+            for root in range(rows):
+                if taken[root] >= 0:
+                    continue
+                parent[:] = -1
+                queue[0] = root
+                head, tail, free = 0, 1, -1
+                while head < tail and free < 0:
+                    i = queue[head]
+                    head += 1
+                    for p in range(start[i], start[i + 1]):
+                        j = column_index[p]
+                        if value[p] <= thresholds[t] or rank[j] < cuts[c] or parent[j] >= 0:
+                            continue
+                        parent[j] = i
+                        if owner[j] < 0:
+                            free = j
+                            break
+                        queue[tail] = owner[j]
+                        tail += 1
+                while free >= 0:
+                    i = parent[free]
+                    previous = taken[i]
+                    taken[i], owner[free] = free, i
+                    free = previous
+    return taken_by

@@ -1,0 +1,257 @@
+"""The geometry two polygon sets share, computed once per picture; every metric and sweep reads it.
+
+Areas are float64 in squared pixels of the common frame. Any polygon is accepted: one that encloses nothing sure
+(too few points, no area, crossing itself) gets a status and takes part in no pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ocrmaps.errors import FrameError, SpecError
+from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet, read_only
+from ocrmaps.metrics import clipping
+
+STATUSES = ("valid", "too-few-points", "no-area", "crossing", "out-of-range")
+"""What a polygon can be, in the order of the status codes."""
+VALID, TOO_FEW_POINTS, NO_AREA, CROSSING, OUT_OF_RANGE = range(len(STATUSES))
+
+Order = Literal["first", "best"]
+"""first: truths in their order take the first free detection above the threshold; best: as many pairs as possible."""
+ORDERS: tuple[str, ...] = get_args(Order)
+
+# A quotient this near to a threshold is decided by the geometry engine that the reference evaluators use,
+# because there the last bits decide: half of a box against the whole has IoU 0.5 "plus or minus nothing".
+TIE = 1e-9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Measured:
+    """One polygon set with what the metrics ask of each polygon."""
+
+    polygons: PolygonSet
+    area: FloatArray
+    """(k) absolute; what the shoelace formula says even where the status is not valid."""
+    bounds: FloatArray
+    """(k, 4): x0, y0, x1, y1."""
+    status: IntArray
+    """(k): index into STATUSES."""
+    convex: BoolArray
+    """(k): surely convex, so that half-plane clipping is exact."""
+    signed_area: FloatArray
+
+    @property
+    def valid(self) -> BoolArray:
+        return self.status == VALID
+
+    def shapes(self, index: IntArray) -> npt.NDArray[np.object_]:
+        """(len(index)): shapely geometry of these members, each built once; what crosses itself, by even-odd filling.
+
+        Members with fewer than three different vertices in a row have none.
+        """
+        wanted, place = np.unique(index, return_inverse=True)
+        out = _shapes(self.polygons, wanted)
+        bad = np.flatnonzero(self.status[wanted] != VALID)
+        out[bad] = shapely.make_valid(out[bad])
+        return out[place]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PairGeometry:
+    """Overlapping pairs of valid truth and detection polygons of one picture: truth after truth, detections rising."""
+
+    truth: Measured
+    detections: Measured
+    truth_index: IntArray
+    """(p)"""
+    detection_index: IntArray
+    """(p)"""
+    overlap: FloatArray
+    """(p): shared area, > 0."""
+
+    @property
+    def frame(self) -> str:
+        return self.truth.polygons.frame
+
+    def iou(self, thresholds: Iterable[float] = ()) -> FloatArray:
+        """(p): intersection over union; within `TIE` of a threshold, by the reference's engine and its own union."""
+        union = self.truth.area[self.truth_index] + self.detections.area[self.detection_index] - self.overlap
+        value = np.minimum(self.overlap / union, 1.0)
+        near = np.flatnonzero(_near(value, thresholds))
+        if near.size:
+            a, b = self._shapes(near)
+            value[near] = shapely.area(shapely.intersection(a, b)) / shapely.area(shapely.union(a, b))
+        return value
+
+    def share_of_detection(self, thresholds: Iterable[float] = ()) -> FloatArray:
+        """(p): part of the detection's area inside the truth (area precision)."""
+        return self._share(self.detections, self.detection_index, thresholds)
+
+    def share_of_truth(self, thresholds: Iterable[float] = ()) -> FloatArray:
+        """(p): part of the truth's area inside the detection (area recall)."""
+        return self._share(self.truth, self.truth_index, thresholds)
+
+    def _share(self, side: Measured, index: IntArray, thresholds: Iterable[float]) -> FloatArray:
+        value = np.minimum(self.overlap / side.area[index], 1.0)
+        near = np.flatnonzero(_near(value, thresholds))
+        if near.size:
+            a, b = self._shapes(near)
+            value[near] = shapely.area(shapely.intersection(a, b)) / shapely.area(side.shapes(index[near]))
+        return value
+
+    def _shapes(self, pairs: IntArray) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
+        return self.truth.shapes(self.truth_index[pairs]), self.detections.shapes(self.detection_index[pairs])
+
+    def on_ignored(self, limit: float = 0.5) -> BoolArray:
+        """(detections): more than `limit` of the area lies in one ignored truth, each region by itself."""
+        out = np.zeros(len(self.detections.status), dtype=np.bool_)
+        ignored = self.truth.polygons.ignore[self.truth_index]
+        if ignored.any():
+            hit = ignored & (self.share_of_detection((limit,)) > limit)
+            out[self.detection_index[hit]] = True
+        return out
+
+
+def measured(polygons: PolygonSet) -> Measured:
+    """Areas, bounds and the status of every polygon."""
+    signed, bounds, convex = clipping.measure(polygons.points, polygons.offsets)
+    status = np.where(convex, VALID, CROSSING).astype(np.int64)
+    status[signed == 0.0] = NO_AREA
+    # Coordinates whose squares leave float64 have no area to compare with.
+    status[~np.isfinite(signed)] = OUT_OF_RANGE
+    doubtful = np.flatnonzero(~convex & np.isfinite(signed))
+    if doubtful.size:
+        counts = np.array([len(_open_ring(polygons[int(i)])) for i in doubtful])
+        status[doubtful[counts < 3]] = TOO_FEW_POINTS
+        rings = doubtful[counts >= 3]
+        sound = shapely.is_valid(_shapes(polygons, rings))
+        status[rings[sound]] = VALID
+        # An outline that crosses itself can cancel its own area; one on a line has none to begin with.
+        flat = np.array([_on_a_line(polygons[int(i)]) for i in rings[~sound]], dtype=np.bool_)
+        status[rings[~sound]] = np.where(flat, NO_AREA, CROSSING)
+    return Measured(
+        polygons=polygons,
+        area=read_only(np.abs(signed), np.float64),
+        bounds=read_only(bounds, np.float64),
+        status=read_only(status, np.int64),
+        convex=read_only(convex, np.bool_),
+        signed_area=read_only(signed, np.float64),
+    )
+
+
+def pair_geometry(truth: PolygonSet, detections: PolygonSet) -> PairGeometry:
+    """All overlapping pairs with their shared areas; memory follows the polygons and the pairs that overlap.
+
+    >>> t = PolygonSet.of([[(0, 0), (4, 0), (4, 2), (0, 2)]], frame="raw")
+    >>> d = PolygonSet.of([[(2, 0), (6, 0), (6, 2), (2, 2)], [(9, 9), (9, 9)]], frame="raw")
+    >>> g = pair_geometry(t, d)
+    >>> g.overlap.tolist(), g.iou().round(3).tolist(), [STATUSES[s] for s in g.detections.status]
+    ([4.0], [0.333], ['valid', 'too-few-points'])
+    """
+    same_frame(truth, detections)
+    t, d = measured(truth), measured(detections)
+    rows, columns = clipping.candidate_pairs(t.bounds, t.valid, d.bounds, d.valid)
+    overlap = shared_areas(t, d, rows, columns)
+    kept = overlap > 0
+    return PairGeometry(
+        truth=t,
+        detections=d,
+        truth_index=read_only(rows[kept], np.int64),
+        detection_index=read_only(columns[kept], np.int64),
+        overlap=read_only(overlap[kept], np.float64),
+    )
+
+
+def same_frame(truth: PolygonSet, detections: PolygonSet) -> None:
+    """Refuse two sets in different frames."""
+    if truth.frame != detections.frame:
+        raise FrameError(
+            f"truth is in frame {truth.frame!r}, detections are in frame {detections.frame!r}: expected one frame",
+            hint="bring both to the frame of the annotations with the sample's CanonicalTransform before scoring",
+        )
+
+
+def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
+    """(p): area that each pair of members shares; half-plane clipping where both are convex, shapely elsewhere."""
+    a, b = truth.polygons, detections.polygons
+    overlap = clipping.overlaps(
+        a.points, a.offsets, truth.signed_area, truth.convex,
+        b.points, b.offsets, detections.signed_area, detections.convex,
+        rows, columns,
+    )  # fmt: skip
+    left = np.flatnonzero(overlap < 0)
+    if left.size:
+        both = shapely.intersection(truth.shapes(rows[left]), detections.shapes(columns[left]))
+        overlap[left] = shapely.area(both)
+    return overlap
+
+
+def take_pairs(
+    geometry: PairGeometry,
+    value: FloatArray,
+    usable: BoolArray,
+    *,
+    thresholds: Sequence[float],
+    order: Order,
+    rank: FloatArray | None = None,
+    cuts: Sequence[float] = (0.0,),
+) -> IntArray:
+    """(cuts, thresholds, truths): the detection each truth takes, or -1, among `usable` pairs with value > threshold.
+
+    A layer of `cuts` sees only the detections whose rank reaches it.
+    """
+    if order not in ORDERS:
+        raise SpecError(f"found matching order {order!r}, expected one of {', '.join(ORDERS)}")
+    k, m = len(geometry.truth.status), len(geometry.detections.status)
+    rows, columns, value = geometry.truth_index[usable], geometry.detection_index[usable], value[usable]
+    match = clipping.first_come
+    if order == "best":
+        nearest = np.lexsort((columns, -value, rows))
+        rows, columns, value = rows[nearest], columns[nearest], value[nearest]
+        match = clipping.most_pairs
+    levels, layers = np.array(thresholds, dtype=np.float64), np.array(cuts, dtype=np.float64)
+    return match(k, m, rows, columns, value, levels, np.zeros(m) if rank is None else rank, layers)
+
+
+def checked_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
+    """IoU thresholds as given, refused where no IoU or every IoU could exceed them."""
+    out = tuple(float(t) for t in thresholds)
+    if not out or not all(0.0 <= t < 1.0 for t in out) or len(set(out)) != len(out):
+        raise SpecError(f"found IoU thresholds {list(out)}, expected at least one, all different, each in [0, 1)")
+    return out
+
+
+def _near(value: FloatArray, thresholds: Iterable[float]) -> BoolArray:
+    levels = np.sort(np.array(list(thresholds), dtype=np.float64))
+    if not levels.size:
+        return np.zeros(value.shape, dtype=np.bool_)
+    above = np.clip(np.searchsorted(levels, value), 0, levels.size - 1)
+    return np.minimum(np.abs(value - levels[above]), np.abs(value - levels[np.maximum(above - 1, 0)])) < TIE
+
+
+def _open_ring(points: FloatArray) -> FloatArray:
+    """The outline without a repeated last vertex, and without vertices that repeat their predecessor."""
+    if not len(points):
+        return points
+    return points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+
+
+def _on_a_line(points: FloatArray) -> bool:
+    moved = points - points[0]
+    far = moved[np.argmax((moved**2).sum(axis=1))]
+    return bool((moved[:, 0] * far[1] == moved[:, 1] * far[0]).all())
+
+
+def _shapes(polygons: PolygonSet, index: IntArray) -> npt.NDArray[np.object_]:
+    """Shapely polygons of members that have at least three different vertices in a row."""
+    if not len(index):
+        return np.zeros(0, dtype=object)
+    rings = [_open_ring(polygons[int(i)]) for i in index]
+    place = np.repeat(np.arange(len(rings)), [len(r) for r in rings])
+    return shapely.polygons(shapely.linearrings(np.concatenate(rings), indices=place))

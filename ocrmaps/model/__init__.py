@@ -1,0 +1,95 @@
+"""Detectors from named parts: encoder, decoder, head and loss, each a key of a dict or one's own class.
+
+>>> detector = build_detector(DetectorSpec(encoder="light"))
+>>> describe(detector)["strides"]
+[4, 8, 16, 32]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ocrmaps.errors import SpecError
+from ocrmaps.model.decoder import ASF, FPN, PAN
+from ocrmaps.model.detector import Detector, DetectorSpec, declarations, describe
+from ocrmaps.model.encoder import Light, load_encoder_weights
+from ocrmaps.model.encoder_mobilenet import mobilenetv3_large, mobilenetv3_small
+from ocrmaps.model.encoder_resnet import resnet18, resnet34, resnet50
+from ocrmaps.model.encoder_timm import TimmEncoder
+from ocrmaps.model.head import DBHead, Logits
+from ocrmaps.model.loss import DBLoss, FocalDBLoss, LossTerms, Targets
+from ocrmaps.model.parts import build_part
+
+__all__ = [
+    "DECODERS",
+    "ENCODERS",
+    "HEADS",
+    "LOSSES",
+    "Detector",
+    "DetectorSpec",
+    "Logits",
+    "LossTerms",
+    "Targets",
+    "build_detector",
+    "build_loss",
+    "describe",
+]
+
+ENCODERS: dict[str, Callable[..., nn.Module]] = {
+    "light": Light,
+    "mobilenetv3_large": mobilenetv3_large,
+    "mobilenetv3_small": mobilenetv3_small,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+}
+DECODERS: dict[str, Callable[..., nn.Module]] = {"asf": ASF, "fpn": FPN, "pan": PAN}
+HEADS: dict[str, Callable[..., nn.Module]] = {"db": DBHead}
+LOSSES: dict[str, Callable[..., nn.Module]] = {"db": DBLoss, "db-focal": FocalDBLoss}
+
+
+def build_detector(spec: DetectorSpec, *, pretrained: bool = True) -> Detector:
+    """The detector that a spec describes, the same weights for the same spec; the global random state is untouched.
+
+    `pretrained=False` leaves out `encoder_weights`, for a detector whose weights come from a checkpoint.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        encoder = _build_encoder(spec, pretrained)
+        channels, strides = declarations(encoder)
+        decoder = build_part("decoder", spec.decoder, DECODERS, channels, strides, options=spec.decoder_options)
+        width, stride = getattr(decoder, "channels", None), getattr(decoder, "stride", None)
+        if not isinstance(width, int) or not isinstance(stride, int):
+            raise SpecError(
+                f"decoder {spec.decoder!r} declares channels {width!r} and stride {stride!r}, expected two integers"
+            )
+        head = build_part("head", spec.head, HEADS, width, stride, options=spec.head_options)
+    if spec.encoder_weights and pretrained:
+        load_encoder_weights(encoder, spec.encoder_weights)
+    detector = Detector(encoder, decoder, head, mean=spec.mean, std=spec.std)
+    # The layout that stored bytes arrive in; on processors and tensor cores also the faster one.
+    return detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _build_encoder(spec: DetectorSpec, pretrained: bool) -> nn.Module:
+    family, colon, name = spec.encoder.partition(":")
+    if family == "timm" and colon:
+        options: dict[str, Any] = dict(spec.encoder_options)
+        if not pretrained and options.get("pretrained"):
+            options["pretrained"] = False
+        return build_part("encoder", "timm", {"timm": TimmEncoder}, name, options=options)
+    return build_part("encoder", spec.encoder, ENCODERS, options=spec.encoder_options)
+
+
+def build_loss(name: str = "db", options: Mapping[str, Any] | None = None) -> nn.Module:
+    """The loss called `name`: a key of `LOSSES` or `package.module:Name`; every option must be one it takes.
+
+    >>> build_loss("db", {"gamma": 2.0})
+    Traceback (most recent call last):
+    ocrmaps.errors.SpecError: ...
+    """
+    return build_part("loss", name, LOSSES, options=options or {})

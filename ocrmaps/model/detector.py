@@ -1,0 +1,205 @@
+"""The detector: encoder, decoder and head as one module from stored bytes to logits, and a record of what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ocrmaps.errors import DataError, Problem, SpecError
+from ocrmaps.model.head import Logits
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSpec:
+    """What a detector is built from; stored in its checkpoints, so that the same one can be built again.
+
+    >>> DetectorSpec.of({"encoder": "light", "decoder_options": {"width": 48}}).decoder_options
+    {'width': 48}
+    """
+
+    encoder: str = "resnet18"
+    """A key of `ENCODERS`, `timm:NAME`, or `package.module:Name`."""
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    encoder_weights: str = ""
+    """A state-dict file of published weights to start from; empty starts from random ones."""
+    decoder: str = "fpn"
+    """A key of `DECODERS`, or `package.module:Name`."""
+    decoder_options: Mapping[str, Any] = field(default_factory=dict)
+    head: str = "db"
+    """A key of `HEADS`, or `package.module:Name`."""
+    head_options: Mapping[str, Any] = field(default_factory=dict)
+    mean: Triple = (123.675, 116.28, 103.53)
+    """RGB of 0 to 255 that becomes 0; the default is what published weights were trained with."""
+    std: Triple = (58.395, 57.12, 57.375)
+    """RGB distance from the mean that becomes 1."""
+    seed: int = 0
+    """Of the random weights."""
+
+    def __post_init__(self) -> None:
+        problems = []
+        for name in ("encoder", "decoder", "head", "encoder_weights"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not (value or name == "encoder_weights"):
+                problems.append(Problem(f"model.{name}", f"found {value!r}, expected a name"))
+        for name in ("encoder_options", "decoder_options", "head_options"):
+            value = getattr(self, name)
+            if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+                object.__setattr__(self, name, dict(value))
+            else:
+                problems.append(Problem(f"model.{name}", f"found {value!r}, expected a table of options"))
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            try:
+                triple = tuple(float(v) for v in value)
+            except (TypeError, ValueError):
+                triple = ()
+            low = 0.0 if name == "mean" else 1e-3
+            if len(triple) != 3 or not all(low <= v <= 255 for v in triple):
+                expected = f"three numbers (R, G, B) from {low:g} to 255"
+                problems.append(Problem(f"model.{name}", f"found {value!r}, expected {expected}"))
+            object.__setattr__(self, name, triple)
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            problems.append(Problem("model.seed", f"found {self.seed!r}, expected a whole number from 0"))
+        if problems:
+            raise SpecError("this model cannot be built:", problems=problems)
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> DetectorSpec:
+        """From plain data; unknown settings are refused."""
+        known = [f.name for f in fields(cls)]
+        unknown = [key for key in data if key not in known]
+        if unknown:
+            raise SpecError(
+                "unknown model settings:",
+                problems=[Problem(f"model.{key}", f"unknown; known here: {', '.join(known)}") for key in unknown],
+            )
+        return cls(**data)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data that `of` reads back."""
+        return asdict(self)
+
+
+class Detector(nn.Module):
+    """Stored bytes in, logits out: normalisation is part of the model, so nobody can forget or repeat it.
+
+    forward: uint8 (B, H, W, 3) RGB, sides multiples of `multiple` -> `Logits` of float (B, H, W).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, *, mean: Triple, std: Triple) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.head = encoder, decoder, head
+        self.multiple: int = _declared(encoder, "strides")[-1]
+        # In the state dict: weights mean nothing without the normalisation they were trained with.
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_load_state_dict_pre_hook(_check_normalisation)
+
+    def forward(self, image: Tensor, *, threshold: bool = True) -> Logits:
+        """`threshold=False` leaves the threshold branch out, which prediction has no use for."""
+        self.check_input(image)
+        # Bytes with channels last, permuted, are a channels-last tensor: no copy but the one to float.
+        x = (image.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
+        return self.head(self.decoder(self.encoder(x)), threshold=threshold)
+
+    def check_input(self, image: Tensor) -> None:
+        """Refuse what the network would misread; looks at shape and dtype only."""
+        if image.dtype != torch.uint8 or image.ndim != 4 or image.shape[-1] != 3:
+            raise SpecError(
+                f"found a {str(image.dtype).removeprefix('torch.')} image of shape {tuple(image.shape)}, "
+                "expected uint8 (B, H, W, 3), RGB of 0 to 255 as stored",
+                hint="do not normalise: the model does it with its own constants",
+            )
+        height, width = image.shape[1:3]
+        padded = tuple(-(-side // self.multiple) * self.multiple for side in (height, width))
+        if padded != (height, width) or not height or not width:
+            padded = tuple(max(side, self.multiple) for side in padded)
+            raise SpecError(
+                f"found pictures of {height}x{width}, expected sides that are multiples of {self.multiple}",
+                hint=f"pad to {padded[0]}x{padded[1]}",
+            )
+
+
+def _declared(encoder: nn.Module, name: str) -> tuple[int, ...]:
+    value = getattr(encoder, name, None)
+    if not isinstance(value, (tuple, list)) or len(value) < 2 or not all(isinstance(v, int) and v > 0 for v in value):
+        raise SpecError(
+            f"encoder {type(encoder).__name__} declares {name} {value!r}, expected a tuple of two or more positive "
+            "integers, finest feature first"
+        )
+    return tuple(value)
+
+
+def declarations(encoder: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The channels and strides that an encoder declares, checked for what decoders rely on."""
+    channels, strides = _declared(encoder, "channels"), _declared(encoder, "strides")
+    doubled = all(b == 2 * a for a, b in pairwise(strides))
+    if len(channels) != len(strides) or not doubled:
+        raise SpecError(
+            f"encoder {type(encoder).__name__} declares channels {channels} at strides {strides}, "
+            "expected one number of channels for each stride and each stride twice the one before"
+        )
+    return channels, strides
+
+
+def _check_normalisation(module: Detector, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+    for name in ("mean", "std"):
+        stored, own = state.get(prefix + name), getattr(module, name)
+        if isinstance(stored, Tensor) and not torch.equal(stored.cpu().float(), own.cpu().float()):
+            raise DataError(
+                f"these weights were trained with {name} {stored.flatten().tolist()}, "
+                f"this detector normalises with {own.flatten().tolist()}",
+                hint="build the detector from the spec that is stored beside the weights",
+            )
+
+
+def describe(detector: Detector, size: tuple[int, int] = (640, 640)) -> dict[str, Any]:
+    """What was built, found out by running it on tensors without data: no number comes from what was asked for.
+
+    FLOPs count convolutions and matrix products for one picture of `size` (height, width), two for each
+    multiply-add. Features that contradict the encoder's declaration are an error.
+    """
+    shadow = deepcopy(detector).to("meta").eval()
+    seen: list[tuple[int, ...]] = []
+    shadow.encoder.register_forward_hook(lambda module, given, outputs: seen.extend(tuple(f.shape) for f in outputs))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        logits = shadow(torch.zeros(1, *size, 3, dtype=torch.uint8, device="meta"))
+    channels, strides = declarations(detector.encoder)
+    found = tuple(seen)
+    expected = tuple((1, c, size[0] // s, size[1] // s) for c, s in zip(channels, strides, strict=True))
+    if found != expected:
+        raise SpecError(
+            f"encoder {type(detector.encoder).__name__} declares channels {channels} at strides {strides}, "
+            f"but gives features of shapes {found} for a {size[0]}x{size[1]} picture"
+        )
+    if tuple(logits.probability.shape) != (1, *size):
+        raise SpecError(f"the head gives logits of shape {tuple(logits.probability.shape)}, expected {(1, *size)}")
+    parts = {name: getattr(detector, name) for name in ("encoder", "decoder", "head")}
+    return {
+        **{name: {"class": type(part).__name__, "parameters": _count(part)} for name, part in parts.items()},
+        "channels": list(channels),
+        "strides": list(strides),
+        "decoder_channels": int(detector.decoder.channels),  # type: ignore[arg-type]
+        "parameters": _count(detector),
+        "trainable": _count(detector, trainable=True),
+        "flops": counter.get_total_flops(),
+        "flops_size": list(size),
+        "mean": detector.mean.flatten().tolist(),
+        "std": detector.std.flatten().tolist(),
+    }
+
+
+def _count(module: nn.Module, *, trainable: bool = False) -> int:
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)

@@ -1,0 +1,94 @@
+"""How one row of one array is packed: each name is one Zarr v3 codec chain, with our encoder pinned to one thread.
+
+Blosc cuts a buffer into blocks and, with its own threads, stores them in the order in which they finish; one thread
+makes the bytes the same on every run. Nothing here trusts a length in the data: the caller has checked a digest, and
+the decoded size is checked again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numcodecs.blosc
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.errors import SpecError, StoreCorrupt
+
+BLOCK = 1 << 20
+"""Bytes in one Blosc block. Large blocks decode faster (docs/explanation/store.md has the table)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packing:
+    """One Blosc setting, or none for raw bytes."""
+
+    cname: str | None
+    level: int = 0
+
+    def zarr(self) -> list[dict[str, Any]]:
+        """The codec chain as `zarr.json` states it; standard codecs only, so any Zarr v3 reader can follow."""
+        chain: list[dict[str, Any]] = [{"name": "bytes"}]
+        if self.cname is not None:
+            settings = {
+                "blocksize": BLOCK,
+                "clevel": self.level,
+                "cname": self.cname,
+                "shuffle": "noshuffle",
+                "typesize": 1,
+            }
+            chain.append({"name": "blosc", "configuration": settings})
+        return chain
+
+    def encode(self, row: npt.NDArray[np.uint8]) -> bytes:
+        """The packed bytes of a C-contiguous uint8 array."""
+        if self.cname is None:
+            return row.tobytes()
+        _one_thread()
+        packed: bytes = numcodecs.blosc.compress(
+            row.reshape(-1), self.cname.encode(), self.level, numcodecs.blosc.NOSHUFFLE, BLOCK
+        )
+        return packed
+
+    def decode(self, packed: bytes | memoryview, out: npt.NDArray[np.uint8]) -> None:
+        """Unpack into all of `out` (C-contiguous, writable); other sizes are refused before anything is written."""
+        if self.cname is None:
+            if len(packed) != out.nbytes:
+                raise StoreCorrupt(f"found {len(packed)} raw bytes, expected {out.nbytes}")
+            out.reshape(-1)[:] = np.frombuffer(packed, dtype=np.uint8)
+            return
+        # The 16-byte Blosc header states both lengths; believing it without a look reads beyond the buffer.
+        if len(packed) < 16:
+            raise StoreCorrupt(f"found {len(packed)} packed bytes, expected at least the 16 of a Blosc header")
+        unpacked, _, stated = np.frombuffer(packed, dtype="<u4", count=3, offset=4).tolist()
+        if stated != len(packed) or unpacked != out.nbytes:
+            raise StoreCorrupt(
+                f"the Blosc header states {stated} bytes for {unpacked}, expected {len(packed)} for {out.nbytes}"
+            )
+        _one_thread()
+        try:
+            numcodecs.blosc.decompress(packed, out.reshape(-1))
+        except (RuntimeError, ValueError) as error:
+            raise StoreCorrupt(f"Blosc cannot unpack {len(packed)} bytes ({error})") from error
+
+
+CODECS: dict[str, Packing] = {
+    "lz4": Packing(cname="lz4", level=9),
+    "lz4hc": Packing(cname="lz4hc", level=4),
+    "zstd": Packing(cname="zstd", level=1),
+    "raw": Packing(cname=None),
+}
+
+
+def packing(name: str) -> Packing:
+    """The packing of that name; an unknown one lists the known ones."""
+    if name not in CODECS:
+        raise SpecError(f"found codec {name!r}, expected one of {', '.join(CODECS)}")
+    return CODECS[name]
+
+
+def _one_thread() -> None:
+    # Module state of numcodecs, so it is set on each use: it must hold whatever else runs in this process.
+    if numcodecs.blosc.use_threads is not False:
+        numcodecs.blosc.use_threads = False

@@ -1,0 +1,137 @@
+"""What older versions of a store hold already: rows by fingerprint, shards by the rows in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.errors import StoreError
+from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.layout import ShardKey
+from ocrmaps.store.places import Store
+from ocrmaps.store.reader import Reader
+from ocrmaps.store.tasks import OUTCOMES, CopyRow, RowTask, ShardTask
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    reader: int
+    row: int
+
+
+def _tables(reader: Reader) -> npt.NDArray[np.uint8]:
+    """Read, and so prove, every column that copying relies on; returns the fingerprints of the rows."""
+    for table, columns in (
+        (reader.rows, ("canvas", "position", "chunk_offset", "chunk_nbytes", "chunk_digest")),
+        (reader.shards, ("canvas", "index", "nbytes", "digest")),
+        (reader.polygons, ("row_offsets", "outcome")),
+    ):
+        for column in columns:
+            table[column]
+    return reader.rows["fingerprint"]
+
+
+class Known:
+    """Rows of committed versions, kept open so that nobody removes them meanwhile; a context manager's resource.
+
+    Everything found here is checked again when it is copied; a version that cannot be opened is only passed over.
+    """
+
+    def __init__(self, store: Store, wanted: Iterable[bytes]) -> None:
+        self.passed_over: dict[str, str] = {}
+        self._readers: list[Reader] = []
+        self._places: dict[bytes, _Place] = {}
+        missing = set(wanted)
+        for version in store.versions():
+            if not missing:
+                break
+            try:
+                reader = Reader(store.version(version))
+            except StoreError as error:
+                self.passed_over[version] = str(error)
+                continue
+            try:
+                fingerprints = _tables(reader)
+            except StoreError as error:
+                self.passed_over[version] = str(error)
+                reader.close()
+                continue
+            used = False
+            packed = fingerprints.tobytes()
+            for row in range(len(fingerprints)):
+                key = packed[32 * row : 32 * row + 32]
+                if key in missing:
+                    missing.discard(key)
+                    self._places[key] = _Place(len(self._readers), row)
+                    used = True
+            if used:
+                self._readers.append(reader)
+            else:
+                reader.close()
+
+    def close(self) -> None:
+        for reader in self._readers:
+            reader.close()
+
+    def __contains__(self, fingerprint: bytes) -> bool:
+        return fingerprint in self._places
+
+    def reuse(self, task: ShardTask) -> ShardTask:
+        """The same task with every known row to be copied, or the whole shard linked if an older one equals it."""
+        places = [self._places.get(bytes.fromhex(row.fingerprint)) for row in task.rows]
+        rows = tuple(
+            row if place is None else replace(row, copy=self._copy(place, row))
+            for row, place in zip(task.rows, places, strict=True)
+        )
+        task = replace(task, rows=rows)
+        if any(row.copy is None for row in rows):
+            return task
+        return replace(task, linked=self._whole_shard(task, [p for p in places if p is not None]))
+
+    def _copy(self, place: _Place, row: RowTask) -> CopyRow | None:
+        reader = self._readers[place.reader]
+        key = reader.shard_of(place.row)
+        chunks = tuple(
+            (int(offset), int(nbytes), digest.tobytes().hex())
+            for offset, nbytes, digest in zip(
+                reader.rows["chunk_offset"][place.row],
+                reader.rows["chunk_nbytes"][place.row],
+                reader.rows["chunk_digest"][place.row],
+                strict=True,
+            )
+        )
+        names = reader.outcomes(place.row)
+        if len(names) != len(row.polygons) or not set(names) <= set(OUTCOMES):
+            return None  # it knows outcomes that we do not: draw again
+        outcomes = tuple(OUTCOMES.index(name) for name in names)
+        files = tuple(str(reader.folder / key.path(array)) for array in ARRAYS)
+        return CopyRow(files=files, chunks=chunks, outcomes=outcomes)
+
+    def _whole_shard(self, task: ShardTask, places: Sequence[_Place]) -> tuple[tuple[str, str], ...]:
+        """Files and digests of an older shard with exactly these rows in these slots, or nothing."""
+        reader = self._readers[places[0].reader]
+        if len({place.reader for place in places}) > 1 or reader.manifest.rows_per_shard != task.rows_per_shard:
+            return ()
+        key = reader.shard_of(places[0].row)
+        if any(reader.shard_of(place.row) != key for place in places):
+            return ()
+        slots = [int(reader.rows["position"][place.row]) % task.rows_per_shard for place in places]
+        if slots != [row.slot for row in task.rows] or self._rows_in(reader, key) != len(places):
+            return ()
+        digests = reader.shard_digests(key)
+        return tuple(
+            (os.fspath(Path(reader.folder / key.path(array))), digest)
+            for array, digest in zip(ARRAYS, digests, strict=True)
+        )
+
+    @staticmethod
+    def _rows_in(reader: Reader, key: ShardKey) -> int:
+        """Rows that an older shard holds; a shard with more than ours is not ours."""
+        canvas = reader.manifest.canvases.index(key.canvas)
+        positions = reader.rows["position"][reader.rows["canvas"] == canvas]
+        return int((positions // reader.manifest.rows_per_shard == key.index).sum())

@@ -1,0 +1,284 @@
+"""Strict reading of one version: every row that comes out hashes to the manifest, or an error names the place.
+
+The manifest and the digests of the tables lead to one length and digest per row and array; files are read by position
+into memory (never mapped, so a file cut short by somebody cannot crash the process), checked, then unpacked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.canonical import CanonicalTransform
+from ocrmaps.errors import StoreCorrupt, StoreError
+from ocrmaps.geometry import FRAMES, PolygonSet, Size
+from ocrmaps.recipe import ARRAYS
+from ocrmaps.store import lock
+from ocrmaps.store.codecs import packing
+from ocrmaps.store.identity import file_digest, row_digest
+from ocrmaps.store.layout import LEDGER, MANIFEST, ShardKey, row_shape
+from ocrmaps.store.manifest import read_manifest
+from ocrmaps.store.planning import SPLITS
+from ocrmaps.store.shards import ABSENT, index_nbytes, read_index
+from ocrmaps.store.tables import Table, unpack_text
+
+Out = Mapping[str, npt.NDArray[np.uint8]]
+"""Arrays by name, (number of rows, *row shape) uint8 C-contiguous, to be filled."""
+OPEN_FILES = 256
+
+
+class Reader:
+    """One version, open for reading by any number of threads; a context manager.
+
+    While it is open, `gc` and `clear` leave the version alone.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder).absolute()
+        self.hint = f"`ocrmaps verify {self.folder}` lists all damage, `ocrmaps repair {self.folder}` rebuilds it"
+        self._lease = lock.lease(self.folder / MANIFEST)
+        try:
+            self.manifest = read_manifest(self.folder, hint=self.hint)
+            self.rows, self.shards, self.polygons = (
+                Table(self.folder, name, self.manifest.columns(name), hint=self.hint)
+                for name in ("rows", "shards", "polygons")
+            )
+        except BaseException:
+            os.close(self._lease)
+            raise
+        self._files = _Files(OPEN_FILES)
+        self._tails: dict[tuple[str, str], npt.NDArray[np.uint64]] = {}
+        self._by_shard: dict[tuple[int, int], int] | None = None
+
+    def __len__(self) -> int:
+        return self.rows.length("canvas")
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up files and the mark of being in use; closing twice is fine."""
+        self._files.close()
+        if self._lease >= 0:
+            os.close(self._lease)
+            self._lease = -1
+
+    @cached_property
+    def documents(self) -> dict[str, bytes]:
+        """What every `zarr.json` of the version must be, byte for byte."""
+        return self.manifest.documents()
+
+    @property
+    def root_digest(self) -> str:
+        return self.manifest.root_digest
+
+    def id(self, row: int) -> str:
+        return unpack_text(self.rows["id_offsets"], self.rows["id_bytes"], row)
+
+    def ids(self, split: str | None = None) -> list[str]:
+        """Sample ids in row order, of one split or all."""
+        return [self.id(int(row)) for row in self.select(split)]
+
+    def select(self, split: str | None = None) -> npt.NDArray[np.int64]:
+        """Row numbers of one split, or of all."""
+        if split is None:
+            return np.arange(len(self), dtype=np.int64)
+        return np.flatnonzero(self.rows["split"] == SPLITS.index(split)).astype(np.int64)
+
+    def name(self, row: int) -> str:
+        """How messages call a row: split, source and id."""
+        source = self.manifest.written["sources"][int(self.rows["source"][row])]
+        return "/".join(p for p in (SPLITS[int(self.rows["split"][row])], source, self.id(row)) if p)
+
+    def canvas(self, row: int) -> Size:
+        return self.manifest.canvases[int(self.rows["canvas"][row])]
+
+    def transform(self, row: int) -> CanonicalTransform:
+        """The decision that rendering took for this row."""
+        orientation, raw_h, raw_w, h, w, x, y = self.rows["transform"][row].tolist()
+        return CanonicalTransform(
+            orientation=orientation, raw_size=(raw_h, raw_w), resized=(h, w), offset=(x, y), canvas=self.canvas(row)
+        )
+
+    def polygon_set(self, row: int) -> PolygonSet:
+        """The annotation of this row in the frame of its source."""
+        first, last = self.polygons["row_offsets"][row : row + 2].tolist()
+        offsets = self.polygons["offsets"][first : last + 1].astype(np.int64)
+        has_text = self.polygons["has_text"]
+        return PolygonSet(
+            points=self.polygons["points"][offsets[0] : offsets[-1]],
+            offsets=offsets - offsets[0],
+            ignore=self.polygons["ignore"][first:last],
+            texts=tuple(
+                unpack_text(self.polygons["text_offsets"], self.polygons["text_bytes"], i) if has_text[i] else None
+                for i in range(first, last)
+            ),
+            frame=FRAMES[int(self.rows["frame"][row])],  # type: ignore[arg-type]
+        )
+
+    def outcomes(self, row: int) -> tuple[str, ...]:
+        """What became of each polygon of this row when its maps were drawn."""
+        first, last = self.polygons["row_offsets"][row : row + 2].tolist()
+        names = self.manifest.written["outcomes"]
+        return tuple(names[code] for code in self.polygons["outcome"][first:last].tolist())
+
+    def ledger(self) -> Iterator[dict[str, Any]]:
+        """What was skipped, repaired, masked or clipped, line by line."""
+        data = self._read_whole(LEDGER)
+        stated = self.manifest.written["ledger"]["digest"]
+        if file_digest(data).hex() != stated:
+            raise StoreCorrupt(f"{self.folder / LEDGER}: its digest is not {stated}", hint=self.hint)
+        return (json.loads(line) for line in data.splitlines())
+
+    def _read_whole(self, path: str) -> bytes:
+        try:
+            return (self.folder / path).read_bytes()
+        except OSError as error:
+            raise StoreCorrupt(f"{self.folder / path}: cannot be read ({error.strerror})", hint=self.hint) from error
+
+    def read_row(self, row: int, arrays: Sequence[str] = ARRAYS) -> dict[str, npt.NDArray[np.uint8]]:
+        """One row as new arrays."""
+        out = {a: np.empty((1, *row_shape(a, self.canvas(row))), dtype=np.uint8) for a in arrays}
+        self.read_rows([row], out)
+        return {name: array[0] for name, array in out.items()}
+
+    def read_rows(self, rows: Sequence[int] | npt.NDArray[np.integer[Any]], out: Out) -> None:
+        """Fill `out[array][i]` with row `rows[i]`; all rows must be on the canvas that `out` was shaped for."""
+        for array in out:
+            number = ARRAYS.index(array)
+            for i, row in enumerate(rows):
+                self._read_into(int(row), array, number, out[array][i])
+
+    def packed(self, row: int, array: str) -> bytes:
+        """The stored bytes of one row of one array, proven."""
+        number = ARRAYS.index(array)
+        if not 0 <= row < len(self):
+            raise IndexError(f"{self.folder}: row {row} of {len(self)}")
+        key = self.shard_of(row)
+        path = key.path(array)
+        offset = int(self.rows["chunk_offset"][row, number])
+        nbytes = int(self.rows["chunk_nbytes"][row, number])
+        stored = self._tail(key, array)[int(self.rows["position"][row]) % self.manifest.rows_per_shard].tolist()
+        if stored != [offset, nbytes]:
+            said = "no such row" if stored[0] == ABSENT else f"offset {stored[0]} and {stored[1]} bytes"
+            raise self._damage(
+                row, array, path, offset, f"the shard's index has {said}, expected {offset} and {nbytes}"
+            )
+        with self._files.open(self.folder / path) as handle:
+            data = os.pread(handle, nbytes, offset)
+        if len(data) != nbytes:
+            raise self._damage(row, array, path, offset, f"found {len(data)} bytes, expected {nbytes}")
+        expected = self.rows["chunk_digest"][row, number].tobytes()
+        found = row_digest(data)
+        if found != expected:
+            raise self._damage(row, array, path, offset, f"found digest {found.hex()}, expected {expected.hex()}")
+        return data
+
+    def shard_of(self, row: int) -> ShardKey:
+        return ShardKey(self.canvas(row), int(self.rows["position"][row]) // self.manifest.rows_per_shard)
+
+    def shard_digests(self, key: ShardKey) -> tuple[str, ...]:
+        """Digests of the files of a shard, in the order of `ARRAYS`."""
+        return tuple(d.tobytes().hex() for d in self.shards["digest"][self._shard_number(key)])
+
+    def _shard_number(self, key: ShardKey) -> int:
+        if self._by_shard is None:
+            pairs = zip(self.shards["canvas"].tolist(), self.shards["index"].tolist(), strict=True)
+            self._by_shard = {pair: i for i, pair in enumerate(pairs)}
+        return self._by_shard[self.manifest.canvases.index(key.canvas), key.index]
+
+    def _read_into(self, row: int, array: str, number: int, target: npt.NDArray[np.uint8]) -> None:
+        shape = row_shape(array, self.canvas(row)) if 0 <= row < len(self) else target.shape
+        if target.shape != shape or target.dtype != np.uint8 or not target.flags.c_contiguous:
+            raise StoreError(
+                f"row {row} ({self.name(row)}) of {array} has shape {shape}; its buffer has shape {target.shape}, "
+                f"type {target.dtype}{'' if target.flags.c_contiguous else ', not contiguous'}",
+                hint="rows of one call must share a canvas",
+            )
+        data = self.packed(row, array)
+        try:
+            packing(self.manifest.codecs[array]).decode(data, target)
+        except StoreCorrupt as error:
+            raise self._damage(row, array, self.shard_of(row).path(array), 0, str(error)) from error
+
+    def _tail(self, key: ShardKey, array: str) -> npt.NDArray[np.uint64]:
+        """The index of a shard file, read and checked once: what other Zarr readers see must agree with our tables."""
+        path = key.path(array)
+        known = self._tails.get((path, array))
+        if known is not None:
+            return known
+        number = ARRAYS.index(array)
+        expected = int(self.shards["nbytes"][self._shard_number(key), number])
+        where = f"{self.folder / path}"
+        tail_nbytes = index_nbytes(self.manifest.rows_per_shard)
+        try:
+            with self._files.open(self.folder / path) as handle:
+                found = os.fstat(handle).st_size
+                if found != expected:
+                    raise StoreCorrupt(f"{where}: found {found} bytes, expected {expected}", hint=self.hint)
+                tail = os.pread(handle, tail_nbytes, expected - tail_nbytes)
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreCorrupt(f"{where}: cannot be read ({error.strerror})", hint=self.hint) from error
+        try:
+            index = read_index(tail, self.manifest.rows_per_shard, expected)
+        except StoreCorrupt as error:
+            raise StoreCorrupt(f"{where}: {error}", hint=self.hint) from error
+        self._tails[path, array] = index
+        return index
+
+    def _damage(self, row: int, array: str, path: str, offset: int, what: str) -> StoreCorrupt:
+        return StoreCorrupt(
+            f"store {self.folder.parent.name}, version {self.folder.name}, row {row} ({self.name(row)}), {array}: "
+            f"{self.folder / path} at byte {offset}: {what}",
+            hint=self.hint,
+        )
+
+
+class _Files:
+    """A bounded number of open files; one that is in use is never closed under its user."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: OrderedDict[Path, list[int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[int]:
+        with self._lock:
+            entry = self._open.get(path)
+            if entry is None:
+                entry = self._open[path] = [os.open(path, os.O_RDONLY), 0]
+            self._open.move_to_end(path)
+            entry[1] += 1
+        try:
+            yield entry[0]
+        finally:
+            with self._lock:
+                entry[1] -= 1
+                self._trim(self._limit)
+
+    def close(self) -> None:
+        with self._lock:
+            self._trim(0)
+
+    def _trim(self, limit: int) -> None:
+        for path in [p for p, (_, users) in self._open.items() if users == 0][: max(0, len(self._open) - limit)]:
+            os.close(self._open.pop(path)[0])

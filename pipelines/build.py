@@ -1,0 +1,268 @@
+"""The Dask stage: a recipe becomes a committed version, one task per shard, on threads, processes or a cluster.
+
+Tasks are pure and write whole files; only kilobyte receipts come back, and the client alone keeps the journal. So a
+task may run twice, a worker may die and the client may be killed: the next build takes over every shard that verifies.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.errors import DataError, Problem, StoreError
+from ocrmaps.recipe import Recipe
+from ocrmaps.store.asking import Answer, Progress, Shortcut, ask
+from ocrmaps.store.building import Building, refuse_damaged
+from ocrmaps.store.explain import Change, changes, summary
+from ocrmaps.store.known import Known
+from ocrmaps.store.manifest import Manifest
+from ocrmaps.store.places import Store
+from ocrmaps.store.planning import Failure, Plan
+from ocrmaps.store.reader import Reader
+from ocrmaps.store.repair import RepairReport
+from ocrmaps.store.repair import repair as repair_version
+from ocrmaps.store.tasks import memory_bound
+from pipelines.build_run import run_tasks
+
+STORED_SHARE = 0.20
+"""Bytes on disk for one raw byte, for estimates: receipts need 0.12 to 0.16 (docs/explanation/store.md)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport:
+    """What a build did, or with `dry_run` would do."""
+
+    state: str
+    """`built`, `unchanged` or `planned`."""
+    store: str
+    version: str
+    folder: Path
+    root_digest: str | None
+    counts: Mapping[str, Any]
+    """rows, failed, drawn, reused, resumed (shards), bytes, by split."""
+    seconds: float
+    problems: tuple[Problem, ...] = ()
+    memory_per_worker: int = 0
+    changed: Mapping[str, int] = field(default_factory=dict)
+    """Against the newest version of the store: samples by what changed."""
+    details: tuple[Change, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "state": self.state,
+            "store": self.store,
+            "version": self.version,
+            "root_digest": self.root_digest,
+            "folder": str(self.folder),
+            "counts": dict(self.counts),
+            "seconds": round(self.seconds, 3),
+            "memory_per_worker": self.memory_per_worker,
+            "changed": dict(self.changed),
+            "changes": [change.as_dict() for change in self.details[:1000]],
+            "problems": [{"loc": p.loc, "kind": p.kind, "message": p.message} for p in self.problems],
+        }
+
+
+def build(
+    recipe: Recipe,
+    cache: Path,
+    *,
+    workers: int | None = None,
+    scheduler: str = "threads",
+    allow_failures: int = 0,
+    rehash: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Build, resume or find the version that a recipe means. `scheduler`: `threads`, `processes` or an address."""
+    start = time.perf_counter()
+    workers = workers or len(os.sched_getaffinity(0))
+    store = Store(cache, recipe.name)
+    shortcut = Shortcut(recipe, cache)
+    known = None if rehash or dry_run else shortcut.answer()
+    if known is not None and store.version(known.version).exists():
+        manifest = refuse_damaged(store, known.version)
+        _within_budget(_failures_of(manifest), manifest.written["counts"]["failed"], manifest.rows, allow_failures)
+        return _unchanged(store, manifest, start)
+    shortcut.watch(recipe)
+    plan = ask(recipe, cache, opened=shortcut.opened, rehash=rehash, threads=workers, progress=progress)
+    if dry_run:
+        return _planned(store, plan, start)
+    _within_budget(_problems(plan.failures), len(plan.failures), len(plan.rows), allow_failures)
+    if store.version(plan.version).exists():
+        manifest = refuse_damaged(store, plan.version)
+        failed = manifest.written["counts"]["failed"]
+        _within_budget(_failures_of(manifest), failed, manifest.rows, allow_failures)
+        shortcut.remember(Answer(version=plan.version, failed=failed))
+        return _unchanged(store, manifest, start)
+    _enough_space(store, plan)
+    with Building(store, plan) as building:
+        if building.committed:  # by another process, between our look and our lock
+            return _unchanged(store, refuse_damaged(store, plan.version), start)
+        run_tasks(building, workers=workers, scheduler=scheduler, progress=progress)
+        assembled = building.assembled()
+        failures = assembled.failures
+        _within_budget(_problems(failures), len(failures), assembled.counts["rows"], allow_failures)
+        how = Counter(row["how"] for receipt in building.receipts.values() for row in receipt["rows"])
+        seconds = time.perf_counter() - start
+        recorded = {
+            "built": {
+                "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "seconds": round(seconds, 3),
+                "scheduler": scheduler,
+                "workers": workers,
+                "rows": dict(how),
+                "shards_resumed": building.resumed,
+                "allowed_failures": allow_failures,
+            }
+        }
+        manifest = building.commit(assembled, recorded)
+    shortcut.remember(Answer(version=plan.version, failed=len(failures)))
+    return BuildReport(
+        state="built",
+        store=store.name,
+        version=manifest.version,
+        folder=store.version(manifest.version),
+        root_digest=manifest.root_digest,
+        counts={
+            **manifest.written["counts"],
+            "drawn": how["drawn"],
+            "reused": how["copied"] + how["linked"],
+            "shards_resumed": building.resumed,
+            "bytes": sum(nbytes for r in building.receipts.values() for nbytes, _ in r["files"].values()),
+            "raw_bytes": plan.raw_bytes,
+        },
+        seconds=time.perf_counter() - start,
+        problems=_problems(failures),
+        memory_per_worker=_memory(plan),
+    )
+
+
+def repair(
+    store: Store, version: str, recipe: Recipe | None = None, *, workers: int = 1, progress: Progress | None = None
+) -> RepairReport:
+    """Make a version whole again; `recipe` is needed only where the version's own manifest cannot be read."""
+
+    def planner(recorded: Recipe | None) -> Plan:
+        chosen = recorded or recipe
+        if chosen is None:
+            raise StoreError(
+                f"{store.version(version)}: its manifest is damaged, so it cannot say what it was built from",
+                hint="give the recipe: ocrmaps repair ... --recipe FILE",
+            )
+        return ask(chosen, store.cache, threads=workers, progress=progress)
+
+    def runner(building: Building) -> None:
+        run_tasks(building, workers=workers, progress=progress)
+
+    return repair_version(store, version, planner, runner)
+
+
+def _planned(store: Store, plan: Plan, start: float) -> BuildReport:
+    """What a build would draw and reuse, and why."""
+    found: list[Change] = []
+    versions = store.versions()
+    exists = store.version(plan.version).exists()
+    if versions and not exists:
+        with Reader(store.version(versions[0])) as base:
+            found = changes(plan, base)
+    known = Known(store, (row.fingerprint for row in plan.rows))
+    reused = sum(row.fingerprint in known for row in plan.rows)
+    known.close()
+    raw = plan.raw_bytes
+    return BuildReport(
+        state="unchanged" if exists else "planned",
+        store=store.name,
+        version=plan.version,
+        folder=store.version(plan.version),
+        root_digest=refuse_damaged(store, plan.version).root_digest if exists else None,
+        counts={
+            "rows": len(plan.rows),
+            "failed": len(plan.failures),
+            "draw": len(plan.rows) - reused,
+            "reuse": reused,
+            "splits": dict(Counter(row.split for row in plan.rows)),
+            "canvases": {f"{h}x{w}": n for (h, w), n in zip(plan.canvases, plan.positions, strict=True)},
+            "shards": len(plan.shards()),
+            "raw_bytes": raw,
+            "estimated_bytes": int(raw * STORED_SHARE),
+            "free_bytes": _free(store.cache),
+        },
+        seconds=time.perf_counter() - start,
+        problems=_problems(plan.failures),
+        memory_per_worker=_memory(plan),
+        changed=summary(found),
+        details=tuple(found),
+    )
+
+
+def _unchanged(store: Store, manifest: Manifest, start: float) -> BuildReport:
+    return BuildReport(
+        state="unchanged",
+        store=store.name,
+        version=manifest.version,
+        folder=store.version(manifest.version),
+        root_digest=manifest.root_digest,
+        counts={**manifest.written["counts"], "drawn": 0, "reused": manifest.rows, "shards_resumed": 0},
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _within_budget(problems: Sequence[Problem], failed: int, written: int, allowed: int) -> None:
+    if failed > allowed:
+        raise DataError(
+            f"{failed} of {failed + written} samples cannot be built, allowed are {allowed}",
+            problems=problems,
+            hint=f"correct them, or accept the loss with --allow-failures {failed}: what is built so far is kept",
+        )
+
+
+def _problems(failures: Sequence[Failure]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(loc="/".join(p for p in (f.split, f.source, f.sample) if p), message=f.message, kind=f.reason)
+        for f in failures
+    )
+
+
+def _failures_of(manifest: Manifest) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(
+            loc=s["label"],
+            message=f"{s['written']} of {s['expected']} samples, {s['problems']} problems",
+            kind="shortfall",
+        )
+        for s in manifest.recorded["sources"]
+        if s["written"] < s["expected"] or s["problems"]
+    )
+
+
+def _enough_space(store: Store, plan: Plan) -> None:
+    known = Known(store, (row.fingerprint for row in plan.rows))
+    new = sum(
+        6 * row.transform.canvas[0] * row.transform.canvas[1] for row in plan.rows if row.fingerprint not in known
+    )
+    known.close()
+    needed, free = int(new * STORED_SHARE), _free(store.cache)
+    if needed > free:
+        raise StoreError(
+            f"{store.cache}: about {needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free",
+            hint="free some space (`ocrmaps cache gc` shows what can go) or choose another cache with --root",
+        )
+
+
+def _free(cache: Path) -> int:
+    place = cache.absolute()
+    while not place.exists():
+        place = place.parent
+    return shutil.disk_usage(place).free
+
+
+def _memory(plan: Plan) -> int:
+    pixels = max((row.picture.size[0] * row.picture.size[1] for row in plan.rows), default=0)
+    return memory_bound(plan.recipe.canonical, plan.recipe.layout.rows_per_shard, pixels)

@@ -1,0 +1,266 @@
+"""Propose a recipe: canvases, scale and shrink ratio that keep the oracle high under a pixel budget.
+
+Candidates are scored by the oracle on a subset of pictures; the winner is scored again on all of them. The value
+that ranks candidates is stated (`value`), because no single number is right for everybody.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ocrmaps.annotations import Sample, Source
+from ocrmaps.canonical import CanonicalSpec, plan
+from ocrmaps.errors import SpecError
+from ocrmaps.geometry import Size
+from ocrmaps.maps import MapSpec
+from ocrmaps.pictures import Header
+from ocrmaps.recipe import Recipe, SourceRecipe, dump_recipe
+from pipelines.oracle import Chain, OracleResult, Progress, run_oracle, subset
+
+STRIDE = 32
+"""Canvas sides are multiples of this: what a detector with five halvings takes without padding of its own."""
+SHRINK_RATIOS = (0.4, 0.5, 0.6)
+"""Ratios that have been learnt from; thicker kernels than r = 0.6 leave touching lines too little room."""
+SIDES = tuple(range(256, 2049, STRIDE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One point of the trade-off: settings, their price and what the oracle says of them."""
+
+    canonical: CanonicalSpec
+    maps: MapSpec
+    mpx: float
+    """Mean canvas area over all pictures, in million pixels."""
+    hmean: dict[float, float]
+    kernels: dict[str, float]
+    """Shares of kernels under 2 and 3 pixels."""
+
+    @property
+    def value(self) -> float:
+        """Mean hmean at IoU 0.5 and 0.7, less a tenth of the share of kernels under 2 px and a twentieth of those
+        of 2 to 3 px: kernels that thin took about three times as long to learn."""
+        thin, medium = self.kernels["under_2px"], self.kernels["under_3px"] - self.kernels["under_2px"]
+        return (self.hmean[0.5] + self.hmean[0.7]) / 2 - 0.10 * thin - 0.05 * medium
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "side": self.canonical.side,
+            "canvases": [f"{h}x{w}" for h, w in self.canonical.canvases],
+            "style": self.maps.style,
+            "shrink_ratio": self.maps.shrink_ratio,
+            "mpx_per_image": self.mpx,
+            "hmean": {f"{t:g}": h for t, h in self.hmean.items()},
+            "kernels": self.kernels,
+            "value": self.value,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recommendation:
+    """The chosen candidate on all pictures, and the trade-off it was chosen from."""
+
+    chosen: Candidate
+    full: OracleResult
+    candidates: tuple[Candidate, ...]
+    budget_mpx: float
+    judged_on: int
+    """Pictures that candidates were compared on."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "budget_mpx": self.budget_mpx,
+            "chosen": self.chosen.as_json(),
+            "candidates": [c.as_json() for c in self.candidates],
+            "judged_on": self.judged_on,
+            "pictures": len(self.full.verdicts),
+        }
+
+
+def propose_canvases(sizes: Sequence[Size], side: int, number: int) -> tuple[Size, ...]:
+    """At most `number` canvases of longest side `side` with the least padding for these upright (height, width).
+
+    The square is always among them, so that a picture of any shape keeps its scale.
+    """
+    if number < 1:
+        raise SpecError(f"canvases: found {number}, expected at least 1")
+    widths: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
+    for height, width in sizes:
+        short = max(1, round(min(height, width) * side / max(height, width)))
+        needed = min(side, -(-short // STRIDE) * STRIDE)
+        if needed < side:  # squarer pictures go to the square
+            widths[height > width][needed] += 1
+    square = (side, side)
+    best_cost = float("inf")
+    best: tuple[Size, ...] = (square,)
+    for tall in range(number):
+        tall_cost, tall_widths = _fewest_pixels(widths[True], tall, side)
+        wide_cost, wide_widths = _fewest_pixels(widths[False], number - 1 - tall, side)
+        if tall_cost + wide_cost < best_cost:
+            best_cost = tall_cost + wide_cost
+            best = (square, *((side, w) for w in tall_widths), *((h, side) for h in wide_widths))
+    return best
+
+
+_Choice = tuple[float, tuple[int, ...]]
+"""What these short sides cost in pixels (per canvas row), and the sides."""
+
+
+def _fewest_pixels(widths: Counter[int], number: int, side: int) -> _Choice:
+    """Which `number` short sides cover these needs with the least sum; what they do not cover costs `side`."""
+    needs = sorted(widths)
+    # best[k][i]: least cost of the first i needs with k choices, and those choices.
+    nothing: _Choice = (0.0, ())
+    impossible: _Choice = (float("inf"), ())
+    layers = [[nothing] + [impossible] * len(needs)]
+    for _ in range(number):
+        previous, current = layers[-1], [nothing]
+        for i in range(1, len(needs) + 1):
+            options = [previous[i]]
+            for j in range(i):
+                covered = sum(widths[n] for n in needs[j:i])
+                cost, chosen = previous[j]
+                options.append((cost + covered * needs[i - 1], (*chosen, needs[i - 1])))
+            current.append(min(options, key=lambda option: option[0]))
+        layers.append(current)
+    final = layers[-1]
+    # The widest needs may be left to the square.
+    ends = [
+        (final[i][0] + side * sum(widths[n] for n in needs[i:]), final[i][1])
+        for i in range(len(needs) + 1)
+        if final[i][0] < float("inf")
+    ]
+    return min(ends, key=lambda end: end[0])
+
+
+def mean_mpx(heads: Sequence[Header], spec: CanonicalSpec) -> float:
+    """Mean canvas area in million pixels, exactly as `plan` will choose."""
+    canvases = [plan(h.size, h.orientation, spec).canvas for h in heads]
+    return float(np.mean([height * width for height, width in canvases])) / 1e6
+
+
+def recommend(
+    samples: Sequence[Sample],
+    heads: Sequence[Header],
+    *,
+    budget_mpx: float,
+    canvases: int = 5,
+    judged_on: int = 48,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Recommendation:
+    """The best candidate whose mean canvas area stays within the budget."""
+    if not 0 < budget_mpx < 1000:
+        raise SpecError(f"budget-mpx: found {budget_mpx}, expected million pixels per picture, such as 0.3")
+    specs = _affordable(heads, budget_mpx, canvases)
+    pairs = subset(zip(samples, heads, strict=True), judged_on)
+    few, few_heads = [s for s, _ in pairs], [h for _, h in pairs]
+    jobs = [(spec, mpx, MapSpec(shrink_ratio=r)) for spec, mpx in specs for r in SHRINK_RATIOS]
+    jobs.append((*specs[-1], MapSpec(style="official", shrink_ratio=0.4)))
+    candidates = []
+    for number, (spec, mpx, maps) in enumerate(jobs):
+        result = run_oracle(few, few_heads, Chain.of(spec, maps), workers=workers)
+        candidates.append(_candidate(result, mpx))
+        if progress is not None:
+            progress(number + 1, len(jobs) + 1)
+    # Equal to a thousandth is equal: the cheaper one wins then.
+    winner = max(candidates, key=lambda c: (round(c.value, 3), -c.mpx))
+    full = run_oracle(samples, heads, Chain.of(winner.canonical, winner.maps), workers=workers)
+    if progress is not None:
+        progress(len(jobs) + 1, len(jobs) + 1)
+    return Recommendation(
+        chosen=_candidate(full, winner.mpx),
+        full=full,
+        candidates=tuple(candidates),
+        budget_mpx=budget_mpx,
+        judged_on=len(few),
+    )
+
+
+def _affordable(heads: Sequence[Header], budget_mpx: float, canvases: int) -> list[tuple[CanonicalSpec, float]]:
+    """Up to six scales within the budget, the dearest included, each with its best canvases and its price."""
+    sizes = [h.upright for h in heads]
+    found = []
+    for side in SIDES:
+        spec = CanonicalSpec(canvases=propose_canvases(sizes, side, canvases), scale="longest", side=side)
+        mpx = mean_mpx(heads, spec)
+        if mpx > budget_mpx:
+            break
+        found.append((spec, mpx))
+    if not found:
+        least = CanonicalSpec(canvases=propose_canvases(sizes, SIDES[0], canvases), scale="longest", side=SIDES[0])
+        raise SpecError(
+            f"no scale fits {budget_mpx} Mpx per picture: a longest side of {SIDES[0]} already needs "
+            f"{mean_mpx(heads, least):.3f}",
+            hint="raise --budget-mpx",
+        )
+    keep = np.unique(np.linspace(max(0, len(found) - 14), len(found) - 1, 6).round().astype(int))
+    return [found[i] for i in keep]
+
+
+def _candidate(result: OracleResult, mpx: float) -> Candidate:
+    return Candidate(
+        canonical=result.chain.canonical,
+        maps=result.chain.maps,
+        mpx=mpx,
+        hmean=result.hmean,
+        kernels=result.kernel_shares(),
+    )
+
+
+def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
+    """The chosen settings as a recipe file, ready to build; paths in it count from its own folder."""
+    folder = out.absolute().parent
+
+    def relative(path: Path) -> Path:
+        return Path(os.path.relpath(path.absolute(), folder))
+
+    recipe = Recipe(
+        name=re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("-._") or "default",
+        sources=(
+            SourceRecipe(
+                path=relative(source.annotations),
+                format=source.format,
+                pictures=relative(source.pictures),
+                frame="raw" if source.frame == "raw" else "upright",
+                split="train",
+            ),
+        ),
+        canonical=found.chosen.canonical,
+        maps=found.chosen.maps,
+    )
+    head = f"# Recommended for {found.budget_mpx:g} Mpx per picture: {_praise(found.chosen)}.\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    out.write_text(head + dump_recipe(recipe), encoding="utf-8")
+
+
+def _praise(c: Candidate) -> str:
+    return (
+        f"oracle hmean {c.hmean[0.5]:.4f} at IoU 0.5 and {c.hmean[0.7]:.4f} at 0.7, "
+        f"{c.mpx:.3f} Mpx, {c.kernels['under_3px']:.1%} of kernels under 3 px"
+    )
+
+
+def table(found: Recommendation) -> str:
+    """The trade-off for people, dearest last; the choice is marked."""
+    lines = ["   side  Mpx    style     r     hmean .5  .7      <2px   <3px   value"]
+    chosen = found.chosen
+    for c in sorted(found.candidates, key=lambda c: (c.mpx, c.maps.style, c.maps.shrink_ratio)):
+        same = (c.canonical, c.maps) == (chosen.canonical, chosen.maps)
+        lines.append(
+            f"{'->' if same else '  '} {c.canonical.side:4d}  {c.mpx:.3f}  {c.maps.style:8s}  "
+            f"{c.maps.shrink_ratio:.1f}  "
+            f"{c.hmean[0.5]:.4f}    {c.hmean[0.7]:.4f}  {c.kernels['under_2px']:5.1%}  {c.kernels['under_3px']:5.1%}  "
+            f"{c.value:.4f}"
+        )
+    lines.append(f"compared on {found.judged_on} pictures; the choice on all {len(found.full.verdicts)}:")
+    lines.append(f"   {_praise(chosen)}; canvases {', '.join(f'{h}x{w}' for h, w in chosen.canonical.canvases)}")
+    return "\n".join(lines)

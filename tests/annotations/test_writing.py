@@ -1,0 +1,214 @@
+"""Writers: what they say comes back, what they cannot say is counted, and files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrmaps.annotations import WRITERS, Sample, Source, read
+from ocrmaps.annotations.writing import write_folder
+from ocrmaps.errors import AnnotationError, FrameError
+from ocrmaps.geometry import PolygonSet
+from tests.strategies import LINE_TEXT, sample_lists
+
+OUT = {"ufo": "o.json", "coco": "o.json", "mmocr": "o.json", "paddle": "o.txt", "icdar": "o.zip"}
+COMPLETE = ("ufo", "coco", "mmocr")
+"""Formats that can say everything a sample holds, a missing size included."""
+
+
+def there_and_back(format: str, samples: list[Sample]):
+    """(report, samples read back), beside empty pictures of the right names."""
+    with TemporaryDirectory() as folder:
+        pictures = Path(folder) / "img"
+        pictures.mkdir()
+        for sample in samples:
+            (pictures / sample.id).parent.mkdir(parents=True, exist_ok=True)
+            (pictures / sample.id).touch()
+        out = Path(folder) / OUT[format]
+        report = WRITERS[format](samples, out)
+        return report, read(Source(annotations=out, pictures=pictures, format=format))
+
+
+def in_order(samples):
+    return sorted(samples, key=lambda sample: sample.id)
+
+
+def distinct_stems(samples: list[Sample]) -> list[Sample]:
+    return list({sample.id.casefold(): sample for sample in samples}.values())
+
+
+@pytest.mark.parametrize("format", WRITERS)
+@settings(max_examples=40, deadline=None)
+@given(samples=sample_lists())
+def test_every_point_and_flag_comes_back_exactly(format, samples):
+    report, back = there_and_back(format, samples := distinct_stems(samples))
+    assert [s.id for s in in_order(back)] == [s.id for s in in_order(samples)]
+    for before, after in zip(in_order(samples), in_order(back), strict=True):
+        assert np.array_equal(before.polygons.points, after.polygons.points)
+        assert np.array_equal(before.polygons.offsets, after.polygons.offsets)
+        if not any("read as ignored" in lost for lost in report.lost):
+            assert np.array_equal(before.polygons.ignore, after.polygons.ignore)
+    assert (report.samples, report.polygons) == (len(samples), sum(len(s.polygons) for s in samples))
+
+
+@pytest.mark.parametrize("format", WRITERS)
+@settings(max_examples=40, deadline=None)
+@given(samples=sample_lists(text=LINE_TEXT))
+def test_nothing_is_lost_that_is_not_counted(format, samples):
+    samples = distinct_stems(samples)
+    report, back = there_and_back(format, samples)
+    same = [(s.id, s.polygons, s.size) for s in in_order(samples)] == [
+        (s.id, s.polygons, s.size) for s in in_order(back)
+    ]
+    uncounted = {name: n for name, n in report.lost.items() if name != "picture sizes unknown"}
+    assert same == (not uncounted)
+
+
+@pytest.mark.parametrize("format", COMPLETE)
+@settings(max_examples=40, deadline=None)
+@given(samples=sample_lists())
+def test_formats_that_can_say_everything_do(format, samples):
+    report, back = there_and_back(format, samples)
+    assert [(s.id, s.polygons, s.size) for s in back] == [(s.id, s.polygons, s.size) for s in samples]
+    assert set(report.lost) <= {"picture sizes unknown"}
+
+
+def sample(
+    points=((0, 0), (9, 0), (9, 9)), *, id="a.jpg", ignore=False, text=None, frame="upright", size=None
+) -> Sample:
+    polygons = PolygonSet.of(
+        [points] if points else [], frame=frame, ignore=[ignore] * bool(points), texts=[text] * bool(points)
+    )
+    return Sample(id=id, polygons=polygons, loc=f"test:{id}", size=size)
+
+
+@pytest.mark.parametrize(
+    "format, given_, lost",
+    [
+        ("icdar", sample(ignore=True, text="x"), {"texts of ignored outlines": 1}),
+        ("icdar", sample(size=(3, 4)), {"picture sizes": 1}),
+        ("icdar", sample(text="###"), {"texts '###' that will read as ignored": 1}),
+        ("icdar", sample(text="a\r\nb"), {"line breaks in texts written as blanks": 1}),
+        ("paddle", sample(text="*"), {"texts '*' that will read as ignored": 1}),
+        ("paddle", sample(), {"unknown texts written as empty": 1}),
+        ("paddle", sample(ignore=True, text="x", size=(3, 4)), {"picture sizes": 1, "texts of ignored outlines": 1}),
+        ("ufo", sample(((0, 0), (1, 1))), {"outlines of fewer than 3 points left out": 1, "picture sizes unknown": 1}),
+    ],
+)
+def test_losses_have_names(format, given_, lost, tmp_path):
+    assert WRITERS[format]([given_], tmp_path / OUT[format]).lost == lost
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_bytes_depend_on_nothing_but_the_samples(format, tmp_path):
+    samples = [sample(((0.1, 2), (9, 0), (9, 1 / 3)), id=f"{i}.jpg", text="é") for i in range(3)]
+    first, second = tmp_path / f"1-{OUT[format]}", tmp_path / f"2-{OUT[format]}"
+    WRITERS[format](samples, first)
+    os.environ["TZ"] = "Asia/Seoul"
+    WRITERS[format](samples, second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_an_existing_file_is_only_replaced_when_told(format, tmp_path):
+    out = tmp_path / OUT[format]
+    out.write_bytes(b"mine")
+    with pytest.raises(AnnotationError, match="exists already"):
+        WRITERS[format]([sample()], out)
+    assert out.read_bytes() == b"mine"
+    WRITERS[format]([sample()], out, overwrite=True)
+    assert out.read_bytes() != b"mine"
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_a_writing_that_fails_leaves_nothing(format, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(AnnotationError, match="disk full"):
+        WRITERS[format]([sample()], tmp_path / OUT[format])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_icdar_writes_a_folder_where_the_name_is_no_zip(tmp_path):
+    WRITERS["icdar"]([sample(id="s/a.jpg", text="x"), sample(id="b.jpg", points=())], tmp_path / "gt")
+    assert (tmp_path / "gt/s/gt_a.txt").read_text() == '0,0,9,0,9,9,"x"\n'
+    assert (tmp_path / "gt/gt_b.txt").read_text() == ""
+
+
+def test_a_filled_folder_is_never_written_over(tmp_path):
+    (tmp_path / "gt").mkdir()
+    (tmp_path / "gt" / "mine").touch()
+    with pytest.raises(AnnotationError, match="exists already"):
+        WRITERS["icdar"]([sample()], tmp_path / "gt", overwrite=True)
+
+
+def test_an_empty_folder_may_be_written(tmp_path):
+    WRITERS["icdar"]([], tmp_path / "gt")
+    assert list((tmp_path / "gt").iterdir()) == []
+
+
+@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("id", ["../a.jpg", "/a.jpg", "a/../../b.jpg", "a\\b.jpg", "./a.jpg", ""])
+def test_ids_that_lead_elsewhere_are_refused(format, id, tmp_path):
+    with pytest.raises(AnnotationError) as caught:
+        WRITERS[format]([sample(id=id)], tmp_path / OUT[format])
+    assert [p.kind for p in caught.value.problems] == ["unsafe-path"]
+
+
+@pytest.mark.parametrize("format", WRITERS)
+def test_two_samples_of_one_picture_are_refused(format, tmp_path):
+    with pytest.raises(AnnotationError, match="a second time"):
+        WRITERS[format]([sample(), sample()], tmp_path / OUT[format])
+
+
+def test_two_pictures_that_need_one_txt_file_are_refused(tmp_path):
+    with pytest.raises(AnnotationError) as caught:
+        WRITERS["icdar"]([sample(id="a.jpg"), sample(id="a.png")], tmp_path / "gt")
+    assert [p.kind for p in caught.value.problems] == ["ambiguous-picture"]
+
+
+@pytest.mark.parametrize("frames", [("raw", "upright"), ("canonical", "canonical")])
+def test_mixed_or_canonical_frames_are_refused(frames, tmp_path):
+    samples = [sample(id=f"{i}.jpg", frame=frame) for i, frame in enumerate(frames)]
+    with pytest.raises(FrameError):
+        WRITERS["ufo"](samples, tmp_path / "o.json")
+
+
+def test_the_report_says_the_frame_that_no_file_states(tmp_path):
+    assert WRITERS["ufo"]([sample(frame="raw")], tmp_path / "o.json").frame == "raw"
+
+
+def test_half_a_surrogate_pair_cannot_be_written(tmp_path):
+    with pytest.raises(AnnotationError, match="surrogate"):
+        WRITERS["ufo"]([sample(text="\ud800")], tmp_path / "o.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whole_numbers_are_written_as_integers_and_others_exactly(tmp_path):
+    WRITERS["paddle"]([sample(((1.0, 0.1), (1e7, 2 / 3), (9, -5.5)), text="")], tmp_path / "o.txt")
+    assert "[[1, 0.1], [10000000, 0.6666666666666666], [9, -5.5]]" in (tmp_path / "o.txt").read_text()
+
+
+@given(st.lists(st.text(st.sampled_from('12,"\\ #x.'), max_size=8), min_size=1, max_size=3))
+def test_icdar_texts_that_look_like_numbers_and_quotes_come_back(texts):
+    quad = ((0, 0), (50, 0), (50, 20), (0, 20))
+    samples = [sample(quad, id=f"{i}.jpg", text=text) for i, text in enumerate(texts)]
+    report, back = there_and_back("icdar", samples)
+    if not report.lost:
+        assert [s.polygons.texts for s in back] == [s.polygons.texts for s in samples]
+
+
+def test_folders_appear_whole(tmp_path):
+    from ocrmaps.annotations.writing import Draft
+
+    write_folder(Draft([]), tmp_path / "x" / "y", {"a/b.txt": "1"})
+    assert (tmp_path / "x/y/a/b.txt").read_text() == "1"
+    assert [p.name for p in (tmp_path / "x").iterdir()] == ["y"]

@@ -1,0 +1,69 @@
+"""Decoders use every level and give what they declare; the head starts quiet."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ocrmaps.model.decoder import ASF, FPN, PAN
+from ocrmaps.model.head import DBHead
+from tests.model.contracts import DecoderContract
+
+
+class TestFPN(DecoderContract):
+    cls = FPN
+
+
+class TestASF(DecoderContract):
+    cls = ASF
+
+
+class TestPAN(DecoderContract):
+    cls = PAN
+
+
+def test_a_coarse_feature_reaches_finer_levels():
+    torch.manual_seed(0)
+    decoder = FPN((4, 4, 4, 4), (4, 8, 16, 32), width=16).eval()
+    features = [torch.zeros(1, 4, 16 // 2**i, 16 // 2**i) for i in range(4)]
+    features[3][..., 0, 0] = 1.0
+    with torch.no_grad():
+        finest = decoder(features)[0, : decoder.channels // 4]
+    assert finest[:, :8, :8].any() and not finest[:, 10:, 10:].any()
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+def test_the_head_reaches_full_resolution_from_any_power_of_two(stride):
+    logits = DBHead(16, stride)(torch.rand(2, 16, 8, 12))
+    assert (2, 8 * stride, 12 * stride) == logits.probability.shape == logits.threshold.shape
+
+
+def test_the_head_refuses_other_strides():
+    with pytest.raises(ValueError, match="power of two"):
+        DBHead(16, 3)
+
+
+@pytest.mark.parametrize("prior", [0.0, 1.0, -1.0, float("nan")])
+def test_the_prior_is_a_probability(prior):
+    with pytest.raises(ValueError, match="prior"):
+        DBHead(16, 4, prior=prior)
+
+
+def test_the_prior_is_what_an_untrained_head_says():
+    logits = DBHead(16, 4, prior=0.03).eval()(100 * torch.randn(1, 16, 8, 8))
+    torch.testing.assert_close(torch.sigmoid(logits.probability), torch.full((1, 32, 32), 0.03))
+    torch.testing.assert_close(torch.sigmoid(logits.threshold), torch.full((1, 32, 32), 0.5))
+
+
+def test_a_quiet_head_can_learn():
+    """Zero weights at the end are no dead end: they have a gradient, and after one step so has all before them."""
+    torch.manual_seed(0)
+    head = DBHead(16, 4)
+    step = torch.optim.SGD(head.parameters(), lr=0.1)
+    x = torch.randn(2, 16, 4, 4)
+    for _ in range(2):
+        step.zero_grad()
+        logits = head(x)
+        (logits.probability.square().mean() + logits.threshold.sub(1).square().mean()).backward()
+        step.step()
+    assert [] == [name for name, p in head.named_parameters() if not p.grad.any() and not name.endswith("0.bias")]

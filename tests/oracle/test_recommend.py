@@ -1,0 +1,80 @@
+"""Recommended recipes respect the budget and can be built as they are written."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ocrmaps.annotations import Source
+from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.errors import SpecError
+from ocrmaps.recipe import load_recipe
+from pipelines.recommend import STRIDE, mean_mpx, propose_canvases, recommend, write_recipe
+from tests.oracle.test_oracle import header, lines, sample
+
+sizes = st.lists(st.tuples(st.integers(100, 900), st.integers(100, 900)), min_size=1, max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes, st.integers(1, 4))
+def test_proposed_canvases_waste_least(pictures, number):
+    """Against trying every set of canvases, on a small grid."""
+    side = 160
+    heads = [header(*s) for s in pictures]
+    found = propose_canvases(pictures, side, number)
+    assert (side, side) in found
+    assert len(found) <= number
+    options = [c for w in range(STRIDE, side, STRIDE) for c in ((side, w), (w, side))]
+    best = min(
+        mean_mpx(heads, CanonicalSpec(canvases=((side, side), *chosen), scale="longest", side=side))
+        for k in range(number)
+        for chosen in itertools.combinations(options, k)
+    )
+    assert mean_mpx(heads, CanonicalSpec(canvases=found, scale="longest", side=side)) == pytest.approx(best)
+
+
+def test_a_recommendation_stays_under_its_budget_and_its_recipe_reads_back(tmp_path):
+    samples = [sample(lines(), id=f"{i}.png") for i in range(6)]
+    heads = [header(400, 300)] * 6
+    found = recommend(samples, heads, budget_mpx=0.12, judged_on=3)
+    assert found.chosen.mpx <= 0.12
+    assert found.chosen.hmean[0.5] == 1
+    assert len(found.full.verdicts) == 6
+    source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path / "images", format="ufo")
+    write_recipe(found, source, tmp_path / "sub" / "mine.toml")
+    recipe = load_recipe(tmp_path / "sub" / "mine.toml")
+    assert recipe.canonical == found.chosen.canonical
+    assert recipe.maps == found.chosen.maps
+    assert recipe.sources[0].path.resolve() == (tmp_path / "labels.json").resolve()
+
+
+def test_thin_kernels_are_weighed():
+    samples = [sample(lines(height=9, gap=9), id="a.png")]
+    found = recommend(samples, [header(400, 300)], budget_mpx=0.2)
+    by_ratio = {
+        c.maps.shrink_ratio: c for c in found.candidates if c.maps.style == "exact" and c.mpx == found.chosen.mpx
+    }
+    assert by_ratio[0.4].kernels["under_3px"] > by_ratio[0.6].kernels["under_3px"]
+    assert found.chosen.maps.shrink_ratio == 0.6
+
+
+@pytest.mark.parametrize("budget", [0, -1, np.nan, 1e-4])
+def test_an_impossible_budget_is_refused_with_what_is_needed(budget):
+    with pytest.raises(SpecError, match=r"budget|needs"):
+        recommend([sample(lines())], [header(400, 300)], budget_mpx=budget)
+
+
+@pytest.mark.shared
+def test_real_receipts_fit_the_budget(shared):
+    from pipelines import oracle
+
+    source, samples = oracle.open_samples(
+        shared / "data" / "sroie" / "train", format=None, pictures=None, frame="upright"
+    )
+    found = recommend(samples, oracle.headers(source, samples), budget_mpx=0.30)
+    assert found.chosen.mpx <= 0.30
+    assert found.chosen.hmean[0.5] >= 0.997

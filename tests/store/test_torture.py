@@ -1,0 +1,35 @@
+"""The reliability loops at the size of a test suite; `make torture` runs them in full."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.torture import kills, mutations, steps
+from tests.torture.__main__ import faults
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and advisory locks")
+
+
+def test_a_build_survives_a_fault_at_any_step(quick_folder):
+    tried, wrong = steps.break_all(quick_folder, stride=19)
+    assert wrong == []
+    assert tried > 60
+
+
+def test_killed_builds_lose_nothing_and_end_with_the_same_digest(quick_folder):
+    seen = kills.kill_clients(quick_folder, 40)
+    assert seen["kills"] >= 40
+    assert not faults({"kills": seen})
+
+
+def test_every_damage_is_found_and_never_read(quick_folder):
+    seen = mutations.mutate_many(quick_folder, 5000)
+    assert seen["mutations"] >= 5000
+    assert not faults({"mutations": seen})
+    assert seen["reads_refused"] > 1000
+
+
+def test_the_loops_can_fail():
+    assert faults({"kills": {"wrong_reads": 1}}) == ["kills.wrong_reads"]
