@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -16,41 +17,36 @@ Repeats = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 
+BENCHES: dict[str, str] = {
+    "decode": "Time the picture decoder on a large scan, full and reduced.",
+    "maps": "Time drawing of target maps against the plain published algorithm.",
+    "extract": "Time extraction of polygons against the plain per-contour loop.",
+    "metrics": "Time matching and CLEval against plain per-pair implementations.",
+    "oracle": "Score perfect maps with the project's chain and the published one.",
+    "build": "Time the build of a store against bare decoding and resizing.",
+}
+"""What `pipelines.bench` can run, with the sentence that help shows."""
 
-def _run(names: list[str], repeats: int, as_json: bool) -> None:
+
+def _run(names: Sequence[str], repeats: int, as_json: bool) -> None:
     from pipelines import bench
 
     record = bench.run(names, repeats=repeats)
     typer.echo(json.dumps(record, indent=2) if as_json else bench.table(record))
 
 
-@app.command()
-def decode(repeats: Repeats = 5, as_json: Json = False) -> None:
-    """Time the picture decoder on a large scan, full and reduced. Example: ocrmaps bench decode --json"""
-    _run(["decode"], repeats, as_json)
+def _command(name: str) -> Callable[[int, bool], None]:
+    def command(repeats: Repeats = 5, as_json: Json = False) -> None:
+        _run([name], repeats, as_json)
+
+    return command
 
 
-@app.command()
-def maps(repeats: Repeats = 7, as_json: Json = False) -> None:
-    """Time drawing of target maps against the plain published algorithm. Example: ocrmaps bench maps --json"""
-    _run(["maps"], repeats, as_json)
-
-
-@app.command()
-def extract(repeats: Repeats = 7, as_json: Json = False) -> None:
-    """Time extraction of polygons against the plain per-contour loop. Example: ocrmaps bench extract --json"""
-    _run(["extract"], repeats, as_json)
-
-
-@app.command()
-def metrics(repeats: Repeats = 5, as_json: Json = False) -> None:
-    """Time matching and CLEval against plain per-pair implementations. Example: ocrmaps bench metrics --json"""
-    _run(["metrics"], repeats, as_json)
+for _name, _sentence in BENCHES.items():
+    app.command(_name, help=f"{_sentence} Example: ocrmaps bench {_name} --json")(_command(_name))
 
 
 @app.command("all")
 def everything(repeats: Repeats = 5, as_json: Json = False) -> None:
-    """Run every benchmark that is there. Example: ocrmaps bench all --json > record.json"""
-    from pipelines import bench
-
-    _run(list(bench.BENCHES), repeats, as_json)
+    """Run every benchmark, one after the other. Example: ocrmaps bench all --json > record.json"""
+    _run(list(BENCHES), repeats, as_json)

@@ -55,7 +55,7 @@ class Layout:
     """Rows in one stored file of each array: also the unit of work of a build and of a repair."""
     image: Codec = "lz4"
     probability: Codec = "lz4hc"
-    threshold: Codec = "lz4hc"
+    threshold: Codec = "lz4"
     mask: Codec = "lz4hc"
 
     @property

@@ -41,11 +41,25 @@ def _metrics(repeats: int) -> list[Result]:
     return bench_metrics(repeats=repeats)
 
 
+def _oracle(repeats: int) -> list[Result]:
+    from pipelines.bench_oracle import bench_oracle
+
+    return bench_oracle()
+
+
+def _build(repeats: int) -> list[Result]:
+    from pipelines.bench_build import bench_build
+
+    return bench_build(repeats=repeats)
+
+
 BENCHES: dict[str, Callable[[int], list[Result]]] = {
     "decode": _decode,
     "maps": _maps,
     "extract": _extract,
     "metrics": _metrics,
+    "oracle": _oracle,
+    "build": _build,
 }
 
 

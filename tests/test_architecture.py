@@ -152,3 +152,17 @@ def test_the_weight_check_can_fail():
 
 def test_importing_the_library_loads_nothing_heavy():
     assert _loaded_by("import ocrmaps, ocrmaps.errors, ocrmaps.geometry") == set()
+
+
+SECOND_GEOMETRY = ("exif_transpose", "imread(", "getRotationMatrix", "getAffineTransform", "0x0112")
+
+
+def test_b5a_pictures_are_decoded_and_turned_in_one_place():
+    """A viewer with its own inverse once showed nothing where the score was high: there is no second geometry."""
+    found = [
+        f"{path.relative_to(ROOT).as_posix()}: {word}"
+        for path in _files()
+        for word in SECOND_GEOMETRY
+        if word in path.read_text(encoding="utf-8")
+    ]
+    assert found == []

@@ -222,3 +222,12 @@ def test_reduced_decoding_shows_the_same_picture_in_the_same_place(size, orienta
         weight = weight * near
         found = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
         assert np.abs(found - corner).max() < 0.1
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_b5d_mirroring_is_part_of_the_matrix(orientation):
+    """The earlier inverse lacked the flip: overlays were mirrored and nothing said so."""
+    transform = plan((300, 400), orientation, CanonicalSpec.longest(200))
+    for source, target in (("raw", "canonical"), ("canonical", "raw")):
+        mirrored = np.linalg.det(transform.matrix(source, target).matrix) < 0
+        assert mirrored == (orientation in (2, 4, 5, 7))

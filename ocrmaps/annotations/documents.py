@@ -20,7 +20,6 @@ from ocrmaps.annotations.picture_files import clean_name, is_picture
 from ocrmaps.annotations.records import Reading, Source
 from ocrmaps.errors import AnnotationError
 
-
 ZIP_ERRORS = (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 """What damaged, encrypted and exotic archives raise. `AnnotationError` is a ValueError: catch it before these."""
 

@@ -81,10 +81,10 @@ class Outlines:
         area, perimeter = _area_and_perimeter(points, offsets)
         bounds = np.concatenate([_reduce(np.minimum, points, offsets), _reduce(np.maximum, points, offsets)], axis=1)
         # A figure of eight may enclose as much on either side and sum to no area: it is crossing, not degenerate.
-        few = _distinct_at_most_two(points, offsets)
-        extent = np.minimum(bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1])
-        flat = few | (extent <= 0)
-        crossing = ~flat & _crossing(points, offsets, area)
+        turn = _turns(points, offsets)
+        bent = _any(np.abs(turn) > FLAT * np.repeat(perimeter**2, np.diff(offsets)), offsets)
+        flat = _distinct_at_most_two(points, offsets) | ~bent
+        crossing = ~flat & _crossing(points, offsets, turn)
         degenerate = flat | (~crossing & (area <= FLAT * perimeter**2))
         twin = _twins(points, offsets, sample, bounds)
         near = _near(points, offsets, sample, bounds, area, skip=degenerate | crossing | absurd | (twin >= 0))
@@ -197,13 +197,17 @@ def _distinct_at_most_two(points: FloatArray, offsets: IntArray) -> BoolArray:
     return out | ~_any(third, offsets)
 
 
-def _crossing(points: FloatArray, offsets: IntArray, area: FloatArray) -> BoolArray:
-    """Not a simple polygon. Clearly convex triangles and quads, nearly all there are, are settled by their turns."""
-    counts = np.diff(offsets)
+def _turns(points: FloatArray, offsets: IntArray) -> FloatArray:
+    """(n): the cross product of the edges that leave each vertex and its successor: 0 straight on."""
     follow = _next(offsets)
     edge = points[follow] - points
     after = edge[follow]
-    turn = edge[:, 0] * after[:, 1] - edge[:, 1] * after[:, 0]
+    return edge[:, 0] * after[:, 1] - edge[:, 1] * after[:, 0]
+
+
+def _crossing(points: FloatArray, offsets: IntArray, turn: FloatArray) -> BoolArray:
+    """Not a simple polygon. Clearly convex triangles and quads, nearly all there are, are settled by their turns."""
+    counts = np.diff(offsets)
     convex = ~_any(turn <= 0, offsets) | ~_any(turn >= 0, offsets)
     out = np.zeros(len(counts), dtype=np.bool_)
     doubtful = (counts >= 3) & ~(convex & (counts <= 4))

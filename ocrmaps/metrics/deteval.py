@@ -97,7 +97,6 @@ def deteval_geometry(geometry: PairGeometry, *, rule: DetEvalRule = DETEVAL) -> 
     scored = truth_care[rows] & detection_care[columns]
     free_truth, free_detection = truth_care.copy(), detection_care.copy()
 
-    mutual = (recall >= rule.area_recall) & (precision >= rule.area_precision)
     around_truth = np.bincount(rows, minlength=len(truth_care))
     around_detection = np.bincount(columns, minlength=len(detection_care))
     single = (around_truth[rows] == 1) & (around_detection[columns] == 1)

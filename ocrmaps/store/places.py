@@ -67,6 +67,12 @@ class Store:
         folders = [f for f in _folders(self.folder) if _VERSION.fullmatch(f.name)]
         return [f.name for f in sorted(folders, key=lambda f: (-_age_key(f), f.name))]
 
+    def known(self) -> bool:
+        """Whether anything of ours but a version is here."""
+        return any(
+            (self.folder / name).exists() for name in (".staging", ".locks", ".trash", ".quarantine", "pins.json")
+        )
+
     def staged(self) -> list[str]:
         """Versions that were begun and not committed."""
         return sorted(f.name for f in _folders(self.folder / ".staging") if _VERSION.fullmatch(f.name))
@@ -77,9 +83,9 @@ def inputs_memory(cache: Path) -> Path:
 
 
 def stores(cache: Path) -> list[Store]:
-    """Every store of a cache by name: the folders that hold a version or have begun one."""
+    """Every store of a cache by name: the folders that hold a version, or ever had one built or removed."""
     found = [Store(cache, f.name) for f in _folders(cache) if not f.name.startswith(".")]
-    return sorted((s for s in found if s.versions() or s.staged() or s.pins.exists()), key=lambda s: s.name)
+    return sorted((s for s in found if s.versions() or s.known()), key=lambda s: s.name)
 
 
 def find_version(cache: Path, wanted: str) -> tuple[Store, str]:

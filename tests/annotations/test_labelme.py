@@ -62,6 +62,16 @@ def test_a_path_beside_the_json_folder_is_followed_into_the_picture_folder(tmp_p
     assert [s.id for s in read(source_of(tmp_path / "labels", "labelme", pictures=tmp_path / "img"))] == ["a.jpg"]
 
 
+@pytest.mark.parametrize(
+    "path", ["../other/a.jpg", "../img/../other/a.jpg", "../img", "../imgs/a.jpg", "x/../../img/a.jpg"]
+)
+def test_a_path_that_ends_beside_the_picture_folder_is_refused(tmp_path, path):
+    lay(
+        tmp_path, {"labels/a.json": json.dumps({"imagePath": path, "shapes": []}), "img/a.jpg": b"", "other/a.jpg": b""}
+    )
+    assert kinds(scan(source_of(tmp_path / "labels", "labelme", pictures=tmp_path / "img"))) == ["unsafe-path"]
+
+
 def test_subfolders_of_json_files_mirror_the_pictures(tmp_path):
     content = json.dumps({"imagePath": "a.jpg", "shapes": []})
     lay(tmp_path, {"labels/x/a.json": content, "labels/y/a.json": content})

@@ -59,7 +59,7 @@ def test_b24_flat_points_and_offsets_give_the_outlines_back(polygons):
 
 
 @pytest.mark.parametrize(
-    "points", [[[[0, 0], [9, 0], [9, 9]]], [0, 0, 9, 0, 9], [[0, 0, 1], [9, 0, 1], [9, 9, 1]], [[], []]]
+    "points", [[[[0, 0], [9, 0], [9, 9]]], [0, 0, 9, 0, 9], [[0, 0, 1], [9, 0, 1], [9, 9, 1], [0, 9, 1]], [[], []]]
 )
 def test_b25_an_outline_of_another_shape_is_an_error_with_its_place(tmp_path, points):
     """Not a crash in a worker an hour later, and not a reshape."""

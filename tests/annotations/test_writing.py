@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.annotations import WRITERS, Sample, Source, read
-from ocrmaps.annotations.writing import write_folder
+from ocrmaps.annotations.writing import Draft, write_folder
 from ocrmaps.errors import AnnotationError, FrameError
 from ocrmaps.geometry import PolygonSet
 from tests.strategies import LINE_TEXT, sample_lists
@@ -110,9 +111,14 @@ def test_bytes_depend_on_nothing_but_the_samples(format, tmp_path):
     samples = [sample(((0.1, 2), (9, 0), (9, 1 / 3)), id=f"{i}.jpg", text="é") for i in range(3)]
     first, second = tmp_path / f"1-{OUT[format]}", tmp_path / f"2-{OUT[format]}"
     WRITERS[format](samples, first)
-    os.environ["TZ"] = "Asia/Seoul"
     WRITERS[format](samples, second)
     assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_archive_states_no_time(tmp_path):
+    WRITERS["icdar"]([sample()], tmp_path / "gt.zip")
+    with zipfile.ZipFile(tmp_path / "gt.zip") as archive:
+        assert [entry.date_time for entry in archive.infolist()] == [(1980, 1, 1, 0, 0, 0)]
 
 
 @pytest.mark.parametrize("format", WRITERS)
@@ -207,8 +213,6 @@ def test_icdar_texts_that_look_like_numbers_and_quotes_come_back(texts):
 
 
 def test_folders_appear_whole(tmp_path):
-    from ocrmaps.annotations.writing import Draft
-
     write_folder(Draft([]), tmp_path / "x" / "y", {"a/b.txt": "1"})
     assert (tmp_path / "x/y/a/b.txt").read_text() == "1"
     assert [p.name for p in (tmp_path / "x").iterdir()] == ["y"]

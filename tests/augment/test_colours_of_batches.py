@@ -75,7 +75,7 @@ def test_compression_leaves_what_an_encoder_leaves(quality):
     Image.fromarray(picture).save(buffer, "JPEG", quality=quality, subsampling=0)
     expected = np.asarray(Image.open(buffer)).astype(float)
     lost = np.abs(expected - picture).mean()
-    assert np.abs(found - expected).mean() < 0.1 * lost
+    assert np.abs(found - expected).mean() < max(0.1 * lost, 0.3)
 
 
 def test_compression_of_sides_that_are_no_multiples_of_eight():

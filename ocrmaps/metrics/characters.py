@@ -1,0 +1,196 @@
+"""Where the characters of a text would sit, guessed from its outline and length, and which detections hold them.
+
+A text line has a spine: for four points the middles of the two short sides, from the first to the second point's
+end, or from the bottom up where it is less than half as wide as high; for six, eight, ... points the middles between
+the first half (top) and the second half (bottom, backwards), as curved-text data sets write them; for an odd number
+the spine of the smallest rectangle around them. Characters are spread evenly along the spine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numba import njit
+
+from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
+
+VERTICAL_ASPECT = 0.5
+"""Width over height below which a line is read along its height."""
+LONGEST_GUESS = 10
+# Keeps sides of no length apart from zero; part of the published definition, so it decides rounding.
+_SIDE = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Spines:
+    """The line that each polygon of a set is read along."""
+
+    aspect: FloatArray
+    """(k): mean horizontal side over mean vertical side."""
+    points: FloatArray
+    """(n, 2)"""
+    offsets: IntArray
+    """(k + 1): a polygon with fewer than three points has no spine."""
+
+
+def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Spines:
+    """Aspect and spine of every polygon.
+
+    >>> s = spines(PolygonSet.of([[(0, 0), (8, 0), (8, 2), (0, 2)]], frame="raw"))
+    >>> s.points.tolist(), s.aspect.round(3).tolist()
+    ([[0.0, 1.0], [8.0, 1.0]], [4.0])
+    """
+    counts = polygons.counts()
+    aspect = np.ones(len(counts))
+    lengths = np.where(counts >= 3, 2, 0)
+    curved = (counts >= 6) & (counts % 2 == 0)
+    lengths[curved] = counts[curved] // 2
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    points = np.zeros((int(offsets[-1]), 2))
+
+    four = np.flatnonzero(counts == 4)
+    quads = polygons.points[polygons.offsets[four][:, None] + np.arange(4)]
+    odd = np.flatnonzero((counts >= 3) & (counts != 4) & ~curved)
+    if odd.size:
+        boxes = np.stack([_level_box(polygons[int(i)]) for i in odd])
+        four, quads = np.concatenate([four, odd]), np.concatenate([quads, boxes])
+    aspect[four] = _aspect(quads)
+    tall = (aspect[four] < vertical_aspect)[:, None]
+    p0, p1, p2, p3 = quads[:, 0], quads[:, 1], quads[:, 2], quads[:, 3]
+    points[offsets[four]] = np.where(tall, (p3 + p2) / 2, (p0 + p3) / 2)
+    points[offsets[four] + 1] = np.where(tall, (p0 + p1) / 2, (p1 + p2) / 2)
+
+    for i in np.flatnonzero(curved):
+        outline = polygons[int(i)]
+        top, bottom = outline[: len(outline) // 2], outline[len(outline) // 2 :][::-1]
+        points[offsets[i] : offsets[i + 1]] = (top + bottom) / 2
+        along = (_length(top) + _length(bottom)) / 2 + _SIDE
+        across = (math.dist(top[0], bottom[0]) + math.dist(top[-1], bottom[-1])) / 2 + _SIDE
+        aspect[i] = along / across
+    return Spines(aspect=aspect, points=points, offsets=offsets)
+
+
+def text_length(aspect: FloatArray) -> IntArray:
+    """(k): characters of a text nobody wrote down, 1 to 10.
+
+    >>> text_length(np.array([1.0, 4.2, 0.2, 40.0])).tolist()
+    [2, 5, 6, 10]
+    """
+    return np.minimum(np.rint(0.5 + np.maximum(aspect, 1.0 / aspect)), LONGEST_GUESS).astype(np.int64)
+
+
+def false_alarm_length(aspect: FloatArray) -> IntArray:
+    """(k): characters charged for a detection on nothing; by its height over its width, as the reference has it."""
+    return np.minimum(np.rint(0.5 + 1.0 / (aspect + _SIDE)), LONGEST_GUESS).astype(np.int64)
+
+
+def short_sides(polygons: PolygonSet) -> FloatArray:
+    """(k): the smaller side of the smallest rectangle around each polygon; 0 for fewer than three points."""
+    out = np.zeros(len(polygons))
+    for i, outline in enumerate(polygons):
+        if len(outline) >= 3:
+            box = _level_box(outline)
+            out[i] = min(math.dist(box[0], box[1]), math.dist(box[1], box[2]))
+    return out
+
+
+def _aspect(quads: FloatArray) -> FloatArray:
+    sides = np.hypot(*np.moveaxis(np.roll(quads, -1, axis=1) - quads, 2, 0))
+    along, across = (sides[:, 0] + sides[:, 2]) / 2 + _SIDE, (sides[:, 1] + sides[:, 3]) / 2 + _SIDE
+    return along / across
+
+
+def _length(line: FloatArray) -> float:
+    return float(np.hypot(*(line[1:] - line[:-1]).T).sum())
+
+
+def _level_box(outline: FloatArray) -> FloatArray:
+    """(4, 2): the smallest rectangle around the points, from its upper left corner, the flatter side first."""
+    hull = shapely.convex_hull(shapely.multipoints(outline))
+    ring = shapely.get_coordinates(hull)
+    best, smallest = None, math.inf
+    for a, b in zip(ring[:-1], ring[1:], strict=True):
+        length = math.dist(a, b)
+        if length == 0.0:
+            continue
+        u = (b - a) / length
+        u = u if abs(u[0]) >= abs(u[1]) else np.array([-u[1], u[0]])
+        u = u if u[0] > 0 else -u
+        v = np.array([-u[1], u[0]])
+        (s0, t0), (s1, t1) = (ring @ np.stack([u, v]).T).min(axis=0), (ring @ np.stack([u, v]).T).max(axis=0)
+        if (s1 - s0) * (t1 - t0) < smallest:
+            smallest = (s1 - s0) * (t1 - t0)
+            best = np.array([s0 * u + t0 * v, s1 * u + t0 * v, s1 * u + t1 * v, s0 * u + t1 * v])
+    return np.repeat(outline[:1], 4, axis=0) if best is None else best
+
+
+@njit(cache=True, nogil=True)
+def centres(points: FloatArray, offsets: IntArray, counts: IntArray) -> FloatArray:
+    """(sum of counts, 2): the characters' middles, evenly along each spine."""
+    out = np.zeros((counts.sum(), 2))
+    at = 0
+    for i in range(len(counts)):
+        n, first, last = counts[i], offsets[i], offsets[i + 1] - 1
+        if last == first + 1:
+            for axis in range(2):
+                start = points[first, axis]
+                whole = points[last, axis] - start
+                for k in range(n):
+                    # In this order of operations a centre falls on the same side of an edge as in the reference.
+                    out[at + k, axis] = (start + whole / (2 * n)) + k * (whole / n)
+        elif last > first:
+            total = 0.0
+            for p in range(first, last):
+                total += math.hypot(points[p + 1, 0] - points[p, 0], points[p + 1, 1] - points[p, 1])
+            p, passed = first, 0.0
+            step = math.hypot(points[p + 1, 0] - points[p, 0], points[p + 1, 1] - points[p, 1])
+            for k in range(n):
+                aim = total * (k + 0.5) / n
+                while passed + step < aim and p < last - 1:
+                    passed += step
+                    p += 1
+                    step = math.hypot(points[p + 1, 0] - points[p, 0], points[p + 1, 1] - points[p, 1])
+                part = (aim - passed) / step if step > 0.0 else 0.0
+                out[at + k, 0] = points[p, 0] + part * (points[p + 1, 0] - points[p, 0])
+                out[at + k, 1] = points[p, 1] + part * (points[p + 1, 1] - points[p, 1])
+        at += n
+    return out
+
+
+@njit(cache=True, nogil=True)
+def characters_inside(
+    middles: FloatArray,
+    starts: IntArray,
+    points: FloatArray,
+    offsets: IntArray,
+    bounds: FloatArray,
+    rows: IntArray,
+    columns: IntArray,
+) -> tuple[BoolArray, IntArray]:
+    """For each pair, which characters of the row lie in the column's polygon: flags and (p + 1) where they start.
+
+    Even-odd rule; a left or upper edge belongs to the polygon, a right or lower one does not.
+    """
+    begins = np.zeros(len(rows) + 1, dtype=np.int64)
+    for p in range(len(rows)):
+        begins[p + 1] = begins[p] + starts[rows[p] + 1] - starts[rows[p]]
+    flags = np.zeros(begins[-1], dtype=np.bool_)
+    for p in range(len(rows)):
+        j = columns[p]
+        first, last = offsets[j], offsets[j + 1]
+        for k in range(begins[p + 1] - begins[p]):
+            x, y = middles[starts[rows[p]] + k, 0], middles[starts[rows[p]] + k, 1]
+            if x < bounds[j, 0] or x > bounds[j, 2] or y < bounds[j, 1] or y > bounds[j, 3]:
+                continue
+            inside = False
+            before = last - 1
+            for i in range(first, last):
+                x1, y1, x2, y2 = points[i, 0], points[i, 1], points[before, 0], points[before, 1]
+                if (y1 > y) != (y2 > y) and x < (x2 - x1) * (y - y1) / (y2 - y1) + x1:
+                    inside = not inside
+                before = i
+            flags[begins[p] + k] = inside
+    return flags, begins

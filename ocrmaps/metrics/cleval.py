@@ -1,0 +1,359 @@
+"""CLEval: how many characters were found and read, with a price for splitting and merging.
+
+Each truth is spread into characters along its spine. A detection that holds some of them takes part if enough of
+its area (30 %) lies on text. Recall counts characters held by at least one detection, precision the characters a
+detection holds, shared where several hold the same one; each further piece of a truth and each further truth in a
+detection costs one character. Detections that lie on ignored truths and on no scored one are not scored. Outlines
+are cut to whole pixels before areas are compared, as in the reference.
+
+End to end, the same with characters that are also read correctly; only where every scored text is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import shapely
+from numba import njit
+
+from ocrmaps.errors import SpecError
+from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
+from ocrmaps.metrics import characters, transcripts
+from ocrmaps.metrics.clipping import candidate_pairs
+from ocrmaps.metrics.matching import CROSSING, TIE, VALID, Measured, measured, same_frame, shared_areas
+
+SCALE_BINS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.1, 0.5, 1.0)
+"""Text height over the longer side of the picture; both edges of a bin belong to it, as in the reference."""
+UNREAD = "###"
+"""A detected text that says it was not read: its length is guessed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClevalRule:
+    """The protocol's constants."""
+
+    area_precision: float = 0.3
+    split_price: float = 1.0
+    merge_price: float = 1.0
+    vertical_aspect: float = characters.VERTICAL_ASPECT
+    case_sensitive: bool = True
+    use_texts: bool = True
+    """False: lengths are guessed for every truth and nothing is scored end to end."""
+
+
+CLEVAL = ClevalRule()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClevalCounts:
+    """Characters of one picture, or of many added up. Scores never fall below 0; sums may, before they are divided."""
+
+    recall_sum: float = 0.0
+    recall_total: float = 0.0
+    precision_sum: float = 0.0
+    precision_total: float = 0.0
+    read_recall_sum: float = 0.0
+    read_precision_sum: float = 0.0
+    read_precision_total: float = 0.0
+    splits: int = 0
+    """Truths in several pieces."""
+    merges: int = 0
+    """Detections over several truths."""
+    overlaps: int = 0
+    """Characters held once too often, counted each time."""
+    truth_care: int = 0
+    truth_ignored: int = 0
+    truth_invalid: int = 0
+    """No polygon. Crossing or flat outlines stay in the score, as in the reference; fewer than three points do not."""
+    detection_care: int = 0
+    detection_ignored: int = 0
+    detection_invalid: int = 0
+    unread_pictures: int = 0
+    """Pictures that are not scored end to end: a scored text is not known, or texts are not used."""
+
+    def __add__(self, other: ClevalCounts) -> ClevalCounts:
+        return ClevalCounts(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+
+    @property
+    def recall(self) -> float:
+        return _score(self.recall_sum, self.recall_total)
+
+    @property
+    def precision(self) -> float:
+        return _score(self.precision_sum, self.precision_total)
+
+    @property
+    def hmean(self) -> float:
+        return _hmean(self.recall, self.precision)
+
+    @property
+    def read_recall(self) -> float | None:
+        """End to end; None where texts are not known."""
+        return None if self.unread_pictures else _score(self.read_recall_sum, self.recall_total)
+
+    @property
+    def read_precision(self) -> float | None:
+        return None if self.unread_pictures else _score(self.read_precision_sum, self.read_precision_total)
+
+    @property
+    def read_hmean(self) -> float | None:
+        recall, precision = self.read_recall, self.read_precision
+        return None if recall is None or precision is None else _hmean(recall, precision)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClevalMatch:
+    """One picture: its counts, and who took part with whom."""
+
+    counts: ClevalCounts
+    truth_care: BoolArray
+    detection_care: BoolArray
+    length: IntArray
+    """(truths): characters, given or guessed."""
+    found: IntArray
+    """(truths): characters held by at least one matched detection."""
+    pieces: IntArray
+    """(truths): matched detections; 0 missed, 2 and more split."""
+    merged: IntArray
+    """(detections): matched truths; 0 false alarm or not scored, 2 and more merged."""
+    pairs: IntArray
+    """(n, 2): matched truth and detection."""
+
+
+def match_cleval(truth: PolygonSet, detections: PolygonSet, *, rule: ClevalRule = CLEVAL) -> ClevalMatch:
+    """Score one picture.
+
+    >>> line = PolygonSet.of([[(0, 0), (50, 0), (50, 9), (0, 9)]], frame="raw", texts=["hello"])
+    >>> halves = [[(0, 0), (25, 0), (25, 9), (0, 9)], [(25, 0), (50, 0), (50, 9), (25, 9)]]
+    >>> counts = match_cleval(line, PolygonSet.of(halves, frame="raw", texts=["he", "lxo"])).counts
+    >>> counts.recall, counts.precision, counts.read_recall, counts.read_precision, counts.splits
+    (0.8, 1.0, 0.6, 0.8, 1)
+    """
+    same_frame(truth, detections)
+    lines, found_lines = characters.spines(truth, rule.vertical_aspect), characters.spines(detections)
+    guessed = characters.text_length(lines.aspect)
+    written = np.array([-1 if text is None or not rule.use_texts else len(text) for text in truth.texts], dtype=np.int64)
+    lengths = np.where((written < 0) | truth.ignore, guessed, written)
+    lengths[truth.counts() < 3] = 0
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    middles = characters.centres(lines.points, lines.offsets, lengths)
+
+    whole, found = measured(_whole_pixels(truth)), measured(_whole_pixels(detections))
+    usable, found_usable = truth.counts() >= 3, detections.counts() >= 3
+    care = usable & ~truth.ignore
+    # Cutting moves a point by less than a pixel: with these margins no character and no area is lost.
+    margin = np.array([-1.0, -1.0, 1.0, 1.0])
+    rows, columns = candidate_pairs(whole.bounds + 2 * margin, usable, found.bounds + margin, found_usable)
+    share = _shares(whole, found, rows, columns)
+    flags, begins = characters.characters_inside(
+        middles, starts, found.polygons.points, found.polygons.offsets, found.bounds, rows, columns
+    )
+    holds = np.add.reduceat(np.append(flags, False), begins[:-1]) > 0 if len(rows) else np.zeros(0, dtype=np.bool_)
+    holds &= begins[1:] > begins[:-1]
+
+    detection_care = found_usable & ~_on_ignored(whole, found, rows, columns, share, holds, care, rule.area_precision)
+    match = _match(rows, columns, share, holds & care[rows], detection_care, len(care), rule.area_precision)
+    rows, columns = rows[match], columns[match]
+    kept = np.repeat(match, np.diff(begins))
+    flags, begins = flags[kept], np.concatenate([[0], np.cumsum(np.diff(begins)[match])])
+    times, correct, held = _hold(flags, begins, starts, rows, columns, len(detection_care))
+
+    pieces, merged = np.bincount(rows, minlength=len(care)), np.bincount(columns, minlength=len(detection_care))
+    split_price = rule.split_price * float(np.maximum(pieces - 1, 0).sum())
+    merge_price = rule.merge_price * float(np.maximum(merged - 1, 0).sum())
+    alarms = detection_care & (merged == 0)
+    held_by_any = np.concatenate([[0], np.cumsum(times > 0)])
+    counts = ClevalCounts(
+        recall_sum=float((times > 0).sum()) - split_price,
+        recall_total=float(lengths[care].sum()),
+        precision_sum=float(correct.sum()) - merge_price,
+        precision_total=float(held.sum() + characters.false_alarm_length(found_lines.aspect[alarms]).sum()),
+        splits=int((pieces >= 2).sum()),
+        merges=int((merged >= 2).sum()),
+        overlaps=int(np.maximum(times - 1, 0).sum()),
+        truth_care=int(care.sum()),
+        truth_ignored=int(truth.ignore.sum()),
+        truth_invalid=int((~measured(truth).valid).sum()),
+        detection_care=int(detection_care.sum()),
+        detection_ignored=int((found_usable & ~detection_care).sum()),
+        detection_invalid=int((~measured(detections).valid).sum()),
+    )
+    if rule.use_texts and _all_known(truth, care) and _all_known(detections, detection_care):
+        texts = [text or "" for text in detections.texts]
+        guess = characters.text_length(found_lines.aspect)
+        sizes = np.array([guess[j] if t == UNREAD else len(t) for j, t in enumerate(texts)], dtype=np.int64)
+        read, read_by = _read(truth, texts, care, rows, columns, flags, begins, rule.case_sensitive)
+        counts = replace(
+            counts,
+            read_recall_sum=read - split_price,
+            read_precision_sum=read_by - merge_price,
+            read_precision_total=float(sizes[detection_care].sum()),
+        )
+    else:
+        counts = replace(counts, unread_pictures=1)
+    return ClevalMatch(
+        counts=counts,
+        truth_care=care,
+        detection_care=detection_care,
+        length=lengths,
+        found=np.diff(held_by_any[starts]),
+        pieces=pieces,
+        merged=merged,
+        pairs=np.stack([rows, columns], axis=1),
+    )
+
+
+def match_cleval_scales(
+    truth: PolygonSet,
+    detections: PolygonSet,
+    *,
+    longer_side: float,
+    bins: Sequence[float] = SCALE_BINS,
+    rule: ClevalRule = CLEVAL,
+) -> Mapping[tuple[float, float], ClevalMatch]:
+    """The same picture once per bin of text height, other truths ignored.
+
+    Heights are the short side of the smallest rectangle around a truth, over the longer side of the picture.
+    """
+    edges = [float(edge) for edge in bins]
+    if len(edges) < 2 or sorted(set(edges)) != edges or not longer_side > 0:
+        raise SpecError(f"found bins {edges} and longer side {longer_side}, expected rising edges and a positive side")
+    scale = characters.short_sides(truth) / longer_side
+    out = {}
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        other = (scale < low) | (scale > high)
+        out[low, high] = match_cleval(truth.with_ignore(truth.ignore | other), detections, rule=rule)
+    return out
+
+
+def mean_per_picture(pictures: Sequence[ClevalCounts]) -> Mapping[str, float]:
+    """Means of the pictures' own scores; a picture with nothing to score on either side is left out."""
+    scored = [p for p in pictures if p.recall_total or p.precision_total]
+    names = ["recall", "precision", "hmean"]
+    if scored and all(p.read_recall is not None for p in scored):
+        names += ["read_recall", "read_precision", "read_hmean"]
+    return {name: float(np.mean([getattr(p, name) for p in scored])) if scored else 0.0 for name in names}
+
+
+def _score(hits: float, total: float) -> float:
+    return max(hits, 0.0) / total if total else 0.0
+
+
+def _hmean(recall: float, precision: float) -> float:
+    return 2.0 * recall * precision / (recall + precision) if recall + precision else 0.0
+
+
+def _whole_pixels(polygons: PolygonSet) -> PolygonSet:
+    return replace(polygons, points=np.trunc(polygons.points))
+
+
+def _all_known(polygons: PolygonSet, scored: BoolArray) -> bool:
+    return all(polygons.texts[i] is not None for i in np.flatnonzero(scored))
+
+
+def _shares(truth: Measured, found: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
+    """(p): area of each pair over the detection's shoelace area; 0 where either encloses nothing."""
+    solid = [np.isin(side.status, (VALID, CROSSING)) & (side.area > 0) for side in (truth, found)]
+    # An outline that crosses itself may have no shoelace area and still fill some.
+    solid[0] |= truth.status == CROSSING
+    both = solid[0][rows] & solid[1][columns]
+    out = np.zeros(len(rows))
+    out[both] = shared_areas(truth, found, rows[both], columns[both]) / found.area[columns[both]]
+    return out
+
+
+def _on_ignored(
+    truth: Measured,
+    found: Measured,
+    rows: IntArray,
+    columns: IntArray,
+    share: FloatArray,
+    holds: BoolArray,
+    care: BoolArray,
+    limit: float,
+) -> BoolArray:
+    """(detections): on one ignored truth, or on several that it holds characters of, where no scored truth lies."""
+    m = len(found.area)
+    ignored, scored = truth.polygons.ignore[rows] & (share > 0), care[rows] & (share > 0)
+    if not ignored.any():
+        return np.zeros(m, dtype=np.bool_)
+    net = np.where(ignored, share, 0.0)
+    enough = np.bincount(columns, weights=net, minlength=m) >= limit - TIE
+    for j in np.flatnonzero(enough & (np.bincount(columns[scored], minlength=m) > 0)):
+        mine = columns == j
+        text = shapely.union_all(truth.shapes(rows[mine & scored]))
+        shape = found.shapes(np.array([j]))[0]
+        parts = shapely.intersection(truth.shapes(rows[mine & ignored]), shape)
+        net[mine & ignored] = shapely.area(shapely.difference(parts, text)) / found.area[j]
+    most = np.zeros(m)
+    np.maximum.at(most, columns, net)
+    together = np.bincount(columns[holds], weights=net[holds], minlength=m)
+    return np.maximum(most, together) >= limit - TIE
+
+
+def _match(
+    rows: IntArray,
+    columns: IntArray,
+    share: FloatArray,
+    holds: BoolArray,
+    detection_care: BoolArray,
+    k: int,
+    limit: float,
+) -> BoolArray:
+    """(p): the pairs that take part, one to one, as pieces of one truth, or as truths merged in one detection."""
+    m = len(detection_care)
+    scored = holds & detection_care[columns]
+    strong = holds & (share >= limit - TIE)
+    live = strong & scored
+    # A detection on an ignored truth that would have been a second piece keeps the first from counting alone.
+    alone = (np.bincount(rows[strong], minlength=k)[rows] == 1) & (np.bincount(columns[strong], minlength=m)[columns] == 1)
+    piece = np.bincount(rows[live], minlength=k)[rows] >= 2
+    truths = np.bincount(columns[scored], minlength=m)
+    area = np.bincount(columns[scored], weights=share[scored], minlength=m)
+    merge = ((truths >= 2) & (area >= limit - TIE))[columns]
+    return (live & (alone | piece)) | (scored & merge)
+
+
+@njit(cache=True, nogil=True)
+def _hold(
+    flags: BoolArray, begins: IntArray, starts: IntArray, rows: IntArray, columns: IntArray, detections: int
+) -> tuple[IntArray, FloatArray, IntArray]:
+    """Over matched pairs: how often each character is held; per detection its characters, shared ones in parts, and all."""
+    times = np.zeros(starts[-1], dtype=np.int64)
+    for p in range(len(rows)):
+        for k in range(begins[p + 1] - begins[p]):
+            times[starts[rows[p]] + k] += flags[begins[p] + k]
+    correct, held = np.zeros(detections), np.zeros(detections, dtype=np.int64)
+    for p in range(len(rows)):
+        for k in range(begins[p + 1] - begins[p]):
+            if flags[begins[p] + k]:
+                correct[columns[p]] += 1.0 / times[starts[rows[p]] + k]
+                held[columns[p]] += 1
+    return times, correct, held
+
+
+def _read(
+    truth: PolygonSet,
+    texts: Sequence[str],
+    care: BoolArray,
+    rows: IntArray,
+    columns: IntArray,
+    flags: BoolArray,
+    begins: IntArray,
+    case_sensitive: bool,
+) -> tuple[float, float]:
+    """Characters read over all truths, and over all detections."""
+    wanted = [(text or "") if scored else "" for text, scored in zip(truth.texts, care, strict=True)]
+    if not case_sensitive:
+        wanted, texts = [_lower(text) for text in wanted], [_lower(text) for text in texts]
+    codes, starts = transcripts.code_points(wanted)
+    found, found_starts = transcripts.code_points(texts)
+    by_truth, by_detection = transcripts.spelled(codes, starts, found, found_starts, rows, columns, flags, begins)
+    return float(by_truth.sum()), float(by_detection.sum())
+
+
+def _lower(text: str) -> str:
+    """Lower case that keeps the number of characters, which places them along the line."""
+    return "".join(c.lower() if len(c.lower()) == 1 else c for c in text)
