@@ -63,12 +63,13 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("ocrmaps: interrupted", err=True)
         code = 130
     except BrokenPipeError:
         # The reader of our output went away (`| head`); that is its right. Nothing more may be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    if code == 130:  # also what Typer turns an interruption inside a command into
+        typer.echo("ocrmaps: interrupted", err=True)
     sys.exit(code if isinstance(code, int) else 0)
 
 

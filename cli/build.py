@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,7 +63,7 @@ def build(
     from pipelines.build import build as run
 
     loaded = load_recipe(recipe, settings or ())
-    with progress_bar("building") as bar:
+    with _stage_bar() as bar:
         try:
             report = run(
                 loaded,
@@ -70,7 +73,8 @@ def build(
                 allow_failures=allow_failures,
                 rehash=rehash,
                 dry_run=dry_run,
-                progress=lambda stage, done, total: bar(done, total),
+                progress=bar,
+                announce=lambda line: typer.echo(line, err=True),
             )
         except KeyboardInterrupt:
             typer.echo("ocrmaps: stopped; what is proven is kept, the same command resumes", err=True)
@@ -154,13 +158,13 @@ def repair(
                 typer.echo(f"would mend {problem.kind}: {problem}")
             typer.echo("nothing to mend" if before.ok else "nothing was changed; run it again with --yes")
         raise typer.Exit(0 if before.ok else 1)
-    with progress_bar("repairing") as bar:
+    with _stage_bar() as bar:
         report = run(
             store,
             name,
             None if recipe is None else load_recipe(recipe),
             workers=workers or os.cpu_count() or 1,
-            progress=lambda stage, done, total: bar(done, total),
+            progress=bar,
         )
     if as_json:
         typer.echo(json.dumps({"store": store.name, **report.as_dict()}, ensure_ascii=False))
@@ -172,6 +176,41 @@ def repair(
     if report.quarantine is not None:
         typer.echo(f"damaged files are kept in {report.quarantine}")
     typer.echo(f"{store.name}/{name}: sound, root digest {report.after.root_digest}")
+
+
+@contextmanager
+def _stage_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Yields `progress(stage, done, total)`: samples per second and the time left, on stderr if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.1f} samples/s" if task.speed else "")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            kind = stage.partition(",")[0]
+            if kind not in tasks:
+                tasks[kind] = bar.add_task(stage, total=total)
+            bar.update(tasks[kind], description=stage, completed=done, total=total)
+
+        yield progress
 
 
 def _print_counts(counts: Any) -> None:

@@ -112,9 +112,10 @@ def show(
     from ocrmaps.annotations import open_source
     from ocrmaps.canonical import CanonicalSpec
     from pipelines import data as pipeline
+    from pipelines import data_show as drawing
 
     opened = open_source(source, format=format, pictures=pictures, frame=declared.value)
-    showing = pipeline.show(opened, sample, frame=frame.value, spec=CanonicalSpec.longest(longest), label=label.value)
+    showing = drawing.show(opened, sample, frame=frame.value, spec=CanonicalSpec.longest(longest), label=label.value)
     path = out or Path(f"{Path(showing.sample.id).stem}-{frame.value}.png")
     pipeline.write_new(path, showing.png(), replace_existing=yes)
     typer.echo(json.dumps(showing.as_json(path), indent=2) if as_json else showing.sentence(path))
@@ -148,8 +149,8 @@ def synth(
     format: Annotated[str, typer.Option("--format", help="Annotation format to write.")] = "ufo",
     level: Annotated[Level, typer.Option(help="One outline a line or a word.")] = Level.line,
     frame: Annotated[Declared, typer.Option(help="Frame to write coordinates in.")] = Declared.upright,
-    height: Annotated[int, typer.Option(help="Largest height of upright pictures.", min=128, max=8192)] = 1280,
-    width: Annotated[int, typer.Option(help="Largest width of upright pictures.", min=128, max=8192)] = 640,
+    height: Annotated[int, typer.Option(help="Largest height of upright pictures.", min=320, max=8192)] = 1280,
+    width: Annotated[int, typer.Option(help="Largest width of upright pictures.", min=320, max=8192)] = 640,
     turned: Annotated[float, typer.Option(help="Share stored turned, with an EXIF orientation.", min=0, max=1)] = 0.25,
     curved: Annotated[float, typer.Option(help="Share with curved text.", min=0, max=1)] = 0.1,
     empty: Annotated[float, typer.Option(help="Share without text.", min=0, max=1)] = 0.03,

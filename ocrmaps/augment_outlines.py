@@ -7,6 +7,7 @@ a mask; the device only has to AND it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.errors import FrameError, SpecError
-from ocrmaps.geometry import FloatArray, IntArray, PolygonSet, Size
+from ocrmaps.geometry import FloatArray, IntArray, PolygonSet, Size, read_only
 from ocrmaps.loader_batch import PROBABILITY_COUNTS
 
 TOLERANCE = 0.5
@@ -25,6 +26,8 @@ KERNEL_SIDE = 1.0
 """A kernel that a reduction makes thinner than this, in pixels, may miss every pixel centre."""
 _FRACTION = 8
 """Bits of sub-pixel position in drawing."""
+_THICKEST = 32767
+"""OpenCV draws no thicker lines; no canvas is as large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,32 +51,34 @@ class Outlines:
         if not 0 < shrink_ratio < 1:
             raise SpecError(f"found shrink ratio {shrink_ratio!r}, expected the recipe's, between 0 and 1")
         points: list[FloatArray] = [np.zeros((0, 2))]
-        sizes: list[int] = []
-        distances: list[FloatArray] = [np.zeros(0)]
-        sides: list[FloatArray] = [np.zeros(0)]
+        counts: list[IntArray] = [np.zeros(0, np.int64)]
         rows: dict[int, tuple[int, int]] = {}
+        total = 0
         for row, polygons in texts:
             if polygons.frame != "canonical":
                 raise FrameError(f"found outlines of row {row} in frame {polygons.frame!r}, expected 'canonical'")
-            areas, lengths = polygons.areas(), polygons.perimeters()
-            chosen = ~polygons.ignore & (areas > 0)
-            kept = polygons.select(chosen)
-            d = areas[chosen] * (1 - shrink_ratio**2) / lengths[chosen]
-            rows[int(row)] = (len(sizes), len(sizes) + len(kept))
-            points.append(kept.points)
-            sizes += kept.counts().tolist()
-            distances.append(d)
-            sides.append(kept.equivalent_sides()[:, 0] - 2 * d)
+            every = polygons.counts()
+            kept = ~polygons.ignore & (every >= 3)
+            points.append(polygons.points[np.repeat(kept, every)])
+            counts.append(every[kept])
+            rows[int(row)] = (total, total + int(kept.sum()))
+            total += int(kept.sum())
+        flat, offsets = np.concatenate(points), np.cumsum([0, *np.concatenate(counts)])
+        areas, lengths = _measure(flat, offsets)
+        distances = areas * (1 - shrink_ratio**2) / np.maximum(lengths, 1e-9)
+        # The shorter side of the rectangle with this area and length, as `PolygonSet.equivalent_sides` has it.
+        half = lengths / 2
+        short = np.where(half**2 < 4 * areas, np.sqrt(areas), (half - np.sqrt(np.maximum(half**2 - 4 * areas, 0))) / 2)
         return cls(
-            points=np.concatenate(points),
-            offsets=np.cumsum([0, *sizes]),
-            distances=np.concatenate(distances),
-            kernel_sides=np.concatenate(sides),
+            points=read_only(flat, np.float64),
+            offsets=read_only(offsets, np.int64),
+            distances=read_only(distances, np.float64),
+            kernel_sides=read_only(short - 2 * distances, np.float64),
             rows=rows,
         )
 
     def unlearnable(self, row: int, matrix: FloatArray, source: Size, size: Size) -> list[tuple[FloatArray, float]]:
-        """Outline and D, in new pixels, of each text that is seen there but cut, or without a kernel.
+        """Outline and D, in new pixels, of each text that shows there, if only its band, but is cut or has no kernel.
 
         What the canvas itself had cut off before is not counted as cut again.
         """
@@ -91,22 +96,38 @@ class Outlines:
         low = np.minimum.reduceat(moved, starts[:-1] - starts[0])
         high = np.maximum.reduceat(moved, starts[:-1] - starts[0])
         limit = np.array([size[1], size[0]])
-        leaves = ((low < -TOLERANCE) | (high > limit + TOLERANCE)).any(axis=1)
-        visible = ((low < limit) & (high > 0)).all(axis=1)
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-        vanishes = scale * self.kernel_sides[first:last] < KERNEL_SIDE if scale < 1 else np.zeros_like(leaves)
+        distances = scale * self.distances[first:last]
+        leaves = ((low < -TOLERANCE) | (high > limit + TOLERANCE)).any(axis=1)
+        shows = ((low < limit + distances[:, None]) & (high > -distances[:, None])).all(axis=1)
+        # A rotation alone may come out a rounding below 1.
+        vanishes = (scale < 1 - 1e-9) & (scale * self.kernel_sides[first:last] < KERNEL_SIDE)
         out = []
-        for i in np.flatnonzero(visible & (leaves | vanishes)):
+        for i in np.flatnonzero(shows & (leaves | vanishes)):
             outline = self.points[starts[i] : starts[i + 1]] @ matrix[:2, :2].T + matrix[:2, 2]
-            out.append((outline, scale * float(self.distances[first + i])))
+            out.append((outline, float(distances[i])))
         return out
+
+
+def _measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Areas and perimeters of all polygons at once: a store has a million, and one at a time they take a minute."""
+    if len(offsets) == 1:
+        return np.zeros(0), np.zeros(0)
+    starts, counts = offsets[:-1], np.diff(offsets)
+    following = np.arange(1, len(points) + 1)
+    following[offsets[1:] - 1] = starts
+    x, y = (points - np.repeat(points[starts], counts, axis=0)).T
+    cross = np.add.reduceat(x * y[following] - x[following] * y, starts)
+    steps = np.hypot(x[following] - x, y[following] - y)
+    return np.abs(cross) / 2, np.add.reduceat(steps, starts)
 
 
 def draw_unlearnable(texts: Iterable[tuple[FloatArray, float]], out: npt.NDArray[np.uint8]) -> None:
     """Clear bits of `out` (h, w): both inside each outline, the threshold's also within D around it."""
     texts = list(texts)
     for outline, distance in texts:
-        cv2.polylines(out, [_fixed(outline)], True, PROBABILITY_COUNTS, 2 * int(np.ceil(distance)) + 1, 8, _FRACTION)
+        thickness = min(2 * math.ceil(distance) + 1, _THICKEST)
+        cv2.polylines(out, [_fixed(outline)], True, PROBABILITY_COUNTS, thickness, 8, _FRACTION)
     for outline, _ in texts:
         cv2.fillPoly(out, [_fixed(outline)], 0, 8, _FRACTION)
 

@@ -92,8 +92,12 @@ def _grid(plan: Plan, device: torch.device) -> Tensor:
 
 
 def _antialias(scale: float) -> float:
-    """Sigma on the canvas that leaves what a reduction can still show: half a new pixel, less what a pixel has."""
-    return 0.5 * math.sqrt(1 / scale**2 - 1) if scale < 1 else 0.0
+    """Sigma on the canvas that leaves what a reduction can still show: half a new pixel, less what a pixel has.
+
+    Below 0.2 (a reduction to 93 %) a Gaussian puts less than 4e-6 on its neighbours: nothing to do.
+    """
+    sigma = 0.5 * math.sqrt(1 / scale**2 - 1) if scale < 1 else 0.0
+    return sigma if sigma > 0.2 else 0.0
 
 
 def smooth(image: Tensor, sigmas: list[float]) -> Tensor:

@@ -19,6 +19,8 @@ Array = npt.NDArray[Any]
 
 STRAIGHT = 0.17
 """Sine of the angle between neighbouring lines below which their meeting point is too uncertain to use (10 degrees)."""
+CHAMFER = 2.5
+"""How many tolerances long an edge across a corner may be to be taken for the corner itself."""
 SMALLEST = 0.25
 """Square pixels: what is simplified to less is its rectangle."""
 PIECE = 1024
@@ -151,22 +153,70 @@ def _fit_ring(ring: Array, tolerance: float) -> Array:
         if hi <= lo:
             hi += n
         _fit_line(ring, lo, hi, lines[i])
+    cut = _cut_corners(ring, vertices, lines, tolerance)
     out = np.empty((m, 2))
+    count = 0
     for i in range(m):
         x, y = ring[vertices[i], 0], ring[vertices[i], 1]
-        px, py, ax, ay = lines[i - 1]
-        qx, qy, bx, by = lines[i]
-        cross = ax * by - ay * bx
-        # Without a clear crossing the vertex is half way between its feet on the two lines.
-        s, t = (x - px) * ax + (y - py) * ay, (x - qx) * bx + (y - qy) * by
-        out[i, 0] = (px + s * ax + qx + t * bx) / 2
-        out[i, 1] = (py + s * ay + qy + t * by) / 2
-        if abs(cross) > STRAIGHT:
-            s = ((qx - px) * by - (qy - py) * bx) / cross
-            mx, my = px + s * ax, py + s * ay
-            if math.hypot(mx - x, my - y) <= REACH * tolerance:
-                out[i, 0], out[i, 1] = mx, my
-    return out
+        after = (i + 1) % m
+        if cut[i]:
+            x, y = (x + ring[vertices[after], 0]) / 2, (y + ring[vertices[after], 1]) / 2
+            _, out[count, 0], out[count, 1] = _meet(lines[i - 1], lines[after], x, y, REACH * tolerance)
+            count += 1
+            continue
+        if cut[i - 1]:
+            continue
+        meets, mx, my = _meet(lines[i - 1], lines[i], x, y, REACH * tolerance)
+        if not meets:
+            # Without a clear crossing the vertex is half way between its feet on the two lines.
+            px, py, ax, ay = lines[i - 1]
+            qx, qy, bx, by = lines[i]
+            s, t = (x - px) * ax + (y - py) * ay, (x - qx) * bx + (y - qy) * by
+            mx, my = (px + s * ax + qx + t * bx) / 2, (py + s * ay + qy + t * by) / 2
+        out[count, 0], out[count, 1] = mx, my
+        count += 1
+    return out[:count]
+
+
+@compiled
+def _cut_corners(ring: Array, vertices: Array, lines: Array, tolerance: float) -> Array:
+    """(m): whether an edge lies across a corner that the grid cut off: it is short and its neighbours meet beyond."""
+    m = len(vertices)
+    short = np.zeros(m, np.bool_)
+    for i in range(m):
+        after = (i + 1) % m
+        a, b = ring[vertices[i]], ring[vertices[after]]
+        if math.hypot(b[0] - a[0], b[1] - a[1]) <= CHAMFER * tolerance and _turns_alike(
+            lines[i - 1], lines[i], lines[after]
+        ):
+            meets, _, _ = _meet(lines[i - 1], lines[after], (a[0] + b[0]) / 2, (a[1] + b[1]) / 2, REACH * tolerance)
+            short[i] = meets
+    # Of two such edges in a row neither is a mere corner.
+    cut = np.zeros(m, np.bool_)
+    for i in range(m):
+        cut[i] = short[i] and not short[i - 1] and not short[(i + 1) % m]
+    if m - cut.sum() < 3:
+        cut[:] = False
+    return cut
+
+
+@compiled
+def _meet(p: Array, q: Array, x: float, y: float, reach: float) -> tuple[bool, float, float]:
+    """Where two lines cross, if they do so clearly and within `reach` of (x, y)."""
+    cross = p[2] * q[3] - p[3] * q[2]
+    if abs(cross) <= STRAIGHT:
+        return False, x, y
+    s = ((q[0] - p[0]) * q[3] - (q[1] - p[1]) * q[2]) / cross
+    mx, my = p[0] + s * p[2], p[1] + s * p[3]
+    return math.hypot(mx - x, my - y) <= reach, mx, my
+
+
+@compiled
+def _turns_alike(p: Array, q: Array, r: Array) -> bool:
+    """Whether three lines in a row turn to the same side, by less than half a circle together."""
+    return (p[2] * q[3] - p[3] * q[2]) * (q[2] * r[3] - q[3] * r[2]) > 0 and (
+        (p[2] * r[3] - p[3] * r[2]) * (p[2] * q[3] - p[3] * q[2]) > 0
+    )
 
 
 @compiled

@@ -158,6 +158,9 @@ def recipe_from_dict(data: Mapping[str, Any], *, where: str = "recipe") -> Recip
 
 def resolve_recipe(recipe: Recipe, base: Path) -> Recipe:
     """The same recipe with every relative path taken from `base`."""
+    for place in (base, *(s.path for s in recipe.sources)):
+        if not _is_text(place):
+            raise SpecError(f"{place!r}: the name of this folder is not valid Unicode, so no manifest can hold it")
     sources = (
         replace(s, path=base / s.path, pictures=None if s.pictures is None else base / s.pictures)
         for s in recipe.sources
@@ -266,6 +269,14 @@ def _known(loc: tuple[str | int, ...]) -> str:
 def _refused(problems: Sequence[Problem], where: str) -> SpecError:
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     return SpecError(f"{where}: the recipe has {count}:", problems=problems)
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _override(data: dict[str, Any], setting: str) -> None:

@@ -53,14 +53,10 @@ def bench_build(repeats: int = 3) -> list[dict[str, Any]]:
             shutil.rmtree(two)
         assert built is not None  # there is at least one repeat
         what = f"{len(paths)} pictures of {'SROIE train' if RECEIPTS.is_dir() else 'invented receipts'}"
+        plain = f"decoding and resizing {what}, {WORKERS} threads"
         share = built.counts["bytes"] / built.counts["raw_bytes"]
         return [
-            _ratio(
-                "build/vs_decode_resize",
-                times["bare"],
-                times["two"],
-                f"decoding and resizing {what}, {WORKERS} threads",
-            ),
+            _ratio("build/vs_decode_resize", times["bare"], times["two"], plain),
             _ratio("build/two_workers", times["one"], times["two"], f"one worker, {what}"),
             _ratio("build/unchanged", times["unchanged"], times["two"], f"the full build, {what}"),
             _ratio("build/one_percent", times["changed"], times["two"], f"the full build, {what}"),

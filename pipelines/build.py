@@ -6,11 +6,12 @@ task may run twice, a worker may die and the client may be killed: the next buil
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ocrmaps.store.explain import Change, changes, summary
 from ocrmaps.store.known import Known
 from ocrmaps.store.manifest import Manifest
 from ocrmaps.store.places import Store
-from ocrmaps.store.planning import Failure, Plan
+from ocrmaps.store.planning import Failure, Plan, PlannedRow
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.repair import RepairReport
 from ocrmaps.store.repair import repair as repair_version
@@ -79,6 +80,7 @@ def build(
     rehash: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> BuildReport:
     """Build, resume or find the version that a recipe means. `scheduler`: `threads`, `processes` or an address."""
     start = time.perf_counter()
@@ -101,7 +103,10 @@ def build(
         _within_budget(_failures_of(manifest), failed, manifest.rows, allow_failures)
         shortcut.remember(Answer(version=plan.version, failed=failed))
         return _unchanged(store, manifest, start)
-    _enough_space(store, plan)
+    new = _new_rows(store, plan)
+    _enough_space(store, new)
+    if announce is not None:
+        announce(_announcement(store, plan, len(new), workers))
     with Building(store, plan) as building:
         if building.committed:  # by another process, between our look and our lock
             return _unchanged(store, refuse_damaged(store, plan.version), start)
@@ -164,6 +169,31 @@ def repair(
     return repair_version(store, version, planner, runner)
 
 
+def _new_rows(store: Store, plan: Plan) -> list[PlannedRow]:
+    """The rows that no committed version of the store holds."""
+    known = Known(store, (row.fingerprint for row in plan.rows))
+    try:
+        return [row for row in plan.rows if row.fingerprint not in known]
+    finally:
+        known.close()
+
+
+def _announcement(store: Store, plan: Plan, new: int, workers: int) -> str:
+    """One line on what is about to be built; the time follows the store's last build, which nobody knows before it."""
+    splits = ", ".join(f"{split or 'no split'} {n}" for split, n in Counter(row.split for row in plan.rows).items())
+    time_needed = "unknown before the first build"
+    for version in store.versions()[:1]:
+        built = refuse_damaged(store, version).recorded.get("built", {})
+        drawn = built.get("rows", {}).get("drawn", 0)
+        if drawn:
+            time_needed = f"about {built['seconds'] * built['workers'] / drawn * new / workers:.0f} s"
+    return (
+        f"{plan.recipe.name}/{plan.version}: {len(plan.rows)} rows ({splits}), {new} new, "
+        f"about {plan.raw_bytes * STORED_SHARE / 1e6:.0f} MB of {_free(store.cache) / 1e9:.1f} GB free, "
+        f"{_memory(plan) / 1e6:.0f} MB memory for each of {workers} workers, time {time_needed}"
+    )
+
+
 def _planned(store: Store, plan: Plan, start: float) -> BuildReport:
     """What a build would draw and reuse, and why."""
     found: list[Change] = []
@@ -172,9 +202,7 @@ def _planned(store: Store, plan: Plan, start: float) -> BuildReport:
     if versions and not exists:
         with Reader(store.version(versions[0])) as base:
             found = changes(plan, base)
-    known = Known(store, (row.fingerprint for row in plan.rows))
-    reused = sum(row.fingerprint in known for row in plan.rows)
-    known.close()
+    new = _new_rows(store, plan)
     raw = plan.raw_bytes
     return BuildReport(
         state="unchanged" if exists else "planned",
@@ -185,8 +213,8 @@ def _planned(store: Store, plan: Plan, start: float) -> BuildReport:
         counts={
             "rows": len(plan.rows),
             "failed": len(plan.failures),
-            "draw": len(plan.rows) - reused,
-            "reuse": reused,
+            "draw": len(new),
+            "reuse": len(plan.rows) - len(new),
             "splits": dict(Counter(row.split for row in plan.rows)),
             "canvases": {f"{h}x{w}": n for (h, w), n in zip(plan.canvases, plan.positions, strict=True)},
             "shards": len(plan.shards()),
@@ -242,13 +270,9 @@ def _failures_of(manifest: Manifest) -> tuple[Problem, ...]:
     )
 
 
-def _enough_space(store: Store, plan: Plan) -> None:
-    known = Known(store, (row.fingerprint for row in plan.rows))
-    new = sum(
-        6 * row.transform.canvas[0] * row.transform.canvas[1] for row in plan.rows if row.fingerprint not in known
-    )
-    known.close()
-    needed, free = int(new * STORED_SHARE), _free(store.cache)
+def _enough_space(store: Store, new: Sequence[PlannedRow]) -> None:
+    pixels = sum(math.prod(row.transform.canvas) for row in new)
+    needed, free = int(6 * pixels * STORED_SHARE), _free(store.cache)
     if needed > free:
         raise StoreError(
             f"{store.cache}: about {needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free",

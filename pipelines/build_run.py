@@ -19,6 +19,9 @@ from ocrmaps.store.asking import Progress
 from ocrmaps.store.building import Building
 from ocrmaps.store.tasks import ShardTask, build_shard
 
+ANSWER_SECONDS = 10
+"""How long a named scheduler may take to answer."""
+
 
 def run_tasks(
     building: Building, *, workers: int, scheduler: str = "threads", progress: Progress | None = None
@@ -27,21 +30,26 @@ def run_tasks(
     tasks = building.tasks()
     total = sum(len(rows) for rows in building.plan.shards().values())
     done = sum(len(receipt["rows"]) for receipt in building.receipts.values())
+    nbytes = failed = 0
+
+    def say() -> None:
+        if progress is not None:
+            progress(f"drawing, {nbytes / 1e6:.0f} MB, {failed} failed", done, total)
 
     def record(receipt: dict[str, Any]) -> None:
-        nonlocal done
+        nonlocal done, nbytes, failed
         building.record(receipt)
         done += len(receipt["rows"])
-        if progress is not None:
-            progress("draw", done, total)
+        nbytes += sum(n for n, _ in receipt["files"].values())
+        failed += sum(row["how"] == "failed" for row in receipt["rows"])
+        say()
 
     links = [task for task in tasks if task.linked]
     # Giving files a second name takes no time worth a task, and the receipts share one sync.
     building.record(*(build_shard(task) for task in links))
     done += sum(len(task.rows) for task in links)
     rest = [task for task in tasks if not task.linked]
-    if progress is not None:
-        progress("draw", done, total)
+    say()
     if not rest:
         return
     if scheduler == "threads":
@@ -97,7 +105,7 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
 
     if scheduler != "processes":
         try:
-            client = Client(scheduler, timeout=10)
+            client = Client(scheduler, timeout=ANSWER_SECONDS)
         except (OSError, ValueError) as error:
             raise StoreError(
                 f"no dask scheduler answers at {scheduler} ({error})", hint="start one with `dask scheduler`"

@@ -1,11 +1,11 @@
-"""`ocrmaps data`: look at sources, show one sample, and turn one format into another."""
+"""`ocrmaps data`: check sources, turn one format into another, and invent receipts."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,13 @@ from ocrmaps.annotations import (
 )
 from ocrmaps.annotations.checks import Health, add_copies, check_source, shown_pictures
 from ocrmaps.annotations.leakage import Copies, Shown, find_copies
-from ocrmaps.annotations.records import Reading, Sample
+from ocrmaps.annotations.records import Sample
 from ocrmaps.annotations.survey import Look, survey
 from ocrmaps.annotations.synth import SynthSpec, save
-from ocrmaps.canonical import CanonicalSpec, CanonicalTransform
-from ocrmaps.errors import AnnotationError, DataError, SpecError
+from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.errors import AnnotationError, DataError, PictureError, SpecError
 from ocrmaps.geometry import Frame
-from ocrmaps.pictures import decode
-from ocrmaps.report.pictures import Label, Pixels, overlay, png, see
+from ocrmaps.pictures import read_header
 from ocrmaps.report.text import visible
 
 Progress = Callable[[int, int], None]
@@ -124,70 +123,6 @@ def _look(
     return looks
 
 
-def find_sample(source: Source, reading: Reading, wanted: str) -> Sample:
-    """The sample with this id, else the only one whose file name is this, else the one at this position."""
-    samples = reading.samples
-    exact = [s for s in samples if s.id == wanted]
-    named = exact or [s for s in samples if wanted in (Path(s.id).name, Path(s.id).stem)]
-    if len(named) == 1:
-        return named[0]
-    if len(named) > 1:
-        some = ", ".join(s.id for s in named[:5])
-        raise SpecError(f"found {len(named)} samples called {wanted!r}: {some}", hint="say the whole id")
-    if re.fullmatch(r"\d{1,9}", wanted) and int(wanted) < len(samples):
-        return samples[int(wanted)]
-    near = ", ".join(s.id for s in samples[:3])
-    raise SpecError(
-        f"found no sample {wanted!r} in {source.name}: {len(samples)} samples, such as {near or 'none'}",
-        hint="say an id, a file name, or a position from 0",
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Showing:
-    """One sample drawn in one frame."""
-
-    sample: Sample
-    pixels: Pixels
-    frame: Frame
-    transform: CanonicalTransform
-
-    def png(self) -> bytes:
-        return png(self.pixels)
-
-    def as_json(self, path: Path) -> dict[str, Any]:
-        polygons = self.sample.polygons
-        return {
-            "written": str(path),
-            "sample": self.sample.id,
-            "loc": self.sample.loc,
-            "frame": self.frame,
-            "outlines": len(polygons),
-            "ignored": int(polygons.ignore.sum()),
-            "transform": self.transform.as_dict(),
-        }
-
-    def sentence(self, path: Path) -> str:
-        polygons, (height, width) = self.sample.polygons, self.pixels.shape[:2]
-        counts = f"{len(polygons)} outlines, {int(polygons.ignore.sum())} ignored"
-        turned = f", EXIF orientation {self.transform.orientation}" if self.transform.orientation != 1 else ""
-        return visible(f"wrote {path}: {self.sample.id}, {self.frame} {width} x {height} px{turned}, {counts}", 1000)
-
-
-def show(source: Source, wanted: str, *, frame: Frame, spec: CanonicalSpec, label: Label = "number") -> Showing:
-    """Draw one sample's outlines on its picture in any frame, through the one transform that training uses."""
-    reading = scan(source)
-    if not reading.samples and reading.problems:
-        raise AnnotationError(f"no sample could be read from {source.annotations}", problems=reading.problems)
-    sample = find_sample(source, reading, wanted)
-    picture = decode(picture_path(source, sample), name=sample.id)
-    canvas = see(picture, frame, spec)
-    polygons = canvas.transform.apply(sample.polygons, frame)
-    return Showing(
-        sample=sample, pixels=overlay(canvas, polygons, label=label), frame=frame, transform=canvas.transform
-    )
-
-
 def refuse_existing(out: Path, *, replace_existing: bool) -> None:
     """Say before any work is done that a result would have nowhere to go."""
     if out.is_dir():
@@ -252,8 +187,24 @@ def convert(source: Source, out: Path, *, format: str, overwrite: bool = False) 
             problems=reading.problems,
             hint="correct them first: ocrmaps data check",
         )
-    report = writer(reading.samples, out, overwrite=overwrite)
+    report = writer(sized(source, reading.samples), out, overwrite=overwrite)
     return Converted(source=source, format=format, report=report, unused=dict(reading.unused))
+
+
+def sized(source: Source, samples: Sequence[Sample]) -> list[Sample]:
+    """The samples with the sizes that their annotations lack, read from the pictures and in the source's frame.
+
+    Pictures that are missing or cannot be read leave theirs unknown; writers count those.
+    """
+    absent = set(find_pictures(source, samples).missing)
+    out = []
+    for sample in samples:
+        if sample.size is None and sample.id not in absent:
+            with suppress(PictureError):
+                header = read_header(picture_path(source, sample))
+                sample = replace(sample, size=header.size if source.frame == "raw" else header.upright)
+        out.append(sample)
+    return out
 
 
 def _writer(format: str) -> Writer:

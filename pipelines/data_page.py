@@ -101,7 +101,8 @@ def _cards(checkup: Checkup) -> Html:
 
 def _finding(checkup: Checkup, health: Health, finding: Finding) -> Html:
     share = f" of {number(finding.of)} {finding.unit} ({percent(finding.share)})" if finding.of > 1 else ""
-    where = f", on {number(finding.pictures)} pictures" if finding.unit == "outlines" else ""
+    pictures = "1 picture" if finding.pictures == 1 else f"{number(finding.pictures)} pictures"
+    where = f", on {pictures}" if finding.unit == "outlines" else ""
     text = f"{finding.message[:1].upper()}{finding.message[1:]}: {number(finding.count)}{share}{where}"
     body: list[Html] = []
     if finding.suspect_frame:
@@ -111,9 +112,10 @@ def _finding(checkup: Checkup, health: Health, finding: Finding) -> Html:
         body.append(part.gallery(tiles))
     rows = [(e.sample, "" if e.polygon is None else e.polygon, e.detail) for e in finding.examples]
     if rows:
-        title = f"{finding.kind}: the {'worst ' if finding.count > len(rows) else ''}{len(rows)}"
+        all_of_them = finding.count == len(rows)
+        title = "Which" if all_of_them else f"The {'first' if not tiles else 'worst'} {len(rows)}"
         table = part.table(("where", "outline", "what"), rows, caption=finding.kind, text_columns=(0, 2))
-        body.append(part.details(title, [table]))
+        body.append(part.details(title, [table], open=not tiles and len(rows) <= 5))
     return part.callout(finding.severity, text, remark=finding.hint, body=body)
 
 

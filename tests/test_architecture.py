@@ -36,7 +36,7 @@ EDGES: dict[str, set[str]] = {
 
 # outside library -> path prefixes that may import it
 FENCES: dict[str, tuple[str, ...]] = {
-    "zarr": ("ocrmaps/store/",),
+    "zarr": ("ocrmaps/store/", "pipelines/references/"),
     "numcodecs": ("ocrmaps/store/",),
     "dask": ("pipelines/build",),
     "distributed": ("pipelines/build",),

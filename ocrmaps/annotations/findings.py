@@ -78,6 +78,7 @@ class Finding:
             "pictures": self.pictures,
             "message": self.message,
             "hint": self.hint,
+            "suspect_frame": self.suspect_frame,
             "by_orientation": {str(o): {"touched": t, "pictures": n} for o, t, n in self.by_orientation},
             "examples": [
                 {"sample": e.sample, "polygon": e.polygon, "detail": e.detail} | ({"other": e.other} if e.other else {})

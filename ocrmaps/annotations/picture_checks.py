@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -124,7 +125,9 @@ def file_findings(facts: Facts) -> list[Finding]:
             "problem",
             _flags(look is not None and bool(look.error) for look in looks),
             "pictures that cannot be read",
-            lambda i: look.error if (look := looks[i]) else "",
+            lambda i: (
+                look.error.removeprefix(f"{PurePosixPath(facts.samples[i].id).name}: ") if (look := looks[i]) else ""
+            ),
         ),
         *(f for rule in rules for f in facts.picture_finding(*rule, facts.size_text)),
         *facts.picture_finding(

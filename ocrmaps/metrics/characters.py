@@ -8,6 +8,7 @@ the spine of the smallest rectangle around them. Characters are spread evenly al
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ class Spines:
     """(k + 1): a polygon with fewer than three points has no spine."""
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Spines:
     """Aspect and spine of every polygon.
 
@@ -70,6 +72,8 @@ def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Sp
         along = (_length(top) + _length(bottom)) / 2 + _SIDE
         across = (math.dist(top[0], bottom[0]) + math.dist(top[-1], bottom[-1])) / 2 + _SIDE
         aspect[i] = along / across
+    # Sides past the range of float64 have no ratio; such outlines are not scored.
+    aspect[~np.isfinite(aspect) | (aspect == 0.0)] = 1.0
     return Spines(aspect=aspect, points=points, offsets=offsets)
 
 
@@ -112,7 +116,7 @@ def _level_box(outline: FloatArray) -> FloatArray:
     hull = shapely.convex_hull(shapely.multipoints(outline))
     ring = shapely.get_coordinates(hull)
     best, smallest = None, math.inf
-    for a, b in zip(ring[:-1], ring[1:], strict=True):
+    for a, b in itertools.pairwise(ring):
         length = math.dist(a, b)
         if length == 0.0:
             continue

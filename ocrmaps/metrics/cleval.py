@@ -11,18 +11,17 @@ End to end, the same with characters that are also read correctly; only where ev
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import shapely
-from numba import njit
 
 from ocrmaps.errors import SpecError
-from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
-from ocrmaps.metrics import characters, transcripts
+from ocrmaps.geometry import BoolArray, IntArray, PolygonSet
+from ocrmaps.metrics import characters, cleval_pairs, transcripts
 from ocrmaps.metrics.clipping import candidate_pairs
-from ocrmaps.metrics.matching import CROSSING, TIE, VALID, Measured, measured, same_frame, shared_areas
+from ocrmaps.metrics.matching import OUT_OF_RANGE, Measured, measured, same_frame
 
 SCALE_BINS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.1, 0.5, 1.0)
 """Text height over the longer side of the picture; both edges of a bin belong to it, as in the reference."""
@@ -41,6 +40,10 @@ class ClevalRule:
     case_sensitive: bool = True
     use_texts: bool = True
     """False: lengths are guessed for every truth and nothing is scored end to end."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.area_precision <= 1 or min(self.split_price, self.merge_price, self.vertical_aspect) < 0:
+            raise SpecError(f"expected area precision in (0, 1], prices and aspect of at least 0, found {self}")
 
 
 CLEVAL = ClevalRule()
@@ -66,7 +69,8 @@ class ClevalCounts:
     truth_care: int = 0
     truth_ignored: int = 0
     truth_invalid: int = 0
-    """No polygon. Crossing or flat outlines stay in the score, as in the reference; fewer than three points do not."""
+    """No polygon. Crossing or flat outlines stay in the score, as in the reference; those of fewer than three points,
+    or too far away for any area, do not."""
     detection_care: int = 0
     detection_ignored: int = 0
     detection_invalid: int = 0
@@ -134,31 +138,32 @@ def match_cleval(truth: PolygonSet, detections: PolygonSet, *, rule: ClevalRule 
     same_frame(truth, detections)
     lines, found_lines = characters.spines(truth, rule.vertical_aspect), characters.spines(detections)
     guessed = characters.text_length(lines.aspect)
-    written = np.array([-1 if text is None or not rule.use_texts else len(text) for text in truth.texts], dtype=np.int64)
-    lengths = np.where((written < 0) | truth.ignore, guessed, written)
-    lengths[truth.counts() < 3] = 0
+    written = np.array([-1 if text is None else len(text) for text in truth.texts], dtype=np.int64)
+    lengths = np.where((written < 0) | truth.ignore | (not rule.use_texts), guessed, written)
+    whole, found = measured(_whole_pixels(truth)), measured(_whole_pixels(detections))
+    usable, found_usable = _has_outline(whole), _has_outline(found)
+    lengths[~usable] = 0
     starts = np.concatenate([[0], np.cumsum(lengths)])
     middles = characters.centres(lines.points, lines.offsets, lengths)
 
-    whole, found = measured(_whole_pixels(truth)), measured(_whole_pixels(detections))
-    usable, found_usable = truth.counts() >= 3, detections.counts() >= 3
     care = usable & ~truth.ignore
     # Cutting moves a point by less than a pixel: with these margins no character and no area is lost.
     margin = np.array([-1.0, -1.0, 1.0, 1.0])
     rows, columns = candidate_pairs(whole.bounds + 2 * margin, usable, found.bounds + margin, found_usable)
-    share = _shares(whole, found, rows, columns)
+    share = cleval_pairs.shares(whole, found, rows, columns)
     flags, begins = characters.characters_inside(
         middles, starts, found.polygons.points, found.polygons.offsets, found.bounds, rows, columns
     )
     holds = np.add.reduceat(np.append(flags, False), begins[:-1]) > 0 if len(rows) else np.zeros(0, dtype=np.bool_)
     holds &= begins[1:] > begins[:-1]
 
-    detection_care = found_usable & ~_on_ignored(whole, found, rows, columns, share, holds, care, rule.area_precision)
-    match = _match(rows, columns, share, holds & care[rows], detection_care, len(care), rule.area_precision)
+    limit = rule.area_precision
+    detection_care = found_usable & ~cleval_pairs.on_ignored(whole, found, rows, columns, share, holds, care, limit)
+    match = cleval_pairs.taking_part(rows, columns, share, holds & care[rows], detection_care, len(care), limit)
     rows, columns = rows[match], columns[match]
     kept = np.repeat(match, np.diff(begins))
     flags, begins = flags[kept], np.concatenate([[0], np.cumsum(np.diff(begins)[match])])
-    times, correct, held = _hold(flags, begins, starts, rows, columns, len(detection_care))
+    times, correct, held = cleval_pairs.hold(flags, begins, starts, rows, columns, len(detection_care))
 
     pieces, merged = np.bincount(rows, minlength=len(care)), np.bincount(columns, minlength=len(detection_care))
     split_price = rule.split_price * float(np.maximum(pieces - 1, 0).sum())
@@ -222,7 +227,7 @@ def match_cleval_scales(
         raise SpecError(f"found bins {edges} and longer side {longer_side}, expected rising edges and a positive side")
     scale = characters.short_sides(truth) / longer_side
     out = {}
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         other = (scale < low) | (scale > high)
         out[low, high] = match_cleval(truth.with_ignore(truth.ignore | other), detections, rule=rule)
     return out
@@ -234,7 +239,7 @@ def mean_per_picture(pictures: Sequence[ClevalCounts]) -> Mapping[str, float]:
     names = ["recall", "precision", "hmean"]
     if scored and all(p.read_recall is not None for p in scored):
         names += ["read_recall", "read_precision", "read_hmean"]
-    return {name: float(np.mean([getattr(p, name) for p in scored])) if scored else 0.0 for name in names}
+    return {name: float(np.mean([getattr(p, name) for p in scored])) for name in names} if scored else {}
 
 
 def _score(hits: float, total: float) -> float:
@@ -249,89 +254,12 @@ def _whole_pixels(polygons: PolygonSet) -> PolygonSet:
     return replace(polygons, points=np.trunc(polygons.points))
 
 
+def _has_outline(side: Measured) -> BoolArray:
+    return (side.polygons.counts() >= 3) & (side.status != OUT_OF_RANGE)
+
+
 def _all_known(polygons: PolygonSet, scored: BoolArray) -> bool:
     return all(polygons.texts[i] is not None for i in np.flatnonzero(scored))
-
-
-def _shares(truth: Measured, found: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
-    """(p): area of each pair over the detection's shoelace area; 0 where either encloses nothing."""
-    solid = [np.isin(side.status, (VALID, CROSSING)) & (side.area > 0) for side in (truth, found)]
-    # An outline that crosses itself may have no shoelace area and still fill some.
-    solid[0] |= truth.status == CROSSING
-    both = solid[0][rows] & solid[1][columns]
-    out = np.zeros(len(rows))
-    out[both] = shared_areas(truth, found, rows[both], columns[both]) / found.area[columns[both]]
-    return out
-
-
-def _on_ignored(
-    truth: Measured,
-    found: Measured,
-    rows: IntArray,
-    columns: IntArray,
-    share: FloatArray,
-    holds: BoolArray,
-    care: BoolArray,
-    limit: float,
-) -> BoolArray:
-    """(detections): on one ignored truth, or on several that it holds characters of, where no scored truth lies."""
-    m = len(found.area)
-    ignored, scored = truth.polygons.ignore[rows] & (share > 0), care[rows] & (share > 0)
-    if not ignored.any():
-        return np.zeros(m, dtype=np.bool_)
-    net = np.where(ignored, share, 0.0)
-    enough = np.bincount(columns, weights=net, minlength=m) >= limit - TIE
-    for j in np.flatnonzero(enough & (np.bincount(columns[scored], minlength=m) > 0)):
-        mine = columns == j
-        text = shapely.union_all(truth.shapes(rows[mine & scored]))
-        shape = found.shapes(np.array([j]))[0]
-        parts = shapely.intersection(truth.shapes(rows[mine & ignored]), shape)
-        net[mine & ignored] = shapely.area(shapely.difference(parts, text)) / found.area[j]
-    most = np.zeros(m)
-    np.maximum.at(most, columns, net)
-    together = np.bincount(columns[holds], weights=net[holds], minlength=m)
-    return np.maximum(most, together) >= limit - TIE
-
-
-def _match(
-    rows: IntArray,
-    columns: IntArray,
-    share: FloatArray,
-    holds: BoolArray,
-    detection_care: BoolArray,
-    k: int,
-    limit: float,
-) -> BoolArray:
-    """(p): the pairs that take part, one to one, as pieces of one truth, or as truths merged in one detection."""
-    m = len(detection_care)
-    scored = holds & detection_care[columns]
-    strong = holds & (share >= limit - TIE)
-    live = strong & scored
-    # A detection on an ignored truth that would have been a second piece keeps the first from counting alone.
-    alone = (np.bincount(rows[strong], minlength=k)[rows] == 1) & (np.bincount(columns[strong], minlength=m)[columns] == 1)
-    piece = np.bincount(rows[live], minlength=k)[rows] >= 2
-    truths = np.bincount(columns[scored], minlength=m)
-    area = np.bincount(columns[scored], weights=share[scored], minlength=m)
-    merge = ((truths >= 2) & (area >= limit - TIE))[columns]
-    return (live & (alone | piece)) | (scored & merge)
-
-
-@njit(cache=True, nogil=True)
-def _hold(
-    flags: BoolArray, begins: IntArray, starts: IntArray, rows: IntArray, columns: IntArray, detections: int
-) -> tuple[IntArray, FloatArray, IntArray]:
-    """Over matched pairs: how often each character is held; per detection its characters, shared ones in parts, and all."""
-    times = np.zeros(starts[-1], dtype=np.int64)
-    for p in range(len(rows)):
-        for k in range(begins[p + 1] - begins[p]):
-            times[starts[rows[p]] + k] += flags[begins[p] + k]
-    correct, held = np.zeros(detections), np.zeros(detections, dtype=np.int64)
-    for p in range(len(rows)):
-        for k in range(begins[p + 1] - begins[p]):
-            if flags[begins[p] + k]:
-                correct[columns[p]] += 1.0 / times[starts[rows[p]] + k]
-                held[columns[p]] += 1
-    return times, correct, held
 
 
 def _read(

@@ -137,7 +137,9 @@ def _clip(
                 return -1.0
             if (side > 0.0 and side_last < 0.0) or (side < 0.0 and side_last > 0.0):
                 t = side_last / (side_last - side)
-                bx[count], by[count] = ax[last] + t * (ax[i] - ax[last]), ay[last] + t * (ay[i] - ay[last])
+                # Exact on level and upright edges, so that whole boxes have whole areas.
+                bx[count] = px if ex == 0.0 else ax[last] + t * (ax[i] - ax[last])
+                by[count] = py if ey == 0.0 else ay[last] + t * (ay[i] - ay[last])
                 count += 1
             if side >= 0.0:
                 bx[count], by[count] = ax[i], ay[i]
@@ -181,82 +183,3 @@ def overlaps(
             area = _clip(subject, clip, 1.0 if column_area[j] > 0 else -1.0, ax, ay, bx, by)
             out[p] = min(area, abs(row_area[i]), abs(column_area[j]))
     return out
-
-
-@njit(cache=True, nogil=True)
-def first_come(
-    rows: int,
-    columns: int,
-    row_index: IntArray,
-    column_index: IntArray,
-    value: FloatArray,
-    thresholds: FloatArray,
-    rank: FloatArray,
-    cuts: FloatArray,
-) -> IntArray:
-    """(cuts, thresholds, rows): the column each row takes, or -1, visiting pairs in order, first above threshold wins.
-
-    Only columns with rank >= cut take part in a sweep's layer.
-    """
-    taken_by = np.full((len(cuts), len(thresholds), rows), -1, dtype=np.int64)
-    for c in range(len(cuts)):
-        for t in range(len(thresholds)):
-            used = np.zeros(columns, dtype=np.bool_)
-            for p in range(len(row_index)):
-                i, j = row_index[p], column_index[p]
-                if value[p] > thresholds[t] and rank[j] >= cuts[c] and not used[j] and taken_by[c, t, i] < 0:
-                    used[j] = True
-                    taken_by[c, t, i] = j
-    return taken_by
-
-
-@njit(cache=True, nogil=True)
-def most_pairs(
-    rows: int,
-    columns: int,
-    row_index: IntArray,
-    column_index: IntArray,
-    value: FloatArray,
-    thresholds: FloatArray,
-    rank: FloatArray,
-    cuts: FloatArray,
-) -> IntArray:
-    """(cuts, thresholds, rows): like `first_come`, then improved by alternating paths to the largest possible number.
-
-    Pairs must come row after row; a row prefers the earlier of its pairs.
-    """
-    taken_by = first_come(rows, columns, row_index, column_index, value, thresholds, rank, cuts)
-    start = np.searchsorted(row_index, np.arange(rows + 1))
-    queue, parent, owner = np.empty(rows, np.int64), np.empty(columns, np.int64), np.empty(columns, np.int64)
-    for c in range(len(cuts)):
-        for t in range(len(thresholds)):
-            taken = taken_by[c, t]
-            owner[:] = -1
-            for i in range(rows):
-                if taken[i] >= 0:
-                    owner[taken[i]] = i
-            for root in range(rows):
-                if taken[root] >= 0:
-                    continue
-                parent[:] = -1
-                queue[0] = root
-                head, tail, free = 0, 1, -1
-                while head < tail and free < 0:
-                    i = queue[head]
-                    head += 1
-                    for p in range(start[i], start[i + 1]):
-                        j = column_index[p]
-                        if value[p] <= thresholds[t] or rank[j] < cuts[c] or parent[j] >= 0:
-                            continue
-                        parent[j] = i
-                        if owner[j] < 0:
-                            free = j
-                            break
-                        queue[tail] = owner[j]
-                        tail += 1
-                while free >= 0:
-                    i = parent[free]
-                    previous = taken[i]
-                    taken[i], owner[free] = free, i
-                    free = previous
-    return taken_by

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ocrmaps.errors import SpecError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
 from ocrmaps.metrics.matching import TIE, Measured, PairGeometry, pair_geometry
 
@@ -30,6 +31,11 @@ class DetEvalRule:
     merge_credit: float = 1.0
     centre_distance: float = 1.0
     """One to one asks for twice the distance of the centres over the sum of the diagonals below this."""
+
+    def __post_init__(self) -> None:
+        shares = (self.area_recall, self.area_precision)
+        if not all(0 < share <= 1 for share in shares) or min(self.split_credit, self.merge_credit) < 0:
+            raise SpecError(f"expected area recall and precision in (0, 1] and credits of at least 0, found {self}")
 
 
 DETEVAL = DetEvalRule()

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
+from ocrmaps.metrics import pairing
 from ocrmaps.metrics.matching import Order, PairGeometry, checked_thresholds, pair_geometry, take_pairs
 
 THRESHOLDS = (0.5, 0.7, 0.9)
@@ -185,7 +186,7 @@ def match_geometry(
     truth_care, detection_care = care(geometry)
     value = geometry.iou(levels)
     usable = truth_care[geometry.truth_index] & detection_care[geometry.detection_index]
-    best_iou, best_detection = _best(geometry, value)
+    best_iou, best_detection = pairing.largest(len(truth_care), geometry.truth_index, geometry.detection_index, value)
     return IouMatch(
         thresholds=levels,
         matched=take_pairs(geometry, value, usable, thresholds=levels, order=order)[0],
@@ -266,11 +267,3 @@ def total_iou(matches: Iterable[IouMatch]) -> Mapping[float, IouCounts]:
         for threshold in match.thresholds:
             out[threshold] = out.get(threshold, IouCounts()) + match.counts(threshold)
     return out
-
-
-def _best(geometry: PairGeometry, value: FloatArray) -> tuple[FloatArray, IntArray]:
-    best, which = np.zeros(len(geometry.truth.status)), np.full(len(geometry.truth.status), -1, dtype=np.int64)
-    nearest = np.lexsort((-geometry.detection_index, value))
-    truths = geometry.truth_index[nearest]
-    best[truths], which[truths] = value[nearest], geometry.detection_index[nearest]
-    return best, which

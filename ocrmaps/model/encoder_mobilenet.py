@@ -57,10 +57,11 @@ _STEM = 16
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: type[nn.Module] | None = None
 ) -> nn.Sequential:
-    # eps and momentum are those the published weights were trained with.
+    # eps is what the published weights were trained with; their momentum of 0.01 is not kept, because running
+    # statistics would need about five hundred steps before evaluation means anything.
     parts: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs, eps=0.001, momentum=0.01),
+        nn.BatchNorm2d(outputs, eps=0.001),
     ]
     return nn.Sequential(*parts, *([act(inplace=True)] if act else []))
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 import io
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -17,7 +20,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, plan, render, turn_upright
-from ocrmaps.errors import FrameError
+from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import FloatArray, Frame, PolygonSet, Size
 from ocrmaps.pictures import Picture
 from ocrmaps.report.text import visible
@@ -110,7 +113,7 @@ def _strokes(points: FloatArray, size: tuple[int, int]) -> list[npt.NDArray[np.i
     still = step == 0
     within = (begin >= low) & (begin <= high)
     first = np.where(still, np.where(within, -np.inf, np.inf), first)
-    second = np.where(still, np.where(within, np.inf, -np.inf), second)
+    second = np.where(still, np.inf, second)
     enter = np.maximum(np.minimum(first, second).max(axis=1), 0.0)
     leave = np.minimum(np.maximum(first, second).min(axis=1), 1.0)
     seen = enter <= leave
@@ -120,10 +123,20 @@ def _strokes(points: FloatArray, size: tuple[int, int]) -> list[npt.NDArray[np.i
     return list(fixed)
 
 
+@lru_cache(maxsize=64)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along: Latin, Greek and Cyrillic look the same on every machine."""
+    found = find_spec("matplotlib")
+    path = Path(found.origin or "").parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf" if found else None
+    if path is None or not path.is_file():
+        raise SpecError("found no font to write labels with", hint="install matplotlib, or ask for --label none")
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
+
+
 def _labelled(pixels: Pixels, polygons: PolygonSet, label: Label, largest: int) -> Pixels:
     """Numbers left of the outlines, or transcriptions above them, as high as the text itself where that is legible.
 
-    Letters that the built-in font does not have show as boxes.
+    Letters that the font does not have (Chinese, Japanese, Korean and others) show as boxes.
     """
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
@@ -133,7 +146,7 @@ def _labelled(pixels: Pixels, polygons: PolygonSet, label: Label, largest: int) 
         text = str(i) if label == "number" else polygons.texts[i]
         if not len(points) or text is None:
             continue
-        font = ImageFont.load_default(float(np.clip(thickness[i], 9, max(9, largest))))
+        font = _font(int(np.clip(thickness[i], 9, max(9, largest))))
         before = label == "number"
         x, y = points[np.argmin(points[:, 0] if before else points[:, 1])]
         if before:

@@ -111,12 +111,16 @@ def _edges(known: npt.NDArray[np.float64], whole: bool) -> tuple[npt.NDArray[np.
     capped = high > low + 1.5 * (cap - low) and cap > low
     if capped:
         high = cap
-    step = _round_step((high - low) / _BINS) if high > low else max(abs(low) * 0.1, 1.0 if whole else 0.1)
+    # Values that differ by rounding only share a bin; so do the smallest numbers there are.
+    differ = (high - low) / _BINS > 1e-12 * max(abs(low), abs(high), 1e-200)
+    step = _round_step((high - low) / _BINS) if differ else max(abs(low) * 0.1, 1.0 if whole else 0.1)
     if whole:
         step = max(1.0, np.ceil(step))
     first = np.floor(low / step) * step
-    count = int(np.floor((high - first) / step)) + 1
-    return first + step * np.arange(count + 1 + capped), capped
+    first -= step * (first > low)  # the quotient was rounded up
+    count = max(1, int(np.floor((high - first) / step)) + 1)
+    edges = first + step * np.arange(count + 1 + capped)
+    return edges, capped
 
 
 def _round_step(wanted: float) -> float:

@@ -62,7 +62,8 @@ small,.remark,figcaption,.caption{color:var(--quiet);font-size:.875rem}
 a{color:var(--accent);text-underline-offset:.2em}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px;border-radius:3px}
 nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:.25rem 1.25rem;margin:1rem 0 0;padding:0}
-nav a{display:inline-block;padding:.35rem 0}
+nav li{min-width:0;overflow-wrap:anywhere}
+nav a{display:inline-block;max-width:100%;padding:.35rem 0}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(9.5rem,1fr));gap:.75rem;margin:1.5rem 0}
 .card{background:var(--panel);border-radius:.6rem;padding:.75rem 1rem;border-left:4px solid transparent}
 .card dt{color:var(--quiet);font-size:.875rem}

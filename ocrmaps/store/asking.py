@@ -47,7 +47,7 @@ def ask(
         for source, asked in zip(opened or open_sources(recipe), recipe.sources, strict=True)
     ]
     paths = [read.source.pictures / sample.picture for read in sources for sample in read.reading.samples]
-    report = None if progress is None else lambda done, total: progress("read pictures", done, total)
+    report = None if progress is None else lambda done, total: progress("reading pictures", done, total)
     found = examine(paths, memory, rehash=rehash, threads=threads, progress=report)
     pictures = dict(zip(paths, found, strict=True))
     for read in sources:

@@ -93,7 +93,7 @@ class Building:
         tasks = []
         for task in self.all_tasks():
             receipt = told.get(str(task.key))
-            if receipt is not None and receipt["asked"] == task.asked and self._holds(receipt, task):
+            if receipt is not None and receipt.get("asked") == task.asked and self._holds(receipt, task):
                 self.receipts[str(task.key)] = receipt
                 self.resumed += 1
             else:
@@ -118,6 +118,9 @@ class Building:
         ]
 
     def _holds(self, receipt: Mapping[str, Any], task: ShardTask) -> bool:
+        """Whether a receipt is still true; one with failed rows is not believed: they get another chance."""
+        if any(row["how"] == "failed" for row in receipt["rows"]):
+            return False
         for array in ARRAYS:
             nbytes, digest = receipt["files"][array]
             try:

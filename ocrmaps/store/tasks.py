@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, needed_resolution, render
-from ocrmaps.errors import DataError, PictureError, StoreCorrupt, StoreError
+from ocrmaps.errors import DataError, StoreCorrupt, StoreError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import DRAWN, Maps, MapSpec, Outcome, draw_maps
 from ocrmaps.pictures import decode
@@ -136,7 +136,10 @@ def _input(row: RowTask) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise PictureError(f"{row.name}: the picture file cannot be read ({error.strerror})") from error
+        # It could be read when the version got its name: that is the disk's or the network's fault, not the picture's.
+        raise StoreError(
+            f"{row.name}: {path} can no longer be read ({error.strerror})", hint="the same command resumes the build"
+        ) from error
     if picture_fingerprint(data).hex() != row.picture_sha:
         raise StoreError(
             f"{row.name}: {path} changed while the version was being built",

@@ -25,11 +25,11 @@ def maps_of(polygons, size, ratio=RATIO):
     return maps.probability, maps.quantised, maps.probability_mask | maps.threshold_mask << 1
 
 
-def batch_of(scenes, size, first_row=0):
+def batch_of(scenes, size, first_row=0, ratio=RATIO):
     """One row for each polygon set; the picture is random but for its blue channel, which repeats the threshold."""
     rng = np.random.default_rng(len(scenes))
     image = rng.integers(0, 256, (len(scenes), *size, 3), dtype=np.uint8)
-    arrays = [np.stack(part) for part in zip(*(maps_of(s, size) for s in scenes), strict=True)]
+    arrays = [np.stack(part) for part in zip(*(maps_of(s, size, ratio) for s in scenes), strict=True)]
     image[..., 2] = arrays[1]
     tensors = (torch.from_numpy(np.ascontiguousarray(a)) for a in (image, *arrays))
     return Batch(*tensors, torch.arange(first_row, first_row + len(scenes)))

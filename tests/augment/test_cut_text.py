@@ -50,6 +50,15 @@ def test_the_band_around_cut_text_teaches_no_threshold_but_background():
     assert not (probability & mask & 1).any()
 
 
+def test_the_band_of_text_that_was_cropped_away_teaches_no_threshold():
+    """Its border is not in sight, so how far it is cannot be seen."""
+    text = canonical(bar(40, 66, 40, 11))
+    found = moved(text, Affine.identity())
+    assert found.threshold[0, -1].any()
+    assert not (found.mask[0].numpy()[found.threshold[0].numpy() > 0] & 2).any()
+    assert (found.mask[0] & 1).all()
+
+
 def test_cut_text_is_found_under_rotation_and_scale():
     affine = Affine.scaling(1.5, 1.5) @ Affine.rotation(20, (40, 30))
     text = canonical(WHOLE, CUT)
@@ -85,13 +94,24 @@ def test_text_whose_kernel_gets_too_thin_is_ignored():
 
 def test_thin_text_is_left_as_stored_unless_it_shrinks():
     text = canonical(bar(60, 30.5, 80, 2.6))
-    found = moved(text, Affine.scaling(1.25, 1.25), size=(150, 175))
-    assert found.mask[0, 38, 75] == 3
+    for affine in (Affine.identity(), Affine.scaling(1.05, 1.05), *(Affine.rotation(a, (60, 30)) for a in (5, 10, 15))):
+        x, y = affine.apply([(60, 30)])[0]
+        assert moved(text, affine, size=(120, 140)).mask[0, int(y), int(x)] == 3
 
 
 def test_ignored_text_needs_no_outline():
     outlines = Outlines.of([(0, canonical(WHOLE, CUT, ignore=[True, False]))], RATIO)
     assert 4 == len(outlines.points)
+
+
+def test_distances_and_kernels_are_those_of_the_polygons():
+    rng = np.random.default_rng(0)
+    scenes = [canonical(*(rng.uniform(0, 99, (rng.integers(3, 9), 2)) for _ in range(4))) for _ in range(3)]
+    outlines = outlines_of(scenes)
+    expected = np.concatenate([s.areas() * (1 - RATIO**2) / s.perimeters() for s in scenes])
+    sides = np.concatenate([s.equivalent_sides()[:, 0] for s in scenes]) - 2 * expected
+    np.testing.assert_allclose(outlines.distances, expected)
+    np.testing.assert_allclose(outlines.kernel_sides, sides)
 
 
 def test_rows_find_their_own_outlines():
@@ -151,3 +171,10 @@ def test_odd_outlines_do_no_harm():
     plan = replace(draw_plan(AugmentSpec(scale=(10, 10)), [0], (120, 140), seed=0, epoch=0), size=CROP)
     batch = batch_of([canonical(WHOLE)], (120, 140))
     assert torch.equal(torch.zeros(1, dtype=torch.int64), apply_plan(batch, plan, outlines).row)
+
+
+def test_text_larger_than_any_pen_is_masked_too():
+    huge = canonical([(-9e5, -9e5), (9e5, -9e5), (9e5, 9e5), (-9e5, 9e5)])
+    plan = replace(draw_plan(AugmentSpec(), [0], (120, 140), seed=0, epoch=0), size=CROP)
+    found = apply_plan(batch_of([canonical(WHOLE)], (120, 140)), plan, Outlines.of([(0, huge)], RATIO))
+    assert not found.mask.any()

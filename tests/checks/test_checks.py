@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from ocrmaps.annotations.findings import Finding
 from ocrmaps.canonical import CanonicalSpec
@@ -63,10 +66,6 @@ def test_the_worst_example_comes_first(make_source):
 
 
 def test_pictures_are_missing_unannotated_damaged_blank_empty_or_tiny_by_name(make_source):
-    import io
-
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.new("RGB", (200, 150), (9, 9, 9)).save(buffer, "PNG")
     blank = buffer.getvalue()
@@ -159,7 +158,7 @@ def test_a_link_out_of_the_picture_folder_is_not_followed(make_source, tmp_path)
     (path / "images" / "b.png").symlink_to(secret)
     health = checkup(path).healths[0]
     assert any(f.kind == "unsafe-path" for f in health.problems)
-    assert [look is None for look in health.facts.looks] == [False, True]
+    assert [s.id for s, look in zip(health.facts.samples, health.facts.looks, strict=True) if look] == ["a.png"]
 
 
 def test_b1_a_contradicted_declaration_is_a_problem_with_the_fix(make_source):
@@ -193,14 +192,16 @@ def test_b4_a_rare_fault_is_not_spread_over_orientations(make_source):
 
 
 def test_b27_small_outlines_are_judged_where_they_were_annotated_and_only_noted_at_scale(make_source):
-    # 12 px on a 4000 px scan are sound labels although they become 2 px at longest side 640.
-    path = make_source({"a.png": picture(3000, 4000)}, {"a.png": [box(10, 10, 200, 12), box(10, 40, 200, 12)]})
+    # 6 px on a 2000 px scan are sound labels although they become 2 px at longest side 640.
+    path = make_source(
+        {"a.png": picture(1500, 2000, format="JPEG")}, {"a.png": [box(10, 10, 200, 6), box(10, 40, 200, 6)]}
+    )
     result = checkup(path)
     kinds = {f.kind: f for f in result.healths[0].findings}
     assert result.ok
     assert kinds["tiny-text"].count == 2 and kinds["all-tiny-picture"].count == 1
     assert result.healths[0].facts.scored.all()
-    assert np.allclose(result.healths[0].facts.heights, 12 * 640 / 4000)
+    assert np.allclose(result.healths[0].facts.heights, 6 * 640 / 2000)
 
 
 def test_b29_checking_changes_neither_annotations_nor_points(make_source):
@@ -256,3 +257,14 @@ def test_real_receipts_have_no_problem_and_their_known_oddities(shared):
     train, val = ({f.kind: f.count for f in h.findings} for h in result.healths)
     assert train == {"near-duplicate-outline": 3, "tiny-text": 93, "duplicate-picture": 3}
     assert val == {"tiny-text": 54}
+
+
+def test_b33_a_leak_is_not_hidden_by_an_equal_file_in_a_source_of_the_same_split(make_source):
+    again = io.BytesIO()
+    Image.open(io.BytesIO(picture(600, 400, seed=1))).save(again, "PNG", compress_level=0)
+    one = make_source({"x.png": picture(600, 400, seed=1)}, {"x.png": FINE}, folder="one")
+    two = make_source({"x.png": picture(600, 400, seed=1)}, {"x.png": FINE}, folder="two")
+    three = make_source({"y.png": again.getvalue()}, {"y.png": FINE}, folder="three")
+    result = checkup(f"train={one}", f"val={two}", f"train={three}")
+    kinds = {f.kind for f in result.healths[2].findings}
+    assert "leaked-picture" in kinds

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.errors import SpecError
-from ocrmaps.extract import ExtractSpec, extract
+from ocrmaps.extract import ExtractSpec, _in_order, extract
 from pipelines.bench_extract import speck_map
 from tests.extract.drawing import arc_text, best_iou, draw_kernels, iou, rectangle
 
@@ -70,11 +70,16 @@ def test_results_are_canonical_clockwise_float_and_read_only():
         found.scores[0] = 0
 
 
-def test_order_is_top_to_bottom_then_left_to_right():
-    map = block(60, 90, (40, 44, 5, 25), (10, 14, 50, 80), (10, 14, 5, 35), (25, 29, 30, 60))
-    tops = extract(map).polygons.bounds()[:, [1, 0]]
-    assert tops.round(3).tolist() == sorted(tops.round(3).tolist())
-    assert len(tops) == 4
+def test_order_is_by_the_top_of_the_text_then_its_left_end():
+    # The thick kernel starts lower but its text starts higher than those of the two thin ones.
+    map = block(80, 120, (20, 23, 65, 95), (20, 23, 5, 35), (21, 37, 40, 56))
+    bounds = extract(map).polygons.bounds()
+    assert bounds[:, 0].argsort().tolist() == [1, 0, 2]
+    assert bounds[0, 1] < bounds[1, 1] == bounds[2, 1]
+
+
+def test_texts_at_one_place_are_ordered_by_score():
+    assert _in_order([np.eye(3)[:, :2]] * 3, np.array([0.7, 0.9, 0.8]))[1].tolist() == pytest.approx([0.9, 0.8, 0.7])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pyclipper
@@ -63,7 +65,7 @@ def test_polygons_are_those_of_the_original_implementation(golden):
         assert_same(
             scaled(found.polygons, case["probability_u8"].shape, case["dest_size"]),
             found.scores,
-            [case["polygon_points"][a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)],
+            [case["polygon_points"][a:b] for a, b in pairwise(offsets)],
             case["polygon_scores"],
         )
 

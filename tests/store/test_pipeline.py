@@ -48,7 +48,8 @@ def test_a_worker_lost_from_a_cluster_costs_nothing(quick_folder):
     assert kill_cluster(quick_folder, 1)["wrong_digests"] == 0
 
 
-def test_a_scheduler_that_is_not_there_is_named(recipe, cache):
+def test_a_scheduler_that_is_not_there_is_named(recipe, cache, monkeypatch):
+    monkeypatch.setattr("pipelines.build_run.ANSWER_SECONDS", 1)
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1"):
         build(recipe, cache, scheduler="tcp://127.0.0.1:1")
 

@@ -28,7 +28,12 @@ def forked(work: Callable[[], None], *, log: Path, kill_after: float | None = No
             log.write_text(traceback.format_exc())
             os._exit(1)
     if kill_after is not None:
-        time.sleep(kill_after)
+        until = time.monotonic() + kill_after
+        while time.monotonic() < until:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.0005)
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)

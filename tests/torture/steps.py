@@ -15,7 +15,8 @@ from ocrmaps.store.verify import verify
 from tests.store.world import World, make_world
 from tests.torture.processes import CRASHED, forked
 
-FAULTS = ("crash", "eio", "enospc", "short")
+FAULTS = ("crash", "eio", "enospc", "short", "torn")
+"""`short` takes one byte of a write and goes on; `torn` takes one byte and then the process dies."""
 
 
 @dataclass
@@ -31,11 +32,13 @@ class Fault:
         with self._lock:
             number = len(self.steps)
             self.steps.append((step, path.name))
+        if self.kind == "torn" and number == self.strike + 1:
+            os._exit(CRASHED)
         if number != self.strike:
             return None
         if self.kind == "crash":
             os._exit(CRASHED)
-        if self.kind == "short":
+        if self.kind in ("short", "torn"):
             return 1 if step in ("write", "append") else None
         code = errno.EIO if self.kind == "eio" else errno.ENOSPC
         raise OSError(code, os.strerror(code))
@@ -99,7 +102,7 @@ def _chosen(steps: list[tuple[str, str]], stride: int, kinds: tuple[str, ...]) -
     count = 0
     for number, (step, _) in enumerate(steps):
         for kind in kinds:
-            if kind == "short" and step not in ("write", "append"):
+            if kind in ("short", "torn") and step not in ("write", "append"):
                 continue
             if count % stride == 0:
                 yield number, kind

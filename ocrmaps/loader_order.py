@@ -1,0 +1,93 @@
+"""Which rows make which batch: a permutation of (seed, epoch) alone, then dealt to the ranks in turn.
+
+Batches are formed first and shared out second. So how many ranks there are, or on how many cores they read, changes
+neither what is in a batch nor the order of batches; a run stopped on four ranks can go on with two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.geometry import Size
+
+Rows = npt.NDArray[np.int64]
+"""Row numbers of a version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Order:
+    """The batches of every epoch. A batch holds rows of one canvas.
+
+    >>> rows = {(64, 64): np.arange(5), (64, 32): np.arange(5, 8)}
+    >>> order = Order(rows=rows, batch_size=2, shuffle=False, seed=0, drop_last=False)
+    >>> [batch.tolist() for batch in order.batches(epoch=0)]
+    [[5, 6], [7], [0, 1], [2, 3], [4]]
+    """
+
+    rows: Mapping[Size, Rows]
+    """Rows by canvas, each in ascending order."""
+    batch_size: int
+    shuffle: bool
+    seed: int
+    drop_last: bool
+    """Leave out the rows at the end of a canvas that do not fill a batch."""
+
+    def __len__(self) -> int:
+        """Batches of every epoch, before they are shared out."""
+        return sum(self._of(len(rows)) for rows in self.rows.values())
+
+    @property
+    def left_out(self) -> int:
+        """Rows that an epoch does not show because they fill no batch; other ones in each epoch when shuffled."""
+        if not self.drop_last:
+            return 0
+        return sum(len(rows) % self.batch_size for rows in self.rows.values())
+
+    @property
+    def unreachable(self) -> Rows:
+        """Rows that no epoch shows: their canvas has fewer of them than a batch, and `drop_last` drops it each time."""
+        lost = [rows for rows in self.rows.values() if self._of(len(rows)) == 0]
+        return np.sort(np.concatenate([np.empty(0, np.int64), *lost]))
+
+    def batches(self, epoch: int) -> list[Rows]:
+        """All batches of an epoch, in the order in which they are dealt."""
+        made: list[Rows] = []
+        for number, canvas in enumerate(sorted(self.rows)):
+            rows = self.rows[canvas]
+            if self.shuffle:
+                rows = rows[_permutation(len(rows), self.seed, epoch, number + 1)]
+            made += [rows[i * self.batch_size : (i + 1) * self.batch_size] for i in range(self._of(len(rows)))]
+        if self.shuffle:
+            made = [made[i] for i in _permutation(len(made), self.seed, epoch, 0)]
+        return made
+
+    def _of(self, rows: int) -> int:
+        return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
+
+
+def steps(batches: int, world: int, *, drop_last: bool) -> int:
+    """How many batches each of `world` ranks gets: equally many, or a rank would wait for the others for ever.
+
+    >>> steps(7, 2, drop_last=False), steps(7, 2, drop_last=True)
+    (4, 3)
+    """
+    return batches // world if drop_last else -(-batches // world)
+
+
+def share(batches: list[Rows], done: int, rank: int, world: int, *, drop_last: bool) -> list[Rows]:
+    """What is left for one rank after `done` batches were dealt; every rank gets equally many.
+
+    Where they do not come out even, the first batches of the epoch fill up the last step, or `drop_last` drops it.
+    """
+    count = steps(len(batches) - done, world, drop_last=drop_last)
+    return [batches[(done + i * world + rank) % len(batches)] for i in range(count)]
+
+
+def _permutation(length: int, *key: int) -> npt.NDArray[np.intp]:
+    """A permutation that follows from the key on every machine and NumPy: NumPy keeps raw streams, not shuffles."""
+    raw = np.random.PCG64(np.random.SeedSequence(key)).random_raw(length)
+    return np.argsort(np.asarray(raw, dtype=np.uint64), kind="stable")

@@ -1,0 +1,94 @@
+"""DetEval credits whole, split and merged text as the protocol says."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from ocrmaps.errors import SpecError
+from ocrmaps.geometry import PolygonSet
+from ocrmaps.metrics import DetEvalRule, match_deteval, total_deteval
+from pipelines.references.metrics_plain import plain_deteval
+from tests.metrics.pages import box, boxes, trouble
+from tests.strategies import outlines, polygon_sets
+
+LINE = (0, 0, 100, 20)
+LEFT, RIGHT = (0, 0, 50, 20), (50, 0, 100, 20)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_credits_are_those_of_the_plain_rule(seed):
+    truth, found = trouble(seed, crossing=0.1, polygons=0.3)
+    plain, fast = plain_deteval(truth, found), match_deteval(truth, found)
+    for name, value in plain.items():
+        assert getattr(fast, name) == pytest.approx(value, abs=1e-9), name
+
+
+@settings(max_examples=100, deadline=None)
+@given(polygon_sets("raw", outline=outlines(1, 7, 40)), polygon_sets("raw", outline=outlines(1, 7, 40)))
+def test_any_points_at_all_are_counted_and_scored(truth, found):
+    c = match_deteval(truth, found)
+    assert c.truth_care + c.truth_ignored + c.truth_invalid == len(truth)
+    assert c.detection_care + c.detection_ignored + c.detection_invalid == len(found)
+    assert 0 <= c.recall <= 1 and 0 <= c.precision <= 1 and 0 <= c.hmean <= 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "found", "recall", "precision"),
+    [
+        ([LINE], [LINE], 1, 1),
+        ([LINE], [LEFT, RIGHT], 0.8, 0.8),
+        ([LEFT, RIGHT], [LINE], 1, 1),
+        ([LINE], [LEFT], 0, 0),
+        ([LINE], [(0, 0, 80, 20)], 1, 1),
+        ([LINE], [(0, 0, 79, 20)], 0, 0),
+        ([LINE], [(0, 0, 100, 50)], 1, 1),
+        ([LINE], [(0, 0, 100, 51)], 0, 0),
+        ([LINE], [LINE, LINE], 0.8, 0.8),
+        ([LINE], [LINE, (90, 0, 400, 20)], 1, 0.5),
+        ([LINE, (90, 0, 400, 20)], [LINE], 0.5, 1),
+        ([LINE], [], 0, 0),
+        ([], [LINE], 1, 0),
+        ([], [], 1, 1),
+    ],
+)
+def test_credit_of(truth, found, recall, precision):
+    counts = match_deteval(boxes(truth), boxes(found))
+    assert (counts.recall, counts.precision) == pytest.approx((recall, precision))
+
+
+def test_one_to_one_is_for_those_that_touch_nothing_else():
+    counts = match_deteval(boxes([LINE, (0, 19, 100, 40)]), boxes([LINE]))
+    assert (counts.one_to_one, counts.merges, counts.splits) == (1, 0, 0)
+
+
+def test_far_centres_are_no_one_to_one():
+    rule = DetEvalRule(centre_distance=0.2)
+    truth, found = boxes([LINE]), boxes([(0, 0, 240, 20)])
+    assert match_deteval(truth, found).recall == 1
+    assert match_deteval(truth, found, rule=rule).recall == 0
+
+
+@pytest.mark.parametrize(("right", "scored"), [(240, 0), (260, 1)])
+def test_a_detection_is_left_out_with_more_than_area_precision_on_an_ignored_truth(right, scored):
+    counts = match_deteval(boxes([LINE], ignore=[True]), boxes([(0, 0, right, 20)]))
+    assert counts.detection_care == scored
+
+
+def test_invalid_truth_is_counted():
+    truth = PolygonSet.of([box(*LINE)[[0, 2, 1, 3]], box(*LINE)], frame="raw")
+    counts = match_deteval(truth, boxes([LINE]))
+    assert (counts.truth_invalid, counts.truth_care, counts.recall) == (1, 1, 1)
+
+
+def test_credits_of_pictures_add_up():
+    pictures = [match_deteval(boxes([LINE]), boxes(found)) for found in ([LINE], [LEFT, RIGHT], [])]
+    whole = total_deteval(pictures)
+    assert (whole.recall, whole.precision) == pytest.approx((1.8 / 3, 2.6 / 3))
+    assert (whole.one_to_one, whole.splits) == (1, 1)
+
+
+@pytest.mark.parametrize("field", [{"area_recall": 0.0}, {"area_precision": 1.2}, {"split_credit": -1.0}])
+def test_rules_that_mean_nothing_are_refused(field):
+    with pytest.raises(SpecError, match="found DetEvalRule"):
+        DetEvalRule(**field)

@@ -1,0 +1,86 @@
+"""Plots show what they were given, whatever that is."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocrmaps.report import plots
+from ocrmaps.report.plots import Series
+
+
+def svg(html) -> ET.Element:
+    """The drawing, parsed strictly."""
+    return ET.fromstring(re.search(r"<svg.*?</svg>", html.text, re.DOTALL)[0])
+
+
+def counts(html) -> list[int]:
+    """The last column of the numbers below a plot."""
+    return [int(re.sub(r"\D", "", c)) for c in re.findall(r"<td[^>]*>([^<]*)</td></tr>", html.text)]
+
+
+def numbers(element: ET.Element) -> list[float]:
+    return [float(v) for e in element.iter() for k in ("x", "y", "width", "height") if (v := e.get(k))]
+
+
+@given(st.lists(st.floats(-1e9, 1e9) | st.just(float("nan")) | st.just(float("inf")), max_size=80), st.booleans())
+def test_a_histogram_counts_every_finite_value_once(values, whole):
+    html = plots.histogram(values, "c", unit="px", marks=(2, 5), whole=whole)
+    finite = int(np.isfinite(values).sum()) if values else 0
+    if not finite:
+        assert "no values" in html.text
+        return
+    assert sum(counts(html)) == finite
+    assert len(counts(html)) < 60
+    drawn = numbers(svg(html))
+    assert np.isfinite(drawn).all() and max(drawn) < 1000
+
+
+@pytest.mark.parametrize(
+    "values", [[5], [536762483.0], [0, 5e-324], [5, 5, 5], [0, 0], [1e-9, 2e-9], [1e12, 1e12 + 1], [-3, -3]]
+)
+def test_values_that_hardly_differ_still_make_a_plot(values):
+    assert sum(counts(plots.histogram(values, "c", unit="px"))) == len(values)
+
+
+def test_a_long_tail_is_gathered_in_a_last_bar_that_says_so():
+    html = plots.histogram([*range(1, 200), 100_000], "c", unit="px")
+    assert "and more" in html.text
+    assert sum(counts(html)) == 200
+
+
+def test_marks_tell_the_share_below_them():
+    html = plots.histogram(range(100), "c", unit="px", marks=(25, 500))
+    assert "25.0\xa0% below 25" in html.text
+    assert "below 500" not in html.text
+
+
+def test_plots_say_in_words_what_they_show():
+    html = plots.histogram([1, 2, 3], "Text <height>", unit="px")
+    assert svg(html).get("role") == "img"
+    assert svg(html).get("aria-label") == "Text <height>. 3 values, median 2 px, from 1 to 3"
+
+
+def test_bars_are_as_long_as_their_values_and_escape_their_names():
+    html = plots.bars([("<b>one</b>", 10), ("two", 5), ("none", 0)], "c", unit="pictures")
+    widths = [float(r.get("width")) for r in svg(html).iter("rect")]
+    assert widths[0] == pytest.approx(2 * widths[1], rel=0.01) and widths[2] < 1
+    assert "<b>" not in html.text
+
+
+def test_lines_end_where_their_values_end_and_skip_gaps():
+    html = plots.lines([Series(name="val & test", x=[0, 1, 2, 3], y=[0.1, 0.5, float("nan"), 0.9]),
+                        Series(name="empty", x=[], y=[])], "hmean", x="step", y="score")  # fmt: skip
+    lines = [e.get("points").split() for e in svg(html).iter("polyline")]
+    assert [len(points) for points in lines] == [3]
+    assert "val &amp; test ends at 0.9" in html.text
+
+
+def test_nothing_to_plot_is_said():
+    assert "no values" in plots.lines([], "c", x="x", y="y").text
+    assert "no values" in plots.bars([], "c", unit="u").text
