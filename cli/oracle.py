@@ -35,6 +35,13 @@ class ChainName(StrEnum):
     published = "published"
 
 
+class ShapeName(StrEnum):
+    """What extraction fits to a kernel."""
+
+    boxes = "boxes"
+    polygons = "polygons"
+
+
 def oracle(
     source: SourcePath,
     longest: Annotated[
@@ -45,6 +52,9 @@ def oracle(
         ChainName, typer.Option(help="exact maps with inverse extraction, or the published pair.")
     ] = ChainName.exact,
     shrink_ratio: Annotated[float | None, typer.Option(help="Shrink ratio of exact maps; 0.6 when not given.")] = None,
+    shape: Annotated[
+        ShapeName, typer.Option(help="Extract rotated boxes, or polygons for curved text.")
+    ] = ShapeName.boxes,
     format: Format = None,
     pictures: Pictures = None,
     frame: FrameOption = Frame.upright,
@@ -61,7 +71,11 @@ def oracle(
     from pipelines import oracle_report as report
 
     judged = pipeline.chain_from(
-        longest=longest, recipe=recipe, published=chain is ChainName.published, shrink_ratio=shrink_ratio
+        longest=longest,
+        recipe=recipe,
+        published=chain is ChainName.published,
+        shrink_ratio=shrink_ratio,
+        shape=shape.value,
     )
     opened, samples = pipeline.open_samples(source, format=format, pictures=pictures, frame=frame.value, number=sample)
     heads = pipeline.headers(opened, samples, workers=workers)

@@ -22,6 +22,7 @@ from ocrmaps.annotations.frames import check_frame, require_frame
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, plan
 from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, Problem, SpecError
 from ocrmaps.extract import ExtractSpec, extract
+from ocrmaps.extract_records import Shape
 from ocrmaps.geometry import Frame, PolygonSet
 from ocrmaps.maps import DRAWN, MapSpec, Outcome, draw_maps
 from ocrmaps.metrics.iou import IouCounts, match_geometry
@@ -43,26 +44,26 @@ class Chain:
     extract: ExtractSpec
 
     @classmethod
-    def longest(cls, side: int, **settings: Any) -> Chain:
-        """The project's defaults at this longest side."""
-        return cls.of(CanonicalSpec.longest(side), MapSpec(**settings))
+    def longest(cls, side: int, *, shape: Shape = "boxes", **settings: Any) -> Chain:
+        """The project's defaults at this longest side; `settings` are those of `MapSpec`."""
+        return cls.of(CanonicalSpec.longest(side), MapSpec(**settings), shape)
 
     @classmethod
-    def of(cls, canonical: CanonicalSpec, maps: MapSpec) -> Chain:
+    def of(cls, canonical: CanonicalSpec, maps: MapSpec, shape: Shape = "boxes") -> Chain:
         """Maps with the extraction that inverts them."""
         return cls(
             canonical=canonical,
             maps=maps,
-            extract=ExtractSpec(unclip="inverse", shrink_ratio=maps.shrink_ratio, kernel=maps.style),
+            extract=ExtractSpec(shape=shape, unclip="inverse", shrink_ratio=maps.shrink_ratio, kernel=maps.style),
         )
 
     @classmethod
-    def published(cls, side: int) -> Chain:
+    def published(cls, side: int, shape: Shape = "boxes") -> Chain:
         """The original implementation's maps (r = 0.4) and its own extraction, on a square canvas."""
         return cls(
             canonical=CanonicalSpec(canvases=((side, side),), scale="longest", side=side),
             maps=MapSpec(style="official", shrink_ratio=0.4),
-            extract=ExtractSpec.peers(),
+            extract=ExtractSpec.peers(shape),
         )
 
 
@@ -270,16 +271,18 @@ def open_samples(
     return source, samples
 
 
-def chain_from(*, longest: int | None, recipe: Path | None, published: bool, shrink_ratio: float | None) -> Chain:
+def chain_from(
+    *, longest: int | None, recipe: Path | None, published: bool, shrink_ratio: float | None, shape: Shape = "boxes"
+) -> Chain:
     """The chain that the command line asks for; contradictions are refused."""
     if recipe is not None:
         if longest is not None or published or shrink_ratio is not None:
             raise SpecError("--recipe already says everything: drop --longest, --chain and --shrink-ratio")
         asked = load_recipe(recipe)
-        return Chain.of(asked.canonical, asked.maps)
+        return Chain.of(asked.canonical, asked.maps, shape)
     if published:
         if shrink_ratio is not None:
             raise SpecError("--shrink-ratio belongs to exact maps; the published chain has r = 0.4")
-        return Chain.published(longest or 640)
+        return Chain.published(longest or 640, shape)
     settings = {} if shrink_ratio is None else {"shrink_ratio": shrink_ratio}
-    return Chain.longest(longest or 640, **settings)
+    return Chain.longest(longest or 640, shape=shape, **settings)
