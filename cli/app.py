@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from cli import bench, build, cache, data, demo, oracle
+from cli import bench, build, cache, data, demo, oracle, train
 from ocrmaps import __version__
 from ocrmaps.errors import OcrmapsError
 
@@ -29,6 +29,7 @@ app.command("build")(build.build)
 app.command("verify")(build.verify)
 app.command("repair")(build.repair)
 app.add_typer(cache.app, name="cache")
+app.command("train")(train.train)
 app.add_typer(bench.app, name="bench")
 
 # Typer carries a private copy of click; the base of its usage errors is reached through a public class.

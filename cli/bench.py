@@ -24,6 +24,8 @@ BENCHES: dict[str, str] = {
     "metrics": "Time matching and CLEval against plain per-pair implementations.",
     "oracle": "Score perfect maps with the project's chain and the published one.",
     "build": "Time the build of a store against bare decoding and resizing.",
+    "loader": "Time batches from a store against bare decoding, zarr-python and on-the-fly drawing.",
+    "step": "Measure what callbacks, host waits and data waits cost a training step.",
 }
 """What `pipelines.bench` can run, with the sentence that help shows."""
 

@@ -125,7 +125,7 @@ def batch_of(flat: torch.Tensor, filling: Filling) -> Batch:
     """The views of a flat batch, in the layout in which it was filled."""
     n = len(filling.rows)
     image, probability, threshold, mask = (
-        flat[start : start + n * prod(shape)].view(n, *shape)
+        flat.as_strided((n, *shape), [prod(shape[axis:]) for axis in range(len(shape) + 1)], start)
         for start, shape in zip(offsets(n, filling.shapes), filling.shapes, strict=False)
     )
     return Batch(image, probability, threshold, mask, torch.tensor(filling.rows, dtype=torch.int64))

@@ -59,14 +59,21 @@ def _loader(repeats: int) -> list[Result]:
     return bench_loader(repeats)
 
 
+def _step(repeats: int) -> list[Result]:
+    from pipelines.bench_step import bench_step
+
+    return bench_step(repeats=min(repeats, 3))
+
+
 BENCHES: dict[str, Callable[[int], list[Result]]] = {
     "decode": _decode,
     "maps": _maps,
     "extract": _extract,
     "metrics": _metrics,
-    "loader": _loader,
     "oracle": _oracle,
     "build": _build,
+    "loader": _loader,
+    "step": _step,
 }
 
 

@@ -140,13 +140,13 @@ def _sweep(pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:
     return _result("metrics/sweep_20_vs_single", values, "x", f"one evaluation, {on}")
 
 
-def _large(repeats: int) -> list[dict[str, Any]]:
-    """2 000 truths by 2 000 detections: spread over a page, and piled up so that all pairs overlap."""
+def _large(repeats: int, n: int = 2000) -> list[dict[str, Any]]:
+    """2 000 truths by as many detections: spread over a page, and piled up so that all pairs overlap."""
     rng = np.random.default_rng(0)
     out = []
     for name, side in (("metrics/boxes_2000_s", 3000.0), ("metrics/boxes_2000_piled_s", 1.0)):
-        centre, half = rng.uniform(0, side, (2000, 1, 2)), rng.uniform(8, 30, (2000, 1, 2))
-        boxes = centre + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.normal(0, 0.5, (2000, 4, 2))
+        centre, half = rng.uniform(0, side, (n, 1, 2)), rng.uniform(8, 30, (n, 1, 2))
+        boxes = centre + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.normal(0, 0.5, (n, 4, 2))
         truth = PolygonSet.of(boxes, frame="raw")
         found = PolygonSet.of(boxes + rng.normal(0, 1, boxes.shape), frame="raw")
         values = [_all(match_iou, [(truth, found)]) for _ in range(repeats)]
@@ -155,7 +155,7 @@ def _large(repeats: int) -> list[dict[str, Any]]:
         match_geometry(geometry)
         peak = tracemalloc.get_traced_memory()[1] / 2**20
         tracemalloc.stop()
-        result = _result(name, values, "s", f"2000 x 2000 quads, {len(geometry.overlap)} pairs overlap")
+        result = _result(name, values, "s", f"{n} x {n} quads, {len(geometry.overlap)} pairs overlap")
         out.append({**result, "peak_mib": round(peak, 1)})
     return out
 

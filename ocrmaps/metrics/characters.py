@@ -72,8 +72,8 @@ def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Sp
         along = (_length(top) + _length(bottom)) / 2 + _SIDE
         across = (math.dist(top[0], bottom[0]) + math.dist(top[-1], bottom[-1])) / 2 + _SIDE
         aspect[i] = along / across
-    # Sides past the range of float64 have no ratio; such outlines are not scored.
-    aspect[~np.isfinite(aspect) | (aspect == 0.0)] = 1.0
+    # Sides near the ends of float64 have no ratio to count on; such outlines are not scored.
+    aspect = np.clip(np.where(np.isnan(aspect), 1.0, aspect), 1e-30, 1e30)
     return Spines(aspect=aspect, points=points, offsets=offsets)
 
 

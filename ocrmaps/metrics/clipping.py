@@ -64,7 +64,10 @@ def measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArr
         if start == stop:
             continue
         x, y = points[start:stop, 0], points[start:stop, 1]
-        bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3] = x.min(), y.min(), x.max(), y.max()
+        x0, y0, x1, y1 = x[0], y[0], x[0], y[0]
+        for p in range(1, stop - start):
+            x0, y0, x1, y1 = min(x0, x[p]), min(y0, y[p]), max(x1, x[p]), max(y1, y[p])
+        bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3] = x0, y0, x1, y1
         if stop - start < 3:
             continue
         areas[i] = _signed_area(x, y, stop - start)
@@ -73,44 +76,52 @@ def measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArr
     return areas, bounds, convex
 
 
-@njit(cache=True, nogil=True)
-def _touching(a: FloatArray, b: FloatArray) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-@njit(cache=True, nogil=True)
 def candidate_pairs(
     rows: FloatArray, row_ok: BoolArray, columns: FloatArray, column_ok: BoolArray
 ) -> tuple[IntArray, IntArray]:
     """Index pairs (p), (p) whose bounds share area, row after row and by rising column; unusable ones left out.
 
-    Columns are looked up by their left edge, so the work follows the picture, not rows times columns.
+    Rows are looked up by their left edge, so the work follows the picture, not rows times columns.
     """
-    order = np.argsort(columns[:, 0], kind="mergesort")
-    left = columns[order, 0]
-    widest = 0.0
-    for j in range(len(columns)):
-        if column_ok[j]:
-            widest = max(widest, columns[j, 2] - columns[j, 0])
-    pairs = 0
+    usable, wanted = np.flatnonzero(row_ok), np.flatnonzero(column_ok)
+    order = usable[np.argsort(rows[usable, 0], kind="stable")]
+    left, widest = rows[order, 0], float(np.max(rows[usable, 2] - rows[usable, 0], initial=0.0))
+    slack = 1e-9 * (np.abs(columns[wanted, 0]) + widest)
+    first = np.searchsorted(left, columns[wanted, 0] - widest - slack)
+    last = np.searchsorted(left, columns[wanted, 2])
+    return _touching(rows[order], order, columns[wanted], wanted, first, last, len(rows))
+
+
+@njit(cache=True, nogil=True)
+def _touching(
+    rows: FloatArray,
+    row_index: IntArray,
+    columns: FloatArray,
+    column_index: IntArray,
+    first: IntArray,
+    last: IntArray,
+    size: int,
+) -> tuple[IntArray, IntArray]:
+    """Pairs that share area, each column against rows first to last: counted by row, then put in their places.
+
+    Columns are visited as they come, so those of a row end up in order without sorting.
+    """
+    place = np.zeros(size + 1, dtype=np.int64)
+    out_rows, out_columns = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     for fill in range(2):
-        if fill:
-            row_index, column_index = np.empty(pairs, dtype=np.int64), np.empty(pairs, dtype=np.int64)
-        pairs = 0
-        for i in range(len(rows)):
-            if not row_ok[i]:
-                continue
-            begin = pairs
-            first = np.searchsorted(left, rows[i, 0] - widest - 1e-9 * (abs(rows[i, 0]) + widest))
-            for position in range(first, np.searchsorted(left, rows[i, 2])):
-                j = order[position]
-                if column_ok[j] and _touching(rows[i], columns[j]):
+        for c in range(len(columns)):
+            x0, y0, x1, y1 = columns[c, 0], columns[c, 1], columns[c, 2], columns[c, 3]
+            for r in range(first[c], last[c]):
+                if rows[r, 0] < x1 and x0 < rows[r, 2] and rows[r, 1] < y1 and y0 < rows[r, 3]:
                     if fill:
-                        row_index[pairs], column_index[pairs] = i, j
-                    pairs += 1
-            if fill:
-                column_index[begin:pairs].sort()
-    return row_index, column_index
+                        out_rows[place[row_index[r]]] = row_index[r]
+                        out_columns[place[row_index[r]]] = column_index[c]
+                    place[row_index[r] + 1 - fill] += 1
+        if not fill:
+            for i in range(size):
+                place[i + 1] += place[i]
+            out_rows, out_columns = np.empty(place[size], dtype=np.int64), np.empty(place[size], dtype=np.int64)
+    return out_rows, out_columns
 
 
 @njit(cache=True, nogil=True)

@@ -35,10 +35,11 @@ def own_folder(folder: Path, tmp_path: Path) -> Path:
 def no_threads_left() -> Iterator[None]:
     """Whatever a test does with a loader, its threads end with it."""
     yield
-    if _loading():
+    if loading():
         gc.collect()  # a failed test may hold its loader in a cycle
-    assert _loading() == []
+    assert loading() == []
 
 
-def _loading() -> list[str]:
+def loading() -> list[str]:
+    """Names of the loader threads that are alive."""
     return [t.name for t in threading.enumerate() if t.name.startswith("ocrmaps-loader")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import shapely
@@ -11,7 +13,7 @@ from shapely import Polygon
 
 from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.metrics import STATUSES, metric_named, pair_geometry
+from ocrmaps.metrics import STATUSES, match_iou, metric_named, pair_geometry
 from ocrmaps.metrics.matching import checked_thresholds, measured
 from tests.metrics.pages import box, boxes, trouble
 from tests.strategies import outlines, simple_outlines
@@ -91,6 +93,20 @@ def test_status_of(points, status):
 def test_a_pentagram_is_not_taken_for_convex():
     turn = np.arange(5) * 4 * np.pi / 5
     assert _status(np.stack([np.cos(turn), np.sin(turn)], axis=1)) == "crossing"
+
+
+def test_memory_follows_the_polygons_not_their_product():
+    row, column = np.divmod(np.arange(4000), 80)
+    corners = np.stack([30 * column, 20 * row, 30 * column + 25, 20 * row + 15], axis=1)
+    truth = boxes(corners.tolist())
+    match_iou(truth.select([0]), truth.select([0]))
+    tracemalloc.start()
+    match = match_iou(truth, truth)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert match.counts(0.5).matched == 4000
+    # A truth value for each of the 16 million pairs would be 16 MB, a number 128 MB.
+    assert peak < 6e6
 
 
 def test_invalid_polygons_take_part_in_no_pair():

@@ -1,0 +1,183 @@
+"""How weights are changed: optimiser, schedule and arithmetic, as records that refuse what would have no effect."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from ocrmaps.errors import Problem, SpecError
+
+Precision = Literal["fp32", "fp16-safe", "bf16"]
+PRECISIONS: dict[str, Any] = {"fp32": "32-true", "fp16-safe": "16-mixed", "bf16": "bf16-mixed"}
+"""What each preset is called by Lightning."""
+SAFE_CLIP, SAFE_ACCUMULATE = 5.0, 2
+"""What `fp16-safe` holds a run to: at most this clipping norm, at least so many batches in a step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimiserSpec:
+    """What changes the weights.
+
+    >>> OptimiserSpec(momentum=0.9)
+    Traceback (most recent call last):
+    ocrmaps.errors.SpecError: these optimiser settings make no sense:
+      optimiser.momentum: found 0.9, which only sgd has
+    """
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    """The highest learning rate of the schedule. The papers' SGD has 0.007."""
+    weight_decay: float = 1e-4
+    momentum: float | None = None
+    """Of SGD; None is the papers' 0.9."""
+    clip: float = 5.0
+    """Gradients with a larger norm over all weights are scaled down to this."""
+    accumulate: int | None = None
+    """Batches whose gradients make one step; None is 1, and 2 with fp16-safe."""
+
+    def __post_init__(self) -> None:
+        _refuse(
+            "optimiser",
+            (self.name in ("adamw", "sgd"), "name", self.name, "expected adamw or sgd"),
+            (_number(self.lr) and self.lr > 0, "lr", self.lr, "expected a number above 0"),
+            (
+                _number(self.weight_decay) and self.weight_decay >= 0,
+                "weight_decay",
+                self.weight_decay,
+                "expected a number of 0 or more",
+            ),
+            (self.momentum is None or self.name == "sgd", "momentum", self.momentum, "which only sgd has"),
+            (
+                self.momentum is None or (_number(self.momentum) and 0 <= self.momentum < 1),
+                "momentum",
+                self.momentum,
+                "expected a number from 0 to below 1",
+            ),
+            (_number(self.clip) and self.clip > 0, "clip", self.clip, "expected a number above 0"),
+            (
+                self.accumulate is None or (_whole(self.accumulate) and self.accumulate >= 1),
+                "accumulate",
+                self.accumulate,
+                "expected a whole number of 1 or more",
+            ),
+        )
+
+    def build(self, weights: Iterable[torch.nn.Parameter], *, fused: bool) -> torch.optim.Optimizer:
+        """The optimiser; `fused` is one kernel for all weights, which gradient scaling does not go with."""
+        learnt = [w for w in weights if w.requires_grad]
+        if self.name == "adamw":
+            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+        momentum = 0.9 if self.momentum is None else self.momentum
+        return torch.optim.SGD(learnt, lr=self.lr, momentum=momentum, weight_decay=self.weight_decay, fused=fused)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleSpec:
+    """The learning rate over the optimiser steps that the run will really take.
+
+    >>> [round(ScheduleSpec(warmup=0.25, floor=0.0).factor(step, 8), 2) for step in range(9)]
+    [0.5, 1.0, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07, 0.0]
+    """
+
+    name: Literal["cosine", "poly", "constant"] = "cosine"
+    warmup: float = 0.05
+    """Share of all steps in which the rate rises to its full height."""
+    power: float | None = None
+    """Of `poly`: (1 - share of the steps done) ^ power; None is the papers' 0.9."""
+    floor: float = 0.01
+    """Share of the full rate that `cosine` and `poly` end with."""
+
+    def __post_init__(self) -> None:
+        _refuse(
+            "schedule",
+            (
+                self.name in ("cosine", "poly", "constant"),
+                "name",
+                self.name,
+                "expected cosine, poly or constant",
+            ),
+            (
+                _number(self.warmup) and 0 <= self.warmup < 1,
+                "warmup",
+                self.warmup,
+                "expected a share from 0 to below 1",
+            ),
+            (self.power is None or self.name == "poly", "power", self.power, "which only poly has"),
+            (
+                self.power is None or (_number(self.power) and self.power > 0),
+                "power",
+                self.power,
+                "expected a number above 0",
+            ),
+            (_number(self.floor) and 0 <= self.floor <= 1, "floor", self.floor, "expected a share from 0 to 1"),
+        )
+
+    def rise(self, total: int) -> int:
+        """Steps of warm-up."""
+        return min(total - 1, round(self.warmup * total)) if total > 0 else 0
+
+    def factor(self, step: int, total: int) -> float:
+        """What the full rate is multiplied with at a step, counted from 0, of `total`."""
+        rise = self.rise(total)
+        if step < rise:
+            return (step + 1) / rise
+        if self.name == "constant":
+            return 1.0
+        done = min(1.0, (step - rise) / max(1, total - rise))
+        if self.name == "cosine":
+            share = 0.5 * (1 + math.cos(math.pi * done))
+        else:
+            share = (1 - done) ** (0.9 if self.power is None else self.power)
+        return self.floor + (1 - self.floor) * share
+
+
+def accumulation(optimiser: OptimiserSpec, precision: Precision) -> int:
+    """Batches in one step, once the precision has its say."""
+    if optimiser.accumulate is not None:
+        return optimiser.accumulate
+    return SAFE_ACCUMULATE if precision == "fp16-safe" else 1
+
+
+def check_precision(optimiser: OptimiserSpec, precision: Precision, device: str) -> None:
+    """Refuse arithmetic that the device lacks, and settings that make half precision unsafe."""
+    if precision == "fp16-safe":
+        _refuse(
+            "optimiser",
+            (
+                optimiser.clip <= SAFE_CLIP,
+                "clip",
+                optimiser.clip,
+                f"precision fp16-safe allows at most {SAFE_CLIP:g}",
+            ),
+            (
+                accumulation(optimiser, precision) >= SAFE_ACCUMULATE,
+                "accumulate",
+                optimiser.accumulate,
+                f"precision fp16-safe asks for at least {SAFE_ACCUMULATE}",
+            ),
+        )
+        if device == "cpu":
+            raise SpecError(
+                "precision: found fp16-safe on a processor, which has no 16-bit float training",
+                hint="use fp32 or bf16 here, or a CUDA device",
+            )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _refuse(what: str, *rules: tuple[bool, str, Any, str]) -> None:
+    problems = [
+        Problem(f"{what}.{name}", f"found {value!r}, {expected}") for good, name, value, expected in rules if not good
+    ]
+    if problems:
+        raise SpecError(f"these {what} settings make no sense:", problems=problems)

@@ -1,0 +1,160 @@
+"""What a training step costs beside its arithmetic: watchers, waiting for data, waits for the device, memory.
+
+A light network trains for a few epochs on a store invented for the occasion, with every watcher on; the seconds that
+their hooks take are counted where they are spent, because two runs differ by more than the watchers cost.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import psutil
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.recipe import Recipe, SourceRecipe
+from ocrmaps.store.reader import Reader
+from ocrmaps.training.data import MapData
+from ocrmaps.training.watch import Hooked, Throughput
+from pipelines import data
+from pipelines.build import build
+from pipelines.train import make_module, make_trainer, make_watchers, quiet
+from pipelines.train_checks import check_store
+from pipelines.train_spec import run_from_dict
+
+Result = dict[str, Any]
+WAITS = ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "equal", "bincount")
+"""Operators after which the host must know a value, or a shape that depends on one."""
+EPOCHS = 4
+
+
+def bench_step(repeats: int = 3) -> list[Result]:
+    """Shares of a step, waits for the device in one step, and memory; each with its spread over the repeats."""
+    with tempfile.TemporaryDirectory(prefix="ocrmaps-bench-") as name:
+        folder = Path(name)
+        data.synth(folder / "train", format="ufo", num=16, seed=1)
+        data.synth(folder / "val", format="ufo", num=2, seed=2)
+        recipe = Recipe(
+            name="bench",
+            sources=(
+                SourceRecipe(path=folder / "train", split="train"),
+                SourceRecipe(path=folder / "val", split="val"),
+            ),
+            canonical=CanonicalSpec(canvases=((320, 160),), scale="fit"),
+        )
+        report = build(recipe, folder / "cache")
+        runs = [_run(Path(report.folder), folder) for _ in range(repeats)]
+    units = {
+        "step/callbacks_share": ("share", "seconds in the hooks of all watchers over seconds of the steps"),
+        "step/data_wait_share": ("share", "seconds the host waited for a batch over seconds of the steps"),
+        "step/host_syncs": ("waits", "operators in one optimiser step that make the host wait for the device"),
+        "step/ms": ("ms", "median step: light network, 4 pictures of 320x160"),
+        "memory/peak": ("MB", "largest resident memory while training"),
+        "memory/growth": ("MB", f"resident memory at the end of epoch {EPOCHS} less that at the end of epoch 2"),
+    }
+    return [
+        {
+            "name": key,
+            "value": float(np.median([run[key] for run in runs])),
+            "unit": unit,
+            "reference": reference,
+            "spread": float(np.ptp([run[key] for run in runs])),
+        }
+        for key, (unit, reference) in units.items()
+    ]
+
+
+class _Count(TorchDispatchMode):
+    """Counts operators that wait for the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        by_mask = name.startswith("index") and any(
+            isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in args[1] if isinstance(args[1], list | tuple)
+        )
+        if by_mask or name in WAITS or name.startswith(("unique", "_unique")):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+class Waits(Callback):
+    """Watches one step from its first hook to its last, watchers included, for operators that wait."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.found: list[str] = []
+        self._mode: _Count | None = None
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step == self.step:
+            self._mode = _Count()
+            self._mode.__enter__()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self._mode is not None:
+            self._mode.__exit__(None, None, None)
+            self.found, self._mode = self._mode.found, None
+
+
+class Memory(Callback):
+    """Resident memory at the end of each epoch."""
+
+    def __init__(self) -> None:
+        self.megabytes: list[float] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self.megabytes.append(psutil.Process().memory_info().rss / 1e6)
+
+
+def _run(version: Path, folder: Path) -> dict[str, float]:
+    spec = run_from_dict(
+        {
+            "name": "bench",
+            "data": {"store": str(version), "batch": 4},
+            "model": {"encoder": "light"},
+            "budget": {"epochs": EPOCHS},
+            "device": "cpu",
+        }
+    )
+    with Reader(version) as reader:
+        spec = check_store(spec, reader)
+        module = make_module(spec, reader)
+        watchers = make_watchers(spec, folder, reader)
+        hooked = [Hooked(watcher) for watcher in watchers.values()]
+        # The first epoch warms up; the guard looks at an epoch's end, so a step within one must not wait.
+        waits, memory = Waits(step=5), Memory()
+        seconds, waited = 0.0, 0.0
+        steps: list[float] = []
+
+        class Sum(Callback):
+            def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+                nonlocal seconds, waited
+                throughput = watchers["throughput"]
+                assert isinstance(throughput, Throughput) and throughput.pace is not None
+                seconds += throughput.pace.seconds
+                waited += throughput.pace.waited
+                steps.extend(throughput.pace.steps_ms)
+
+        loaders = MapData(reader.folder, train="train", val="val", batch_size=4, seed=0)
+        trainer = make_trainer(spec, "cpu", [*hooked, Sum(), waits, memory])
+        trainer.limit_val_batches = 0
+        with quiet():
+            trainer.fit(module, datamodule=loaders)
+    return {
+        "step/callbacks_share": sum(h.seconds for h in hooked) / seconds,
+        "step/data_wait_share": waited / seconds,
+        "step/host_syncs": float(len(waits.found)),
+        "step/ms": float(np.median(steps)),
+        "memory/peak": max(memory.megabytes),
+        "memory/growth": memory.megabytes[-1] - memory.megabytes[1],
+    }

@@ -1,0 +1,58 @@
+"""The benchmark runs without reference data, says what it ran on, and its pages are ones the plain rules agree on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocrmaps.metrics import match_cleval, match_deteval, match_iou
+from pipelines import bench_metrics
+from pipelines.references.metrics_plain import plain_cleval, plain_deteval, plain_iou
+from tests.metrics.pages import trouble
+
+
+@pytest.fixture
+def generated(monkeypatch: pytest.MonkeyPatch) -> list[bench_metrics.Page]:
+    monkeypatch.setattr(bench_metrics, "_CASES", Path("nowhere.json"))
+    pages, source = bench_metrics.documents()
+    assert source == "generated pages"
+    return pages
+
+
+def test_generated_pages_hold_as_many_words_as_the_documents_and_all_kinds_of_trouble(generated):
+    assert len(generated) == 100 and {len(truth) for truth, _ in generated} == {105}
+    counts = [match_cleval(*page).counts for page in generated[:5]]
+    assert all(c.splits and c.merges for c in counts)
+    assert 0.5 < match_iou(*generated[0]).counts(0.5).hmean < 1
+
+
+def test_fast_and_plain_scores_agree_on_a_generated_page(generated):
+    # A part of a page: the plain rules take seconds for a whole one.
+    page = tuple(side.select(range(30)) for side in generated[0])
+    assert match_iou(*page).pairs(0.5).tolist() == plain_iou(*page)["pairs"]
+    for fast, plain in (
+        (match_deteval(*page), plain_deteval(*page)),
+        (match_cleval(*page).counts, plain_cleval(*page)),
+    ):
+        assert {name: getattr(fast, name) for name in plain} == pytest.approx(plain, abs=1e-6)
+
+
+def test_every_figure_has_its_name_unit_and_reference(monkeypatch):
+    large = bench_metrics._large
+    monkeypatch.setattr(bench_metrics, "documents", lambda: ([trouble(seed) for seed in (3, 4, 5)], "test pages"))
+    monkeypatch.setattr(bench_metrics, "_large", lambda repeats: large(repeats, n=20))
+    results = bench_metrics.bench_metrics(repeats=1)
+    assert {r["name"]: r["unit"] for r in results} == {
+        "metrics/iou_vs_reference": "x",
+        "metrics/deteval_vs_reference": "x",
+        "metrics/cleval_vs_reference": "x",
+        "metrics/iou_ms": "ms",
+        "metrics/deteval_ms": "ms",
+        "metrics/cleval_ms": "ms",
+        "metrics/sweep_20_vs_single": "x",
+        "metrics/boxes_2000_s": "s",
+        "metrics/boxes_2000_piled_s": "s",
+    }
+    assert all(r["value"] > 0 and r["spread"] >= 0 and r["reference"] for r in results)
+    assert "test pages" in results[0]["reference"]

@@ -1,0 +1,83 @@
+"""One small store for the whole room: invented receipts, drawn small, a train and a val split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.recipe import Layout, Recipe, SourceRecipe
+from pipelines.build import build
+from pipelines.data import synth
+from pipelines.train_spec import RunSpec, run_from_dict
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `train`, `val` and a cache that holds the store `tiny`."""
+    root = tmp_path_factory.mktemp("training")
+    shape = {
+        "size": (256, 160),
+        "lines": (2, 5),
+        "text_height": (10.0, 16.0),
+        "turned": 0.0,
+        "curved": 0.0,
+        "empty": 0.0,
+        "wide": 0.0,
+    }
+    for split, number, seed in (("train", 6, 1), ("val", 3, 2)):
+        synth(root / split, format="ufo", num=number, seed=seed, **shape)
+    build(recipe(root), root / "cache", workers=1)
+    return root
+
+
+def recipe(root: Path, *, name: str = "tiny", val: str = "val", sides: tuple[int, int] = (128, 96)) -> Recipe:
+    return Recipe(
+        name=name,
+        sources=(
+            SourceRecipe(path=root / "train", split="train"),
+            SourceRecipe(path=root / val, split="val", name="held-out"),
+        ),
+        canonical=CanonicalSpec(canvases=(sides,), scale="fit"),
+        layout=Layout(rows_per_shard=4),
+    )
+
+
+@pytest.fixture
+def cache(world: Path) -> Path:
+    return world / "cache"
+
+
+def small_run(**changes: Any) -> RunSpec:
+    """A run of two epochs of three steps on `tiny`; `table__key=value` changes one setting."""
+    data: dict[str, Any] = {
+        "name": "small",
+        "data": {"store": "tiny", "batch": 2},
+        "model": {
+            "encoder": "light",
+            "encoder_options": {"channels": [8, 8, 16, 16]},
+            "decoder_options": {"width": 16},
+        },
+        "budget": {"epochs": 2},
+        "device": "cpu",
+        "watch": {"pictures": 1},
+    }
+    for key, value in changes.items():
+        table, _, name = key.partition("__")
+        if name:
+            data.setdefault(table, {})[name] = value
+        else:
+            data[table] = value
+    return run_from_dict(data)

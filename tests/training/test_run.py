@@ -1,0 +1,245 @@
+"""A run from file to folder: what it leaves, what it refuses, and that going on is the same as never having stopped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from ocrmaps.errors import DataError, RunError, SpecError, StoreNotFound
+from ocrmaps.training.checkpoint import load_detector, read_checkpoint
+from pipelines.build import build
+from pipelines.train import train
+from pipelines.train_log import read_metrics
+from tests.training.conftest import recipe, small_run
+
+
+@pytest.fixture(scope="module")
+def finished(world, tmp_path_factory):
+    """A run that went through, and what it said."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    lines: list[str] = []
+    return train(small_run(average=0.9), out=out, cache=world / "cache", say=lines.append), lines
+
+
+class Interrupted(Exception):
+    """Somebody pulled the plug."""
+
+
+class StopAt(Callback):
+    """Ends the process, as far as the run can tell, after a number of steps or epochs."""
+
+    def __init__(self, *, step: int = -1, epoch: int = -1) -> None:
+        self.step, self.epoch = step, epoch
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            raise Interrupted
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.epoch:
+            raise Interrupted
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return read_checkpoint(path)["state_dict"]
+
+
+def test_the_folder_has_everything_a_person_looks_for(finished):
+    report, _ = finished
+    for name in ("run.json", "environment.json", "metrics.csv", "curves.png", "batch.png", "run.log", "result.json"):
+        assert (report.folder / name).stat().st_size > 0, name
+    assert report.last.is_file() and report.best is not None and report.best.is_file()
+    assert len(list((report.folder / "val").glob("*.png"))) == 1
+
+
+def test_every_row_says_what_produced_it(finished, world):
+    report, _ = finished
+    digest = json.loads((report.folder / "result.json").read_text())["root_digest"]
+    rows = read_metrics(report.folder / "metrics.csv")
+    assert [(r["epoch"], r["step"], r["samples"]) for r in rows] == [(1, 3, 6), (2, 6, 12)]
+    assert all((r["root_digest"], r["seed"], r["precision"]) == (digest, 0, "fp32") for r in rows)
+    assert all(r["val/state"] == "complete" and 0 <= r["val/hmean"] <= 1 for r in rows)
+
+
+def test_each_epoch_ends_with_a_verdict_on_the_data_side(finished):
+    _, lines = finished
+    # Which verdict it is depends on how busy the machine is; that there is one does not.
+    verdicts = [line for line in lines if line.startswith("  data wait ")]
+    assert len(verdicts) == 2
+    assert all("device-bound" in line or "STARVED" in line for line in verdicts)
+
+
+def test_the_log_holds_what_was_said(finished):
+    report, lines = finished
+    assert (report.folder / "run.log").read_text().splitlines() == lines
+
+
+def test_a_checkpoint_is_read_without_running_code_and_predicts(finished):
+    report, _ = finished
+    trained = load_detector(report.best)
+    image = torch.zeros(1, 128, 96, 3, dtype=torch.uint8)
+    assert trained.detector(image, threshold=False).probability.shape == (1, 128, 96)
+    assert not trained.detector.training
+    assert trained.extract.shrink_ratio == 0.6 and trained.canonical.canvases == ((128, 96),)
+    assert trained.card["steps"] in (3, 6) and trained.card["store"]["recipe"]["maps"]["shrink_ratio"] == 0.6
+    assert trained.card["store"]["root_digest"][:12] in trained.identity
+
+
+def test_averaged_weights_are_the_ones_that_predict(finished):
+    report, _ = finished
+    stored, used = weights(report.last), load_detector(report.last).detector.state_dict()
+    assert all(torch.equal(stored[f"averaged.{k}"], v) for k, v in used.items())
+    assert not all(torch.equal(stored[f"detector.{k}"], v) for k, v in used.items())
+
+
+@pytest.mark.parametrize("stop", [{"epoch": 1}, {"step": 2}, {"step": 5}], ids=["between", "in-first", "in-second"])
+def test_a_resumed_run_is_the_run_that_never_stopped_bit_for_bit(finished, cache, tmp_path, stop):
+    whole, _ = finished
+    spec = small_run(
+        average=0.9, augment={"flip": 0.5, "brightness": 0.3}, keep__every_steps=1, model__encoder_options={
+            "channels": [8, 8, 16, 16]}
+    )  # fmt: skip
+    straight = train(spec, out=tmp_path / "straight", cache=cache)
+    out = tmp_path / "stopped"
+    with pytest.raises(Interrupted):
+        train(spec, out=out, cache=cache, extra=(StopAt(**stop),))
+    resumed = train(spec, out=out, cache=cache, resume="auto")
+    a, b = weights(straight.last), weights(resumed.last)
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+    first, second = read_checkpoint(straight.last), read_checkpoint(resumed.last)
+    for k, v in first["optimizer_states"][0]["state"].items():
+        assert all(torch.equal(v[n], second["optimizer_states"][0]["state"][k][n]) for n in v)
+    assert first["lr_schedulers"] == second["lr_schedulers"]
+    same = ("epoch", "step", "samples", "lr", "train/loss", "val/hmean", "val/loss")
+    rows = [[{n: r[n] for n in same} for r in read_metrics(p / "metrics.csv")] for p in (tmp_path / "straight", out)]
+    assert rows[0] == rows[1]
+    assert not torch.equal(
+        weights(whole.last)["detector.head.probability.0.weight"], a["detector.head.probability.0.weight"]
+    )  # the augmentation is felt, so its seed mattered
+
+
+def test_resuming_a_finished_run_changes_nothing(finished, cache, tmp_path):
+    report, _ = finished
+    out = tmp_path / "again"
+    shutil.copytree(report.folder, out)
+    again = train(small_run(average=0.9), out=out, cache=cache, resume="auto")
+    before, after = weights(report.last), weights(again.last)
+    assert all(torch.equal(v, after[k]) for k, v in before.items())
+    assert again.hmean == report.hmean and len(again.rows) == 2
+
+
+def test_other_settings_are_not_resumed(finished, cache, tmp_path):
+    report, _ = finished
+    spec = small_run(average=0.9, optimiser={"lr": 0.5}, watch__resources=False)
+    with pytest.raises(RunError, match=r"run\.optimiser\.lr: the checkpoint has 0\.001, this run 0\.5") as caught:
+        train(spec, out=tmp_path, cache=cache, resume=str(report.last))
+    assert [p.loc for p in caught.value.problems] == ["run.optimiser.lr"]
+
+
+def test_another_store_is_not_resumed(finished, world, tmp_path):
+    report, _ = finished
+    build(recipe(world, name="other", sides=(128, 128)), tmp_path / "cache", workers=1)
+    with pytest.raises(RunError, match="learnt from root"):
+        train(
+            small_run(average=0.9, data__store="other"), out=tmp_path / "out", cache=tmp_path / "cache",
+            resume=str(report.last),
+        )  # fmt: skip
+
+
+def test_a_folder_with_something_in_it_is_left_alone(cache, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(SpecError, match="is not empty"):
+        train(small_run(), out=tmp_path, cache=cache)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_missing_store_is_refused(tmp_path):
+    with pytest.raises(StoreNotFound, match="tiny"):
+        train(small_run(), out=tmp_path / "out", cache=tmp_path)
+
+
+def test_validation_on_trained_pictures_is_refused_by_content(world, tmp_path):
+    shutil.copytree(world / "train", tmp_path / "train")
+    shutil.copytree(world / "train", tmp_path / "copies")
+    build(recipe(tmp_path, name="leaky", val="copies"), tmp_path / "cache", workers=1)
+    with pytest.raises(SpecError, match="6 of 6 validation pictures are also trained on"):
+        train(small_run(data__store="leaky"), out=tmp_path / "out", cache=tmp_path / "cache")
+    assert not (tmp_path / "out").exists()
+
+
+def test_maps_are_not_read_in_another_way_than_they_were_drawn(cache, tmp_path):
+    with pytest.raises(SpecError, match=r"shrink_ratio: found 0\.4, the store's maps were drawn with 0\.6"):
+        train(small_run(extract={"shrink_ratio": 0.4}), out=tmp_path / "out", cache=cache)
+
+
+def test_an_empty_split_is_refused_with_what_there_is(cache, tmp_path):
+    with pytest.raises(SpecError, match=r"split 'test' is empty; found train 6, val 3"):
+        train(small_run(data__val="test"), out=tmp_path / "out", cache=cache)
+
+
+def test_a_damaged_store_is_refused(world, tmp_path):
+    shutil.copytree(world / "cache", tmp_path / "cache")
+    next((tmp_path / "cache" / "tiny").rglob("threshold/c.0*")).unlink()
+    with pytest.raises(RunError, match="damaged"):
+        train(small_run(), out=tmp_path / "out", cache=tmp_path / "cache")
+
+
+def test_sides_that_the_model_does_not_take_are_refused(cache, tmp_path):
+    with pytest.raises(SpecError, match=r"augment\.size: found 100x96"):
+        train(small_run(augment={"size": [100, 96]}), out=tmp_path / "out", cache=cache)
+
+
+def test_half_floats_are_refused_on_a_processor(cache, tmp_path):
+    with pytest.raises(SpecError, match="no 16-bit float training"):
+        train(small_run(precision="fp16-safe"), out=tmp_path / "out", cache=cache)
+
+
+def test_bf16_trains(cache, tmp_path):
+    report = train(small_run(precision="bf16", budget__epochs=1, watch__pictures=0), out=tmp_path / "o", cache=cache)
+    assert report.rows[0]["train/loss"] > 0 and report.identity["precision"] == "bf16"
+
+
+def test_a_step_limit_ends_the_run_and_shapes_the_schedule(cache, tmp_path):
+    spec = small_run(budget__steps=4, schedule={"warmup": 0.0, "floor": 0.0}, watch__pictures=0)
+    report = train(spec, out=tmp_path / "o", cache=cache)
+    assert report.identity["steps"] == 4
+    assert report.rows[-1]["lr"] == pytest.approx(0.0, abs=1e-12)
+    assert "val/loss" in report.rows[0] and "val/loss" not in report.rows[1]  # cut short, so not validated
+    json.dumps(report.as_dict(), allow_nan=False)
+
+
+def test_patience_ends_a_run(cache, tmp_path):
+    spec = small_run(budget={"epochs": 5, "patience": 1}, optimiser={"lr": 1e-9}, watch__pictures=0)
+    lines: list[str] = []
+    report = train(spec, out=tmp_path / "o", cache=cache, say=lines.append)
+    assert len(report.rows) == 2 and any(line.startswith("stopping: 1 validations") for line in lines)
+
+
+def test_a_foreign_file_is_no_checkpoint(tmp_path):
+    torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "other.ckpt")
+    with pytest.raises(DataError, match="found state_dict, epoch, expected a checkpoint written by `ocrmaps train`"):
+        load_detector(tmp_path / "other.ckpt")
+
+
+def test_a_file_cut_short_is_refused(finished, tmp_path):
+    report, _ = finished
+    data = report.last.read_bytes()
+    (tmp_path / "cut.ckpt").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match="cannot be read as a checkpoint"):
+        load_detector(tmp_path / "cut.ckpt")
+
+
+def test_a_file_with_code_in_it_is_not_run(tmp_path):
+    torch.save({"ocrmaps": Path("x"), "run": Interrupted}, tmp_path / "evil.ckpt")
+    with pytest.raises(DataError, match="cannot be read as a checkpoint"):
+        load_detector(tmp_path / "evil.ckpt")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(SpecError, match="no such checkpoint"):
+        load_detector(tmp_path / "none.ckpt")
