@@ -8,7 +8,7 @@ recomputes it from settings. All matrices follow the pixel convention of `geomet
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -109,6 +109,9 @@ class CanonicalSpec:
         return cls(canvases=tuple(canvases), scale="longest", side=side, **settings)
 
 
+_FIELDS = ("orientation", "raw_size", "resized", "offset", "canvas")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanonicalTransform:
     """What rendering decided for one picture; the 3x3 matrix between any two of its frames follows from it."""
@@ -157,11 +160,11 @@ class CanonicalTransform:
         return {"raw": self.raw_size, "upright": self.upright_size, "canonical": self.canvas}[frame]
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {name: getattr(self, name) for name in _FIELDS}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CanonicalTransform:
-        return cls(**{name: data[name] for name in ("orientation", "raw_size", "resized", "offset", "canvas")})
+        return cls(**{name: data[name] for name in _FIELDS})
 
     def _from_upright(self, frame: Frame) -> Affine:
         if frame == "upright":

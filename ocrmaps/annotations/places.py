@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ocrmaps.annotations.documents import ZIP_ERRORS
@@ -49,15 +50,24 @@ def places_in(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
 
 def subfolders(path: Path) -> list[Path]:
     """The visible folders inside a folder, sorted, not following links out of patience."""
-    return [p for p in entries(path) if p.is_dir()][:_FOLDERS]
+    try:
+        with os.scandir(path) as listed:
+            names = sorted(entry.name for entry in listed if _visible(entry.name) and entry.is_dir())
+    except OSError:
+        return []
+    return [path / name for name in names[:_FOLDERS]]
 
 
 def entries(path: Path) -> list[Path]:
     """The visible entries of a folder, sorted; nothing where it cannot be listed."""
     try:
-        return [path / name for name in sorted(os.listdir(path)) if not name.startswith((".", "__MACOSX"))]
+        return [path / name for name in sorted(os.listdir(path)) if _visible(name)]
     except OSError:
         return []
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith((".", "__MACOSX"))
 
 
 def seen_in(path: Path) -> str:
@@ -83,11 +93,13 @@ def _in_file(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
 
 
 def _in_folder(folder: Path, signs: Mapping[str, Sign]) -> list[Place]:
-    files = [p for p in entries(folder) if p.suffix.lower() in SUFFIXES and p.is_file()]
+    named = [p for p in entries(folder) if p.suffix.lower() in SUFFIXES]
     found: dict[tuple[str, Path], Place] = {}
     loose: dict[str, list[Head]] = {}
     for suffix in SUFFIXES:
-        for path in [p for p in files if p.suffix.lower() == suffix][:_FILES]:
+        # Only as many files as are looked at are asked for what they are: a folder may hold a million.
+        files = (p for p in named if p.suffix.lower() == suffix and p.is_file())
+        for path in islice(files, _FILES):
             if suffix == ".zip":
                 for place in _in_file(path, signs):
                     found[place.format, path] = place

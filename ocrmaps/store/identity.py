@@ -24,6 +24,7 @@ ALGORITHMS = {"pictures": 1, "canonical": 1}
 """Raised whenever the same file would give other pixels. The maps keep their own number (`MapSpec.algorithm`)."""
 FILE_DIGEST, ROW_DIGEST = 16, 8
 """Bytes of the two digests."""
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -32,9 +33,7 @@ def canonical_json(value: Any) -> bytes:
     >>> canonical_json({"b": [1, 2.5], "a": None})
     b'{"a":null,"b":[1,2.5]}'
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode(
-        "utf-8", "surrogatepass"
-    )
+    return _JSON.encode(value).encode("utf-8", "surrogatepass")
 
 
 def fingerprint(value: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +15,8 @@ from ocrmaps.store.layout import ShardKey
 from ocrmaps.store.places import Store
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.tasks import OUTCOMES, CopyRow, RowTask, ShardTask
+
+_CODES = {name: code for code, name in enumerate(OUTCOMES)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Known:
         self.passed_over: dict[str, str] = {}
         self._readers: list[Reader] = []
         self._places: dict[bytes, _Place] = {}
+        self._paths: dict[tuple[int, ShardKey], tuple[str, ...]] = {}
         missing = set(wanted)
         for version in store.versions():
             if not missing:
@@ -95,22 +97,23 @@ class Known:
 
     def _copy(self, place: _Place, row: RowTask) -> CopyRow | None:
         reader = self._readers[place.reader]
-        key = reader.shard_of(place.row)
-        chunks = tuple(
-            (int(offset), int(nbytes), digest.tobytes().hex())
-            for offset, nbytes, digest in zip(
-                reader.rows["chunk_offset"][place.row],
-                reader.rows["chunk_nbytes"][place.row],
-                reader.rows["chunk_digest"][place.row],
-                strict=True,
-            )
-        )
         names = reader.outcomes(place.row)
-        if len(names) != len(row.polygons) or not set(names) <= set(OUTCOMES):
+        outcomes = tuple(_CODES[name] for name in names if name in _CODES)
+        if len(names) != len(row.polygons) or len(outcomes) != len(names):
             return None  # it knows outcomes that we do not: draw again
-        outcomes = tuple(OUTCOMES.index(name) for name in names)
-        files = tuple(str(reader.folder / key.path(array)) for array in ARRAYS)
-        return CopyRow(files=files, chunks=chunks, outcomes=outcomes)
+        offsets, nbytes = (reader.rows[column][place.row].tolist() for column in ("chunk_offset", "chunk_nbytes"))
+        digests = reader.rows["chunk_digest"][place.row].tobytes()
+        size = len(digests) // len(ARRAYS)
+        hexes = [digests[i : i + size].hex() for i in range(0, len(digests), size)]
+        chunks = tuple(zip(offsets, nbytes, hexes, strict=True))
+        return CopyRow(files=self._files(place.reader, reader.shard_of(place.row)), chunks=chunks, outcomes=outcomes)
+
+    def _files(self, number: int, key: ShardKey) -> tuple[str, ...]:
+        """Where an older version keeps the arrays of one shard."""
+        if (number, key) not in self._paths:
+            folder = self._readers[number].folder
+            self._paths[number, key] = tuple(os.fspath(folder / key.path(array)) for array in ARRAYS)
+        return self._paths[number, key]
 
     def _whole_shard(self, task: ShardTask, places: Sequence[_Place]) -> tuple[tuple[str, str], ...]:
         """Files and digests of an older shard with exactly these rows in these slots, or nothing."""
@@ -123,11 +126,7 @@ class Known:
         slots = [int(reader.rows["position"][place.row]) % task.rows_per_shard for place in places]
         if slots != [row.slot for row in task.rows] or self._rows_in(reader, key) != len(places):
             return ()
-        digests = reader.shard_digests(key)
-        return tuple(
-            (os.fspath(Path(reader.folder / key.path(array))), digest)
-            for array, digest in zip(ARRAYS, digests, strict=True)
-        )
+        return tuple(zip(self._files(places[0].reader, key), reader.shard_digests(key), strict=True))
 
     @staticmethod
     def _rows_in(reader: Reader, key: ShardKey) -> int:

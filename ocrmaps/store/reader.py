@@ -280,5 +280,7 @@ class _Files:
             self._trim(0)
 
     def _trim(self, limit: int) -> None:
-        for path in [p for p, (_, users) in self._open.items() if users == 0][: max(0, len(self._open) - limit)]:
+        if len(self._open) <= limit:
+            return
+        for path in [p for p, (_, users) in self._open.items() if users == 0][: len(self._open) - limit]:
             os.close(self._open.pop(path)[0])
