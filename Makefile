@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # One thread per library: the project schedules its own, and oversubscribed cores only add noise.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test check lint types bench torture clean
+.PHONY: setup demo test check lint types docs bench torture clean
 
 setup: $(STAMP)
 
@@ -33,6 +33,9 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/python -m mypy
+
+docs: $(STAMP)
+	$(BIN)/python -m cli.reference
 
 bench: $(STAMP)
 	$(BIN)/ocrmaps bench all

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from cli import bench, build, cache, data, demo, oracle, train
+from cli import bench, build, cache, data, debug, demo, evaluate, oracle, predict, report, train
 from ocrmaps import __version__
 from ocrmaps.errors import OcrmapsError
 
@@ -30,7 +30,15 @@ app.command("verify")(build.verify)
 app.command("repair")(build.repair)
 app.add_typer(cache.app, name="cache")
 app.command("train")(train.train)
+app.command("precision-check")(train.precision_check)
+app.command("evaluate")(evaluate.evaluate)
+app.command("tune")(evaluate.tune)
+app.command("predict")(predict.predict)
+app.command("export")(predict.export)
+app.command("report")(report.report)
+app.command("compare")(report.compare)
 app.add_typer(bench.app, name="bench")
+app.add_typer(debug.app, name="debug")
 
 # Typer carries a private copy of click; the base of its usage errors is reached through a public class.
 _WrongUsage: Any = typer.BadParameter.__mro__[2]

@@ -1,4 +1,4 @@
-"""`ocrmaps train`: a run from a run file to its folder."""
+"""`ocrmaps train`: a run from a run file to its folder; `ocrmaps precision-check`: what half precision costs."""
 
 from __future__ import annotations
 
@@ -39,3 +39,40 @@ def train(
     )
     if as_json:
         typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
+
+
+def precision_check(
+    run: Annotated[Path, typer.Argument(help="Run file; its precision and seed are set by this command.")],
+    precisions: Annotated[
+        str, typer.Option(help="Precisions to compare, separated by commas: fp32 and bf16 or fp16-safe.")
+    ] = "fp32,bf16",
+    seeds: Annotated[int, typer.Option(help="Runs in each precision, with seeds counted up from the run's.")] = 3,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each run; the run file's when not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of all runs; runs/NAME-precision when not given.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting of the run, such as optimiser.lr=0.003.")
+    ] = None,
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Compare precisions by paired runs of the same seeds. Example: ocrmaps precision-check receipts-run.toml --seeds 5
+
+    Finished runs in the folder are used again, so the same command goes on after an interruption or with more seeds.
+    Exits with 1 where a precision is unacceptable.
+    """
+    from pipelines.precision import precision_check as go
+    from pipelines.train_spec import load_run
+
+    spec = load_run(run, settings or ())
+    report = go(
+        spec,
+        out=out or Path("runs") / f"{spec.name}-precision",
+        cache=cache_root(root),
+        precisions=[name.strip() for name in precisions.split(",")],
+        seeds=seeds,
+        epochs=epochs,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    typer.echo(json.dumps(report.as_dict(), ensure_ascii=False) if as_json else report.table())
+    if any(found.verdict == "unacceptable" for found in report.comparisons.values()):
+        raise typer.Exit(1)

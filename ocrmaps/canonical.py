@@ -52,6 +52,7 @@ class CanonicalSpec:
     max_scale: float | None = None
     """Never enlarge by more than this (1.0: never enlarge); None for no limit."""
     anchor: Anchor = "top-left"
+    """Where on the canvas the picture lies; the rest is padding."""
     shrink: str = "linear"
     """Interpolation when the picture gets smaller."""
     enlarge: str = "linear"

@@ -62,6 +62,7 @@ class MapSpec:
     """
 
     style: Style = "exact"
+    """exact: sub-pixel distances; official: pixel for pixel what the original implementation draws."""
     shrink_ratio: float = None  # type: ignore[assignment]
     """r in D = A (1 - r^2) / L, over 0 and under 1: the larger, the thicker the kernels; exact 0.6, official 0.4."""
     min_side: float = None  # type: ignore[assignment]

@@ -30,6 +30,8 @@ _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 _EIGHT_BIT = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 _SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
+_DAMAGE = (OSError, SyntaxError, ValueError, IndexError, struct.error, EOFError, MemoryError)
+"""What Pillow's parsers raise on damaged files."""
 # Pillow turns TIFF pixels upright while loading and reports the turned size, for this format only; these undo it.
 _UNDO = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -84,17 +86,40 @@ def read_header(source: Path | bytes, *, name: str = "") -> Header:
         return _header(image)
 
 
+def count_pages(source: Path | bytes, *, name: str = "") -> int:
+    """How many pictures a file holds one after another: more than 1 for a TIFF of several pages only.
+
+    Animations count as their first picture.
+    """
+    name = name or (source.name if isinstance(source, Path) else "picture")
+    with _open(source, name, MAX_PIXELS) as image:
+        if image.format != "TIFF":
+            return 1
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return int(getattr(image, "n_frames", 1))
+        except _DAMAGE as error:
+            raise PictureError(f"{name}: its pages cannot be counted ({error})") from error
+
+
 def decode(
-    source: Path | bytes, *, name: str = "", at_least: Size | None = None, max_pixels: int = MAX_PIXELS
+    source: Path | bytes,
+    *,
+    name: str = "",
+    at_least: Size | None = None,
+    max_pixels: int = MAX_PIXELS,
+    page: int = 0,
 ) -> Picture:
     """Decode to RGB uint8 in the raw frame.
 
     `at_least` (height, width, raw frame) lets the JPEG decoder skip resolution that nobody will look at: it
     halves, quarters or eighths the picture while both sides stay at least that long. Other formats ignore it.
     Alpha is composited on white; 16-bit values keep their high byte; CMYK is converted as its file declares.
+    `page` counts from 0 in a TIFF of several pages.
     """
     name = name or (source.name if isinstance(source, Path) else "picture")
-    with _open(source, name, max_pixels) as image:
+    with _open(source, name, max_pixels, page) as image:
         header = _header(image)
         reduction = 1
         if at_least is not None and image.format in ("JPEG", "MPO"):
@@ -105,7 +130,7 @@ def decode(
                 rgb = rgb.transpose(_UNDO[header.orientation])
         except PictureError:
             raise
-        except (OSError, SyntaxError, ValueError, IndexError, struct.error, EOFError, MemoryError) as error:
+        except _DAMAGE as error:
             raise PictureError(
                 f"{name}: the picture is damaged or truncated ({error})",
                 hint="copy the file again from its origin; a viewer that shows it may be hiding the missing part",
@@ -126,7 +151,7 @@ def _reduce(image: Image.Image, at_least: Size) -> int:
 
 
 @contextmanager
-def _open(source: Path | bytes, name: str, max_pixels: int) -> Iterator[Image.Image]:
+def _open(source: Path | bytes, name: str, max_pixels: int, page: int = 0) -> Iterator[Image.Image]:
     if isinstance(source, Path) and not source.is_file():
         raise PictureError(
             f"{name}: no such picture file in {source.parent}", hint="check the picture folder (--pictures)"
@@ -141,6 +166,8 @@ def _open(source: Path | bytes, name: str, max_pixels: int) -> Iterator[Image.Im
             if not data:
                 raise PictureError(f"{name}: the file is empty (0 bytes), expected a picture")
             image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            if page:
+                image.seek(page)
     except UnidentifiedImageError as error:
         raise PictureError(
             f"{name}: not a picture in a known format ({', '.join(_FORMATS)}); it starts with {data[:12]!r}",

@@ -43,6 +43,7 @@ class SourceRecipe:
     frame: Literal["raw", "upright"] = "upright"
     """What annotation coordinates count: stored pixels (`raw`) or what a viewer shows (`upright`)."""
     split: Split = ""
+    """What its samples are for; a source without a split is built and shown, and no run trains on it by default."""
     name: str = ""
     """Tells sources apart that share picture names within a split; stored with every row."""
 
@@ -54,9 +55,13 @@ class Layout:
     rows_per_shard: int = 32
     """Rows in one stored file of each array: also the unit of work of a build and of a repair."""
     image: Codec = "lz4"
+    """How pictures are packed; the default unpacks fastest among those that pack fast enough."""
     probability: Codec = "lz4hc"
+    """How probability maps are packed."""
     threshold: Codec = "lz4"
+    """How threshold maps are packed."""
     mask: Codec = "lz4hc"
+    """How the two masks, one byte a pixel, are packed."""
 
     @property
     def codecs(self) -> dict[str, Codec]:

@@ -4,89 +4,138 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import SpecError
+from pipelines.bench_load import Watch
 
+RECEIPTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "sroie" / "train"
+"""Real receipts, which most benchmarks use where they stand beside the checkout."""
 Result = dict[str, Any]
 """name, value, unit, reference, spread (of the repeats, same unit), and whatever else explains the value."""
 
 
-def _decode(repeats: int) -> list[Result]:
+def _machine(repeats: int, quick: bool = False) -> list[Result]:
+    from pipelines.bench_machine import bench_machine
+
+    return bench_machine(repeats, quick=quick)
+
+
+def _decode(repeats: int, quick: bool = False) -> list[Result]:
     from pipelines.bench_decode import bench_decode
 
     return bench_decode(repeats)
 
 
-def _maps(repeats: int) -> list[Result]:
+def _maps(repeats: int, quick: bool = False) -> list[Result]:
     from pipelines.bench_maps import bench_maps
 
     return bench_maps(repeats=repeats)
 
 
-def _extract(repeats: int) -> list[Result]:
+def _extract(repeats: int, quick: bool = False) -> list[Result]:
     from pipelines.bench_extract import bench_extract
 
     return bench_extract(repeats=repeats)
 
 
-def _metrics(repeats: int) -> list[Result]:
+def _metrics(repeats: int, quick: bool = False) -> list[Result]:
     from pipelines.bench_metrics import bench_metrics
 
-    return bench_metrics(repeats=repeats)
+    return bench_metrics(repeats=repeats, quick=quick)
 
 
-def _oracle(repeats: int) -> list[Result]:
+def _oracle(repeats: int, quick: bool = False) -> list[Result]:
     from pipelines.bench_oracle import bench_oracle
 
     return bench_oracle()
 
 
-def _build(repeats: int) -> list[Result]:
+def _build(repeats: int, quick: bool = False) -> list[Result]:
     from pipelines.bench_build import bench_build
 
-    return bench_build(repeats=min(repeats, 3))  # three full builds a figure are what fits in a minute
+    return bench_build(repeats=min(repeats, 3), quick=quick)  # three full builds a figure are what fits in a minute
 
 
-def _loader(repeats: int) -> list[Result]:
+def _store(repeats: int, quick: bool = False) -> list[Result]:
+    from pipelines.bench_store import bench_store
+
+    return bench_store(repeats, quick=quick)
+
+
+def _loader(repeats: int, quick: bool = False) -> list[Result]:
     from pipelines.bench_loader import bench_loader
 
-    return bench_loader(repeats)
+    return bench_loader(repeats, quick=quick)
 
 
-def _step(repeats: int) -> list[Result]:
+def _break_even(repeats: int, quick: bool = False) -> list[Result]:
+    from pipelines.bench_break_even import bench_break_even
+
+    return bench_break_even(repeats=min(repeats, 3), quick=quick)
+
+
+def _step(repeats: int, quick: bool = False) -> list[Result]:
     from pipelines.bench_step import bench_step
 
-    return bench_step(repeats=min(repeats, 3))
+    return bench_step(repeats=min(repeats, 3), quick=quick)
 
 
-BENCHES: dict[str, Callable[[int], list[Result]]] = {
+def _validation(repeats: int, quick: bool = False) -> list[Result]:
+    from pipelines.bench_validation import bench_validation
+
+    return bench_validation(repeats=1 if quick else min(repeats, 5), quick=quick)
+
+
+BENCHES: dict[str, Callable[[int, bool], list[Result]]] = {
+    "machine": _machine,
     "decode": _decode,
     "maps": _maps,
     "extract": _extract,
     "metrics": _metrics,
     "oracle": _oracle,
     "build": _build,
+    "store": _store,
     "loader": _loader,
+    "break-even": _break_even,
     "step": _step,
+    "validation": _validation,
 }
 
 
-def run(names: Sequence[str], *, repeats: int) -> dict[str, Any]:
-    """The record of these benchmarks: results, machine, command and commit."""
+"""What can be measured, in the order in which `all` measures: (repeats, quick) -> figures."""
+
+
+def run(names: Sequence[str], *, repeats: int, quick: bool = False) -> dict[str, Any]:
+    """The record of these benchmarks, measured in this process."""
+    refuse_unknown(names)
+    watch = Watch()
+    results = [result for name in names for result in BENCHES[name](repeats, quick)]
+    return record_of(results, watch, quick=quick)
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Raise for names that are no benchmark."""
     unknown = [name for name in names if name not in BENCHES]
     if unknown:
         raise SpecError(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
-    results = [result for name in names for result in BENCHES[name](repeats)]
+
+
+def record_of(results: Sequence[Result], watch: Watch, *, quick: bool) -> dict[str, Any]:
+    """What `--json` prints: figures, where, how and with which code they were measured, and who else was busy."""
     return {
-        "results": results,
+        "results": list(results),
         "machine": machine(),
-        "command": " ".join(["ocrmaps", *sys.argv[1:]]),
+        "load": watch.finish().as_dict(),
+        "quick": quick,
+        "data": "receipts beside the checkout" if RECEIPTS.is_dir() else "invented",
+        "command": shlex.join(["ocrmaps", *sys.argv[1:]]),
         "commit": commit(),
     }
 
@@ -99,13 +148,38 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": _gpu(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "libraries": {
-            name: metadata.version(name)
-            for name in ("numpy", "numba", "opencv-python-headless", "pillow", "pyclipper", "shapely", "torch", "zarr")
-        },
+        "libraries": _libraries(),
     }
+
+
+LIBRARIES = ("lightning", "numba", "numcodecs", "numpy", "pillow", "pyclipper", "shapely", "torch", "zarr")
+OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+"""Distributions that bring the same module; which one is the user's choice."""
+ABSENT = "not installed"
+
+
+def _libraries() -> dict[str, str]:
+    found = {name: _version(name) for name in (*LIBRARIES, *OPENCV)}
+    absent = [name for name in OPENCV if found[name] == ABSENT]
+    if len(absent) == len(OPENCV):
+        found["opencv"] = f"no distribution of {', '.join(OPENCV)}"
+    return dict(sorted((name, version) for name, version in found.items() if name not in absent))
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ABSENT
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def _processor() -> str:
@@ -121,15 +195,16 @@ def commit() -> str:
     """The commit of the checkout that runs, with `+changes` when files differ; `unknown` outside a checkout."""
     here = Path(__file__).resolve().parents[1]
     try:
-        head = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "-C", str(here), "status", "--porcelain"], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        if Path(_git(here, "rev-parse", "--show-toplevel")).resolve() != here:
+            return "unknown"  # installed somewhere inside another project's checkout
+        head, changes = _git(here, "rev-parse", "--short=12", "HEAD"), _git(here, "status", "--porcelain")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return head + ("+changes" if changes else "")
+
+
+def _git(here: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def table(record: dict[str, Any]) -> str:
@@ -142,4 +217,5 @@ def table(record: dict[str, Any]) -> str:
     lines = [f"{r[0]:{name}}  {r[1]:>{value}}  {r[2]:{unit}}  {r[3]:>{spread}}  {r[4]}" for r in rows]
     m = record["machine"]
     lines.append(f"{m['processor']}, {m['cores']} cores, {m['system']}, commit {record['commit']}")
+    lines.append(record["load"]["note"])
     return "\n".join(lines)

@@ -24,9 +24,10 @@ import psutil
 import torch
 
 from ocrmaps.errors import RunError
-from ocrmaps.loader import ARRAYS
+from ocrmaps.loader import ARRAYS, MapLoader
 from ocrmaps.store.reader import Reader
-from pipelines.bench_loader_cases import cases_of, empty_rows, loader_of, receipts, recipe_of
+from pipelines.bench_loader_cases import BATCH, SAMPLES, cases_of, empty_rows, loader_of, receipts, recipe_of
+from pipelines.bench_times import distribution, figure
 from pipelines.build import build
 
 
@@ -38,11 +39,14 @@ class Times:
     wall: list[float] = field(default_factory=list)
 
 
-def bench_loader(repeats: int = 5) -> list[dict[str, Any]]:
-    """The loader's ratios, what its time is spent on, and the machine's ceilings. Needs 0.3 GB of temporary space."""
+def bench_loader(repeats: int = 5, *, quick: bool = False) -> list[dict[str, Any]]:
+    """The loader's ratios, what its time is spent on, and the machine's ceilings. Needs 0.3 GB of temporary space.
+
+    `quick` reads 32 rows instead of 128.
+    """
     room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
     try:
-        source, what = receipts(room / "source")
+        source, what = receipts(room / "source", 32 if quick else SAMPLES)
         folder = build(recipe_of(source), room / "cache").folder
         with (
             _one_core(),
@@ -61,7 +65,7 @@ def bench_loader(repeats: int = 5) -> list[dict[str, Any]]:
                     case()
                     times[name].cpu.append((_cpu_seconds() - start) / samples)
                     times[name].wall.append((time.perf_counter() - clock) / samples)
-            return _figures(times, reader, room, what) + _ceilings(times, reader, what)
+            return [*_figures(times, reader, room, what), *_ceilings(times, reader, what), _batches(loader, repeats)]
     finally:
         shutil.rmtree(room, ignore_errors=True)
 
@@ -123,6 +127,20 @@ def _ceilings(times: dict[str, Times], reader: Reader, what: str) -> list[dict[s
         _rate("loader/cached_read_gb_s", stored, times["read"].cpu, "packed bytes out of the page cache"),
         _rate("loader/disk_gb_s", nbytes, [disk], "packed bytes by the clock, after asking the system to forget them"),
     ]
+
+
+def _batches(loader: MapLoader, repeats: int) -> dict[str, Any]:
+    """What a reader that does nothing else waits for each batch."""
+    middles, every = [], []
+    for _ in range(max(1, repeats)):
+        times, start = [], time.perf_counter()
+        for _ in loader:
+            times.append((time.perf_counter() - start) * 1e3)
+            start = time.perf_counter()
+        middles.append(statistics.median(times))
+        every += times
+    what = f"reading {BATCH} rows by the clock, one thread, one core"
+    return figure("loader/batch_ms", middles, "ms", what, times=distribution(every))
 
 
 def _ratio(name: str, reference: Times, mine: Times, what: str) -> dict[str, Any]:

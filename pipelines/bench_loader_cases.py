@@ -169,19 +169,19 @@ def _prepared(path: Path, polygons: PolygonSet) -> tuple[npt.NDArray[Any], ...]:
     return pixels, maps.probability, maps.threshold, maps.probability_mask, maps.threshold_mask
 
 
-def receipts(folder: Path) -> tuple[SourceRecipe, str]:
+def receipts(folder: Path, samples: int = SAMPLES) -> tuple[SourceRecipe, str]:
     """A copy of the first receipts, or as many invented ones."""
     if RECEIPTS.is_dir():
         pictures, boxes = folder / "img", folder / "box"
         pictures.mkdir(parents=True)
         boxes.mkdir()
-        for path in sorted((RECEIPTS / "img").iterdir())[:SAMPLES]:
+        for path in sorted((RECEIPTS / "img").iterdir())[:samples]:
             shutil.copy(path, pictures)
             shutil.copy(RECEIPTS / "box" / f"{path.stem}.csv", boxes)
         return SourceRecipe(path=boxes, pictures=pictures, format="sroie", split="train"), "SROIE train"
     from ocrmaps.annotations.synth import SynthSpec, save
 
-    made = save(SynthSpec(num=SAMPLES), folder).source
+    made = save(SynthSpec(num=samples), folder).source
     asked = SourceRecipe(path=made.annotations, pictures=made.pictures, format=made.format, split="train")
     return asked, "invented receipts"
 

@@ -24,9 +24,12 @@ Page = tuple[PolygonSet, PolygonSet]
 _CASES = Path(__file__).resolve().parents[2] / "shared" / "golden" / "metrics" / "cases.json"
 
 
-def bench_metrics(*, repeats: int = 3) -> list[dict[str, Any]]:
-    """Measure every protocol; values are medians over the repeats, spreads the largest minus the smallest."""
-    pages, source = documents()
+def bench_metrics(*, repeats: int = 3, quick: bool = False) -> list[dict[str, Any]]:
+    """Measure every protocol, `quick` on four generated pages; values are medians over the repeats.
+
+    Spreads are the largest minus the smallest.
+    """
+    pages, source = generated(4, lines=5) if quick else documents()
     timed = pages[:: max(len(pages) // 2, 1)][:2]
     for page in pages[:3]:
         match_iou(*page, order="best"), match_deteval(*page), match_cleval(*page)
@@ -46,14 +49,13 @@ def bench_metrics(*, repeats: int = 3) -> list[dict[str, Any]]:
         _each("metrics/cleval_ms", match_cleval, pages, repeats, on),
         _sweep(pages, repeats, on),
     ]
-    return out + _large(repeats)
+    return out + _large(repeats, 300 if quick else 2000)
 
 
 def documents() -> tuple[list[Page], str]:
     """Truth and detections of the document pages, and what they are."""
     if not _CASES.is_file():
-        rng = np.random.default_rng(0)
-        return [_page(rng) for _ in range(100)], "generated pages"
+        return generated(100)
     cases = json.loads(_CASES.read_text(encoding="utf-8"))
     pages = [
         (
@@ -68,13 +70,19 @@ def documents() -> tuple[list[Page], str]:
     return pages, "reference documents"
 
 
-def _page(rng: np.random.Generator) -> Page:
-    """A page of 15 lines of 7 words; some detections moved, some in two pieces, some joined with the next word."""
+def generated(pages: int, lines: int = 15) -> tuple[list[Page], str]:
+    """Invented pages, the same on every run."""
+    rng = np.random.default_rng(0)
+    return [_page(rng, lines) for _ in range(pages)], "generated pages"
+
+
+def _page(rng: np.random.Generator, lines: int) -> Page:
+    """A page of lines of 7 words; some detections moved, some in two pieces, some joined with the next word."""
     truth: list[FloatArray] = []
     found: list[FloatArray] = []
     texts: list[str] = []
     read: list[str] = []
-    for line in range(15):
+    for line in range(lines):
         x, last = 40.0, -1
         for _ in range(7):
             n = int(rng.integers(2, 10))
@@ -140,11 +148,11 @@ def _sweep(pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:
     return _result("metrics/sweep_20_vs_single", values, "x", f"one evaluation, {on}")
 
 
-def _large(repeats: int, n: int = 2000) -> list[dict[str, Any]]:
-    """2 000 truths by as many detections: spread over a page, and piled up so that all pairs overlap."""
+def _large(repeats: int, n: int) -> list[dict[str, Any]]:
+    """`n` truths by as many detections: spread over a page, and piled up so that all pairs overlap."""
     rng = np.random.default_rng(0)
     out = []
-    for name, side in (("metrics/boxes_2000_s", 3000.0), ("metrics/boxes_2000_piled_s", 1.0)):
+    for name, side in ((f"metrics/boxes_{n}_s", 3000.0), (f"metrics/boxes_{n}_piled_s", 1.0)):
         centre, half = rng.uniform(0, side, (n, 1, 2)), rng.uniform(8, 30, (n, 1, 2))
         boxes = centre + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.normal(0, 0.5, (n, 4, 2))
         truth = PolygonSet.of(boxes, frame="raw")

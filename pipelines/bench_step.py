@@ -7,6 +7,8 @@ their hooks take are counted where they are spent, because two runs differ by mo
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,10 @@ from ocrmaps.store.reader import Reader
 from ocrmaps.training.data import MapData
 from ocrmaps.training.watch import Hooked, Throughput
 from pipelines import data
+from pipelines.bench_times import distribution, figure
 from pipelines.build import build
-from pipelines.train import make_module, make_trainer, make_watchers, quiet
 from pipelines.train_checks import check_store
+from pipelines.train_parts import make_module, make_trainer, make_watchers, quiet
 from pipelines.train_spec import run_from_dict
 
 Result = dict[str, Any]
@@ -34,11 +37,15 @@ WAITS = ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select"
 EPOCHS = 4
 
 
-def bench_step(repeats: int = 3) -> list[Result]:
-    """Shares of a step, waits for the device in one step, and memory; each with its spread over the repeats."""
+def bench_step(repeats: int = 3, *, quick: bool = False) -> list[Result]:
+    """Shares of a step, waits for the device in one step, and memory; each with its spread over the repeats.
+
+    `quick` takes two epochs of three steps instead of four of four. A GPU is measured after the processor.
+    """
+    epochs = 2 if quick else EPOCHS
     with tempfile.TemporaryDirectory(prefix="ocrmaps-bench-") as name:
         folder = Path(name)
-        data.synth(folder / "train", format="ufo", num=16, seed=1)
+        data.synth(folder / "train", format="ufo", num=12 if quick else 16, seed=1)
         data.synth(folder / "val", format="ufo", num=2, seed=2)
         recipe = Recipe(
             name="bench",
@@ -49,25 +56,43 @@ def bench_step(repeats: int = 3) -> list[Result]:
             canonical=CanonicalSpec(canvases=((320, 160),), scale="fit"),
         )
         report = build(recipe, folder / "cache")
-        runs = [_run(Path(report.folder), folder) for _ in range(repeats)]
+        version = Path(report.folder)
+        runs = [_run(version, folder, "cpu", epochs) for _ in range(repeats)]
+        on_gpu = [_run(version, folder, "cuda", epochs) for _ in range(repeats)] if torch.cuda.is_available() else []
     units = {
         "step/callbacks_share": ("share", "seconds in the hooks of all watchers over seconds of the steps"),
         "step/data_wait_share": ("share", "seconds the host waited for a batch over seconds of the steps"),
         "step/host_syncs": ("waits", "operators in one optimiser step that make the host wait for the device"),
         "step/ms": ("ms", "median step: light network, 4 pictures of 320x160"),
+        "step/p95_vs_median": ("ratio", "95th percentile of step times over their median, without the first epoch"),
         "memory/peak": ("MB", "largest resident memory while training"),
-        "memory/growth": ("MB", f"resident memory at the end of epoch {EPOCHS} less that at the end of epoch 2"),
+        "memory/growth": ("MB", f"resident memory at the end of epoch {epochs} less that of epoch {epochs // 2}"),
     }
+    found = [figure(key, [run.figures[key] for run in runs], *words) for key, words in units.items()]
+    times = {"times": distribution([ms for run in runs for ms in run.steps])}
+    found = [one | times if one["name"] == "step/ms" else one for one in found]
+    return found + (_gpu_figures(on_gpu) if on_gpu else [])
+
+
+def _gpu_figures(runs: Sequence[Run]) -> list[Result]:
+    where = f"the same training on {torch.cuda.get_device_name()}"
+    times = distribution([ms for run in runs for ms in run.steps])
     return [
-        {
-            "name": key,
-            "value": float(np.median([run[key] for run in runs])),
-            "unit": unit,
-            "reference": reference,
-            "spread": float(np.ptp([run[key] for run in runs])),
-        }
-        for key, (unit, reference) in units.items()
+        figure("step/gpu_ms", [run.figures["step/ms"] for run in runs], "ms", where, times=times),
+        figure("step/gpu_p95_vs_median", [run.figures["step/p95_vs_median"] for run in runs], "ratio", where),
+        figure("memory/gpu_peak", [run.gpu_peak for run in runs], "MB", f"largest allocation in {where}"),
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What one training showed."""
+
+    figures: Mapping[str, float]
+    steps: tuple[float, ...]
+    """Milliseconds of each step after the first epoch."""
+    gpu_peak: float
+    """MB; 0 on a processor."""
 
 
 class _Count(TorchDispatchMode):
@@ -116,14 +141,14 @@ class Memory(Callback):
         self.megabytes.append(psutil.Process().memory_info().rss / 1e6)
 
 
-def _run(version: Path, folder: Path) -> dict[str, float]:
+def _run(version: Path, folder: Path, device: str, epochs: int) -> Run:
     spec = run_from_dict(
         {
             "name": "bench",
             "data": {"store": str(version), "batch": 4},
             "model": {"encoder": "light"},
-            "budget": {"epochs": EPOCHS},
-            "device": "cpu",
+            "budget": {"epochs": epochs},
+            "device": device,
         }
     )
     with Reader(version) as reader:
@@ -132,9 +157,9 @@ def _run(version: Path, folder: Path) -> dict[str, float]:
         watchers = make_watchers(spec, folder, reader)
         hooked = [Hooked(watcher) for watcher in watchers.values()]
         # The first epoch warms up; the guard looks at an epoch's end, so a step within one must not wait.
-        waits, memory = Waits(step=5), Memory()
+        waits, memory = Waits(step=4 if epochs == 2 else 5), Memory()
         seconds, waited = 0.0, 0.0
-        steps: list[float] = []
+        steps: list[tuple[float, ...]] = []
 
         class Sum(Callback):
             def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -143,18 +168,24 @@ def _run(version: Path, folder: Path) -> dict[str, float]:
                 assert isinstance(throughput, Throughput) and throughput.pace is not None
                 seconds += throughput.pace.seconds
                 waited += throughput.pace.waited
-                steps.extend(throughput.pace.steps_ms)
+                steps.append(throughput.pace.steps_ms)
 
         loaders = MapData(reader.folder, train="train", val="val", batch_size=4, seed=0)
-        trainer = make_trainer(spec, "cpu", [*hooked, Sum(), waits, memory])
+        trainer = make_trainer(spec, device, [*hooked, Sum(), waits, memory])
         trainer.limit_val_batches = 0
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         with quiet():
             trainer.fit(module, datamodule=loaders)
-    return {
+    later = [ms for epoch in steps[1:] for ms in epoch]
+    figures = {
         "step/callbacks_share": sum(h.seconds for h in hooked) / seconds,
         "step/data_wait_share": waited / seconds,
         "step/host_syncs": float(len(waits.found)),
-        "step/ms": float(np.median(steps)),
+        "step/ms": float(np.median([ms for epoch in steps for ms in epoch])),
+        "step/p95_vs_median": float(np.percentile(later, 95) / np.median(later)),
         "memory/peak": max(memory.megabytes),
-        "memory/growth": memory.megabytes[-1] - memory.megabytes[1],
+        "memory/growth": memory.megabytes[-1] - memory.megabytes[epochs // 2 - 1],
     }
+    peak = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else 0.0
+    return Run(figures=figures, steps=tuple(later), gpu_peak=peak)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,8 +29,24 @@ _PIXELS = 40_000_000
 """Larger pictures are not drawn on the page: one of them costs more than all others together."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a page about a checkup is made of."""
+
+    title: str
+    lead: str
+    top: tuple[Html, ...]
+    sections: tuple[Section, ...]
+
+
 def health_page(checkup: Checkup, progress: Progress = lambda done, total: None) -> str:
     """The whole page. Deterministic: it says nothing about when or where it was made."""
+    parts = health_parts(checkup, progress)
+    return part.page(parts.title, parts.sections, lead=parts.lead, top=parts.top)
+
+
+def health_parts(checkup: Checkup, progress: Progress = lambda done, total: None) -> Parts:
+    """The parts of the page, for pages that show more."""
     healths = checkup.healths
     several = len(healths) > 1
     total = sum(len(h.findings) for h in healths)
@@ -50,17 +67,17 @@ def health_page(checkup: Checkup, progress: Progress = lambda done, total: None)
         findings.append(part.callout("note", text))
     spec = healths[0].facts.spec
     scale = f"longest side {spec.side} px" if spec.side else "the recipe's scale"
-    sections = [
+    sections = (
         Section(title="Findings", mark=str(total), body=(*findings, *([part.key(COLOURS)] if total else []))),
         Section(title="Coordinates", body=tuple(x for h in healths for x in _coordinates(h, several))),
         Section(title="Text", body=tuple(x for h in healths for x in _text(h, scale, several))),
         Section(title="Pictures", body=tuple(x for h in healths for x in _pictures(h, several))),
         Section(title="Canvases", body=tuple(x for h in healths for x in _canvases(h, several))),
         Section(title="All figures", body=(_figures(healths),)),
-    ]
+    )
     names = ", ".join(h.name for h in healths)
     lead = f"What is in these annotations and pictures, at {scale}, before GPU hours are spent on them."
-    return part.page(f"Data check: {names}", sections, lead=lead, top=[_verdict(checkup), _cards(checkup)])
+    return Parts(title=f"Data check: {names}", lead=lead, top=(_verdict(checkup), _cards(checkup)), sections=sections)
 
 
 def _verdict(checkup: Checkup) -> Html:

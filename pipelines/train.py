@@ -1,43 +1,42 @@
 """One training run: what must hold is checked before the first step, everything it finds is in one folder.
 
 run.json  environment.json  metrics.csv  curves.png  batch.png  run.log  result.json
-checkpoints/{last,best-...}.ckpt   val/*.png   debug/*.pt
+checkpoints/{last,best-...}.ckpt   val/*.png   debug/<bundles>
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 
-from ocrmaps.augment import AugmentSpec, Outlines, augment
-from ocrmaps.errors import SpecError
+from ocrmaps.errors import RunError, SpecError
 from ocrmaps.loader import MapLoader
-from ocrmaps.model import Detector, build_detector, build_loss, describe
+from ocrmaps.loader_order import steps
+from ocrmaps.model import build_detector, describe
 from ocrmaps.store.places import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.checkpoint import LAST, Keeper, make_card, read_checkpoint
 from ocrmaps.training.data import MapData
-from ocrmaps.training.guard import FiniteGuard
 from ocrmaps.training.module import Augment, DetectorModule
-from ocrmaps.training.scoring import Scorer
-from ocrmaps.training.settings import PRECISIONS, accumulation, check_precision
-from ocrmaps.training.watch import Resources, Throughput
+from ocrmaps.training.settings import check_precision
+from ocrmaps.training.sinks import check_sinks, open_sinks
+from ocrmaps.training.stop import Interrupted, Stop
 from pipelines import bench, train_pictures
-from pipelines.train_checks import check_same_run, check_sides, check_store
+from pipelines.debug_write import on_crash
+from pipelines.train_checks import check_compile, check_same_run, check_sides, check_store
 from pipelines.train_log import Journal, Patience
+from pipelines.train_parts import make_augment, make_module, make_trainer, make_watchers, quiet
+from pipelines.train_ranks import Place, beside, check_ranks
 from pipelines.train_spec import RunSpec
 
 Say = Callable[[str], None]
@@ -79,15 +78,25 @@ def train(
     say: Say = lambda line: None,
     progress: bool = False,
     extra: tuple[Callback, ...] = (),
+    place: Place | None = None,
 ) -> TrainReport:
     """Train as `spec` says into the folder `out`; `resume` is a checkpoint, or `auto` for the folder's own latest.
 
-    `cache` is where the store is looked for when the run does not say; `extra` callbacks look on.
+    `cache` is where the store is looked for when the run does not say; `extra` callbacks look on, in this process.
+    `place` is given to the processes that a run on several devices starts beside this one.
+    Ctrl-C is `Interrupted`, raised when the state was saved.
     """
-    device = _device(spec)
+    device = device_of(spec)
+    if place is None:
+        check_ranks(spec.hardware.devices, device)
+    first = place is None or place.first
     check_precision(spec.optimiser, spec.precision, device)
+    check_compile(spec)
+    if first:
+        check_sinks(tensorboard=spec.watch.tensorboard, wandb=spec.watch.wandb)
     where = spec.data.cache or cache or Path(".ocrmaps")
     store, version = find_version(where, spec.data.store)
+    stopped: Interrupted | None = None
     with Reader(store.version(version)) as reader:
         spec = check_store(spec, reader)
         checkpoint = _resumed(out, resume)
@@ -101,7 +110,7 @@ def train(
         )  # fmt: skip
         if checkpoint is not None:
             check_same_run(read_checkpoint(checkpoint)["ocrmaps"], card, checkpoint)
-        elif out.exists() and any(out.iterdir()):
+        elif first and out.exists() and any(out.iterdir()):
             raise SpecError(
                 f"{out} is not empty", hint="name another --out, or go on with what is there by --resume auto"
             )
@@ -112,113 +121,122 @@ def train(
             reader.folder, train=spec.data.train, val=spec.data.val, batch_size=spec.data.batch, seed=spec.seed,
             drop_last=spec.data.drop_last,
         )  # fmt: skip
-        with _log(out / "run.log", say, append=checkpoint is not None) as tell:
+        with (
+            _log(out / "run.log", say, append=checkpoint is not None, first=first) as tell,
+            on_crash(spec.as_dict(), out, reader, changed, tell) as witness,
+        ):
             keeper = Keeper(out / "checkpoints", top=spec.keep.top, every_steps=spec.keep.every_steps)
-            watchers = make_watchers(spec, out, reader)
+            stop = Stop(keeper)
+            watchers = make_watchers(spec, out, reader, tell=tell, first=first)
             journal = Journal(out, tell, watchers, keeper, identity=_identity(card), resumed=checkpoint)
-            callbacks: list[Callback] = [*watchers.values(), journal, keeper, *extra]
+            # The witness first: it looks on while the others work. The end last: what they keep is kept before it.
+            callbacks: list[Callback] = [witness, *watchers.values(), journal, keeper, *extra]
             if spec.budget.patience is not None:
                 callbacks.append(Patience(spec.budget.patience, spec.budget.patience_delta, tell))
             if progress:
                 callbacks.append(RichProgressBar())
-            trainer = make_trainer(spec, device, callbacks, progress=progress)
-            _write(out / "run.json", spec.as_dict())
-            _write(out / "environment.json", _environment(device))
-            _announce(spec, reader, card, tell, checkpoint)
-            if checkpoint is None and trainer.is_global_zero:
-                train_pictures.draw_batch(_first_batch(spec, reader, changed), out / "batch.png")
-            with quiet():
-                trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-            report = TrainReport(
-                folder=out,
-                best=keeper.best_path,
-                last=out / "checkpoints" / LAST,
-                hmean=keeper.best[0][0] if keeper.best else None,
-                rows=tuple(journal.rows),
-                identity={"steps": trainer.global_step, "samples": module.samples, **_identity(card)},
-            )
-            if trainer.is_global_zero:
-                train_pictures.draw_curves(journal.rows, out / "curves.png", _caption(report))
-                train_pictures.draw_pairs(reader, report, out / "val", spec.watch.pictures, spec.data.val)
-                _write(out / "result.json", report.as_dict())
-            tell(
-                f"best val hmean {report.hmean:.4f} at IoU 0.5: {report.best} [{_caption(report)}]"
-                if report.hmean is not None
-                else f"no complete validation, so no best checkpoint; the latest is {report.last}"
-            )
+            callbacks.append(stop)
+            if first:
+                _write(out / "run.json", spec.as_dict())
+                _write(out / "environment.json", _environment(device))
+                _announce(spec, reader, card, tell, checkpoint)
+                if checkpoint is None:
+                    train_pictures.draw_batch(_first_batch(spec, reader, changed), out / "batch.png")
+                journal.sinks = open_sinks(
+                    out, tensorboard=spec.watch.tensorboard, wandb=spec.watch.wandb, name=spec.name,
+                    config=spec.as_dict(), step=_steps_done(checkpoint),
+                )  # fmt: skip
+            job = {
+                "run": spec.as_dict(),
+                "out": str(out),
+                "cache": str(where),
+                "checkpoint": None if checkpoint is None else str(checkpoint),
+            }
+            compiled = _Compiled(spec.hardware.compile)
+            try:
+                # Their end comes after this process's own threads have ended, whatever ended the run.
+                with stop.listening(), beside(spec.hardware.devices if place is None else 1, device, job) as found:
+                    trainer = make_trainer(spec, device, callbacks, progress=progress, place=place or found)
+                    with _closing(data, module, watchers), compiled, quiet():
+                        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            except Interrupted as error:
+                # Out of reach of what looks for crashes: this is none.
+                stopped = error
+                tell(str(error))
+            finally:
+                journal.close()
+            if stopped is None:
+                compiled.tell(tell)
+                report = TrainReport(
+                    folder=out,
+                    best=keeper.best_path,
+                    last=out / "checkpoints" / LAST,
+                    hmean=keeper.best[0][0] if keeper.best else None,
+                    rows=tuple(journal.rows),
+                    identity={"steps": trainer.global_step, "samples": module.samples, **_identity(card)},
+                )
+                if first:
+                    train_pictures.draw_curves(journal.rows, out / "curves.png", _caption(report))
+                    train_pictures.draw_pairs(reader, report, out / "val", spec.watch.pictures, spec.data.val)
+                    _write(out / "result.json", report.as_dict())
+                tell(
+                    f"best val hmean {report.hmean:.4f} at IoU 0.5: {report.best} [{_caption(report)}]"
+                    if report.hmean is not None
+                    else f"no complete validation, so no best checkpoint; the latest is {report.last}"
+                )
+    if stopped is not None:
+        raise stopped
     return report
 
 
-def make_augment(spec: RunSpec, reader: Reader) -> Augment | None:
-    """What training batches go through, or None where nothing is asked for."""
-    chosen = spec.augment
-    if chosen == AugmentSpec(fill=chosen.fill, shift=chosen.shift, cut_text=chosen.cut_text):
-        return None
-    outlines = None
-    if chosen.cut_text == "ignore" and any(chosen.may_cut(canvas) for canvas in reader.manifest.canvases):
-        rows = reader.select(spec.data.train).tolist()
-        texts = ((row, reader.transform(row).apply(reader.polygon_set(row), "canonical")) for row in rows)
-        outlines = Outlines.of(texts, reader.manifest.recipe.maps.shrink_ratio)
-    return lambda batch, epoch: augment(batch, chosen, seed=spec.seed, epoch=epoch, outlines=outlines)
+@contextmanager
+def _closing(data: MapData, module: DetectorModule, watchers: Mapping[str, Callback]) -> Iterator[None]:
+    """Ends the threads of loaders, scoring and watchers; Lightning does so only where nothing was raised."""
+    try:
+        yield
+    finally:
+        for watcher in watchers.values():
+            watcher.teardown(module._trainer, module, "fit")  # type: ignore[arg-type]
+        module.teardown("fit")
+        data.teardown("fit")
 
 
-def make_module(
-    spec: RunSpec,
-    reader: Reader,
-    *,
-    detector: Detector | None = None,
-    augment: Augment | None = None,
-    card: Mapping[str, Any] | None = None,
-) -> DetectorModule:
-    """The module of a run, with a new detector unless one is given."""
-    return DetectorModule(
-        build_detector(spec.model) if detector is None else detector,
-        build_loss(spec.loss.name, spec.loss.options),
-        optimiser=spec.optimiser,
-        schedule=spec.schedule,
-        precision=spec.precision,
-        average=spec.average,
-        augment=augment,
-        card=card,
-        scorer=Scorer(reader, reader.select(spec.data.val), spec.extract),
-    )
+class _Compiled:
+    """Counts what torch.compile made of a run, and names its failures; does nothing where nothing is compiled."""
+
+    def __init__(self, backend: str) -> None:
+        self.backend, self.graphs, self.breaks = backend, 0, 0
+
+    def _count(self) -> tuple[int, int]:
+        counters = torch._dynamo.utils.counters
+        return counters["stats"]["unique_graphs"], sum(counters["graph_break"].values())
+
+    def __enter__(self) -> None:
+        if self.backend:
+            self._before = self._count()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if not self.backend:
+            return
+        self.graphs, self.breaks = (now - then for now, then in zip(self._count(), self._before, strict=True))
+        if isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            lines = str(error).strip().splitlines()
+            raise RunError(
+                f"hardware.compile: {self.backend} could not compile this model ({lines[0] if lines else error!r})",
+                hint="inductor needs a C++ compiler; leave the setting out to run without",
+            ) from error
+
+    def tell(self, say: Say) -> None:
+        if self.backend:
+            say(f"compiled by {self.backend}: {self.graphs} graphs, {self.breaks} breaks")
 
 
-def make_watchers(spec: RunSpec, out: Path, reader: Reader) -> dict[str, Callback]:
-    """The watchers that the run asks for."""
-    possible: dict[str, tuple[bool, Callable[[], Callback]]] = {
-        "throughput": (spec.watch.throughput, Throughput),
-        "resources": (spec.watch.resources, Resources),
-        "guard": (spec.watch.guard, partial(FiniteGuard, out / "debug", reader, every=spec.watch.guard_every)),
-    }
-    return {name: make() for name, (wanted, make) in possible.items() if wanted}
+def _steps_done(checkpoint: Path | None) -> int:
+    return 0 if checkpoint is None else int(read_checkpoint(checkpoint)["ocrmaps"]["steps"])
 
 
-def make_trainer(spec: RunSpec, device: str, callbacks: list[Callback], *, progress: bool = False) -> pl.Trainer:
-    """Lightning's trainer, with everything of its own that we do ourselves turned off."""
-    with quiet():
-        return pl.Trainer(
-            accelerator=device,
-            devices=1,
-            precision=PRECISIONS[spec.precision],
-            max_epochs=spec.budget.epochs,
-            max_steps=-1 if spec.budget.steps is None else spec.budget.steps,
-            check_val_every_n_epoch=spec.budget.validate_every,
-            accumulate_grad_batches=accumulation(spec.optimiser, spec.precision),
-            callbacks=callbacks,
-            deterministic=spec.deterministic,
-            benchmark=device == "cuda" and not spec.deterministic,
-            num_sanity_val_steps=0,
-            logger=False,
-            # Left on without a checkpoint callback of ours, Lightning would write its own into the current folder.
-            enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
-            enable_progress_bar=progress,
-            enable_model_summary=False,
-            inference_mode=True,
-        )
-
-
-def _device(spec: RunSpec) -> str:
+def device_of(spec: RunSpec) -> str:
+    """The kind of device of a run, here; one that is not there is refused."""
     if spec.device == "cuda" and not torch.cuda.is_available():
         raise SpecError("device: found cuda, but torch sees no CUDA device here", hint="device = 'cpu' or 'auto'")
     if spec.device == "auto":
@@ -264,7 +282,13 @@ def _announce(spec: RunSpec, reader: Reader, card: Mapping[str, Any], tell: Say,
     parts = ", ".join(f"{p} {built[p]['class']} {built[p]['parameters']:,}" for p in ("encoder", "decoder", "head"))
     tell(f"run {spec.name}: store {store}, root {reader.root_digest[:12]}, rows {counts}")
     size = "x".join(map(str, built["flops_size"]))
-    tell(f"built: {parts}; {built['parameters']:,} parameters, {built['flops'] / 1e9:.2f} GFLOPs at {size}")
+    taps = " ".join(f"{c}@{s}" for c, s in zip(built["channels"], built["strides"], strict=True))
+    tell(
+        f"built: {parts}; {built['parameters']:,} parameters, {built['flops'] / 1e9:.2f} GFLOPs at {size}; "
+        f"channels@stride {taps} into {built['decoder_channels']}"
+    )
+    if spec.hardware.devices > 1 or spec.hardware.compile:
+        tell(f"devices: {spec.hardware.devices}{_repeats(spec, reader)}; compile: {spec.hardware.compile or 'off'}")
     limit = f", at most {budget.steps} steps" if budget.steps is not None else ""
     tell(
         f"budget: {budget.epochs} epochs of batches of {spec.data.batch}{limit}; {spec.optimiser.name} at "
@@ -277,6 +301,17 @@ def _announce(spec: RunSpec, reader: Reader, card: Mapping[str, Any], tell: Say,
     )
     if checkpoint is not None:
         tell(f"resumed from {checkpoint}")
+
+
+def _repeats(spec: RunSpec, reader: Reader) -> str:
+    """What equal numbers of batches on all ranks cost: whole batches that are shown again, or left out."""
+    world, size = spec.hardware.devices, spec.data.batch
+    rows = np.unique(reader.rows["canvas"][reader.select(spec.data.train)], return_counts=True)[1].tolist()
+    batches = sum(n // size if spec.data.drop_last else -(-n // size) for n in rows)
+    odd = steps(batches, world, drop_last=spec.data.drop_last) * world - batches
+    if odd > 0:
+        return f", {odd} of {batches} batches shown twice an epoch so that each gets as many"
+    return f", {-odd} of {batches} batches left out of an epoch so that each gets as many" if odd else ""
 
 
 def _environment(device: str) -> dict[str, Any]:
@@ -303,8 +338,11 @@ def _write(path: Path, data: Any) -> None:
 
 
 @contextmanager
-def _log(path: Path, say: Say, *, append: bool) -> Iterator[Say]:
-    """What is said is also written, line by line."""
+def _log(path: Path, say: Say, *, append: bool, first: bool) -> Iterator[Say]:
+    """What is said is also written, line by line; only the first process says anything."""
+    if not first:
+        yield lambda line: None
+        return
     with path.open("a" if append else "w", encoding="utf-8") as file:
 
         def tell(line: str) -> None:
@@ -313,21 +351,3 @@ def _log(path: Path, say: Say, *, append: bool) -> Iterator[Say]:
             file.flush()
 
         yield tell
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Lightning's advice about what we chose on purpose is kept off the screen; its errors are not."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning")
-    before = {name: logging.getLogger(name).level for name in names}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        # A scheduler is stepped after a step that gradient scaling skipped: harmless, and said on every run.
-        warnings.filterwarnings("ignore", message=r"Detected call of `lr_scheduler.step\(\)` before")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for name, level in before.items():
-                logging.getLogger(name).setLevel(level)

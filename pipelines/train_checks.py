@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ocrmaps.errors import Problem, RunError, SpecError
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.verify import verify
-from pipelines.train_spec import RunSpec, resolve
+from pipelines.train_spec import HardwareSpec, RunSpec, resolve
 
 OPERATIONAL = ("name", "watch", "keep", "device", "data.cache", "data.store")
 """Settings that a resumed run may change: they do not decide the weights (the store is compared by its digest)."""
+
+
+BEFORE = {"hardware": asdict(HardwareSpec())}
+"""Tables that runs of earlier releases did not have: what they did is what the defaults say."""
 
 
 def check_store(spec: RunSpec, reader: Reader) -> RunSpec:
@@ -48,7 +55,7 @@ def check_same_run(theirs: Mapping[str, Any], mine: Mapping[str, Any], path: Pat
     """Refuse to go on from a checkpoint of another run: only settings that do not decide weights may differ."""
     problems = [
         Problem(f"run.{key}", f"the checkpoint has {a!r}, this run {b!r}")
-        for key, a, b in _differences(theirs["run"], mine["run"])
+        for key, a, b in _differences(BEFORE | theirs["run"], mine["run"])
         if not any(key == o or key.startswith(f"{o}.") for o in OPERATIONAL)
     ]
     a, b = theirs["store"]["root_digest"], mine["store"]["root_digest"]
@@ -69,6 +76,18 @@ def _differences(a: Mapping[str, Any], b: Mapping[str, Any], above: str = "") ->
             yield from _differences(left, right, f"{above}{key}.")
         elif left != right:
             yield f"{above}{key}", left, right
+
+
+def check_compile(spec: RunSpec) -> None:
+    """Refuse a backend that torch.compile does not have here."""
+    if not spec.hardware.compile:
+        return
+    known = torch._dynamo.list_backends(exclude_tags=())
+    if spec.hardware.compile not in known:
+        raise SpecError(
+            f"hardware.compile: found {spec.hardware.compile!r}, torch.compile here has {', '.join(known)}",
+            hint="inductor is the usual one",
+        )
 
 
 def check_sides(spec: RunSpec, reader: Reader, multiple: int) -> None:

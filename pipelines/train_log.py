@@ -17,6 +17,7 @@ from ocrmaps.errors import RunError
 from ocrmaps.training import watch
 from ocrmaps.training.checkpoint import Keeper, read_checkpoint
 from ocrmaps.training.module import DetectorModule
+from ocrmaps.training.sinks import Sink
 
 Say = Callable[[str], None]
 METRICS = "metrics.csv"
@@ -41,6 +42,13 @@ class Journal(Callback):
         self.path, self.tell, self.watchers, self.keeper = folder / METRICS, tell, watchers, keeper
         self.identity, self.resumed = dict(identity), resumed
         self.rows: list[dict[str, Any]] = []
+        self.sinks: list[Sink] = []
+
+    def close(self) -> None:
+        """No more rows will come."""
+        for sink in self.sinks:
+            sink.close()
+        self.sinks = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin()
@@ -80,6 +88,8 @@ class Journal(Callback):
         row |= self.identity
         self.rows.append(row)
         write_metrics(self.path, self.rows)
+        for sink in self.sinks:
+            sink.write(row)
         self.tell(self._line(trainer, row, score))
         throughput = self.watchers.get("throughput")
         if isinstance(throughput, watch.Throughput) and throughput.pace is not None:

@@ -33,7 +33,9 @@ class DataSpec:
     cache: Path | None = None
     """The cache folder; None takes the command's."""
     train: Literal["train", "val", "test", ""] = "train"
+    """The split that is learnt from."""
     val: Literal["train", "val", "test", ""] = "val"
+    """The split that is scored after epochs."""
     batch: int = 8
     """Samples at a time on each device."""
     drop_last: bool = False
@@ -47,6 +49,7 @@ class LossSpec:
     name: str = "db"
     """A key of `LOSSES`, or `package.module:Name`."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the loss, such as its weights; one that it does not take is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +57,7 @@ class BudgetSpec:
     """How long to train; the schedule is stretched over exactly this."""
 
     epochs: int = 30
+    """Passes over the train split."""
     steps: int | None = None
     """End after so many optimiser steps, if that comes first; an epoch that this cuts short is not validated."""
     validate_every: int = 1
@@ -86,8 +90,28 @@ class WatchSpec:
     """End the run at the first loss or gradient that is not finite, and leave a bundle to repeat it from."""
     guard_every: int = 20
     """Steps from one look of the guard to the next."""
+    gradients: bool = True
+    """Median, 95th percentile and maximum of the gradient norm, and the share of steps that were clipped."""
+    profile_steps: int = 0
+    """Trace so many optimiser steps into the run's folder; 0 traces none."""
+    profile_from: int = 10
+    """The first step that is traced, counted from 0: those before warm up."""
+    tensorboard: bool = False
+    """Also write the rows of metrics.csv for TensorBoard; needs the extra."""
+    wandb: str = ""
+    """Also log the rows of metrics.csv to this Weights & Biases project; needs the extra."""
     pictures: int = 4
     """Validation samples that are drawn, truth beside prediction; 0 draws none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HardwareSpec:
+    """On how many devices of this machine, and whether the network is compiled for them."""
+
+    devices: int = 1
+    """Processes with a device each; a step learns from `data.batch` samples on every one."""
+    compile: str = ""
+    """A backend of torch.compile such as inductor; empty compiles nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +134,18 @@ class RunSpec:
     budget: BudgetSpec = field(default_factory=BudgetSpec)
     keep: KeepSpec = field(default_factory=KeepSpec)
     watch: WatchSpec = field(default_factory=WatchSpec)
+    hardware: HardwareSpec = field(default_factory=HardwareSpec)
     extract: ExtractSpec = field(default_factory=ExtractSpec)
     seed: int = 0
     """Of the order of samples and of augmentation; of weights too, unless model.seed says otherwise."""
     precision: Precision = "fp32"
+    """Arithmetic of the network; losses are fp32 in all of them. fp16-safe needs a CUDA device."""
     average: float | None = None
     """Decay of a running mean of the weights, which is then what is validated and kept; None has none."""
     deterministic: bool = False
     """Only algorithms that give the same bits every time; slower on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a CUDA device where there is one."""
     said: frozenset[str] = field(default=frozenset(), compare=False)
     """Which settings the file gave, as `table.key`: the others may follow the store."""
 
@@ -139,8 +166,10 @@ TABLES: dict[str, Any] = {
     "budget": BudgetSpec,
     "keep": KeepSpec,
     "watch": WatchSpec,
+    "hardware": HardwareSpec,
     "extract": ExtractSpec,
 }
+PROFILE_MOST, DEVICES_MOST = 20, 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
@@ -223,7 +252,7 @@ def resolve_extract(spec: RunSpec, recipe: Recipe) -> ExtractSpec:
 
 
 def _beyond_types(parsed: Any, where: str) -> list[Problem]:
-    data, budget, keep, watch = parsed.data, parsed.budget, parsed.keep, parsed.watch
+    data, budget, keep, watch, hardware = parsed.data, parsed.budget, parsed.keep, parsed.watch, parsed.hardware
     rules = (
         (bool(_NAME.fullmatch(parsed.name)), "name", parsed.name, "letters, digits, '.', '_' and '-', at most 64"),
         (0 <= parsed.seed < 2**32, "seed", parsed.seed, "a whole number from 0 to 4294967295"),
@@ -257,6 +286,31 @@ def _beyond_types(parsed: Any, where: str) -> list[Problem]:
             "watch.guard = true beside it",
         ),
         (watch.pictures >= 0, "watch.pictures", watch.pictures, "a whole number of 0 or more"),
+        (
+            0 <= watch.profile_steps <= PROFILE_MOST,
+            "watch.profile_steps",
+            watch.profile_steps,
+            f"a whole number from 0 to {PROFILE_MOST}, for the size of the trace",
+        ),
+        (watch.profile_from >= 0, "watch.profile_from", watch.profile_from, "a whole number of 0 or more"),
+        (
+            watch.profile_steps > 0 or watch.profile_from == WatchSpec().profile_from,
+            "watch.profile_from",
+            watch.profile_from,
+            "watch.profile_steps beside it: alone it has no effect",
+        ),
+        (
+            budget.steps is None or not watch.profile_steps or watch.profile_from + watch.profile_steps <= budget.steps,
+            "watch.profile_from",
+            watch.profile_from,
+            f"a last traced step among the {budget.steps} of the budget",
+        ),
+        (
+            hardware.devices >= 1 and hardware.devices <= DEVICES_MOST,
+            "hardware.devices",
+            hardware.devices,
+            f"a whole number from 1 to {DEVICES_MOST}",
+        ),
     )
     return [
         Problem(f"{where}:{name}", f"found {value!r}, expected {expected}")

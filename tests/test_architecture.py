@@ -25,11 +25,13 @@ EDGES: dict[str, set[str]] = {
     "metrics": {"errors", "geometry", "compiled"},
     "annotations": {"errors", "geometry", "pictures", "canonical"},
     "report": {"errors", "geometry", "pictures", "canonical"},
+    "evaluation": {"errors", "geometry", "canonical", "pictures", "annotations", "extract", "metrics"},
     "recipe": {"errors", "geometry", "canonical", "annotations", "maps"},
     "store": {"errors", "geometry", "pictures", "canonical", "annotations", "maps", "recipe"},
     "loader": {"errors", "geometry", "canonical", "store"},
     "augment": {"errors", "geometry", "loader"},
     "model": {"errors"},
+    "debug": {"errors"},
     "training": {"errors", "geometry", "canonical", "extract", "metrics", "report", "store", "loader", "augment",
                  "model"},
 }  # fmt: skip

@@ -23,6 +23,7 @@ from ocrmaps.annotations import (
     mmocr,
     paddle,
     sroie,
+    submission,
     totaltext,
     ufo,
 )
@@ -68,6 +69,7 @@ READERS: dict[str, Reader] = {
     "ctw1500": ctw1500.read,
     "sroie": sroie.read,
     "cvat": cvat.read,
+    "submission": submission.read,
 }
 
 WRITERS: dict[str, Writer] = {
@@ -91,6 +93,7 @@ SIGNS: dict[str, Sign] = {
     "ctw1500": Sign(recognise=ctw1500.recognise, per_picture=ctw1500.SUFFIXES),
     "sroie": Sign(recognise=sroie.recognise, per_picture=sroie.SUFFIXES),
     "cvat": Sign(recognise=cvat.recognise),
+    "submission": Sign(recognise=submission.recognise),
 }
 
 _DECLARABLE: tuple[str, ...] = tuple(frame for frame in get_args(Frame) if frame != "canonical")

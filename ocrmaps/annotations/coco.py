@@ -224,7 +224,7 @@ def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> W
                 "category_id": 1,
                 "segmentation": [points],
                 "bbox": [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)],
-                "area": _area(xs, ys),
+                "area": outline_area(xs, ys),
                 "iscrowd": int(ignore),
             }
             if text is not None:
@@ -235,7 +235,7 @@ def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> W
     return write_file(draft, out, f'{{"categories": {category},\n{tables}}}\n', overwrite=overwrite)
 
 
-def _area(xs: Sequence[float], ys: Sequence[float]) -> float:
+def outline_area(xs: Sequence[float], ys: Sequence[float]) -> float:
     """Shoelace area, counted from the first point to keep digits."""
     x, y = [v - xs[0] for v in xs], [v - ys[0] for v in ys]
     return abs(sum(x[i - 1] * y[i] - x[i] * y[i - 1] for i in range(len(x)))) / 2

@@ -24,7 +24,7 @@ _ANNOTATIONS = {"annotation", "annotations", "ann", "anns", "gt", "gts", "ground
 """Words in the name of a folder that only holds annotations: the pictures are then looked for beside it."""
 _WORDS = re.compile("[a-z]+")
 
-_PREFIXES = ("poly_gt_", "gt_")
+_PREFIXES = ("poly_gt_", "gt_", "res_")
 _SAMPLE = 24
 _ENDINGS = "|".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
 _NAMES = re.compile(rf'"((?:[^"\\\n]|\\.){{1,400}}?\.(?:{_ENDINGS}))"', re.IGNORECASE)

@@ -21,7 +21,8 @@ from ocrmaps.annotations.writing import Draft, WriteReport, write_bytes, write_f
 from ocrmaps.errors import AnnotationError, Problem
 
 SUFFIXES = (".txt",)
-PREFIXES = ("gt_",)
+PREFIXES = ("gt_", "res_")
+"""What annotation files and what result files put in front of the picture's name."""
 MARK = "###"
 SCRIPTS = {"Arabic", "Bangla", "Chinese", "Hindi", "Japanese", "Korean", "Latin", "Symbols", "Mixed", "None"}
 """What multi-lingual editions (MLT) write between points and text; read as such where every line has one."""

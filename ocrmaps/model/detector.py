@@ -29,14 +29,17 @@ class DetectorSpec:
     encoder: str = "resnet18"
     """A key of `ENCODERS`, `timm:NAME`, or `package.module:Name`."""
     encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the encoder; one that it does not take is refused."""
     encoder_weights: str = ""
     """A state-dict file of published weights to start from; empty starts from random ones."""
     decoder: str = "fpn"
     """A key of `DECODERS`, or `package.module:Name`."""
     decoder_options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the decoder, such as `width`."""
     head: str = "db"
     """A key of `HEADS`, or `package.module:Name`."""
     head_options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the head."""
     mean: Triple = (123.675, 116.28, 103.53)
     """RGB of 0 to 255 that becomes 0; the default is what published weights were trained with."""
     std: Triple = (58.395, 57.12, 57.375)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import json
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ocrmaps.report.style import STYLE
 from ocrmaps.report.text import visible
 
 Tone = Literal["problem", "note", "good", "plain"]
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TONES: dict[Tone, str] = {"problem": "Problem", "note": "Note", "good": "Good", "plain": ""}
 
 
@@ -76,8 +78,22 @@ def safe(content: Content, limit: int = 400) -> str:
     return content.text if isinstance(content, Html) else html.escape(visible(content, limit), quote=True)
 
 
-def page(title: str, sections: Sequence[Section], *, lead: str = "", top: Sequence[Html] = (), script: str = "") -> str:
-    """The complete document. `script` runs once after the content; the page must make sense without it."""
+def page(
+    title: str,
+    sections: Sequence[Section],
+    *,
+    lead: str = "",
+    top: Sequence[Html] = (),
+    script: str = "",
+    style: str = "",
+    data: Html | None = None,
+    files: bool = False,
+) -> str:
+    """The complete document. `script` runs once after the content; the page must make sense without it.
+
+    `style` follows the common one; `data` is a block that only the script reads (`data_block`), so it comes after
+    everything that is painted; `files` lets the page show pictures that lie beside it.
+    """
     names = _anchors(sections)
     contents = "".join(
         f'<li><a href="#{name}">{safe(s.title)}</a>{f" <small>{safe(s.mark)}</small>" if s.mark else ""}</li>'
@@ -89,7 +105,8 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "", top: Sequen
         + "</section>"
         for name, s in zip(names, sections, strict=True)
     )
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+    pictures = "data: 'self' file:" if files else "data:"
+    policy = f"default-src 'none'; img-src {pictures}; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
     if script:
         policy += f"; script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
     return (
@@ -97,14 +114,28 @@ def page(title: str, sections: Sequence[Section], *, lead: str = "", top: Sequen
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="referrer" content="no-referrer">'
-        f'<link rel="icon" href="data:,"><title>{safe(title)}</title><style>{STYLE}</style></head><body>'
+        f'<link rel="icon" href="data:,"><title>{safe(title)}</title><style>{STYLE}{style}</style></head><body>'
         f"<header><h1>{safe(title)}</h1>"
         + (f"<p>{safe(lead, 2000)}</p>" if lead else "")
         + (f'<nav aria-label="Contents"><ul>{contents}</ul></nav>' if len(sections) > 1 else "")
         + f"</header><main>{''.join(part.text for part in top)}{body}</main>"
+        + (data.text if data else "")
         + (f"<script>{script}</script>" if script else "")
         + "</body></html>\n"
     )
+
+
+def data_block(name: str, value: Any) -> Html:
+    """Plain data for the page's script, under an id. Nothing in it can end the block: no `<` is left in it.
+
+    >>> data_block("d", {"a": "</script>"}).text
+    '<script type="application/json" id="d">{"a":"\\\\u003c/script>"}</script>'
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    # Lone surrogates, which file names can hold, are no UTF-8: they stay escaped.
+    text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    text = text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return Html(f'<script type="application/json" id="{safe(name)}">{text}</script>')
 
 
 def _anchors(sections: Sequence[Section]) -> list[str]:

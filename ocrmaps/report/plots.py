@@ -82,6 +82,44 @@ def bars(items: Sequence[tuple[str, float]], caption: str, *, unit: str, shares:
     return figure(_svg(summary, _WIDTH, len(items) * step + 4, body), caption)
 
 
+def ratios(items: Sequence[tuple[str, float, float]], caption: str) -> Html:
+    """Named positive ratios with their spread as bars from 1 on a logarithmic axis: twice and half look alike."""
+    known = [(name, value, max(spread, 0.0)) for name, value, spread in items if 0 < value < np.inf]
+    if not known:
+        return figure(Html(""), f"{caption}: no values")
+    step, left, right = 26, min(210, 20 + 7 * max(min(len(name), 28) for name, _, _ in known)), 70
+    logs = [np.log10(value) for _, value, _ in known]
+    low, high = min(0.0, float(np.floor(min(logs)))), max(1.0, float(np.ceil(max(logs))))
+    width = 640
+
+    def x(value: float) -> float:
+        return left + (width - left - right) * (float(np.clip(np.log10(max(value, 1e-300)), low, high)) - low) / (
+            high - low
+        )
+
+    height = len(known) * step + 26
+    body = "".join(
+        f'<path class="{"mark" if d == 0 else "axis"}" d="M{x(10.0**d):.1f} 0V{height - 22}"/>'
+        f'<text x="{x(10.0**d):.1f}" y="{height - 7}" text-anchor="middle">{number(10.0**d)}</text>'
+        for d in range(int(low), int(high) + 1)
+    )
+    for i, (name, value, spread) in enumerate(known):
+        y, a, b = i * step, min(x(1.0), x(value)), max(x(1.0), x(value))
+        body += f'<text x="{left - 8}" y="{y + 17}" text-anchor="end">{safe(name, 28)}</text>'
+        body += f'<rect class="bar" x="{a:.1f}" y="{y + 5}" height="16" width="{max(b - a, 1):.1f}"/>'
+        end = b
+        if spread:
+            low_end, high_end = x(max(value - spread / 2, value / 100)), x(value + spread / 2)
+            body += f'<path class="whisker" d="M{low_end:.1f} {y + 9}v8m0-4H{high_end:.1f}m0-4v8"/>'
+            end = max(b, high_end)
+        body += f'<text class="value" x="{end + 6:.1f}" y="{y + 17}">{number(value)}</text>'
+    summary = f"{caption}: " + ", ".join(f"{name} {number(value)}" for name, value, _ in known)
+    drawing = _svg(summary, width, height, body)
+    # Too wide for a phone: it scrolls by itself instead of shrinking its letters away.
+    scrolled = f'<div class="scroll wide" role="region" tabindex="0" aria-label="{safe(caption)}">{drawing.text}</div>'
+    return figure(Html(scrolled), caption)
+
+
 def lines(series: Sequence[Series], caption: str, *, x: str, y: str) -> Html:
     """Curves over a common axis; told apart by colour, by dashes and by their names at the end."""
     data = [(s.name, np.asarray(s.x, dtype=np.float64), np.asarray(s.y, dtype=np.float64)) for s in series]
@@ -91,13 +129,14 @@ def lines(series: Sequence[Series], caption: str, *, x: str, y: str) -> Html:
     low, high = min(a.min() for _, a, _ in data), max(a.max() for _, a, _ in data)
     floor, ceiling = min(b.min() for _, _, b in data), max(b.max() for _, _, b in data)
     floor = 0.0 if 0 <= floor < 0.5 * ceiling else float(floor)
-    frame = _Frame((float(low), float(high)), (floor, float(ceiling)))
+    # The names stand above the curves, where no curve runs through them.
+    frame = _Frame((float(low), float(high)), (floor, float(ceiling)), above=len(data))
     body = ""
     for i, (name, a, b) in enumerate(data):
         points = " ".join(f"{frame.x(u):.1f},{frame.y(v):.1f}" for u, v in zip(a.tolist(), b.tolist(), strict=True))
         body += f'<polyline class="series s{i % 4}" points="{points}"><title>{safe(name)}</title></polyline>'
-        body += f'<path class="series s{i % 4}" d="M{_LEFT + 8} {_TOP + 4 + 16 * i}h26"/>'
-        body += f'<text class="value" x="{_LEFT + 40}" y="{_TOP + 8 + 16 * i}">{safe(name, 32)}</text>'
+        body += f'<path class="series s{i % 4}" d="M{_LEFT} {_TOP - 11 + 14 * i}h26"/>'
+        body += f'<text class="value" x="{_LEFT + 34}" y="{_TOP - 7 + 14 * i}">{safe(name, 32)}</text>'
     ends = ", ".join(f"{name} ends at {number(float(b[-1]))}" for name, _, b in data)
     drawing = frame.svg(f"{caption}. {y} over {x}: {ends}", x, body)
     rows = [(name, number(float(u)), number(float(v), 4)) for name, a, b in data for u, v in zip(a, b, strict=True)]

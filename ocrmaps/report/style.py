@@ -6,6 +6,7 @@ _LIGHT = {
     "back": "#ffffff",
     "panel": "#f4f6f8",
     "line": "#d0d7de",
+    "edge": "#7d8590",
     "text": "#1c2128",
     "quiet": "#57606a",
     "accent": "#0a5fb4",
@@ -21,6 +22,7 @@ _DARK = {
     "back": "#0f1419",
     "panel": "#1a2129",
     "line": "#343d48",
+    "edge": "#717d8b",
     "text": "#e4e8ec",
     "quiet": "#9da8b5",
     "accent": "#6db3f8",
@@ -33,7 +35,7 @@ _DARK = {
     "fourth": "#e0ae5c",
 }
 COLOURS: tuple[dict[str, str], dict[str, str]] = (_LIGHT, _DARK)
-"""Light and dark, by role."""
+"""Light and dark, by role. `edge` is for the borders of controls, which reach 3 to 1."""
 
 
 def _variables(colours: dict[str, str]) -> str:
@@ -82,6 +84,7 @@ th{font-weight:600}
 tbody th{font-weight:500}
 thead th{color:var(--quiet);font-size:.8125rem;vertical-align:bottom}
 .n{text-align:right;white-space:nowrap;padding-left:.9rem;padding-right:0}
+.n+td:not(.n),.n+th:not(.n){padding-left:1.4rem}
 .callout{border-left:4px solid var(--line);background:var(--panel);border-radius:.35rem;padding:.6rem 1rem;
   margin:.75rem 0}
 .callout p{margin:.15rem 0}
@@ -99,6 +102,8 @@ svg{display:block;width:100%;max-width:34rem;height:auto}
 svg text{fill:var(--quiet);font:12px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
 svg .value{fill:var(--text)}
 svg .bar{fill:var(--accent)}
+.wide svg{max-width:52rem;min-width:34rem}
+svg .whisker{stroke:var(--text);stroke-width:1.5;fill:none}
 svg .rest{fill:var(--soft)}
 svg .axis{stroke:var(--line);stroke-width:1;fill:none}
 svg .mark{stroke:var(--note);stroke-width:1.5;stroke-dasharray:4 3}

@@ -96,9 +96,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
             f"{path}: no such checkpoint", hint="checkpoints are in the run's folder, under checkpoints/"
         ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # Not the library's own words: they advise to load the file with the check turned off.
         raise DataError(
-            f"{path}: cannot be read as a checkpoint ({first})",
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__})",
             hint="the file may be cut short, or hold code, which is never run from a file",
         ) from error
     card = content.get("ocrmaps") if isinstance(content, dict) else None

@@ -31,9 +31,6 @@ class DetectorModule(pl.LightningModule):
     validated and predicted with. `card` is what a checkpoint says about itself, besides what changes as it learns.
     """
 
-    sums: Tensor
-    norms: Tensor
-    val_sums: Tensor
     loss: nn.Module
     detector: Detector
 
@@ -60,10 +57,12 @@ class DetectorModule(pl.LightningModule):
         """Training samples shown since the run began, over all ranks."""
         self.score: Score | None = None
         self.total_steps = 0
-        # Not in the state dict: a checkpoint's weights are the detector's alone.
-        self.register_buffer("sums", torch.zeros(len(TERMS) + 1), persistent=False)
-        self.register_buffer("norms", torch.zeros(3), persistent=False)
-        self.register_buffer("val_sums", torch.zeros(2), persistent=False)
+        # No buffers: those are the same on all ranks, by copies of the first one's, and these are each rank's own.
+        self.sums = torch.zeros(len(TERMS) + 1)
+        self.val_losses: dict[tuple[int, ...], Tensor] = {}
+        """Summed loss of each validation batch, by its rows."""
+        self.val_loss = 0.0
+        self._unsettled = 0
         self.last_loss = torch.zeros(())
         self.last_norm = torch.zeros(())
 
@@ -79,13 +78,15 @@ class DetectorModule(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self.schedule.factor(step, total))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def on_fit_start(self) -> None:
+        self.sums = self.sums.to(self.device)
+
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch if batch.image.device == device else batch.on(device, non_blocking=True)
 
     def on_train_epoch_start(self) -> None:
         # Lightning calls this for a new epoch only: one that is resumed in its middle goes on adding up.
         self.sums.zero_()
-        self.norms.zero_()
         self.score = None
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -95,8 +96,17 @@ class DetectorModule(pl.LightningModule):
         self.last_loss = terms.total.detach()
         rows = len(batch.row)
         self.sums += torch.stack([*(t.detach() for t in terms), torch.ones_like(self.last_loss)]) * rows
-        self.samples += rows * self.trainer.world_size
+        self._unsettled += rows
+        if self.trainer.world_size == 1 or self.trainer.is_last_batch:
+            self.settle()
         return terms.total
+
+    def settle(self) -> None:
+        """Count what was shown since the last time, on every rank; all of them call this at the same steps."""
+        shown = self._unsettled
+        if self.trainer.world_size > 1:
+            shown = int(self.trainer.strategy.reduce(torch.tensor(shown, device=self.device), reduce_op="sum"))
+        self.samples, self._unsettled = self.samples + shown, 0
 
     def configure_gradient_clipping(
         self,
@@ -106,11 +116,6 @@ class DetectorModule(pl.LightningModule):
     ) -> None:
         # Here rather than by the trainer: the norm that clipping needs anyway is kept for the log.
         self.last_norm = nn.utils.clip_grad_norm_(self.detector.parameters(), self.optimiser.clip)
-        # Gradient scaling probes for overflow, so in half precision some norms are not finite by design.
-        norm = self.last_norm.nan_to_num(0.0, 0.0, 0.0) if self.precision == "fp16-safe" else self.last_norm
-        self.norms[0] += norm
-        self.norms[1] = torch.maximum(self.norms[1], norm)
-        self.norms[2] += 1
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -121,12 +126,12 @@ class DetectorModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.scorer.begin()
-        self.val_sums.zero_()
+        self.val_losses = {}
 
     def validation_step(self, batch: Batch, index: int) -> None:
         logits = self.best_weights(batch.image)
         terms = self.loss(logits, Targets.unpack(*batch[1:4]))
-        self.val_sums += torch.stack([terms.total, torch.ones_like(terms.total)]) * len(batch.row)
+        self.val_losses[tuple(batch.row.tolist())] = terms.total * len(batch.row)
         probability = torch.sigmoid(logits.probability.float()).cpu().numpy()
         level = None
         if self.scorer.spec.binarise == "learned":
@@ -135,10 +140,15 @@ class DetectorModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         results = self.scorer.results()
+        sums = torch.stack(list(self.val_losses.values())).tolist() if self.val_losses else []
+        losses = dict(zip(self.val_losses, sums, strict=True))
         if self.trainer.world_size > 1:
             shares: list[Any] = [None] * self.trainer.world_size
-            torch.distributed.all_gather_object(shares, results)
-            results = {row: counts for share in shares for row, counts in share.items()}
+            torch.distributed.all_gather_object(shares, (results, losses))
+            # By row and by batch: what uneven ranks were shown twice counts once.
+            results = {row: counts for share, _ in shares for row, counts in share.items()}
+            losses = {rows: value for _, share in shares for rows, value in share.items()}
+        self.val_loss = sum(losses[rows] for rows in sorted(losses)) / max(1, sum(map(len, losses)))
         self.score = self.scorer.total(results)
         if self.score.complete:
             self.log("val/hmean", self.score.hmean(), prog_bar=True, rank_zero_only=True)
@@ -147,18 +157,33 @@ class DetectorModule(pl.LightningModule):
         self.scorer.close()
 
     def means(self) -> dict[str, float]:
-        """Mean losses and gradient norms of the epoch so far, and its validation's loss if it had one; waits."""
-        sums, norms, val = self.sums, self.norms, self.val_sums
-        if self.trainer.world_size > 1:
-            sums, val = (self.trainer.strategy.reduce(t.clone(), reduce_op="sum") for t in (sums, val))
-        sums, norms, val = sums.cpu(), norms.cpu(), val.cpu()
+        """Mean losses of the epoch so far, over all ranks, and its validation's if it had one; waits."""
+        sums = self._shared_sums().cpu()
+        self.settle()
         out = {f"train/{name}": float(sums[i] / sums[-1]) for i, name in enumerate(TERMS)}
-        out |= {"train/gradient_mean": float(norms[0] / norms[2]), "train/gradient_max": float(norms[1])}
-        return out if self.score is None else out | {"val/loss": float(val[0] / val[1])}
+        return out if self.score is None else out | {"val/loss": self.val_loss}
+
+    def _shared_sums(self) -> Tensor:
+        if self.trainer.world_size == 1:
+            return self.sums
+        reduced = self.trainer.strategy.reduce(self.sums.clone(), reduce_op="sum")
+        assert isinstance(reduced, Tensor)
+        return reduced
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.settle()
+        checkpoint["ocrmaps"] = self.card_now()
+        checkpoint["progress"] = {
+            "sums": self._shared_sums().cpu(),
+            "samples": self.samples,
+            "averages": self.averages,
+            "random": randomness.state(),
+        }
+
+    def card_now(self) -> dict[str, Any]:
+        """What these weights say about themselves; asks no other rank, so anybody may ask at any time."""
         score = self.score
-        checkpoint["ocrmaps"] = {
+        return {
             **self.card,
             "weights": "detector" if self.averaged is None else "averaged",
             "epoch": self.current_epoch + 1,
@@ -169,18 +194,11 @@ class DetectorModule(pl.LightningModule):
             if score is None
             else {"state": score.state, "hmean": {f"{t:g}": score.hmean(t) for t in score.totals}},
         }
-        checkpoint["progress"] = {
-            "sums": self.sums.cpu(),
-            "norms": self.norms.cpu(),
-            "samples": self.samples,
-            "averages": self.averages,
-            "random": randomness.state(),
-        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         progress = checkpoint["progress"]
-        self.sums.copy_(progress["sums"])
-        self.norms.copy_(progress["norms"])
+        # The sums are of all ranks, and are added up over all ranks again.
+        self.sums = progress["sums"] if self.trainer.global_rank == 0 else torch.zeros_like(progress["sums"])
         self.samples, self.averages = progress["samples"], progress["averages"]
         self._random = progress["random"]
 

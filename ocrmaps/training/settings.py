@@ -29,9 +29,11 @@ class OptimiserSpec:
     """
 
     name: Literal["adamw", "sgd"] = "adamw"
+    """sgd is what the papers train with."""
     lr: float = 1e-3
     """The highest learning rate of the schedule. The papers' SGD has 0.007."""
     weight_decay: float = 1e-4
+    """How strongly weights are pulled to 0, as the optimiser counts it."""
     momentum: float | None = None
     """Of SGD; None is the papers' 0.9."""
     clip: float = 5.0
@@ -84,6 +86,7 @@ class ScheduleSpec:
     """
 
     name: Literal["cosine", "poly", "constant"] = "cosine"
+    """Shape of the way down after the warm-up; poly is the papers'."""
     warmup: float = 0.05
     """Share of all steps in which the rate rises to its full height."""
     power: float | None = None

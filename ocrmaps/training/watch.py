@@ -18,6 +18,8 @@ import psutil
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from ocrmaps.training.gradients import Gradients
+
 BOUND = 0.05
 """Waiting for more than this share of the time starves the device."""
 
@@ -205,4 +207,6 @@ def rows(watchers: Mapping[str, Callback], device: torch.device) -> dict[str, fl
             out |= watcher.pace.row()
         elif isinstance(watcher, Resources):
             out |= watcher.row(device)
+        elif isinstance(watcher, Gradients):
+            out |= watcher.row()
     return out

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from cli.bench import BENCHES as NAMED
 from ocrmaps.errors import SpecError
 from pipelines import bench
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_command_line_and_the_pipeline_know_the_same_benches():
@@ -15,7 +22,7 @@ def test_the_command_line_and_the_pipeline_know_the_same_benches():
 
 def test_a_record_says_what_where_and_with_which_code():
     record = bench.run(["maps"], repeats=1)
-    assert set(record) == {"results", "machine", "command", "commit"}
+    assert set(record) == {"results", "machine", "load", "quick", "data", "command", "commit"}
     names = [result["name"] for result in record["results"]]
     assert {"maps/exact_vs_reference", "maps/official_vs_reference"} <= set(names)
     assert len(set(names)) == len(names)
@@ -26,5 +33,75 @@ def test_a_record_says_what_where_and_with_which_code():
 
 
 def test_an_unknown_bench_lists_the_known_ones():
-    with pytest.raises(SpecError, match="decode, maps"):
+    with pytest.raises(SpecError, match="machine, decode, maps"):
         bench.run(["speed"], repeats=1)
+
+
+@pytest.fixture
+def records(tmp_path):
+    """A baseline, the same again, and one whose maps are ten times slower; and a file that guards the maps."""
+    paths = []
+    for name, value in (("old", 30.0), ("same", 29.0), ("slow", 3.0)):
+        figure = {"name": "maps/speed", "value": value, "unit": "x", "reference": "plain", "spread": 1.0}
+        record = {
+            "results": [figure],
+            "machine": {"processor": "p", "cores": 2, "gpu": None},
+            "quick": False,
+            "data": "",
+        }
+        paths.append(tmp_path / f"{name}.json")
+        paths[-1].write_text(json.dumps(record), encoding="utf-8")
+    limits = tmp_path / "limits.toml"
+    limits.write_text(
+        '[figures."maps/speed"]\nbench = "maps"\nbetter = "higher"\nworse = 1.5\nlook = "maps.py"\n', encoding="utf-8"
+    )
+    return [*paths, limits]
+
+
+def bench_check(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli.app", "bench", "check", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_check_ends_with_0_where_nothing_got_worse(records):
+    old, same, _, limits = records
+    done = bench_check(old, "--record", same, "--thresholds", limits)
+    assert (done.returncode, done.stdout) == (0, "1 ok\n")
+
+
+def test_check_ends_with_1_and_one_line_for_each_figure_that_got_worse(records):
+    old, _, slow, limits = records
+    done = bench_check(old, "--record", slow, "--thresholds", limits)
+    assert done.returncode == 1
+    assert "worse: maps/speed: baseline 30, now 3, allowed at least 20" in done.stdout
+    assert "look at maps.py" in done.stdout
+
+
+def test_check_prints_exactly_one_document(records):
+    old, _, slow, limits = records
+    done = bench_check(old, "--record", slow, "--thresholds", limits, "--json")
+    assert json.loads(done.stdout)["verdicts"][0]["state"] == "worse"
+
+
+def test_check_of_unlike_records_ends_with_3(records):
+    old, same, _, limits = records
+    same.write_text(same.read_text(encoding="utf-8").replace('"quick": false', '"quick": true'), encoding="utf-8")
+    assert bench_check(old, "--record", same, "--thresholds", limits).returncode == 3
+
+
+def test_an_existing_record_is_refused_before_minutes_of_measuring(tmp_path):
+    (tmp_path / "record.json").write_text("{}", encoding="utf-8")
+    command = [sys.executable, "-m", "cli.app", "bench", "all", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert "another record" in done.stderr
+
+
+@pytest.mark.parametrize("name", [*NAMED, "all", "baseline", "check"])
+def test_each_help_is_a_sentence_with_an_example(name):
+    from typer.main import get_command
+
+    from cli.bench import app
+
+    text = get_command(app).commands[name].help
+    assert f". Example: ocrmaps bench {name}" in " ".join(text.split())

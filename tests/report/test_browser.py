@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +12,9 @@ from ocrmaps.report import page as part
 from ocrmaps.report import plots
 from ocrmaps.report.page import Card, Section, Tile
 from ocrmaps.report.pictures import jpeg
+from tests.report.chromium import needs_browser, visit
 
-BROWSER = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not BROWSER, reason="needs Chromium (Debian: apt-get install chromium), which is not installed"),
-]
+pytestmark = needs_browser
 
 MEASURE = """
 addEventListener("load", () => {
@@ -47,18 +39,6 @@ def full_page(script: str) -> str:
     return part.page("Data check: " + "y" * 120, sections, lead="l" * 200, top=top, script=script)
 
 
-def visit(path: Path, tmp_path: Path, *options: str) -> tuple[str, str]:
-    """What the document became, and what the browser had to say about it."""
-    command = [
-        BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-        "--enable-logging=stderr", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=30000",
-        *options, "--dump-dom", path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-
-
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_page_fits_its_window_and_runs_only_its_own_script(tmp_path, width):
     (tmp_path / "page.html").write_text(full_page(MEASURE), encoding="utf-8")
@@ -69,7 +49,7 @@ def test_a_page_fits_its_window_and_runs_only_its_own_script(tmp_path, width):
         f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>',
         encoding="utf-8",
     )
-    document, console = visit(outer, tmp_path, "--window-size=1600,1000")
+    document, console = visit(outer, "--window-size=1600,1000")
     title = re.search(r"<title>(.*?)</title>", document, re.DOTALL)
     assert title is not None, console
     found = json.loads(title[1].replace("&quot;", '"'))
@@ -82,6 +62,6 @@ def test_a_foreign_script_does_not_run_and_the_browser_says_so(tmp_path):
     path.write_text(
         full_page("").replace("</body>", "<script>document.title = 'ran'</script></body>"), encoding="utf-8"
     )
-    document, console = visit(path, tmp_path)
+    document, console = visit(path)
     assert "<title>ran</title>" not in document
     assert "Content Security Policy" in console

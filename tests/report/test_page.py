@@ -154,3 +154,25 @@ def test_figures_are_written_for_people():
 
 def test_long_texts_keep_both_ends():
     assert visible("a" * 300 + "z", 11) == "aaaaa…aaaaz"
+
+
+@pytest.mark.parametrize("scheme", COLOURS, ids=["light", "dark"])
+def test_controls_and_pressed_buttons_have_accessible_contrast(scheme):
+    for ground in ("back", "panel"):
+        assert _contrast(scheme["edge"], scheme[ground]) >= 3, ground
+    assert _contrast(scheme["back"], scheme["accent"]) >= 4.5
+
+
+def test_outlines_stand_out_from_their_casing_and_in_the_legend():
+    from pipelines.report_run import KINDS as of_runs
+    from pipelines.report_source import KINDS as of_sources
+    from pipelines.report_store import KINDS as of_stores
+
+    for kind in {*of_runs, *of_sources, *of_stores}:
+        for ground in ("#ffffff", COLOURS[0]["back"], COLOURS[1]["back"]):
+            assert _contrast(kind.colour, ground) >= 3, (kind.name, ground)
+
+
+def test_pictures_beside_a_page_are_allowed_only_where_it_has_them():
+    assert "file:" not in part.page("t", [])
+    assert "img-src data: 'self' file:" in part.page("t", [], files=True)

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from tests.torture import kills, mutations, steps
+from ocrmaps.store import disk
+from tests.torture import kills, mutations, power, steps
 from tests.torture.__main__ import faults
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and advisory locks")
@@ -22,6 +23,18 @@ def test_killed_builds_lose_nothing_and_end_with_the_same_digest(quick_folder):
     seen = kills.kill_clients(quick_folder, 40)
     assert seen["kills"] >= 40
     assert not faults({"kills": seen})
+
+
+def test_a_power_cut_takes_nothing_that_was_promised(quick_folder):
+    seen = power.cut_power(quick_folder, 90)
+    assert seen["cuts"] == 90
+    assert not faults({"power": seen})
+
+
+def test_the_power_cuts_miss_no_missing_sync(quick_folder, monkeypatch):
+    monkeypatch.setattr(disk, "sync", lambda files, folders=(): None)
+    seen = power.cut_power(quick_folder, 24, tell=lambda line: None)
+    assert seen["wrong"] > 0
 
 
 def test_every_damage_is_found_and_never_read(quick_folder):

@@ -11,20 +11,20 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 
-from ocrmaps.errors import DataError, RunError, SpecError
+from ocrmaps.errors import SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import build_detector, build_loss
 from ocrmaps.store.places import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.checkpoint import Keeper
 from ocrmaps.training.data import MapData
-from ocrmaps.training.guard import replay
 from ocrmaps.training.module import DetectorModule, average_into
 from ocrmaps.training.scoring import Scorer
 from ocrmaps.training.settings import OptimiserSpec, ScheduleSpec
 from ocrmaps.training.watch import Pace
 from pipelines.bench_step import Waits
-from pipelines.train import make_trainer, make_watchers, quiet, train
+from pipelines.train import train
+from pipelines.train_parts import make_trainer, make_watchers, quiet
 from pipelines.train_spec import load_run, run_from_dict
 from tests.training.conftest import small_run
 
@@ -96,26 +96,10 @@ class Poison(Callback):
             next(pl_module.detector.head.parameters()).data.fill_(float("nan"))
 
 
-def test_the_guard_names_the_samples_and_leaves_a_bundle(cache, tmp_path):
-    with pytest.raises(RunError, match=r"found loss nan on 2 samples: train/.*\.jpg, train/") as caught:
-        train(small_run(), out=tmp_path / "o", cache=cache, extra=(Poison(),))
-    (bundle,) = (tmp_path / "o" / "debug").glob("*.pt")
-    assert str(bundle) in str(caught.value)
-    again = replay(bundle)
-    assert again["samples"][0] in str(caught.value)
-    assert again["then"]["loss"] != again["then"]["loss"] and 0 < again["now"]["total"] < 20
-
-
 def test_without_the_guard_nobody_stops_the_run(cache, tmp_path):
     spec = small_run(watch__guard=False, watch__pictures=0, budget__validate_every=2)
     with pytest.raises(SpecError, match="nan"):  # extraction refuses such maps: the last line of defence
         train(spec, out=tmp_path / "o", cache=cache, extra=(Poison(),))
-
-
-def test_a_checkpoint_is_no_bundle(cache, tmp_path):
-    report = train(small_run(budget__epochs=1, watch__pictures=0), out=tmp_path / "o", cache=cache)
-    with pytest.raises(DataError, match="this is a checkpoint, not a bundle"):
-        replay(report.last)
 
 
 def test_a_mean_of_weights_moves_by_what_the_decay_leaves():

@@ -1,0 +1,275 @@
+"""Verbs over debug bundles: make one of a run, list, show, repeat its step, annotate, ask, clean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ocrmaps.debug.bundles import STEP, Bundle, add_note, damage, entries, find_bundles, one_bundle, unpacked
+from ocrmaps.debug.query import parse_query
+from ocrmaps.debug.retention import Action, carry_out, leftovers, plan_retention
+from ocrmaps.errors import DataError, RunError, SpecError, StoreError
+from ocrmaps.loader import MapLoader
+from ocrmaps.store.places import find_version
+from ocrmaps.store.reader import Reader
+from ocrmaps.training.capture import Captured, Replay, batch_in, batch_of_rows, load_step, replay
+from ocrmaps.training.checkpoint import LAST, read_checkpoint
+from ocrmaps.training.module import Augment
+from pipelines.debug_write import this_machine, write_bundle
+from pipelines.train_parts import make_augment
+from pipelines.train_spec import RunSpec, run_from_dict
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayReport:
+    """A repeated step, and whether its tensors are still what the store gives."""
+
+    bundle: Bundle
+    replay: Replay
+    store: str
+    """`equal`, `not compared: ...` or which tensors differ."""
+
+    @property
+    def ok(self) -> bool:
+        return self.replay.reproduces and not self.store.startswith("differs")
+
+    def as_dict(self) -> dict[str, Any]:
+        from ocrmaps.debug.bundles import plain
+
+        r = self.replay
+        return plain(
+            {
+                "bundle": self.bundle.name,
+                "kind": r.kind,
+                "reproduces": r.reproduces,
+                "why": r.why,
+                "then": r.then.as_dict(),
+                "now": r.now.as_dict(),
+                "tolerance": r.tolerance,
+                "store": self.store,
+                "samples": list(r.samples),
+                "ok": self.ok,
+            }
+        )
+
+
+def is_run(folder: Path) -> bool:
+    return (folder / "run.json").is_file()
+
+
+def latest_checkpoint(folder: Path) -> Path:
+    """The run's latest state."""
+    path = folder / CHECKPOINTS / LAST
+    if not path.is_file():
+        raise SpecError(f"{folder}: no {CHECKPOINTS}/{LAST} in it", hint="a run has one once its first epoch has ended")
+    return path
+
+
+def bundle_run(run: Path, *, reason: str, cache: Path | None = None, profile: bool = False) -> Path:
+    """A bundle of a run as its latest checkpoint left it: the step that it would take next."""
+    if not is_run(run):
+        raise SpecError(f"{run}: no run.json in it, expected a run's folder", hint="ocrmaps train writes runs/NAME")
+    try:
+        content = read_checkpoint(latest_checkpoint(run))
+    except SpecError as error:
+        return write_bundle(
+            run, reason=reason, message=f"asked for: {reason}", captured=None, reader=None,
+            card=_card_without_checkpoint(run), augment=None, device="cpu", absent=str(error),
+        )  # fmt: skip
+    card = content["ocrmaps"]
+    spec = run_of(card)
+    found = store_of(card, run, cache)
+    shared: dict[str, Any] = {
+        "reason": reason, "message": f"asked for: {reason}", "card": card, "device": "cpu", "profile": profile,
+    }  # fmt: skip
+    if isinstance(found, str):
+        return write_bundle(run, captured=None, reader=None, augment=None, absent=found, **shared)
+    with Reader(found) as reader:
+        changed = make_augment(spec, reader)
+        captured = _next_step(content, spec, reader)
+        return write_bundle(run, captured=captured, reader=reader, augment=changed, **shared)
+
+
+def _card_without_checkpoint(run: Path) -> dict[str, Any]:
+    import json
+
+    return {"run": json.loads((run / "run.json").read_text(encoding="utf-8"))}
+
+
+def _next_step(content: dict[str, Any], spec: RunSpec, reader: Reader) -> Captured:
+    settings: dict[str, Any] = {
+        "batch_size": spec.data.batch, "seed": spec.seed, "drop_last": spec.data.drop_last, "threads": 1, "ahead": 1,
+    }  # fmt: skip
+    with MapLoader(reader.folder, split=spec.data.train, shuffle=True, **settings) as loader:
+        state = content.get("MapData")
+        if state:
+            loader.load_state_dict(state)
+        epoch = loader.epoch
+        rows = next(iter(loader)).row.tolist()
+    weights = {k.removeprefix("detector."): v for k, v in content["state_dict"].items() if k.startswith("detector.")}
+    return Captured(
+        kind="asked for", epoch=epoch, step=int(content["ocrmaps"]["steps"]), rows=rows,
+        names=[reader.name(row) for row in rows], weights=weights,
+    )  # fmt: skip
+
+
+def run_of(card: dict[str, Any]) -> RunSpec:
+    """The run that a checkpoint describes, as it was resolved then."""
+    return run_from_dict(card["run"], where="the checkpoint's run")
+
+
+def store_of(card: dict[str, Any], run: Path | None, cache: Path | None, place: str | None = None) -> Path | str:
+    """The folder of the version that a checkpoint learnt from, or a sentence why there is none.
+
+    Looked for where the caller says, where the run says, and in cache folders beside and above the run; what is found
+    counts only if its root digest is the one that was learnt from.
+    """
+    store = card["store"]
+    given = (card["run"].get("data") or {}).get("cache")
+    places: list[Path] = [cache] if cache is not None else []
+    places += [Path(given).expanduser()] if given else []
+    places += [Path(place).expanduser().parent.parent] if place else []
+    if run is not None:
+        above = [run.absolute(), *run.absolute().parents][:5]
+        places += [folder / name for folder in above for name in (".ocrmaps", "cache")]
+    places.append(Path(".ocrmaps"))
+    others = []
+    for folder in dict.fromkeys(places):
+        version = folder / store["name"] / store["version"]
+        if not version.is_dir():
+            continue
+        try:
+            with Reader(version) as reader:
+                if reader.root_digest == store["root_digest"]:
+                    return version
+                others.append(f"{version} has root {reader.root_digest[:12]}")
+        except StoreError as error:
+            others.append(f"{version}: {error}")
+    said = f"; {'; '.join(others)}" if others else ""
+    return (
+        f"store {store['name']}/{store['version']} (root {store['root_digest'][:12]}) is not here{said}; --root names "
+        "the cache folder it is in"
+    )
+
+
+def augment_of(card: dict[str, Any], reader: Reader) -> Augment | None:
+    return make_augment(run_of(card), reader)
+
+
+def replay_bundle(bundle: Bundle, *, cache: Path | None = None) -> ReplayReport:
+    """Repeat the captured step on the host from the bundle alone, then compare its tensors with the store."""
+    if faults := damage(bundle):
+        raise DataError(f"{bundle.path}: this bundle is damaged: {faults[0]}", hint="make another with debug bundle")
+    with unpacked(bundle) as folder:
+        path = folder / STEP
+        if not path.is_file():
+            why = next((e["message"] for e in entries(bundle) if e["kind"] == "absent"), "nothing says why")
+            raise RunError(
+                f"{bundle.name}: there is no captured step in it ({why})", hint="ocrmaps debug show says more"
+            )
+        again = replay(path)
+        return ReplayReport(bundle=bundle, replay=again, store=_against_store(path, bundle, cache))
+
+
+def _against_store(path: Path, bundle: Bundle, cache: Path | None) -> str:
+    content = load_step(path)
+    step, card = content["step"], content["ocrmaps"]
+    if "store" not in card:
+        return "not compared: the bundle does not say which store"
+    run = bundle.path.parent.parent
+    found = store_of(card, run if is_run(run) else None, cache)
+    if isinstance(found, str):
+        return f"not compared: {found}"
+    batch = batch_in(step)
+    assert batch is not None
+    with Reader(found) as reader:
+        fresh = batch_of_rows(reader, step["rows"], step["epoch"], augment_of(card, reader))
+    differing = []
+    for name, mine in batch._asdict().items():
+        other = getattr(fresh, name)
+        if mine.shape != other.shape:
+            differing.append(f"{name}: shape {tuple(mine.shape)}, the store's {tuple(other.shape)}")
+        elif not torch.equal(mine, other):
+            differing.append(f"{name}: {int((mine != other).sum())} of {mine.numel()} values")
+    return f"differs: {'; '.join(differing)}" if differing else "equal"
+
+
+def note(wanted: str, text: str, *, kind: str, place: Path) -> tuple[Bundle, dict[str, Any]]:
+    """Append a note, hypothesis or finding to a bundle."""
+    bundle = one_bundle(wanted, place)
+    return bundle, add_note(bundle, text, kind=kind, now=datetime.now(UTC), redact=this_machine().text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """An entry that a query means."""
+
+    bundle: Bundle
+    entry: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"bundle": self.bundle.name, "path": str(self.bundle.path), **self.entry}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a query found in all bundles below a place."""
+
+    hits: tuple[Hit, ...]
+    bundles: int
+    entries: int
+    unknown: tuple[str, ...]
+    """Fields of the query that no entry has: a spelling mistake finds nothing, too."""
+    known: tuple[str, ...]
+
+
+def grep(query: str, places: Iterable[Path]) -> Answer:
+    """Every entry that the query means, oldest bundle first."""
+    from ocrmaps.debug.query import HEAD, fields_of
+
+    parsed = parse_query(query)
+    bundles = [b for b in reversed(_all(places)) if not b.fault]
+    hits, number, known = [], 0, dict.fromkeys(HEAD)
+    for bundle in bundles:
+        head = {"bundle": bundle.name, **{k: str(bundle.facts.get(k) or "") for k in ("run", "reason")}}
+        for entry in entries(bundle):
+            number += 1
+            known |= dict.fromkeys(fields_of(entry))
+            if parsed.matches(entry, **head):
+                hits.append(Hit(bundle=bundle, entry=entry))
+    unknown = tuple(f for f in parsed.fields if f not in known)
+    return Answer(hits=tuple(hits), bundles=len(bundles), entries=number, unknown=unknown, known=tuple(sorted(known)))
+
+
+def _all(places: Iterable[Path]) -> list[Bundle]:
+    found = {bundle.path.absolute(): bundle for place in places for bundle in find_bundles(place)}
+    return sorted(found.values(), key=lambda b: (b.facts["created"], b.name), reverse=True)
+
+
+def plan_clean(place: Path, *, keep: int, days: int) -> list[Action]:
+    """What retention would do below a place."""
+    now = datetime.now(UTC)
+    return plan_retention(find_bundles(place), now=now, keep=keep, days=days, leftovers=leftovers(place, now=now))
+
+
+def clean(actions: Iterable[Action]) -> Iterator[tuple[Action, Path | None]]:
+    """Carry a plan out, one action after the other; each says what its path has become."""
+    for action in actions:
+        yield action, carry_out(action)
+
+
+def default_place() -> Path:
+    """Where runs are unless told otherwise."""
+    return Path("runs")
+
+
+def find_store(wanted: str, cache: Path) -> Path:
+    store, version = find_version(cache, wanted)
+    return store.version(version)

@@ -1,0 +1,314 @@
+"""The doctor: a few samples are followed from file to score, and the first stage that breaks is named.
+
+A run is examined with its store, its augmentation and its best checkpoint; a checkpoint likewise; a store without a
+network; annotations without a store. Nothing is changed anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from ocrmaps.annotations import Sample, Source, open_source, scan
+from ocrmaps.annotations.frames import check_frame
+from ocrmaps.canonical import CanonicalSpec, plan
+from ocrmaps.errors import AnnotationError, OcrmapsError, Problem, SpecError, StoreError, StoreNotFound
+from ocrmaps.maps import MapSpec
+from ocrmaps.pictures import Header, read_header
+from ocrmaps.recipe import ARRAYS, Recipe
+from ocrmaps.store.layout import MANIFEST
+from ocrmaps.store.places import find_version, stores
+from ocrmaps.store.planning import SPLITS
+from ocrmaps.store.reader import Reader
+from ocrmaps.store.restore import rows_of_shard, shard_keys
+from ocrmaps.store.verify import verify
+from ocrmaps.training.checkpoint import Trained, load_detector, read_checkpoint
+from pipelines import doctor_augmented, doctor_maps, doctor_network, doctor_originals, doctor_pictures
+from pipelines.debug import CHECKPOINTS, is_run, latest_checkpoint, run_of, store_of
+from pipelines.doctor_choice import choose, facts_of
+from pipelines.doctor_records import STAGES, Case, Report, Specs, Stage
+from pipelines.train_parts import make_augment
+from pipelines.train_spec import RunSpec
+
+Progress = Callable[[int, int], None]
+VERIFIED = 2 << 30
+"""Bytes of a store whose digests are looked at before rows are chosen; of larger ones an even part."""
+HEADERS, HEIGHTS = 2000, 200
+"""Samples whose header is read, or whose outlines are measured, to choose among."""
+
+
+def examine(
+    target: str,
+    *,
+    samples: int = 6,
+    cache: Path | None = None,
+    frame: Literal["raw", "upright"] = "upright",
+    format: str | None = None,
+    pictures: Path | None = None,
+    longest: int = 640,
+    progress: Progress = lambda done, total: None,
+) -> Report:
+    """Follow `samples` samples of a run, a checkpoint, a store or annotations."""
+    path = Path(target)
+    if is_run(path) or path.suffix == ".ckpt":
+        return _examine_run(target, path, samples, cache, progress)
+    if (path / MANIFEST).exists() or not path.exists():
+        folder = _store(target, cache or Path(".ocrmaps"))
+        with Reader(folder) as reader:
+            return _examine_store(target, "store", reader, samples, progress)
+    if cache is not None and any(s.name == target for s in stores(cache)):
+        with Reader(_store(target, cache)) as reader:
+            return _examine_store(target, "store", reader, samples, progress)
+    source = open_source(path, format=format, pictures=pictures, frame=frame)
+    return _examine_source(target, source, samples, longest, progress)
+
+
+def _store(wanted: str, cache: Path) -> Path:
+    try:
+        store, version = find_version(cache, wanted)
+    except StoreNotFound as error:
+        raise SpecError(
+            f"{wanted}: found no run, checkpoint, store or annotations of that name ({error})",
+            hint="a run has run.json, a store is known to `ocrmaps cache list`, annotations are a file or folder",
+        ) from error
+    return store.version(version)
+
+
+def _stages() -> dict[str, Stage]:
+    return {name: Stage(name=name) for name in STAGES}
+
+
+def _examine_run(target: str, path: Path, number: int, cache: Path | None, progress: Progress) -> Report:
+    run = path if is_run(path) else path.parent.parent
+    checkpoint = best_checkpoint(path) if is_run(path) else path
+    card = read_checkpoint(checkpoint)["ocrmaps"]
+    found = store_of(card, run, cache)
+    if isinstance(found, str):
+        # The version it learnt from is gone. What its run file means today is examined instead, and told apart below.
+        found = _todays_store(card, run, cache, found)
+    trained = load_detector(checkpoint)
+    with Reader(found) as reader:
+        return _examine_store(
+            target, "run", reader, number, progress, trained=trained, spec=run_of(card), checkpoint=checkpoint
+        )
+
+
+def best_checkpoint(run: Path) -> Path:
+    """The best checkpoint of a run, or its latest."""
+    best = sorted((run / CHECKPOINTS).glob("best-*.ckpt"), key=lambda p: p.name.rpartition("hmean")[2])
+    return best[-1] if best else latest_checkpoint(run)
+
+
+def _todays_store(card: dict[str, Any], run: Path, cache: Path | None, why: str) -> Path:
+    given = (card["run"].get("data") or {}).get("cache")
+    above = [run.absolute(), *run.absolute().parents][:5]
+    places = [
+        *([cache] if cache else []), *([Path(given).expanduser()] if given else []),
+        *(f / n for f in above for n in (".ocrmaps", "cache")),
+    ]  # fmt: skip
+    for place in places:
+        try:
+            store, version = find_version(place, card["store"]["name"])
+        except StoreError:
+            continue
+        return store.version(version)
+    raise StoreNotFound(why, hint="--root names the cache folder that holds the store")
+
+
+def _examine_store(
+    target: str,
+    kind: str,
+    reader: Reader,
+    number: int,
+    progress: Progress,
+    *,
+    trained: Trained | None = None,
+    spec: RunSpec | None = None,
+    checkpoint: Path | None = None,
+) -> Report:
+    stages = _stages()
+    recipe = reader.manifest.recipe
+    specs = Specs(canonical=recipe.canonical, maps=recipe.maps)
+    splits = [s for s in SPLITS if len(reader.select(s))]
+    train, val = (spec.data.train, spec.data.val) if spec is not None else (splits[0] if splits else "", "")
+    damaged = _damaged_rows(reader, stages)
+    rows = np.concatenate([reader.select(train), reader.select(val)]) if spec is not None else reader.select()
+    cases = _cases_of(reader, rows.tolist(), number, damaged, train if spec is not None else None)
+    steps: list[Callable[[], None]] = [
+        lambda: doctor_pictures.look_at_files(cases, stages["file"], reader),
+        lambda: doctor_pictures.look_at_pixels(cases, stages["decoded"], None),
+        lambda: doctor_pictures.look_at_canonical(cases, stages["canonical"], specs, reader),
+        lambda: doctor_maps.look_at_maps(cases, stages["maps"], specs, reader),
+        lambda: doctor_maps.look_at_batches(
+            cases, stages["batch"], reader, split=train, batch_size=4 if spec is None else spec.data.batch,
+            seed=0 if spec is None else spec.seed,
+        ),
+    ]  # fmt: skip
+    if spec is None or trained is None:
+        for name in ("augmented", "prediction", "original"):
+            stages[name].skipped = "a store has no network; examine a run"
+    else:
+        steps += _network_steps(cases, stages, reader, recipe, trained, spec, train)
+    for done, step in enumerate(steps):
+        progress(done, len(steps))
+        step()
+    progress(len(steps), len(steps))
+    name = f"{reader.folder.parent.name}/{reader.folder.name}"
+    lead = f"{kind} {target}: store {name}, root {reader.root_digest[:12]}, {len(cases)} of {len(rows)} rows"
+    if trained is not None and checkpoint is not None:
+        lead += f"; {checkpoint.name}: {trained.identity}"
+        if trained.card["store"]["root_digest"] != reader.root_digest:
+            stages["prediction"].note(
+                f"these weights learnt from root {trained.card['store']['root_digest'][:12]}, which is not here; this "
+                f"is root {reader.root_digest[:12]}",
+                "--root names the cache folder of the store that was learnt from",
+            )
+    return Report(target=target, kind=kind, lead=lead, stages=tuple(stages.values()), cases=tuple(cases))
+
+
+def _network_steps(
+    cases: Sequence[Case],
+    stages: dict[str, Stage],
+    reader: Reader,
+    recipe: Recipe,
+    trained: Trained,
+    spec: RunSpec,
+    train: str,
+) -> list[Callable[[], None]]:
+    def augmented() -> None:
+        change = make_augment(spec, reader)
+        learnt = [c for c in cases if c.split == train]
+        if change is None:
+            stages["augmented"].skipped = "this run does not augment"
+        elif not learnt:
+            stages["augmented"].skipped = "no sample of the training split is among those followed"
+        else:
+            doctor_augmented.look_at_augmented(
+                learnt, stages["augmented"], spec.augment, change, maps=recipe.maps, seed=spec.seed
+            )
+
+    return [
+        augmented,
+        lambda: doctor_network.look_at_predictions(cases, stages["prediction"], trained, recipe),
+        lambda: doctor_originals.look_at_originals(cases, stages["original"], trained, recipe),
+    ]
+
+
+def _damaged_rows(reader: Reader, stages: dict[str, Stage]) -> list[int]:
+    """Rows whose bytes are not those that were written, found before any is chosen."""
+    total = sum(int(v) for v in reader.shards["nbytes"].sum(axis=0))
+    parts = max(1, -(-total // VERIFIED))
+    report = verify(reader.folder, level="digest", subset=(1, parts))
+    if parts > 1:
+        stages["file"].note(
+            f"digests of one {parts}th of the store were compared, it is large", f"ocrmaps verify {reader.folder}"
+        )
+    damaged: list[int] = []
+    told: list[Problem] = []
+    by_path = {key.path(array): (key, array) for key in shard_keys(reader) for array in ARRAYS}
+    for problem in report.problems:
+        if problem.loc not in by_path:
+            told.append(problem)
+            continue
+        key, array = by_path[problem.loc]
+        hit = [row for row in rows_of_shard(reader, key) if not _reads(reader, row, array)]
+        damaged += hit
+        if not hit:
+            stage = stages["canonical" if array == "image" else "maps"]
+            stage.problem(f"{problem.loc}: {problem.message}", f"ocrmaps repair {reader.folder} --yes")
+    for problem in told:
+        stages["file"].problem(f"{problem.loc}: {problem.message}", f"ocrmaps repair {reader.folder} --yes")
+    return list(dict.fromkeys(damaged))
+
+
+def _reads(reader: Reader, row: int, array: str) -> bool:
+    try:
+        reader.read_row(row, (array,))
+    except StoreError:
+        return False
+    return True
+
+
+def _cases_of(reader: Reader, rows: list[int], number: int, damaged: list[int], train: str | None) -> list[Case]:
+    """Cases of these rows; with a training split, half of them of it, so that both sides are seen."""
+    if train is None:
+        return _chosen(reader, rows, number, damaged)
+    learnt = set(reader.select(train).tolist())
+    mine, others = [r for r in rows if r in learnt], [r for r in rows if r not in learnt]
+    half = min(len(others), number // 2)
+    first = _chosen(reader, mine, number - half, [r for r in damaged if r in learnt])
+    return first + _chosen(reader, others, half, [r for r in damaged if r not in learnt])
+
+
+def _chosen(reader: Reader, rows: list[int], number: int, damaged: list[int]) -> list[Case]:
+    if not rows or number < 1:
+        return []
+    measured = set(np.unique(np.linspace(0, len(rows) - 1, min(HEIGHTS, len(rows))).round().astype(int)).tolist())
+    offsets = reader.polygons["row_offsets"]
+    facts = []
+    for place, row in enumerate(rows):
+        orientation, h, w = reader.rows["transform"][row][:3].tolist()
+        polygons = reader.polygon_set(row) if place in measured else None
+        facts.append(facts_of(polygons, int(offsets[row + 1] - offsets[row]), orientation, (h, w)))
+    first = [rows.index(row) for row in damaged if row in set(rows)]
+    return [
+        Case(
+            name=reader.name(rows[place]), why=why, row=rows[place],
+            split=SPLITS[int(reader.rows["split"][rows[place]])],
+            polygons=reader.polygon_set(rows[place]), transform=reader.transform(rows[place]),
+        )
+        for place, why in choose(facts, number, first=first)
+    ]  # fmt: skip
+
+
+def _examine_source(target: str, source: Source, number: int, longest: int, progress: Progress) -> Report:
+    stages = _stages()
+    reading = scan(source)
+    stage = stages["file"]
+    for problem in reading.problems[:20]:
+        stage.problem(str(problem), "correct the file, or say another --format")
+    if not reading.samples and not reading.problems:
+        raise AnnotationError(f"{source.annotations}: the source holds no samples")
+    specs = Specs(canonical=CanonicalSpec.longest(longest), maps=MapSpec())
+    looked = _evenly(reading.samples, HEADERS)
+    headers: dict[str, Header] = {}
+    for done, sample in enumerate(looked):
+        progress(done, len(looked) + 4)
+        try:
+            headers[sample.id] = read_header(source.pictures / sample.picture)
+        except OcrmapsError as error:
+            stage.problem(str(error).splitlines()[0], "ocrmaps data check lists all such pictures", sample.id)
+        except OSError as error:
+            stage.problem(f"{sample.picture} cannot be read ({error.strerror})", "--pictures names a folder", sample.id)
+    with_header = [s for s in looked if s.id in headers]
+    facts = [facts_of(s.polygons, len(s.polygons), headers[s.id].orientation, headers[s.id].size) for s in with_header]
+    cases = [
+        Case(
+            name=with_header[i].id, why=why, polygons=with_header[i].polygons,
+            path=source.pictures / with_header[i].picture,
+            transform=plan(headers[with_header[i].id].size, headers[with_header[i].id].orientation, specs.canonical),
+        )
+        for i, why in choose(facts, number)
+    ]  # fmt: skip
+    frames = check_frame(with_header, headers, source.frame) if with_header else None
+    doctor_pictures.look_at_files(cases, stage, None)
+    doctor_pictures.look_at_pixels(cases, stages["decoded"], frames)
+    doctor_pictures.look_at_canonical(cases, stages["canonical"], specs, None)
+    doctor_maps.look_at_maps(cases, stages["maps"], specs, None)
+    progress(len(looked) + 4, len(looked) + 4)
+    for name in ("batch", "augmented", "prediction", "original"):
+        stages[name].skipped = "annotations alone have none; examine a store or a run"
+    lead = (
+        f"source {target}: {source.format}, frame {source.frame}, {len(cases)} of {len(reading.samples)} samples, "
+        f"longest side {longest}"
+    )
+    return Report(target=target, kind="source", lead=lead, stages=tuple(stages.values()), cases=tuple(cases))
+
+
+def _evenly(samples: Sequence[Sample], number: int) -> list[Sample]:
+    if len(samples) <= number:
+        return list(samples)
+    return [samples[i] for i in np.linspace(0, len(samples) - 1, number).round().astype(int).tolist()]

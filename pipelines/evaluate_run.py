@@ -1,0 +1,117 @@
+"""What a command line asks to be evaluated, checked as a whole before anything is opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ocrmaps.annotations import open_source
+from ocrmaps.errors import Problem, SpecError
+from ocrmaps.evaluation import IMAGES, PROTOCOLS, RESULT, TEXTS, Evaluation, EvaluationSpec
+from ocrmaps.geometry import Frame
+from ocrmaps.store.places import find_version
+from pipelines.evaluate import evaluate_checkpoint, evaluate_predictions
+from pipelines.evaluate_store import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A checkpoint on a store or a source, or predictions on a source."""
+
+    checkpoint: Path | None
+    store: str | None
+    split: str | None
+    source: Path | None
+    predictions: Path | None
+    protocols: tuple[str, ...]
+    thresholds: str
+    format: str | None
+    pictures: Path | None
+    frame: Frame
+    predictions_format: str | None
+    predictions_frame: Frame | None
+    limit: int | None
+    batch: int | None
+    threads: int | None
+    device: str
+    cache: Path
+
+
+def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
+    """The evaluation that is asked for; options that would do nothing are refused."""
+    spec = spec_of(asked)
+    _check(asked)
+    if asked.source is None:
+        assert asked.store is not None and asked.checkpoint is not None
+        store, version = find_version(asked.cache, asked.store)
+        return evaluate_checkpoint(
+            asked.checkpoint, version=store.version(version), split=asked.split or "val", spec=spec, batch=asked.batch,
+            threads=asked.threads, device=asked.device, limit=asked.limit, progress=progress,
+        )  # fmt: skip
+    source = open_source(asked.source, format=asked.format, pictures=asked.pictures, frame=asked.frame)
+    if asked.predictions is not None:
+        return evaluate_predictions(
+            asked.predictions, source, format=asked.predictions_format, frame=asked.predictions_frame, spec=spec,
+            threads=asked.threads, limit=asked.limit, progress=progress,
+        )  # fmt: skip
+    assert asked.checkpoint is not None
+    return evaluate_checkpoint(
+        asked.checkpoint, source=source, spec=spec, batch=asked.batch, threads=asked.threads, device=asked.device,
+        limit=asked.limit, progress=progress,
+    )  # fmt: skip
+
+
+def spec_of(asked: Asked) -> EvaluationSpec:
+    """Protocols and thresholds as a person writes them."""
+    return EvaluationSpec(
+        thresholds=numbers(asked.thresholds, "--iou"),
+        protocols=PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols)),
+    )
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """`0.5,0.7` as numbers.
+
+    >>> numbers("0.5, 0.7", "--iou")
+    (0.5, 0.7)
+    """
+    try:
+        return tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise SpecError(f"{option}: found {text!r}, expected numbers parted by commas, such as 0.5,0.7") from None
+
+
+def check_out(out: Path | None, *, overwrite: bool) -> None:
+    """Refuse to replace tables before an hour was spent on new ones."""
+    if out is None or overwrite:
+        return
+    there = [name for name in (RESULT, IMAGES, TEXTS) if (out / name).exists()]
+    if there:
+        raise SpecError(
+            f"{out} already holds {', '.join(there)}", hint="name another folder, or add --yes to replace them"
+        )
+
+
+def _check(asked: Asked) -> None:
+    a, model, stored = asked, asked.checkpoint is not None, asked.store is not None
+    rules = (
+        (model == (a.predictions is None), "name a checkpoint, or --predictions FILE", "checkpoint"),
+        (stored == (a.source is None), "name --store NAME, or --source DIR", "--store"),
+        (not stored or a.predictions is None, "predictions are compared with a --source", "--predictions"),
+        (a.split is None or a.source is None, "a source is evaluated as a whole", "--split"),
+        (not stored or (a.format, a.pictures) == (None, None), "only for --source", "--format, --pictures"),
+        (not stored or a.frame == "upright", "only for --source: a store knows its frame", "--frame"),
+        (
+            a.predictions is not None or (a.predictions_format, a.predictions_frame) == (None, None),
+            "only for --predictions",
+            "--predictions-format, --predictions-frame",
+        ),
+        (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch"),
+    )
+    problems = [Problem(loc=option, message=message) for good, message, option in rules if not good]
+    if problems:
+        raise SpecError(
+            "these options do not go together:",
+            problems=problems,
+            hint="ocrmaps evaluate CHECKPOINT --store NAME | CHECKPOINT --source DIR | --predictions FILE --source DIR",
+        )

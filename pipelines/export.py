@@ -1,0 +1,257 @@
+"""`ocrmaps export`: a checkpoint as one file that other programs run, and the proof that it gives the same boxes.
+
+The graph takes bytes as they are decoded, uint8 (N, H, W, 3) RGB, and gives probabilities, float32 (N, H, W);
+normalisation and sigmoid are inside. How pictures are prepared and how maps are read is embedded beside the graph, so
+that `ocrmaps predict` needs nothing but the file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from ocrmaps import __version__
+from ocrmaps.errors import RunError, SpecError
+from ocrmaps.geometry import Size
+from ocrmaps.training.checkpoint import Trained, load_detector
+from pipelines.data import refuse_existing
+from pipelines.export_parity import Parity, compare
+from pipelines.predict_load import EXTRA, FORMAT, load_any
+
+MAX_SIDE = 16_384
+MAX_BATCH = 4096
+
+
+class Graph(nn.Module):
+    """What is exported: uint8 (N, H, W, 3) -> probability (N, H, W), and threshold where maps are read with it."""
+
+    def __init__(self, trained: Trained) -> None:
+        super().__init__()
+        self.detector = deepcopy(trained.detector).eval()
+        # Its questions about shapes would become part of the graph; whoever runs the file pads to the multiple.
+        self.detector.check_input = lambda image: None  # type: ignore[method-assign]
+        self.learned = trained.extract.binarise == "learned"
+
+    def forward(self, image: Tensor) -> Any:
+        logits = self.detector(image, threshold=self.learned)
+        probability = torch.sigmoid(logits.probability)
+        return (probability, torch.sigmoid(logits.threshold)) if self.learned else probability
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What was written, and how well it agrees."""
+
+    path: Path
+    format: str
+    size: Size | None
+    """(height, width), or None for any."""
+    bytes: int
+    parity: Parity
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "out": str(self.path),
+            "format": self.format,
+            "size": "dynamic" if self.size is None else list(self.size),
+            "bytes": self.bytes,
+            "parity": self.parity.as_json(),
+        }
+
+    def sentence(self) -> str:
+        size = "any size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        return f"wrote {self.path} ({self.format}, {size}, {self.bytes / 1e6:.1f} MB): {self.parity.sentence()}"
+
+
+def parse_size(text: str) -> Size | None:
+    """`dynamic`, or HEIGHTxWIDTH.
+
+    >>> parse_size("640x320"), parse_size("dynamic")
+    ((640, 320), None)
+    """
+    if text == "dynamic":
+        return None
+    height, x, width = text.partition("x")
+    if not (x and height.isdecimal() and width.isdecimal()):
+        raise SpecError(f"found size {text!r}, expected HEIGHTxWIDTH such as 640x640, or dynamic")
+    return int(height), int(width)
+
+
+def export(
+    checkpoint: Path,
+    out: Path,
+    *,
+    format: str = "onnx",
+    size: Size | None = None,
+    pictures: Sequence[Path] = (),
+    overwrite: bool = False,
+) -> Exported:
+    """Write the file, load it back, compare it with the checkpoint; a file that differs never gets its name."""
+    if format not in FORMATS:
+        raise SpecError(f"found format {format!r}, expected one of {', '.join(FORMATS)}")
+    refuse_existing(out, replace_existing=overwrite)
+    if format == "onnx":
+        _require("onnx", "onnxscript", "onnxruntime")
+    trained = load_detector(checkpoint)
+    multiple = int(trained.detector.multiple)
+    if size is not None:
+        _check_size(size, multiple)
+        # Every picture now goes to this canvas; the rest of the policy stays.
+        trained = replace(trained, canonical=replace(trained.canonical, canvases=(size,)))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        part = workplace / out.name
+        with _quiet():
+            FORMATS[format](Graph(trained), trained, part, size)
+        try:
+            parity = compare(trained, load_any(part), size=size, multiple=multiple, pictures=pictures)
+        except SpecError as error:
+            raise RunError(
+                f"the exported file does not run and was not kept: {error}",
+                hint="--format onnx has no limits of its own; or name one canvas with --size",
+            ) from error
+        if parity.faults:
+            raise RunError(
+                f"the exported file differs from the checkpoint and was not kept: {'; '.join(parity.faults)}",
+                hint="another --format may do; say which torch and onnxruntime this is in a report",
+            )
+        number = part.stat().st_size
+        os.replace(part, out)
+    finally:
+        shutil.rmtree(workplace, ignore_errors=True)
+    return Exported(path=out, format=format, size=size, bytes=number, parity=parity)
+
+
+def description(trained: Trained, size: Size | None) -> str:
+    """What is embedded beside the graph, as JSON: all that predicting needs."""
+    outputs = ["probability", "threshold"] if trained.extract.binarise == "learned" else ["probability"]
+    content = {
+        "format": FORMAT,
+        "ocrmaps": __version__,
+        "torch": str(torch.__version__),
+        "input": {
+            "name": "image",
+            "type": "uint8",
+            "layout": "NHWC",
+            "colours": "RGB",
+            "size": None if size is None else list(size),
+            "multiple": int(trained.detector.multiple),
+        },
+        "outputs": outputs,
+        "canonical": asdict(trained.canonical),
+        "extract": asdict(trained.extract),
+        "card": dict(trained.card),
+    }
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _check_size(size: Size, multiple: int) -> None:
+    if not all(multiple <= side <= MAX_SIDE and side % multiple == 0 for side in size):
+        raise SpecError(
+            f"found size {size[0]}x{size[1]}, expected sides that are multiples of {multiple} up to {MAX_SIDE}"
+        )
+
+
+def _example(size: Size | None, multiple: int) -> Tensor:
+    """Two pictures with sides that coincide with nothing, so that no side is taken for a constant."""
+    height, width = size or (4 * multiple, 6 * multiple)
+    return torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def _shapes(size: Size | None, multiple: int) -> dict[int, Any]:
+    batch: dict[int, Any] = {0: Dim("n", min=1, max=MAX_BATCH)}
+    if size is not None:
+        return batch
+    # From two multiples on: torch takes a side of one for a special case and guards against it.
+    most = MAX_SIDE // multiple
+    return batch | {1: multiple * Dim("h", min=2, max=most), 2: multiple * Dim("w", min=2, max=most)}
+
+
+def _program_of(graph: Graph, trained: Trained, size: Size | None) -> Any:
+    multiple = int(trained.detector.multiple)
+    try:
+        with torch.no_grad():
+            return torch.export.export(
+                graph, (_example(size, multiple),), dynamic_shapes=(_shapes(size, multiple),), strict=False
+            )
+    except (RuntimeError, ValueError, TypeError, torch._dynamo.exc.TorchDynamoException) as error:
+        raise RunError(
+            f"torch cannot export this model for {'any size' if size is None else f'{size[0]}x{size[1]}'} "
+            f"({str(error).splitlines()[0][:200]})",
+            hint="--size HEIGHTxWIDTH asks for less; --format torchscript records what runs",
+        ) from error
+
+
+def _onnx(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
+    multiple = int(trained.detector.multiple)
+    names = ["probability", "threshold"] if graph.learned else ["probability"]
+    program = torch.onnx.export(
+        _program_of(graph, trained, size),
+        (_example(size, multiple),),
+        input_names=["image"],
+        output_names=names,
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None
+    model = program.model
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()  # source files and lines of this machine, which are nobody's business
+    model.metadata_props[EXTRA] = description(trained, size)
+    program.save(path)
+
+
+def _torchscript(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
+    with torch.no_grad():
+        traced = torch.jit.trace(graph, (_example(size, int(trained.detector.multiple)),), check_trace=False)
+    torch.jit.save(traced, str(path), _extra_files={EXTRA: description(trained, size)})
+
+
+def _program(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
+    with path.open("wb") as file:
+        torch.export.save(_program_of(graph, trained, size), file, extra_files={EXTRA: description(trained, size)})
+
+
+FORMATS: dict[str, Callable[[Graph, Trained, Path, Size | None], None]] = {
+    "onnx": _onnx,
+    "torchscript": _torchscript,
+    "program": _program,
+}
+
+
+def _require(*modules: str) -> None:
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        raise SpecError(
+            f"exporting ONNX needs {', '.join(missing)}, not installed here", hint='pip install "ocrmaps[onnx]"'
+        )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporters talk of their own future and of libraries that a detector does not need."""
+    logger = logging.getLogger("torch.onnx")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)

@@ -1,0 +1,259 @@
+"""What half precision costs in val hmean: the same run, seed by seed, once in fp32 and once in each other precision.
+
+OUT/fp32-seed0 ... OUT/bf16-seed2   one ordinary run folder each
+OUT/precision.json  OUT/precision.txt   the record and its table
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from ocrmaps.errors import Problem, RunError, SpecError
+from ocrmaps.store.places import find_version
+from ocrmaps.store.reader import Reader
+from ocrmaps.training.checkpoint import LAST, read_checkpoint
+from ocrmaps.training.settings import SAFE_CLIP, Precision, accumulation, check_precision
+from ocrmaps.training.stop import Interrupted
+from pipelines import bench
+from pipelines.precision_stats import Comparison, compare
+from pipelines.train import device_of, train
+from pipelines.train_checks import check_same_run, check_store
+from pipelines.train_log import METRICS, read_metrics
+from pipelines.train_spec import RunSpec
+
+BASELINE: Precision = "fp32"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One of the runs."""
+
+    precision: Precision
+    seed: int
+    folder: Path
+    spec: RunSpec
+    hmean: float = 0.0
+    """At IoU 0.5, of the validation after the last step: the best one of a run would favour the noisier."""
+    reused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrecisionReport:
+    """What the check came to."""
+
+    folder: Path
+    members: tuple[Member, ...]
+    comparisons: Mapping[str, Comparison]
+    """By candidate precision."""
+    identity: Mapping[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "baseline": BASELINE,
+            "comparisons": {name: found.as_dict() for name, found in self.comparisons.items()},
+            "members": [
+                {"precision": m.precision, "seed": m.seed, "hmean": m.hmean, "folder": m.folder.name}
+                for m in self.members
+            ],
+            "identity": dict(self.identity),
+        }
+
+    def table(self) -> str:
+        """One line a seed, and the verdict of each candidate."""
+        others = list(self.comparisons)
+        scores: dict[tuple[str, int], float] = {(m.precision, m.seed): m.hmean for m in self.members}
+        seeds = sorted({m.seed for m in self.members})
+        lines = [" ".join(["seed      ", f"{BASELINE:>9}", *(f"{o:>9} {'loss':>8}" for o in others)])]
+        for seed in seeds:
+            base = scores[BASELINE, seed]
+            cells = (f"{scores[o, seed]:9.4f} {base - scores[o, seed]:+8.4f}" for o in others)
+            lines.append(" ".join([f"{seed:<10}", f"{base:9.4f}", *cells]))
+        for name, found in self.comparisons.items():
+            lines.append(
+                f"{name} against {BASELINE}: {found.verdict} ({found.why}); mean loss {found.loss_percent:.2f} %, "
+                f"smallest detectable with {len(seeds)} pairs {found.detectable_percent:.2f} % (paired t, alpha 0.05, "
+                "power 0.8)"
+            )
+        i = self.identity
+        lines.append(f"val hmean at IoU 0.5 after {i['steps']} steps, {i['samples']} samples, root "
+                     f"{i['root_digest'][:12]}, {i['device']}, commit {i['commit']}")  # fmt: skip
+        return "\n".join(lines)
+
+
+def precision_check(
+    spec: RunSpec,
+    *,
+    out: Path,
+    cache: Path | None = None,
+    precisions: Sequence[str] = ("fp32", "bf16"),
+    seeds: int = 3,
+    epochs: int | None = None,
+    say: Say = lambda line: None,
+) -> PrecisionReport:
+    """Train `seeds` runs in each precision, alike but for that, and compare their val hmean pair by pair.
+
+    Members that are finished in `out` are taken as they are if they are the same runs, and refused otherwise; one
+    that was interrupted goes on.
+    """
+    chosen = check_request(spec, precisions, seeds, epochs)
+    members = plan(spec, out, chosen, seeds, epochs)
+    for member in members[: len(chosen)]:
+        check_precision(member.spec.optimiser, member.precision, device_of(member.spec))
+    where = spec.data.cache or cache or Path(".ocrmaps")
+    store, version = find_version(where, spec.data.store)
+    with Reader(store.version(version)) as reader:
+        root, truth = reader.root_digest, _scored_texts(reader, spec.data.val)
+        for member in members:
+            _check_member(replace(member, spec=check_store(member.spec, reader)), root)
+    done: list[Member] = []
+    for number, member in enumerate(members, 1):
+        reused = (member.folder / "result.json").is_file()
+        say(f"run {number}/{len(members)}: {member.folder.name}" + (", already finished" if reused else ""))
+        if not reused:
+            _train(member, where, say)
+        done.append(replace(member, hmean=_final(member), reused=reused))
+    scores = {(m.precision, m.seed): m.hmean for m in done}
+    first = list(dict.fromkeys(m.seed for m in done))
+    comparisons: dict[str, Comparison] = {
+        name: compare([(scores[BASELINE, s], scores[name, s]) for s in first], resolution=1 / max(1, truth))
+        for name in chosen
+        if name != BASELINE
+    }
+    report = PrecisionReport(folder=out, members=tuple(done), comparisons=comparisons, identity=_identity(done, root))
+    (out / "precision.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    (out / "precision.txt").write_text(report.table() + "\n", encoding="utf-8")
+    return report
+
+
+def _train(member: Member, cache: Path, say: Say) -> None:
+    try:
+        train(member.spec, out=member.folder, cache=cache, resume="auto", say=lambda line: say(f"  {line}"))
+    except Interrupted as error:
+        raise Interrupted(str(error), hint="the same command goes on with what is there") from error
+
+
+def check_request(spec: RunSpec, precisions: Sequence[str], seeds: int, epochs: int | None) -> tuple[Precision, ...]:
+    """Refuse what would compare unlike runs, or none."""
+    known = get_args(Precision)
+    rules = (
+        (set(precisions) <= set(known), "--precisions", ",".join(precisions), f"some of {', '.join(known)}"),
+        (len(set(precisions)) == len(precisions), "--precisions", ",".join(precisions), "each precision once"),
+        (BASELINE in precisions and len(precisions) > 1, "--precisions", ",".join(precisions), "fp32 and another"),
+        (seeds >= 1, "--seeds", seeds, "a whole number of 1 or more"),
+        (epochs is None or epochs >= 1, "--epochs", epochs, "a whole number of 1 or more"),
+        (
+            spec.budget.patience is None,
+            "budget.patience",
+            spec.budget.patience,
+            "none: runs that end when they like have unequal budgets",
+        ),
+        (
+            spec.budget.steps is None,
+            "budget.steps",
+            spec.budget.steps,
+            "none: an epoch that is cut short is not validated; say how long in epochs",
+        ),
+    )
+    problems = [Problem(name, f"found {value!r}, expected {wanted}") for good, name, value, wanted in rules if not good]
+    if problems:
+        raise SpecError("this comparison cannot be made:", problems=problems)
+    return tuple(name for name in known if name in precisions)
+
+
+def plan(
+    spec: RunSpec, out: Path, precisions: Sequence[Precision], seeds: int, epochs: int | None
+) -> tuple[Member, ...]:
+    """The runs, pair after pair, so that whatever is done so far can be compared.
+
+    Batches in a step and clipping are the same in all: the safety of half precision asks for some, and a baseline
+    without it would differ in more than precision.
+    """
+    batches = max(accumulation(spec.optimiser, p) for p in precisions)
+    clip = min(spec.optimiser.clip, SAFE_CLIP) if "fp16-safe" in precisions else spec.optimiser.clip
+    budget = spec.budget
+    if epochs is not None:
+        every = budget.validate_every if epochs % budget.validate_every == 0 else epochs
+        budget = replace(budget, epochs=epochs, validate_every=every)
+    alike = replace(
+        spec, optimiser=replace(spec.optimiser, accumulate=batches, clip=clip), budget=budget,
+        watch=replace(spec.watch, wandb=""),
+    )  # fmt: skip
+    members = []
+    for seed in range(spec.seed, spec.seed + seeds):
+        model = alike.model if "model.seed" in spec.said else replace(alike.model, seed=seed)
+        for name in precisions:
+            label = f"{name}-seed{seed}"
+            member = replace(alike, name=f"{spec.name[:40]}-{label}", seed=seed, precision=name, model=model)
+            members.append(Member(precision=name, seed=seed, folder=out / label, spec=member))
+    return tuple(members)
+
+
+def _check_member(member: Member, root: str) -> None:
+    """Refuse a folder that holds another run, or one of another machine, before hours are spent on the rest."""
+    path = member.folder / "checkpoints" / LAST
+    if not path.exists():
+        if member.folder.exists() and any(member.folder.iterdir()):
+            raise SpecError(
+                f"{member.folder}: holds something, but no checkpoint to go on from", hint="name another --out"
+            )
+        return
+    check_same_run(
+        read_checkpoint(path)["ocrmaps"], {"run": member.spec.as_dict(), "store": {"root_digest": root}}, path
+    )
+    then = json.loads((member.folder / "environment.json").read_text(encoding="utf-8"))
+    now = _arithmetic(member.spec)
+    problems = [
+        Problem(key, f"the member ran on {then.get(key)!r}, this is {value!r}")
+        for key, value in now.items()
+        if then.get(key) != value
+    ]
+    if problems:
+        raise RunError(
+            f"{member.folder}: this member was trained elsewhere, so a difference may not be one of precision:",
+            problems=problems, hint="name another --out",
+        )  # fmt: skip
+
+
+def _arithmetic(spec: RunSpec) -> dict[str, Any]:
+    """What else than precision changes sums: as `environment.json` of a run says it."""
+    device = torch.cuda.get_device_name() if device_of(spec) == "cuda" else "cpu"
+    return {"torch": torch.__version__, "device": device, "processor": bench.machine()["processor"]}
+
+
+def _final(member: Member) -> float:
+    rows = read_metrics(member.folder / METRICS)
+    if not rows or "val/hmean" not in rows[-1]:
+        state = rows[-1].get("val/state", "not validated") if rows else "no epoch"
+        raise RunError(f"{member.folder}: the last epoch has no complete validation ({state}), so nothing to compare")
+    return float(rows[-1]["val/hmean"])
+
+
+def _scored_texts(reader: Reader, split: str) -> int:
+    return sum(int((~reader.polygon_set(row).ignore).sum()) for row in reader.select(split).tolist())
+
+
+def _identity(members: Sequence[Member], root: str) -> dict[str, Any]:
+    results = [json.loads((m.folder / "result.json").read_text(encoding="utf-8")) for m in members]
+    shown = {(r["steps"], r["samples"]) for r in results}
+    if len(shown) != 1:
+        raise RunError(f"the members took different budgets (steps, samples): {sorted(shown)}")
+    steps, samples = shown.pop()
+    return {
+        "steps": steps,
+        "samples": samples,
+        "root_digest": root,
+        "seeds": sorted({m.seed for m in members}),
+        "device": _arithmetic(members[0].spec)["device"],
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": bench.commit(),
+    }

@@ -1,0 +1,115 @@
+"""A benchmark record as a page: every figure with its reference and spread, ratios as bars around 1."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.errors import DataError, Problem
+from ocrmaps.report import page as html
+from ocrmaps.report import plots
+from ocrmaps.report.text import number
+from pipelines.report_pictures import Wish, Written, publish
+from pipelines.report_store import dotted, plain
+
+RATIOS = ("x", "ratio", "times", "times faster", "times smaller")
+"""Units that mean: achieved over reference."""
+_KNOWN = ("name", "value", "unit", "reference", "spread")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A record as `ocrmaps bench --json` prints it, refused with everything that is missing."""
+    try:
+        record = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON ({error})") from error
+    if not isinstance(record, dict) or not isinstance(record.get("results"), list):
+        raise DataError(f"{path}: found no list `results`", hint="`ocrmaps bench NAME --json > FILE` writes a record")
+    problems = []
+    for i, result in enumerate(record["results"]):
+        if not isinstance(result, dict):
+            problems.append(Problem(f"results[{i}]", f"found {type(result).__name__}, expected a figure"))
+            continue
+        problems += [
+            Problem(f"results[{i}].{key}", f"found {result.get(key)!r}, expected {what}")
+            for key, kind, what in (
+                ("name", str, "a name"),
+                ("value", (int, float), "a number"),
+                ("unit", str, "a unit"),
+                ("reference", str, "what it is measured against"),
+                ("spread", (int, float), "the spread of the repeats"),
+            )
+            if not isinstance(result.get(key), kind) or isinstance(result.get(key), bool)
+        ]
+    if problems:
+        raise DataError(f"{path}: not a benchmark record:", problems=problems)
+    return record
+
+
+def bench_page(path: Path, wish: Wish) -> Written:
+    """The page of one record."""
+    wish.check()
+    record = read_record(path)
+    groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for result in record["results"]:
+        groups[str(result["name"]).partition("/")[0]].append(result)
+    ratios = [r for r in record["results"] if r["unit"] in RATIOS and r["value"] > 0]
+    sections = []
+    if ratios:
+        bars = [(r["name"], float(r["value"]), float(r["spread"])) for r in ratios]
+        sections.append(
+            html.Section(
+                title="Against their references",
+                mark=number(len(ratios)),
+                body=(
+                    plots.ratios(bars, "Achieved over reference, each step of the axis ten times the last"),
+                    html.paragraph(
+                        "The line is the reference. What a ratio means is in its row below: to the right is faster "
+                        "for speeds, larger for sizes and times. Whiskers are the spread of the repeats."
+                    ),
+                ),
+            )
+        )
+    sections += [html.Section(title=name, mark=number(len(g)), body=_group(name, g)) for name, g in groups.items()]
+    sections.append(html.Section(title="Machine", body=(_machine(record),)))
+    machine = found if isinstance(found := record.get("machine"), dict) else {}
+    lead = (
+        f"{len(record['results'])} figures on {plain(machine.get('processor', 'an unknown processor'))}, "
+        f"{plain(machine.get('cores', 'unknown'))} cores; commit {plain(record.get('commit', 'unknown'))}; "
+        f"made by: {plain(record.get('command', 'unknown'))}"
+    )
+    return publish(wish, html.page(f"Benchmarks: {path.stem}", sections, lead=lead), kind="bench")
+
+
+def _group(name: str, results: Sequence[Mapping[str, Any]]) -> tuple[html.Html, ...]:
+    rows = [
+        (
+            str(r["name"]).partition("/")[2] or r["name"],
+            number(float(r["value"])),
+            r["unit"],
+            number(float(r["spread"])) if r["spread"] else "–",
+            r["reference"],
+        )
+        for r in results
+    ]
+    table = html.table(("figure", "value", "unit", "spread", "reference"), rows, caption=name, text_columns=(0, 2, 4))
+    more = [
+        (r["name"], key, value)
+        for r in results
+        for key, value in dotted({k: v for k, v in r.items() if k not in _KNOWN}).items()
+    ]
+    if not more:
+        return (table,)
+    return table, html.details(
+        "What else was recorded", [html.table(("figure", "what", "value"), more, caption=name, text_columns=(0, 1, 2))]
+    )
+
+
+def _machine(record: Mapping[str, Any]) -> html.Html:
+    rows = [(k, v) for k, v in dotted({k: v for k, v in record.items() if k != "results"}).items()]
+    return html.table(("what", "value"), rows, caption="Machine and code", text_columns=(0, 1))

@@ -1,0 +1,315 @@
+"""The sections of a run's page that are tables and plots: score, causes, score cut, curves, pace, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ocrmaps.evaluation import Evaluation
+from ocrmaps.report import page as html
+from ocrmaps.report import plots
+from ocrmaps.report.page import Card, Html
+from ocrmaps.report.plots import Series
+from ocrmaps.report.text import number, percent
+from ocrmaps.training.checkpoint import Trained
+from pipelines.report_records import Run
+from pipelines.report_store import dotted, plain
+
+
+def words(reason: str) -> str:
+    """A reason for people."""
+    return reason.replace("_", " ")
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def score_cards(ceiling: Mapping[float, float], document: Mapping[str, Any]) -> Html:
+    cards: list[Card] = []
+    for t, totals in document["totals"].items():
+        reachable = ceiling.get(float(t))
+        beside = "" if reachable is None else f"perfect maps reach {reachable:.4f}; "
+        cards.append(
+            Card(
+                label=f"hmean at IoU {t}",
+                value=_figure(totals["hmean"]),
+                remark=f"{beside}precision {totals['precision']:.4f}, recall {totals['recall']:.4f}",
+                tone="good" if not cards else "plain",
+            )
+        )
+    for name in ("deteval", "cleval"):
+        if name in document["protocols"]:
+            values = document["protocols"][name]["values"]
+            value = next((v for k, v in values.items() if k.endswith("hmean")), None)
+            cards.append(Card(label=f"{'DetEval' if name == 'deteval' else 'CLEval'} hmean", value=_figure(value)))
+    totals = document["totals"][f"{document['reasons_at_iou']:g}"]
+    lost, wrong = sum(document["reasons"]["texts"].values()), sum(document["reasons"]["detections"].values())
+    cards.append(Card(label="Texts lost", value=number(lost), remark=f"of {number(totals['truth_care'])}"))
+    cards.append(Card(label="Predictions wrong", value=number(wrong), remark=f"of {number(totals['detection_care'])}"))
+    return html.cards(cards)
+
+
+def quick_cards(run: Run) -> Html:
+    best = max((row for row in run.rows if "val/hmean" in row), key=lambda row: row["val/hmean"], default=None)
+    if best is None:
+        return html.callout("note", "No complete validation: there is no score.")
+    return html.cards(
+        [
+            Card(
+                label="Best hmean at IoU 0.5",
+                value=_figure(best["val/hmean"]),
+                remark=f"epoch {best['epoch']}",
+                tone="good",
+            ),
+            Card(label="hmean at IoU 0.7", value=_figure(best.get("val/hmean@0.7")), remark=f"epoch {best['epoch']}"),
+        ]
+    )
+
+
+def same_score(run: Run, evaluation: Evaluation, checkpoint: Path | None) -> list[Html]:
+    """The score of the training beside the one of this page, where they ought to agree."""
+    then, now = run.result.get("hmean"), evaluation.hmean
+    if checkpoint is not None or then is None or now is None:
+        return []
+    if abs(then - now) <= 1e-6:
+        return [html.paragraph(f"The training's own validation said the same: {then:.6f}.")]
+    remark = (
+        f"The training's validation said {then:.6f}, this page {now:.6f}; other devices or libraries round otherwise."
+    )
+    return [html.callout("note", "Two numbers for one checkpoint.", remark=remark)]
+
+
+def error_count(document: Mapping[str, Any]) -> str:
+    return number(sum(sum(reasons.values()) for reasons in document["reasons"].values()))
+
+
+def reasons(document: Mapping[str, Any]) -> tuple[Html, ...]:
+    texts, found = document["reasons"]["texts"], document["reasons"]["detections"]
+    iou = f"{document['reasons_at_iou']:g}"
+    total = document["totals"][iou]
+    rows = [
+        (
+            words(reason),
+            number(texts.get(reason, 0)),
+            percent(texts.get(reason, 0) / max(total["truth_care"], 1)),
+            number(found.get(reason, 0)),
+            percent(found.get(reason, 0) / max(total["detection_care"], 1)),
+        )
+        for reason in dict.fromkeys((*texts, *found))
+    ]
+    head = ("cause", "texts lost", "of all texts", "predictions wrong", "of all predictions")
+    out = [
+        html.table(head, rows, caption=f"Errors at IoU {iou} by cause"),
+        html.grid(
+            [
+                plots.bars([(words(k), float(v)) for k, v in _ranked(texts)], "Texts lost", unit="texts"),
+                plots.bars([(words(k), float(v)) for k, v in _ranked(found)], "Predictions wrong", unit="predictions"),
+            ]
+        ),
+    ]
+    names = {
+        "canonical_height": "text height on the canvas, px",
+        "height": "text height as annotated, px",
+        "aspect": "length over height",
+        "direction": "direction",
+        "orientation": "EXIF orientation",
+        "canvas": "canvas",
+    }
+    for by, name in names.items():
+        groups = document["groups"][by]
+        causes = [c for c in texts if any(g["text_errors"].get(c) for g in groups)]
+        thresholds = [f"{t:g}" for t in document["thresholds"]]
+        body = [
+            (
+                g["group"],
+                number(g["texts"]),
+                *(_share(g["recall"][t]) for t in thresholds),
+                *(number(g["text_errors"].get(c, 0)) for c in causes),
+                number(g["detections"]),
+                _share(g["precision"][iou]),
+            )
+            for g in groups
+        ]
+        columns = (
+            name,
+            "texts",
+            *(f"recall at {t}" for t in thresholds),
+            *map(words, causes),
+            "predictions",
+            f"precision at {iou}",
+        )
+        table = html.table(columns, body, caption=f"By {name}")
+        out.append(table if by == "canonical_height" else html.details(f"By {name}", [table]))
+    return tuple(out)
+
+
+def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(((k, v) for k, v in counts.items() if v), key=lambda pair: -pair[1])
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def sweeps(trained: Trained, document: Mapping[str, Any]) -> tuple[Html, ...]:
+    sweep = document["sweep"]
+    if sweep is None:
+        return (html.paragraph("These predictions have no scores, so there are no curves."),)
+    cuts, first = sweep["cuts"], f"{document['reasons_at_iou']:g}"
+    parts = sweep["iou"][first]
+    best = int(np.argmax(parts["hmean"]))
+    now = float(trained.extract.score_min)
+    at = [i for i, cut in enumerate(cuts) if abs(cut - now) < 1e-9]
+    here = f"the checkpoint cuts at {now:g}" + (f", where it is {parts['hmean'][at[0]]:.4f}" if at else "")
+    remark = (
+        f"Here hmean at IoU {first} is highest, {parts['hmean'][best]:.4f}, at a score of {cuts[best]:g}; {here}. "
+        "A best of a sweep is chosen on the pictures that it is measured on: it is no score."
+    )
+    return (
+        html.grid(
+            [
+                plots.lines(
+                    [
+                        Series(name=f"IoU {t}", x=curve["recall"], y=curve["precision"])
+                        for t, curve in sweep["iou"].items()
+                    ],
+                    "Precision and recall",
+                    x="recall",
+                    y="precision",
+                ),
+                plots.lines(
+                    [Series(name=part, x=cuts, y=parts[part]) for part in ("precision", "recall", "hmean")],
+                    f"Score cut at IoU {first}",
+                    x="least score",
+                    y="value",
+                ),
+            ]
+        ),
+        html.paragraph(remark),
+    )
+
+
+def _series(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Series:
+    points = [(row["step"], row[key]) for row in rows if isinstance(row.get(key), (int, float))]
+    return Series(name=name, x=[p[0] for p in points], y=[p[1] for p in points])
+
+
+def curves(run: Run) -> Html:
+    return html.grid(
+        [
+            plots.lines([_series(run.rows, f"{s}/loss", s) for s in ("train", "val")], "Loss", x="step", y="loss"),
+            plots.lines(
+                [_series(run.rows, f"val/{k}", k) for k in ("hmean", "precision", "recall")]
+                + [_series(run.rows, "val/hmean@0.7", "hmean at IoU 0.7")],
+                "Validation at IoU 0.5",
+                x="step",
+                y="value",
+            ),
+            plots.lines([_series(run.rows, "lr", "learning rate")], "Learning rate", x="step", y="rate"),
+            plots.lines(
+                [_series(run.rows, f"train/{k}", k) for k in ("probability", "threshold", "binary")],
+                "Parts of the training loss",
+                x="step",
+                y="loss",
+            ),
+        ]
+    )
+
+
+def epochs(run: Run) -> tuple[Html, ...]:
+    columns = (
+        "epoch",
+        "step",
+        "samples",
+        "train/loss",
+        "val/loss",
+        "val/hmean",
+        "val/precision",
+        "val/recall",
+        "val/hmean@0.7",
+        "val/state",
+    )
+    there = [c for c in columns if any(c in row for row in run.rows)]
+    rows = [[_cell(row.get(c)) for c in there] for row in run.rows]
+    last = tuple(i for i, c in enumerate(there) if c == "val/state")
+    if not rows:
+        return (html.paragraph("No epoch has ended."),)
+    return (html.details("Every epoch", [html.table(there, rows, caption="Epochs", text_columns=last)]),)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, (int, float)):
+        return number(value, 4)
+    return "–" if value is None else str(value)
+
+
+def pace(run: Run) -> Html:
+    rows = [row for row in run.rows if "rate" in row]
+    if not rows:
+        return html.paragraph("Nobody watched: watch.throughput was off, or no epoch has ended.")
+    waits = [float(row["wait_share"]) for row in rows]
+    cards = [
+        Card(
+            label="Samples a second",
+            value=number(float(np.median([r["rate"] for r in rows]))),
+            remark="median of the epochs",
+        ),
+        Card(
+            label="Waiting for data",
+            value=percent(float(np.median(waits))),
+            remark=f"of the step; at most {percent(max(waits))}",
+            tone="problem" if np.median(waits) > 0.05 else "good",
+        ),
+    ]
+    steps = [r for r in rows if "step_ms_p50" in r]
+    if steps:
+        p = {q: float(np.median([r[f"step_ms_p{q}"] for r in steps])) for q in (50, 95, 99)}
+        remark = f"95 % under {number(p[95])}, 99 % under {number(p[99])} ms"
+        cards.append(Card(label="A step", value=f"{number(p[50])} ms", remark=remark))
+    for key, label in (("memory_peak_mb", "Peak memory"), ("gpu_peak_mb", "Peak GPU memory")):
+        if any(key in r for r in rows):
+            cards.append(Card(label=label, value=f"{number(round(max(r.get(key, 0) for r in rows)))} MB"))
+    seconds = sum(float(r["seconds"]) for r in run.rows if "seconds" in r)
+    cards.append(Card(label="All epochs", value=f"{number(round(seconds))} s", remark="training and validation"))
+    plotted = [
+        plots.lines([_series(rows, "rate", "samples a second")], "Pace", x="step", y="samples a second"),
+        plots.lines(
+            [_series(rows, "wait_share", "waiting")], "Share of the time waiting for data", x="step", y="share"
+        ),
+        plots.lines(
+            [_series(rows, f"step_ms_p{q}", f"{q} % of steps are faster") for q in (50, 95, 99)],
+            "Step time",
+            x="step",
+            y="ms",
+        ),
+    ]
+    return html.cards(cards) + html.grid(plotted)
+
+
+def settings(run: Run, trained: Trained | None, evaluation: Evaluation | None) -> tuple[Html, ...]:
+    out = [
+        html.table(("setting", "value"), list(dotted(run.settings).items()), caption="run.json", text_columns=(0, 1))
+    ]
+    if trained is not None and evaluation is not None:
+        built = trained.card.get("built", {})
+        out.insert(
+            0, html.table(("part", "value"), list(dotted(built).items()), caption="What was built", text_columns=(0, 1))
+        )
+        how = evaluation.identity.get("extract", {})
+        out.append(
+            html.table(
+                ("setting", "value"), list(dotted(how).items()), caption="How maps were read", text_columns=(0, 1)
+            )
+        )
+    return tuple(out)
+
+
+def environment(run: Run) -> Html:
+    if not run.environment:
+        return html.paragraph("environment.json is missing: nobody knows where this ran.")
+    rows = [(key, plain(value)) for key, value in dotted(run.environment).items()]
+    return html.table(("what", "value"), rows, caption="Where it ran", text_columns=(0, 1))

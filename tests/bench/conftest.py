@@ -1,0 +1,61 @@
+"""Quick measurements shared by the tests: each benchmark is run once, at its smallest, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines import bench
+from pipelines.bench_ceilings import of_ceilings
+
+
+@cache
+def _quick(name: str) -> tuple[dict[str, Any], ...]:
+    return tuple(bench.BENCHES[name](1, True))
+
+
+@pytest.fixture(scope="session")
+def measured() -> Any:
+    """`measured(name)`: the quick figures of a benchmark, measured once a session."""
+    return _quick
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: two that wait for each other on a busy machine take minutes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def record_from() -> Any:
+    """`record_from(results)`: a whole record around figures."""
+
+    def make(results: Any, **more: Any) -> dict[str, Any]:
+        found = [dict(result) for result in results]
+        return {
+            "results": [*found, *of_ceilings(found)],
+            "machine": {
+                "processor": "a processor",
+                "cores": 2,
+                "gpu": None,
+                "memory_gib": 8.0,
+                "system": "Linux",
+                "python": "3.11",
+                "libraries": {"numpy": "2.0"},
+            },
+            "load": {"start": (0.1, 0.1, 0.1), "end": None, "seconds": 3.0, "busy": False, "note": "quiet"},
+            "quick": True,
+            "data": "invented",
+            "command": "ocrmaps bench all",
+            "commit": "0123456789ab",
+            **more,
+        }
+
+    return make

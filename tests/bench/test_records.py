@@ -1,0 +1,181 @@
+"""A record goes to disk whole, with a note and a plot, and never over another one unasked."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+
+import pytest
+
+from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, RunError, SpecError
+from pipelines import bench, bench_all, bench_save
+from pipelines.bench_all import in_own_process, measure_all
+from pipelines.bench_break_even import Costs, bench_break_even, break_even
+from pipelines.bench_load import Load
+from pipelines.bench_note import note
+from pipelines.bench_save import RECORD, baseline, check_against, save_record
+
+RESULTS = (
+    {"name": "maps/exact_vs_reference", "value": 25.0, "unit": "x", "reference": "plain | loop", "spread": 3.0},
+    {"name": "step/ms", "value": 5.0, "unit": "ms", "reference": "a step", "spread": 1.0,
+     "times": {"count": 9, "mean_ms": 5.5, "median_ms": 5.0, "p95_ms": 8.0, "p99_ms": 9.0, "std_ms": 1.0}},
+    {"name": "break-even/epochs_vs_own", "value": 1.3, "unit": "epochs", "reference": "r", "spread": 0.1,
+     "note": "the build pays for itself after 1.3 epochs"},
+    {"name": "store/verify_gb_s", "value": 2.0, "unit": "GB/s", "reference": "r", "spread": 0.2},
+    {"name": "store/read_gb_s", "value": 4.0, "unit": "GB/s", "reference": "r", "spread": 0.8},
+)  # fmt: skip
+
+
+@pytest.fixture
+def record(record_from):
+    runs = [{"bench": "maps", "seconds": 3.0, "peak_mb": 100.0}, {"bench": "step", "seconds": 1.0, "peak_mb": None}]
+    runs[1]["problem"] = "step: ended by signal SIGSEGV"
+    return record_from(RESULTS, runs=runs, failed=["step"])
+
+
+def test_the_note_says_what_where_how_sure_and_what_failed(record):
+    text = note(record)
+    for said in (
+        "a processor, 2 cores", "0123456789ab", "`ocrmaps bench all`", "Load quiet", "plain \\| loop",
+        "the build pays for itself after 1.3 epochs", "**Failed:** step: ended by signal SIGSEGV", "50 %",
+        "| what | count | mean ms | median ms | p95 ms | p99 ms | std ms | of |",
+        "| step/ms | 9 | 5.5 | 5 | 8 | 9 | 1 | a step |", "**Quick",
+    ):  # fmt: skip
+        assert said in text
+
+
+def test_a_record_is_saved_with_note_and_plot(record, tmp_path):
+    written = save_record(record, tmp_path / "bench")
+    assert sorted(path.name for path in written) == ["note.md", "plot.png", "record.json"]
+    assert sorted(path.name for path in (tmp_path / "bench").iterdir()) == ["note.md", "plot.png", "record.json"]
+    assert json.loads((tmp_path / "bench" / RECORD).read_text(encoding="utf-8")) == json.loads(json.dumps(record))
+    assert (tmp_path / "bench" / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_record_never_replaces_another_unasked(record, tmp_path):
+    save_record(record, tmp_path)
+    with pytest.raises(SpecError, match="another record"):
+        save_record({**record, "commit": "other"}, tmp_path)
+    assert "0123456789ab" in (tmp_path / RECORD).read_text(encoding="utf-8")
+    save_record({**record, "commit": "other"}, tmp_path, replace=True)
+    assert '"other"' in (tmp_path / RECORD).read_text(encoding="utf-8")
+
+
+def test_a_record_without_ratios_still_gets_its_plot(record_from, tmp_path):
+    save_record(record_from([]), tmp_path)
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def test_a_baseline_is_compared_with_a_record(record, record_from, tmp_path):
+    limits = tmp_path / "t.toml"
+    limits.write_text(
+        '[figures."maps/exact_vs_reference"]\nbench = "maps"\nbetter = "higher"\nworse = 1.5\nlook = "m"\n'
+    )
+    slow = [{**RESULTS[0], "value": 2.0}]
+    save_record(record, tmp_path / "old")
+    save_record(record_from(slow), tmp_path / "new")
+    old, new = tmp_path / "old" / RECORD, tmp_path / "new" / RECORD
+    assert check_against(old, thresholds=limits, record=old).ok
+    found = check_against(old, thresholds=limits, record=new)
+    assert [verdict.figure for verdict in found.verdicts if verdict.failed] == ["maps/exact_vs_reference"]
+
+
+def test_a_baseline_that_lacks_a_guarded_figure_is_not_written(record_from, tmp_path, monkeypatch):
+    failed = record_from([], runs=[{"bench": "maps", "seconds": 0, "problem": "maps: exit 1: out of memory"}])
+    monkeypatch.setattr(bench_save, "measure_all", lambda *_, **__: failed)
+    with pytest.raises(RunError, match=r"maps/exact_vs_reference(.|\n)*out of memory"):
+        baseline(tmp_path / "b.json")
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_what_is_no_record_is_refused(tmp_path):
+    (tmp_path / "x.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(OcrmapsError):
+        check_against(tmp_path / "x.json", record=tmp_path / "x.json")
+
+
+def test_one_process_that_hangs_is_ended_and_named():
+    found = in_own_process("maps", repeats=1, quick=True, source=None, limit=0.05)
+    assert found.problem == "maps: did not end within 0 s"
+    assert found.results == ()
+
+
+def test_one_process_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path):
+    (tmp_path / "gt.txt").write_text("nonsense", encoding="utf-8")
+    said: list[str] = []
+    record = measure_all(("break-even", "extract"), repeats=1, quick=True, source=tmp_path, announce=said.append)
+    assert record["failed"] == ["break-even"]
+    assert record["runs"][0]["problem"].startswith("break-even: exit 3: ")
+    assert "extract/vs_reference" in [result["name"] for result in record["results"]]
+    assert len(said) == 4
+
+
+def test_a_signal_is_named(tmp_path):
+    assert bench_all._reason("maps", -11, tmp_path) == "maps: ended by signal SIGSEGV"
+
+
+def test_a_source_that_is_not_there_is_refused_before_anything_runs(tmp_path):
+    with pytest.raises(OcrmapsError, match="no such source"):
+        measure_all(source=tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("costs", "epochs"),
+    [
+        ((0.03, 0.001, 0.021), 1.5),
+        ((0.03, 0.001, 0.031), 1.0),
+        ((0.0, 0.001, 0.002), 0.0),
+        ((0.03, 0.002, 0.001), None),
+    ],
+)
+def test_break_even_is_build_over_what_an_epoch_saves(costs, epochs):
+    found = break_even(Costs(build=costs[0], load=costs[1], on_the_fly=costs[2]))
+    assert found == (None if epochs is None else pytest.approx(epochs))
+
+
+def test_break_even_is_measured_on_any_source(tmp_path):
+    from pipelines import data
+
+    data.synth(tmp_path / "mine", format="coco", num=3, seed=0)
+    figures = {result["name"]: result for result in bench_break_even(1, source=tmp_path / "mine", quick=True)}
+    assert "3 samples of mine" in figures["break-even/build_ms"]["reference"]
+    assert "pays for itself after" in figures["break-even/epochs_vs_published"]["note"]
+
+
+def test_break_even_refuses_what_is_no_source(tmp_path):
+    (tmp_path / "gt.txt").write_text("nonsense", encoding="utf-8")
+    with pytest.raises((AnnotationError, DataError)):
+        bench_break_even(1, source=tmp_path)
+
+
+def test_a_busy_machine_is_said():
+    load = {"start": None, "end": None, "seconds": 1.0, "cores": 2}
+    assert Load(others=0.5, **load).as_dict()["busy"]
+    assert not Load(others=0.05, **load).busy
+
+
+@pytest.mark.parametrize("there", [("opencv-python",), ("opencv-python-headless",), ()])
+def test_any_distribution_of_opencv_is_reported(there, monkeypatch):
+    real = metadata.version
+
+    def version(name: str) -> str:
+        if not name.startswith("opencv"):
+            return real(name)
+        if name not in there:
+            raise metadata.PackageNotFoundError(name)
+        return "5.0"
+
+    monkeypatch.setattr(bench.metadata, "version", version)
+    found = {name: said for name, said in bench.machine()["libraries"].items() if name.startswith("opencv")}
+    if there:
+        assert found == {there[0]: "5.0"}
+    else:
+        assert found["opencv"].startswith("no distribution")
+
+
+def test_a_library_that_is_absent_is_said(monkeypatch):
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(bench.metadata, "version", version)
+    assert bench.machine()["libraries"]["zarr"] == "not installed"

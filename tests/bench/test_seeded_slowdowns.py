@@ -1,0 +1,247 @@
+"""Every guarded stage, made slower on purpose, turns the guard red by name; left alone it stays green.
+
+Stages that compute do their work ten times over. Builds and waits are counted on a virtual clock instead.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pipelines import (
+    bench,
+    bench_break_even,
+    bench_build,
+    bench_extract,
+    bench_loader,
+    bench_maps,
+    bench_metrics,
+    bench_step,
+    bench_store,
+    bench_validation,
+)
+from pipelines.bench_guard import check
+from pipelines.bench_loader_cases import receipts
+from pipelines.bench_thresholds import Thresholds, load_thresholds
+
+TIMES = 10
+
+
+def often(work: Callable[..., Any]) -> Callable[..., Any]:
+    def repeated(*args: Any, **kwargs: Any) -> Any:
+        for _ in range(TIMES - 1):
+            work(*args, **kwargs)
+        return work(*args, **kwargs)
+
+    return repeated
+
+
+def slow_maps(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(bench_maps, "draw_maps", often(bench_maps.draw_maps))
+
+
+def slow_extraction(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(bench_extract, "extract", often(bench_extract.extract))
+
+
+def slow_matching(patch: pytest.MonkeyPatch) -> None:
+    for name in ("match_iou", "match_deteval", "match_cleval"):
+        patch.setattr(bench_metrics, name, often(getattr(bench_metrics, name)))
+
+
+def slow_loader(patch: pytest.MonkeyPatch) -> None:
+    real = bench_loader.loader_of
+
+    class Slow:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def __enter__(self) -> Slow:
+            self.inner.__enter__()
+            return self
+
+        def __exit__(self, *error: Any) -> None:
+            self.inner.__exit__(*error)
+
+        def __iter__(self) -> Any:
+            for _ in range(TIMES - 1):
+                for _ in self.inner:
+                    pass
+            return iter(self.inner)
+
+    patch.setattr(bench_loader, "loader_of", lambda f, check: Slow(real(f, check)) if check else real(f, check))
+
+
+def slow_proof(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(bench_store, "_verify", often(bench_store._verify))
+
+
+def forgetful_store(patch: pytest.MonkeyPatch) -> None:
+    real = bench_store.build
+
+    def build(recipe: Any, cache: Any) -> Any:
+        shutil.rmtree(cache, ignore_errors=True)
+        return real(recipe, cache)
+
+    patch.setattr(bench_store, "build", build)
+
+
+def dear_build(patch: pytest.MonkeyPatch) -> None:
+    real = bench_break_even.build
+
+    def build(recipe: Any, cache: Any, **how: Any) -> Any:
+        for i in range(TIMES - 1 if cache.name != "warm" else 0):
+            real(recipe, cache / f"again-{i}", **how)
+        return real(recipe, cache, **how)
+
+    patch.setattr(bench_break_even, "build", build)
+
+
+def slow_validation(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(bench_validation, "epoch", often(bench_validation.epoch))
+
+
+STAGES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None], set[str]]] = {
+    "maps": ("maps", slow_maps, {"maps/exact_vs_reference", "maps/official_vs_reference"}),
+    "extraction": ("extract", slow_extraction, {"extract/vs_reference", "extract/default_vs_reference"}),
+    "matching": (
+        "metrics",
+        slow_matching,
+        {"metrics/iou_vs_reference", "metrics/deteval_vs_reference", "metrics/cleval_vs_reference"},
+    ),
+    "loader": (
+        "loader",
+        slow_loader,
+        {"loader/vs_decode", "loader/vs_dataloader_zarr", "loader/vs_on_the_fly", "loader/without_digests"},
+    ),
+    "proof": ("store", slow_proof, {"store/verify_vs_read"}),
+    "forgetful store": ("store", forgetful_store, {"store/reused_share"}),
+    "dear build": ("break-even", dear_build, {"break-even/epochs_vs_own"}),
+    "validation": ("validation", slow_validation, {"validation/vs_plain"}),
+}
+
+
+def of(name: str) -> Thresholds:
+    known = load_thresholds()
+    return replace(known, figures={figure: t for figure, t in known.figures.items() if t.bench == name})
+
+
+def failed(record_from: Any, before: Any, after: Any, name: str) -> set[str]:
+    # Single runs have no spread; what the inner rounds differ by is not what is tested here.
+    steady = [[{**result, "spread": 0.0} for result in results] for results in (before, after)]
+    found = check(record_from(steady[0]), record_from(steady[1]), of(name))
+    return {verdict.figure for verdict in found.verdicts if verdict.failed}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_slow_stage_is_named(stage, measured, record_from, monkeypatch):
+    name, slow, figures = STAGES[stage]
+    before = measured(name)
+    slow(monkeypatch)
+    assert figures <= failed(record_from, before, bench.BENCHES[name](1, True), name)
+
+
+class Virtual:
+    """A clock that only moves by counted costs."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        pass
+
+
+COSTS = {"bare": 60.0, "one": 200.0, "two": 100.0, "unchanged": 0.2, "changed": 7.0}
+
+
+def counted_build(patch: pytest.MonkeyPatch, slow: str = "") -> list[dict[str, Any]]:
+    """The build's figures where every case costs what the table says, and the slow one ten times that."""
+    clock, costs = Virtual(), {case: cost * (TIMES if case == slow else 1) for case, cost in COSTS.items()}
+    real, bare = bench_build.build, bench_build._decode_and_resize
+
+    def build(recipe: Any, cache: Any, *, workers: int) -> Any:
+        report = real(recipe, cache, workers=workers)
+        case = "unchanged" if report.state == "unchanged" else "changed" if report.counts["reused"] else ""
+        clock.now += costs[case or ("one" if workers == 1 else "two")]
+        if slow != "bytes":
+            return report
+        return replace(report, counts={**report.counts, "bytes": TIMES * report.counts.get("bytes", 0)})
+
+    def decode_and_resize(*args: Any) -> None:
+        bare(*args)
+        clock.now += costs["bare"]
+
+    with patch.context() as inner:
+        inner.setattr(bench_build, "build", build)
+        inner.setattr(bench_build, "_decode_and_resize", decode_and_resize)
+        inner.setattr(bench_build, "time", clock)
+        inner.setattr(bench_build, "receipts", lambda folder, _: receipts(folder, 4))
+        return bench_build.bench_build(1, quick=True)
+
+
+@pytest.fixture(scope="module")
+def plain_build() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        return counted_build(patch)
+
+
+BUILDS = {
+    "two": {"build/vs_decode_resize", "build/two_workers"},
+    "unchanged": {"build/unchanged"},
+    "changed": {"build/one_percent"},
+    "bytes": {"build/bytes_share"},
+}
+
+
+@pytest.mark.parametrize("slow", BUILDS)
+def test_a_slow_build_is_named(slow, plain_build, record_from, monkeypatch):
+    assert failed(record_from, plain_build, counted_build(monkeypatch, slow), "build") == BUILDS[slow]
+
+
+STEP = {
+    "step/callbacks_share", "step/data_wait_share", "step/host_syncs", "step/p95_vs_median", "memory/peak",
+}  # fmt: skip
+
+
+def test_a_slow_step_is_named(measured, record_from, monkeypatch):
+    before = measured("step")
+    mark, kept = bench_step.Throughput._mark, []
+
+    def wasteful(self: Any) -> None:
+        """In the middle of the second epoch: wait for a value, sleep for three steps, keep a gigabyte."""
+        marks = self._marks
+        if len(marks) == 2:
+            step = marks[1] - marks[0]
+            time.sleep(3 * step)
+            kept.append(b"1" * 1_000_000_000)
+        self.tensor = getattr(self, "tensor", None)
+        if self.tensor is None:
+            self.tensor = bench_step.torch.ones(1)
+        self.tensor.item()
+        mark(self)
+
+    from ocrmaps.loader import MapLoader
+
+    book = MapLoader._progress
+    monkeypatch.setattr(MapLoader, "_progress", lambda self, which, waited: book(self, which, waited + 10.0))
+    monkeypatch.setattr(bench_step.Throughput, "_mark", wasteful)
+    assert failed(record_from, before, bench.BENCHES["step"](1, True), "step") >= STEP
+
+
+def test_every_guarded_figure_has_a_seeded_fault():
+    caught = set().union(*(figures for _, _, figures in STAGES.values()), *BUILDS.values(), STEP)
+    on_gpu = {name for name, threshold in load_thresholds().figures.items() if threshold.needs == "gpu"}
+    assert set(load_thresholds().figures) - on_gpu == caught
+
+
+def test_an_unchanged_record_is_in_order(measured, record_from):
+    for name in ("maps", "extract", "metrics"):
+        assert failed(record_from, measured(name), measured(name), name) == set()

@@ -1,0 +1,66 @@
+"""The small project that pages start from: what the tutorial leaves behind, made once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.docs.running import run
+
+RECIPE = """
+[[sources]]
+path = "receipts/train"
+split = "train"
+
+[[sources]]
+path = "receipts/val"
+split = "val"
+
+[canonical]
+canvases = [[320, 320], [320, 160]]
+side = 320
+"""
+RUN = """
+[data]
+store = "receipts"
+batch = 4
+
+[model]
+encoder = "light"
+
+[optimiser]
+lr = 4e-3
+
+[budget]
+epochs = 1
+"""
+MAKE = (
+    "ocrmaps data synth receipts/train --num 8 --seed 1 --height 640 --width 320",
+    "ocrmaps data synth receipts/val --num 4 --seed 2 --height 640 --width 320",
+    "ocrmaps build receipts.toml",
+    "ocrmaps train receipts-run.toml --out runs/first",
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tiny networks on a busy machine: threads of torch would mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with receipts/train, receipts/val, receipts.toml, receipts-run.toml, the store and runs/first."""
+    folder = tmp_path_factory.mktemp("docs") / "project"
+    folder.mkdir()
+    (folder / "receipts.toml").write_text(RECIPE, encoding="utf-8")
+    (folder / "receipts-run.toml").write_text(RUN, encoding="utf-8")
+    for command in MAKE:
+        code, said = run(command, folder)
+        assert code == 0, f"{command}: {said}"
+    return folder

@@ -1,0 +1,71 @@
+"""One store of invented receipts, a third of them stored turned, and a run on it that learnt a little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from ocrmaps.annotations import Source, open_source
+from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.recipe import Layout, Recipe, SourceRecipe
+from ocrmaps.store.places import find_version
+from pipelines.build import build
+from pipelines.data import synth
+from pipelines.train import TrainReport, train
+from tests.training.conftest import small_run
+
+SPLITS = {"train": 6, "val": 4, "test": 3}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `train`, `val`, `test` and a cache that holds the store `tiny` of all three."""
+    root = tmp_path_factory.mktemp("evaluation")
+    shape = {"size": (256, 160), "lines": (2, 5), "text_height": (10.0, 16.0), "curved": 0.0, "empty": 0.0, "wide": 0.0}
+    for seed, (split, number) in enumerate(SPLITS.items()):
+        synth(root / split, format="ufo", num=number, seed=seed, turned=0.4, **shape)
+    recipe = Recipe(
+        name="tiny",
+        sources=tuple(SourceRecipe(path=root / split, split=split) for split in SPLITS),
+        canonical=CanonicalSpec(canvases=((128, 96), (96, 128)), scale="fit"),
+        layout=Layout(rows_per_shard=4),
+    )
+    build(recipe, root / "cache", workers=1)
+    return root
+
+
+@pytest.fixture(scope="session")
+def version(world: Path) -> Path:
+    store, version = find_version(world / "cache", "tiny")
+    return store.version(version)
+
+
+@pytest.fixture(scope="session")
+def run(world: Path) -> TrainReport:
+    """A run that finds some of the text and not all of it."""
+    spec = small_run(budget__epochs=24, budget__validate_every=8, optimiser__lr=1e-2, watch__pictures=0, average=0.8)
+    report = train(spec, out=world / "run", cache=world / "cache")
+    assert report.hmean is not None and 0.02 < report.hmean < 0.98, "a trivial score proves nothing"
+    return report
+
+
+@pytest.fixture(scope="session")
+def checkpoint(run: TrainReport) -> Path:
+    assert run.best is not None
+    return run.best
+
+
+@pytest.fixture
+def val(world: Path) -> Source:
+    return open_source(world / "val", split="val")

@@ -1,0 +1,109 @@
+"""`ocrmaps evaluate` and `ocrmaps tune` as they are typed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cli.app import main
+from ocrmaps.annotations import open_source
+from pipelines.bench_validation import epoch
+from pipelines.predict_run import run as predict
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys, world):
+    """(exit code, stdout, stderr) of a command line."""
+
+    def call(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["ocrmaps", *map(str, words)])
+        monkeypatch.setenv("OCRMAPS_CACHE", str(world / "cache"))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def test_a_checkpoint_on_a_store_gives_a_table_and_files(typed, checkpoint, run, tmp_path):
+    code, out, err = typed("evaluate", checkpoint, "--store", "tiny", "--out", tmp_path / "out")
+    assert code == 0 and f"IoU 0.5   {run.hmean:.4f}" in out and "not found at IoU 0.5" in out
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"result.json", "images.csv", "texts.csv"}
+    code, out, err = typed("evaluate", checkpoint, "--store", "tiny", "--out", tmp_path / "out")
+    assert code == 2 and "already holds" in err and not out
+    again = ("--out", tmp_path / "out", "--yes", "--protocol", "iou")
+    assert typed("evaluate", checkpoint, "--store", "tiny", *again)[0] == 0
+
+
+def test_json_is_one_document(typed, checkpoint, run):
+    code, out, _ = typed("evaluate", checkpoint, "--store", "tiny", "--iou", "0.5,0.6", "--protocol", "iou", "--json")
+    document = json.loads(out)
+    assert code == 0 and document["hmean"] == pytest.approx(run.hmean, abs=1e-6)
+    assert document["thresholds"] == [0.5, 0.6] and list(document["protocols"]) == ["iou"]
+
+
+def test_predictions_are_scored_without_a_model(typed, checkpoint, run, world, tmp_path):
+    pictures = str(open_source(world / "val").pictures)
+    out = predict(checkpoint, [pictures], out=tmp_path / "p.zip", format="icdar-zip").out
+    code, said, _ = typed("evaluate", "--predictions", out, "--source", world / "val", "--json")
+    # Whole numbers move every corner by up to half a pixel.
+    assert code == 0 and json.loads(said)["hmean"] == pytest.approx(run.hmean, abs=0.25)
+    assert json.loads(said)["pictures"]["unpredicted"] == 0
+
+
+def test_a_limit_says_partial(typed, checkpoint):
+    code, out, _ = typed("evaluate", checkpoint, "--store", "tiny", "--limit", "2")
+    assert code == 0 and out.count("partial 2/4") >= 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "name a checkpoint"),
+        (("CHECKPOINT",), "name --store NAME"),
+        (("CHECKPOINT", "--store", "tiny", "--source", "."), "name --store NAME"),
+        (("--predictions", "x", "--store", "tiny"), "compared with a --source"),
+        (("CHECKPOINT", "--source", ".", "--split", "val"), "evaluated as a whole"),
+        (("CHECKPOINT", "--store", "tiny", "--frame", "raw"), "a store knows its frame"),
+        (("CHECKPOINT", "--store", "tiny", "--iou", "half"), "found 'half'"),
+        (("CHECKPOINT", "--store", "tiny", "--iou", "1.5"), "each in [0, 1)"),
+        (("CHECKPOINT", "--store", "tiny", "--predictions-format", "coco"), "only for --predictions"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(typed, checkpoint, words, message):
+    code, out, err = typed("evaluate", *(checkpoint if word == "CHECKPOINT" else word for word in words))
+    assert code == 2 and message in err and not out
+
+
+def test_an_unknown_store_is_a_store_problem(typed, checkpoint):
+    assert typed("evaluate", checkpoint, "--store", "nothing")[0] == 4
+
+
+def test_tune_writes_a_checkpoint_and_says_what_is_no_result(typed, checkpoint, tmp_path):
+    new = tmp_path / "new.ckpt"
+    grid = ("--binarise", "0.4", "--score", "0.5,0.6", "--ratio", "none")
+    code, out, _ = typed("tune", checkpoint, "--store", "tiny", "--out", new, "--test-split", "test", *grid)
+    assert code == 0 and new.is_file() and "not a result" in out
+    code, out, _ = typed("tune", checkpoint, "--store", "tiny", "--out", new, *grid, "--yes", "--json")
+    assert code == 0 and json.loads(out)["tried"] == 4 and json.loads(out)["test"] is None
+    assert typed("tune", checkpoint, "--out", new, "--yes")[0] == 2
+
+
+def test_the_benchmark_scores_every_row_as_the_oracle_would(version):
+    from ocrmaps.store.reader import Reader
+
+    with Reader(version) as reader:
+        score = epoch(reader)
+    assert score.complete and score.hmean() > 0.95
+
+
+def test_the_plain_chain_of_the_benchmark_finds_the_texts(world):
+    from ocrmaps.annotations import read
+    from pipelines.bench_loader_cases import SPEC
+    from pipelines.references.validation_plain import plain_validation
+
+    source = open_source(world / "val")
+    found = [plain_validation(source.pictures / s.picture, s.polygons, SPEC) for s in read(source)]
+    assert sum(len(f["pairs"]) for f in found) >= 0.7 * sum(f["truth_care"] for f in found) > 0

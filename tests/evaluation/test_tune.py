@@ -1,0 +1,155 @@
+"""Settings are chosen on one split, frozen, and tested once elsewhere; what was frozen scores what was said."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ocrmaps.annotations import open_source
+from ocrmaps.errors import SpecError
+from ocrmaps.evaluation import EvaluationSpec
+from ocrmaps.extract import ExtractSpec
+from ocrmaps.metrics.iou import IouSweep
+from ocrmaps.training.checkpoint import load_detector, read_checkpoint
+from pipelines.evaluate import evaluate_checkpoint
+from pipelines.tune import tune_stored
+from pipelines.tune_grid import Grid, grid_from, rank
+from pipelines.tune_report import table
+
+GRID = Grid(binarise=(0.3, 0.4), score_min=(0.4, 0.5, 0.6), ratios=(2.0,))
+IOU_ONLY = EvaluationSpec(protocols=("iou",))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(checkpoint, tmp_path_factory):
+    """The run's checkpoint, but with settings that lose most of what it finds: there is something to choose."""
+    content = read_checkpoint(checkpoint)
+    content["ocrmaps"]["extract"] |= {"binarise": 0.55, "score_min": 0.9}
+    path = tmp_path_factory.mktemp("strict") / "strict.ckpt"
+    torch.save(content, path)
+    return path
+
+
+def choose(checkpoint, world, out, **changes):
+    asked = {"store": "tiny", "cache": world / "cache", "grid": GRID, **changes}
+    return tune_stored(checkpoint, out=out, **asked)
+
+
+@pytest.fixture(scope="module")
+def tuned(checkpoint, world, tmp_path_factory):
+    return choose(checkpoint, world, tmp_path_factory.mktemp("tuned") / "new.ckpt", test_split="test")
+
+
+def test_the_new_checkpoint_scores_what_tuning_said(tuned, version):
+    found = evaluate_checkpoint(tuned.out, version=version, spec=IOU_ONLY)
+    assert tuned.chosen.hmean > tuned.before.hmean
+    for threshold, counts in tuned.chosen.counts.items():
+        assert found.totals[threshold].matched == counts.matched
+        assert found.totals[threshold].detection_care == counts.detection_care
+
+
+def test_before_is_what_the_checkpoint_scores_as_it_is(tuned, checkpoint, version):
+    assert evaluate_checkpoint(checkpoint, version=version, spec=IOU_ONLY).hmean == pytest.approx(tuned.before.hmean)
+
+
+def test_the_test_is_of_the_chosen_settings_and_the_best_is_apart(tuned, version):
+    found = evaluate_checkpoint(tuned.out, version=version, split="test", spec=IOU_ONLY)
+    assert found.hmean == pytest.approx(tuned.test.hmean, abs=1e-6)
+    assert tuned.test.extract == tuned.chosen.extract and tuned.test_best.hmean >= tuned.test.hmean
+    document = tuned.as_dict()
+    assert "best_of_sweep_on_test" in document["not_a_result"] and "best_of_sweep_on_test" not in document["test"]
+    text = table(tuned)
+    assert text.index("not a result") > text.index("test on 3 pictures")
+
+
+def test_the_new_checkpoint_says_how_it_was_tuned_and_keeps_all_else(tuned, checkpoint):
+    old, new = read_checkpoint(checkpoint), read_checkpoint(tuned.out)
+    assert all(torch.equal(old["state_dict"][k], new["state_dict"][k]) for k in old["state_dict"])
+    assert old.keys() == new.keys() and {k for k in old["ocrmaps"] if old["ocrmaps"][k] != new["ocrmaps"][k]} <= {
+        "extract", "score"
+    }  # fmt: skip
+    card = new["ocrmaps"]["tuned"]
+    assert card["on"]["split"] == "val" and card["on"]["root_digest"] == new["ocrmaps"]["store"]["root_digest"]
+    assert card["grid"]["binarise"] == [0.3, 0.4] and card["chosen"]["iou"]["0.5"]["hmean"] == tuned.chosen.hmean
+    assert ExtractSpec(**new["ocrmaps"]["extract"]) == tuned.chosen.extract == load_detector(tuned.out).extract
+
+
+def test_every_setting_of_the_grid_is_tried_once(tuned, checkpoint):
+    own = load_detector(checkpoint).extract
+    tried = [(p.extract.binarise, p.extract.score_min, p.extract.unclip, p.extract.unclip_ratio) for p in tuned.points]
+    assert len(tried) == len(set(tried)) == 3 * 4 * 2  # the checkpoint's own 0.55 and 0.9 besides
+    assert {b for b, *_ in tried} == {0.3, 0.4, own.binarise}
+    assert tuned.points == tuple(sorted(tuned.points, key=lambda p: -p.hmean))
+
+
+def test_a_test_source_scores_as_the_split_of_the_same_pictures(tuned, checkpoint, world, tmp_path):
+    by_source = choose(checkpoint, world, tmp_path / "new.ckpt", test_source=world / "test")
+    assert by_source.test.hmean == pytest.approx(tuned.test.hmean, abs=1e-6)
+
+
+def test_equal_scores_keep_what_the_checkpoint_had():
+    own = ExtractSpec()
+    counts = IouSweep(
+        cuts=(0.5, 0.6, 0.7), thresholds=(0.5, 0.7), matched=torch.ones(3, 2, dtype=torch.int64).numpy(),
+        detection_care=torch.ones(3, dtype=torch.int64).numpy(), truth_care=2,
+    )  # fmt: skip
+    settings = Grid(binarise=(0.3, 0.6), ratios=(1.5, 3.0)).settings(own)
+    assert rank(settings[::-1], [counts] * len(settings), own=own)[0].extract == own
+    other = replace(own, unclip="constant", unclip_ratio=3.0)
+    near = rank([replace(other, unclip_ratio=2.0), replace(own, binarise=0.3)], [counts] * 2, own=other)[0]
+    assert near.extract.unclip == "inverse" or near.extract.unclip_ratio == 2.0
+
+
+def test_published_arithmetic_is_never_asked_for_what_it_lacks():
+    own = ExtractSpec.peers()
+    found = Grid().settings(own)
+    assert found[0] == own and {how.unclip for how in found} == {"constant"}
+    assert len({how.growth_ratio for how in found if how.binarise == own.binarise}) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"split": "test"}, "not chosen on the test split"),
+        ({"split": "train"}, "is what this checkpoint learnt from"),
+        ({"test_split": "val"}, "chosen on and tested on"),
+        ({"test_split": "dev"}, "split 'dev' has no rows"),
+        ({"split": "dev"}, "split 'dev' has no rows"),
+    ],
+)
+def test_splits_that_would_deceive_are_refused(checkpoint, world, tmp_path, asked, message):
+    with pytest.raises(SpecError, match=message):
+        choose(checkpoint, world, tmp_path / "new.ckpt", **asked)
+    assert not (tmp_path / "new.ckpt").exists()
+
+
+@pytest.mark.parametrize("seen", ["train", "val"])
+def test_test_pictures_that_were_seen_are_refused_byte_for_byte(checkpoint, world, tmp_path, seen):
+    shutil.copytree(world / seen, tmp_path / "copy")
+    source = open_source(tmp_path / "copy")
+    with pytest.raises(SpecError, match=r"(?s)test pictures are also learnt or chosen on.*the same picture as"):
+        choose(checkpoint, world, tmp_path / "new.ckpt", test_source=source.annotations)
+
+
+def test_no_checkpoint_is_replaced_by_accident(checkpoint, world, tmp_path):
+    kept = tmp_path / "kept.ckpt"
+    kept.write_text("mine")
+    with pytest.raises(SpecError, match="exists already"):
+        choose(checkpoint, world, kept)
+    copy = tmp_path / "copy.ckpt"
+    shutil.copy(checkpoint, copy)
+    with pytest.raises(SpecError, match="is the checkpoint itself"):
+        choose(copy, world, copy, overwrite=True)
+    assert kept.read_text() == "mine"
+
+
+def test_grids_are_read_strictly():
+    assert grid_from(binarise="0.5,0.3,0.5", score=None, ratio="none").binarise == (0.3, 0.5)
+    assert grid_from(binarise=None, score=None, ratio="none").ratios == ()
+    with pytest.raises(SpecError, match="--score: found 'high'"):
+        grid_from(binarise=None, score="high", ratio=None)
+    with pytest.raises(SpecError, match="the grid is empty"):
+        grid_from(binarise=",", score=None, ratio=None)

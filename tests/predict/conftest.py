@@ -1,0 +1,36 @@
+"""Painted pictures and the detector that reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from ocrmaps.training.checkpoint import Trained
+from tests.predict.bright import bright, paint, write_checkpoint
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def trained() -> Trained:
+    return bright()
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, trained: Trained) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "bright.ckpt", trained)
+
+
+@pytest.fixture(scope="session")
+def painted() -> Image.Image:
+    return Image.fromarray(paint())

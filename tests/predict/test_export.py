@@ -1,0 +1,206 @@
+"""Exported files give the checkpoint's boxes, from the file alone; one that does not never gets its name."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.errors import DataError, RunError, SpecError
+from ocrmaps.extract import ExtractSpec
+from ocrmaps.model import DetectorSpec, build_detector
+from pipelines import export as exporting
+from pipelines.export import Exported, export, parse_size
+from pipelines.export_parity import compare
+from pipelines.predict import predict_pictures
+from pipelines.predict_load import EXTRA, load_any
+from tests.predict.bright import TEXTS, bright, card, write_checkpoint
+from tests.predict.test_command import ocrmaps, scans  # noqa: F401  # fixtures
+
+HAS_ONNX = all(find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
+FORMATS = [
+    pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="needs the extra onnx")),
+    "torchscript",
+    "program",
+]
+
+
+@pytest.fixture(scope="module")
+def page(painted, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "page.png"
+    painted.save(path)
+    return path
+
+
+@pytest.fixture(scope="module", params=FORMATS)
+def format(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def done(format, checkpoint, page, tmp_path_factory) -> Exported:
+    return export(checkpoint, tmp_path_factory.mktemp("export") / "text.bin", format=format, pictures=[page])
+
+
+def test_a_file_predicts_what_the_checkpoint_predicts(done, trained, page):
+    assert (done.parity.boxes, done.parity.faults) == (len(TEXTS), ())
+    assert done.parity.maps < 1e-5 and done.parity.least_iou > 0.999
+    assert len({shape[0] for shape in done.parity.shapes}) == 2 and len(done.parity.shapes) >= 3
+    again = load_any(done.path)
+    assert (again.canonical, again.extract, again.identity) == (trained.canonical, trained.extract, trained.identity)
+    mine, theirs = (next(predict_pictures(t, [page])) for t in (trained, again))
+    assert np.abs(mine.polygons.points - theirs.polygons.points).max() < 1e-3
+    assert [p.name for p in done.path.parent.iterdir()] == ["text.bin"]
+
+
+def test_a_damaged_file_is_named(done, tmp_path):
+    data = done.path.read_bytes()
+    (tmp_path / "cut.bin").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=r"cut\.bin"):
+        load_any(tmp_path / "cut.bin")
+
+
+def test_a_fixed_size_and_a_learned_threshold_travel(format, page, tmp_path):
+    trained = bright(extract=ExtractSpec(shrink_ratio=0.6, binarise="learned"))
+    checkpoint = write_checkpoint(tmp_path / "learned.ckpt", trained)
+    done = export(checkpoint, tmp_path / "text.bin", format=format, size=(320, 256), pictures=[page])
+    assert (done.parity.canvases, done.parity.boxes) == (((320, 256),), len(TEXTS))
+    again = load_any(tmp_path / "text.bin")
+    assert again.canonical.canvases == ((320, 256),)
+    assert len(next(predict_pictures(again, [page])).polygons) == len(TEXTS)
+    if format != "torchscript":  # a trace has no sizes of its own
+        with pytest.raises(SpecError, match="does not take 1 pictures of 64x64"):
+            again.detector(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
+
+
+def test_the_onnx_file_stands_alone(done):
+    if done.format != "onnx":
+        return
+    import onnx
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(done.path, providers=["CPUExecutionProvider"])
+    (given,) = session.get_inputs()
+    assert (given.name, given.type, given.shape[3]) == ("image", "tensor(uint8)", 3)
+    (red,) = session.run(None, {"image": np.full((1, 64, 64, 3), (255, 0, 0), dtype=np.uint8)})
+    (blue,) = session.run(None, {"image": np.full((1, 64, 64, 3), (0, 0, 255), dtype=np.uint8)})
+    assert red.min() > 0.99 and blue.max() < 0.01  # channels, normalisation and sigmoid are inside
+    content = json.loads(session.get_modelmeta().custom_metadata_map[EXTRA])
+    assert content["canonical"]["side"] == 320 and content["extract"]["shrink_ratio"] == 0.6
+    assert content["input"] == {"name": "image", "type": "uint8", "layout": "NHWC", "colours": "RGB", "size": None,
+                                "multiple": 32}  # fmt: skip
+    model = onnx.load(done.path)
+    onnx.checker.check_model(model)
+    assert str(Path(__file__).parent).encode() not in (done.path).read_bytes()
+    assert not any(node.metadata_props for node in model.graph.node)
+
+
+def light(tmp_path: Path) -> Path:
+    """A real network whose maps are not constant: its last layer has weights."""
+    model = DetectorSpec(encoder="light", seed=3)
+    detector = build_detector(model).eval()
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        nn.init.normal_(detector.head.probability[-1].weight, std=0.1)
+    said = card(CanonicalSpec.longest(128, shapes=(1.0, 0.5)), ExtractSpec(), model)
+    weights = {f"detector.{key}": value for key, value in detector.state_dict().items()}
+    torch.save({"state_dict": weights, "ocrmaps": said}, tmp_path / "light.ckpt")
+    return tmp_path / "light.ckpt"
+
+
+def test_a_real_network_runs_at_other_sizes(format, page, tmp_path):
+    done = export(light(tmp_path), tmp_path / "text.bin", format=format, pictures=[page])
+    assert done.parity.maps < 1e-4
+    maps = load_any(tmp_path / "text.bin").detector(torch.randint(0, 255, (3, 96, 160, 3), dtype=torch.uint8))
+    assert maps.probability.shape == (3, 96, 160) and float(torch.sigmoid(maps.probability).std()) > 0.01
+
+
+class Skewed(exporting.Graph):
+    """A graph with a mistake that peers have made."""
+
+    mistake = "channels"
+
+    def forward(self, image):
+        if self.mistake == "channels":
+            return super().forward(image.flip(-1))
+        if self.mistake == "shift":
+            return super().forward(image.roll(1, dims=2))
+        return super().forward(image) * 0.999
+
+
+@pytest.mark.parametrize("mistake", ["channels", "shift", "scale"])
+def test_a_graph_that_differs_is_not_kept(mistake, checkpoint, page, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "Graph", Skewed)
+    monkeypatch.setattr(Skewed, "mistake", mistake)
+    with pytest.raises(RunError, match="was not kept"):
+        export(checkpoint, tmp_path / "text.pt2", format="program", pictures=[page])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_boxes_are_compared_by_overlap_and_count(trained, page):
+    wider = bright(extract=ExtractSpec(shrink_ratio=0.45))
+    assert "IoU" in compare(trained, wider, size=None, multiple=32, pictures=[page]).faults[0]
+    fewer = bright(extract=ExtractSpec(shrink_ratio=0.6, score_min=1.0))
+    assert "5 boxes, 0" in compare(trained, fewer, size=None, multiple=32, pictures=[page]).faults[0]
+
+
+def test_the_command_exports_and_predicts_from_the_file(ocrmaps, checkpoint, scans, tmp_path):  # noqa: F811
+    out = tmp_path / "text.pt2"
+    code, said, err = ocrmaps("export", checkpoint, "--format", "program", "--out", out, "--json")
+    assert code == 0, err
+    assert json.loads(said)["parity"]["map_difference"] < 1e-5
+    assert "no boxes were found" in err  # receipts hold nothing red
+    code, said, err = ocrmaps("predict", out, scans, "--out", tmp_path / "p.json")
+    assert code == 0 and "5 polygons in 2 pictures" in said
+    code, _, err = ocrmaps("export", checkpoint, "--format", "program", "--out", out)
+    assert code == 2 and "--yes" in err
+
+
+def test_a_difference_ends_the_command_in_1(ocrmaps, checkpoint, page, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(exporting, "Graph", Skewed)
+    code, _, err = ocrmaps("export", checkpoint, "--format", "program", "--out", tmp_path / "t.pt2", "--pictures", page)
+    assert code == 1 and "was not kept" in err and not (tmp_path / "t.pt2").exists()
+
+
+@pytest.mark.parametrize("size", ["640", "640x", "axb", "100x100", "0x32", "32x99999968"])
+def test_sizes_that_cannot_be_are_refused(size, checkpoint, tmp_path):
+    with pytest.raises(SpecError, match="size"):
+        export(checkpoint, tmp_path / "t.pt2", format="program", size=parse_size(size))
+
+
+def test_a_missing_extra_is_named(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    with pytest.raises(SpecError, match="onnx") as caught:
+        export(checkpoint, tmp_path / "t.onnx")
+    assert "ocrmaps[onnx]" in caught.value.hint
+
+
+def test_exports_without_a_description_are_refused(tmp_path):
+    bare = torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),))
+    torch.export.save(bare, tmp_path / "bare.pt2")
+    with pytest.raises(DataError, match="no description"):
+        load_any(tmp_path / "bare.pt2")
+
+
+def test_a_description_of_another_format_is_refused(checkpoint, page, tmp_path):
+    export(checkpoint, tmp_path / "text.pt", format="torchscript", pictures=[page])
+    with zipfile.ZipFile(tmp_path / "text.pt") as old, zipfile.ZipFile(tmp_path / "new.pt", "w") as new:
+        for entry in old.infolist():
+            data = old.read(entry)
+            new.writestr(entry, data.replace(b'"format": 1', b'"format": 9') if EXTRA in entry.filename else data)
+    with pytest.raises(DataError, match="export format 9"):
+        load_any(tmp_path / "new.pt")
+
+
+def test_grey_pictures_without_text_compare_maps_only(checkpoint, tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+    done = export(checkpoint, tmp_path / "t.pt2", format="program", pictures=[tmp_path / "black.png"])
+    assert done.parity.boxes == 0 and "NO BOXES" in done.sentence()

@@ -1,0 +1,48 @@
+"""A detector and a loss without anything that looks at a batch as a whole: no batch norm, no mining, plain means."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ocrmaps.model import Logits, LossTerms
+
+
+class Encoder(nn.Module):
+    channels = (4, 4)
+    strides = (4, 8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 5, 4, 2), nn.Conv2d(4, 4, 3, 2, 1)
+
+    def forward(self, x):
+        fine = torch.relu(self.first(x))
+        return fine, torch.relu(self.second(fine))
+
+
+class Decoder(nn.Module):
+    def __init__(self, channels, strides) -> None:
+        super().__init__()
+        self.channels, self.stride = channels[0], strides[0]
+        self.up = nn.ConvTranspose2d(channels[1], channels[0], 2, 2)
+
+    def forward(self, features):
+        return features[0] + self.up(features[1])
+
+
+class Head(nn.Module):
+    def __init__(self, channels, stride) -> None:
+        super().__init__()
+        self.both = nn.ConvTranspose2d(channels, 2, stride, stride)
+
+    def forward(self, x, *, threshold=True):
+        out = self.both(x)
+        return Logits(out[:, 0], out[:, 1] if threshold else None)
+
+
+class Loss(nn.Module):
+    def forward(self, logits, targets):
+        p = (torch.sigmoid(logits.probability.float()) - targets.probability.float()).square().mean()
+        t = (torch.sigmoid(logits.threshold.float()) - targets.threshold.float() / 254).abs().mean()
+        return LossTerms(p + t, p.detach(), t.detach(), torch.zeros(()))

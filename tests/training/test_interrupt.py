@@ -1,0 +1,189 @@
+"""Ctrl-C: the state is saved, the way back is said, nothing goes on running, and the way back leads to the same run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from ocrmaps.training.checkpoint import read_checkpoint
+from ocrmaps.training.stop import Interrupted
+from pipelines.train import train
+from pipelines.train_log import read_metrics
+from tests.training.conftest import small_run
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = """
+name = "small"
+average = 0.9
+device = "cpu"
+[data]
+store = "tiny"
+batch = 2
+[model]
+encoder = "light"
+encoder_options = {channels = [8, 8, 16, 16]}
+decoder_options = {width = 16}
+[budget]
+epochs = 3
+[watch]
+pictures = 0
+"""
+CHILD = """
+import sys, time
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from lightning.pytorch.callbacks import Callback
+import pipelines.train
+from cli.app import main
+
+here = sys.argv.pop(1)
+
+class Wait(Callback):
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 4:
+            Path(here).touch()
+            end = time.monotonic() + 60
+            while not Path(here + ".pressed").exists() and time.monotonic() < end:
+                time.sleep(0.01)
+
+real = pipelines.train.train
+pipelines.train.train = lambda spec, **given: real(spec, extra=(Wait(),), **given)
+main()
+"""
+
+
+class Press(Callback):
+    """Presses Ctrl-C at a moment of the run."""
+
+    def __init__(self, *, step: int = -1, validation: int = -1, times: int = 1) -> None:
+        self.step, self.validation, self.times = step, validation, times
+        self.pressed = False
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            self._press()
+
+    def on_validation_start(self, trainer, pl_module):
+        if trainer.current_epoch == self.validation:
+            self._press()
+
+    def _press(self) -> None:
+        for _ in range(0 if self.pressed else self.times):
+            os.kill(os.getpid(), signal.SIGINT)
+        self.pressed = True
+
+
+@pytest.fixture(autouse=True)
+def a_terminal():
+    """A shell may have started the tests deaf to interruptions."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def spec(**changes):
+    return small_run(average=0.9, budget={"epochs": 3}, watch__pictures=0, **changes)
+
+
+@pytest.fixture(scope="module")
+def straight(world, tmp_path_factory):
+    """The run that nobody interrupted."""
+    return train(spec(), out=tmp_path_factory.mktemp("straight") / "o", cache=world / "cache")
+
+
+def assert_same(a, b) -> None:
+    first, second = read_checkpoint(a.last), read_checkpoint(b.last)
+    assert first["state_dict"].keys() == second["state_dict"].keys()
+    assert all(torch.equal(v, second["state_dict"][k]) for k, v in first["state_dict"].items())
+    for k, v in first["optimizer_states"][0]["state"].items():
+        assert all(torch.equal(v[n], second["optimizer_states"][0]["state"][k][n]) for n in v)
+    same = ("epoch", "step", "samples", "lr", "train/loss", "val/hmean", "val/loss", "gradient_p50", "gradient_p95")
+    rows = [[{n: r[n] for n in same} for r in read_metrics(x.folder / "metrics.csv")] for x in (a, b)]
+    assert rows[0] == rows[1]
+
+
+def test_an_interrupted_command_says_how_to_go_on_and_going_on_is_the_same_run(world, straight, tmp_path):
+    (tmp_path / "r.toml").write_text(RUN)
+    here, out = tmp_path / "here", tmp_path / "out"
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(here), "train", str(tmp_path / "r.toml"), "--out", str(out), "--root",
+         str(world / "cache")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        try:
+            end = time.monotonic() + 120
+            while not here.exists() and process.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            Path(f"{here}.pressed").touch()
+            _, errors = process.communicate(timeout=60)  # ends only if no thread is left
+        finally:
+            process.kill()
+    assert process.returncode == 130, errors
+    assert f"interrupted after step 5; the state is in {out / 'checkpoints' / 'last.ckpt'}" in errors
+    assert f"--out {out} --resume auto" in errors and "Traceback" not in errors
+    assert read_checkpoint(out / "checkpoints" / "last.ckpt")["ocrmaps"]["steps"] == 5
+    assert not (out / "debug").exists() and "interrupted after step 5" in (out / "run.log").read_text()
+    assert_same(straight, train(spec(), out=out, cache=world / "cache", resume="auto"))
+
+
+@pytest.mark.parametrize(
+    ("press", "steps"), [({"step": 1}, 2), ({"step": 2}, 3), ({"validation": 1}, 6)],
+    ids=["within an epoch", "in its last step", "in a validation"],
+)  # fmt: skip
+def test_wherever_it_is_pressed_nothing_is_lost_and_no_thread_stays(cache, straight, tmp_path, press, steps):
+    before, handler = set(threading.enumerate()), signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match=f"interrupted after step {steps}; the state is in"):
+        train(spec(), out=tmp_path / "o", cache=cache, extra=(Press(**press),))
+    assert set(threading.enumerate()) <= before and signal.getsignal(signal.SIGINT) is handler
+    assert not (tmp_path / "o" / "debug").exists() and not (tmp_path / "o" / "result.json").exists()
+    assert_same(straight, train(spec(), out=tmp_path / "o", cache=cache, resume="auto"))
+
+
+def test_pressed_twice_it_ends_at_once_with_the_checkpoint_there_was(cache, straight, tmp_path):
+    before = set(threading.enumerate())
+    with pytest.raises(Interrupted, match="interrupted at once; the state is in"):
+        train(spec(), out=tmp_path / "o", cache=cache, extra=(Press(step=4, times=2),))
+    assert set(threading.enumerate()) <= before
+    assert read_checkpoint(tmp_path / "o" / "checkpoints" / "last.ckpt")["ocrmaps"]["steps"] == 3
+    assert_same(straight, train(spec(), out=tmp_path / "o", cache=cache, resume="auto"))
+
+
+def test_gradients_that_are_still_added_up_are_finished_first(cache, tmp_path):
+    changes = {"optimiser": {"accumulate": 2}, "data__batch": 1}
+    whole = train(spec(**changes), out=tmp_path / "whole", cache=cache)
+    with pytest.raises(Interrupted, match="interrupted after step 2"):
+        train(spec(**changes), out=tmp_path / "o", cache=cache, extra=(Press(step=1),))
+    assert_same(whole, train(spec(**changes), out=tmp_path / "o", cache=cache, resume="auto"))
+
+
+@pytest.mark.slow
+def test_two_ranks_stop_at_the_same_step(cache, tmp_path):
+    changes = {"hardware": {"devices": 2}, "data__batch": 1}
+    whole = train(spec(**changes), out=tmp_path / "whole", cache=cache)
+    with pytest.raises(Interrupted, match="interrupted after step 5"):
+        train(spec(**changes), out=tmp_path / "o", cache=cache, extra=(Press(step=3),))
+    assert not torch.distributed.is_initialized()
+    assert_same(whole, train(spec(**changes), out=tmp_path / "o", cache=cache, resume="auto"))
+
+
+def test_an_error_leaves_no_thread_behind_either(cache, tmp_path):
+    class Fails(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            raise ZeroDivisionError
+
+    before = set(threading.enumerate())
+    with pytest.raises(ZeroDivisionError):
+        train(spec(), out=tmp_path / "o", cache=cache, extra=(Fails(),))
+    assert set(threading.enumerate()) <= before

@@ -1,0 +1,181 @@
+"""One run on two processes: the same steps and scores as one process, each sample counted once, one folder."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from ocrmaps.errors import RunError, SpecError
+from ocrmaps.model import Targets, build_detector, build_loss
+from ocrmaps.store.places import find_version
+from ocrmaps.store.reader import Reader
+from ocrmaps.training.capture import batch_of_rows
+from ocrmaps.training.checkpoint import load_detector, read_checkpoint
+from ocrmaps.training.scoring import Scorer
+from pipelines.train import train
+from pipelines.train_log import read_metrics
+from pipelines.train_ranks import check_ranks
+from tests.loader.test_rows import flip
+from tests.training.conftest import small_run
+
+pytestmark = pytest.mark.slow
+SGD = {"name": "sgd", "lr": 0.01}
+PLAIN = {part: f"tests.training.plain:{part.title()}" for part in ("encoder", "decoder", "head")}
+
+
+def two(**changes):
+    return small_run(hardware={"devices": 2}, data__batch=1, watch__pictures=0, optimiser=SGD, **changes)
+
+
+@pytest.fixture(scope="module")
+def both(world, tmp_path_factory):
+    """The same run on two processes, and on one whose steps are made of two batches."""
+    out, lines = tmp_path_factory.mktemp("ranks"), []
+    ranks = train(two(average=0.9), out=out / "two", cache=world / "cache", say=lines.append)
+    one = small_run(data__batch=1, watch__pictures=0, optimiser=SGD | {"accumulate": 2}, average=0.9)
+    return ranks, train(one, out=out / "one", cache=world / "cache"), lines
+
+
+def weights(report):
+    return read_checkpoint(report.last)["state_dict"]
+
+
+def test_a_step_of_two_ranks_is_a_step_of_two_batches(both):
+    """Bound: what float32 makes of adding two gradients in another order, over six steps."""
+    ranks, one, _ = both
+    a, b = weights(ranks), weights(one)
+    learnt = [k for k in a if k.startswith("detector.") and "running" not in k and "num_batches" not in k]
+    assert max(float((a[k] - b[k]).abs().max()) for k in learnt) < 2e-5
+    start = build_detector(two().model).state_dict()
+    assert max(float((a[k] - start[k.removeprefix("detector.")]).abs().max()) for k in learnt) > 1e-2
+
+
+def test_losses_and_counts_are_those_of_all_ranks(both):
+    ranks, one, _ = both
+    for mine, theirs in zip(ranks.rows, one.rows, strict=True):
+        assert (mine["step"], mine["samples"]) == (theirs["step"], theirs["samples"])
+        assert mine["train/loss"] == pytest.approx(theirs["train/loss"], rel=1e-4)
+    assert ranks.identity["samples"] == 12
+
+
+@pytest.fixture(scope="module")
+def learnt(world, tmp_path_factory):
+    """A run on two processes that is long enough to have a score."""
+    spec = small_run(
+        hardware={"devices": 2}, watch__pictures=0, data__batch=1, optimiser={"lr": 8e-3},
+        model={"encoder": "light", "encoder_options": {"channels": [16, 24, 32, 48]}, "decoder_options": {"width": 32}},
+        budget={"epochs": 40, "validate_every": 20},
+    )  # fmt: skip
+    return train(spec, out=tmp_path_factory.mktemp("learnt") / "two", cache=world / "cache")
+
+
+def test_the_score_is_that_of_one_process_with_the_same_weights(learnt, cache):
+    """Three rows on two ranks: one is shown twice, and must not count twice."""
+    trained = load_detector(learnt.last)
+    store, version = find_version(cache, "tiny")
+    with Reader(store.version(version)) as reader:
+        scorer = Scorer(reader, reader.select("val"), trained.extract)
+        scorer.begin()
+        for row in reader.select("val").tolist():
+            image = torch.from_numpy(reader.read_row(row, ("image",))["image"])[None]
+            scorer.add([row], torch.sigmoid(trained.detector(image).probability).numpy())
+        alone = scorer.total(scorer.results())
+    row = learnt.rows[-1]
+    assert row["val/state"] == "complete" and row["val/hmean"] > 0.2  # two zeros would be equal, too
+    assert (row["val/hmean"], row["val/precision"], row["val/recall"]) == (
+        alone.hmean(), alone.totals[0.5].precision, alone.totals[0.5].recall
+    )  # fmt: skip
+    assert row["val/hmean@0.7"] == alone.hmean(0.7)
+
+
+def test_the_validation_loss_counts_each_batch_once(both, cache, tmp_path):
+    """A run of one process that only validates the weights of the two: the same batches, the same loss."""
+    ranks, _, _ = both
+    seen = []
+
+    class Swap(Callback):
+        def on_validation_start(self, trainer, pl_module):
+            pl_module.averaged.load_state_dict(load_detector(ranks.last).detector.state_dict())
+
+        def on_validation_end(self, trainer, pl_module):
+            seen.append(pl_module.val_loss)
+
+    one = small_run(data__batch=1, watch__pictures=0, average=0.9, budget={"epochs": 1})
+    train(one, out=tmp_path / "o", cache=cache, extra=(Swap(),))
+    assert seen == pytest.approx([ranks.rows[-1]["val/loss"]], rel=1e-6)
+
+
+def test_one_process_writes_and_says(both):
+    ranks, one, lines = both
+    assert sorted(p.name for p in ranks.folder.rglob("*")) == sorted(p.name for p in one.folder.rglob("*"))
+    assert (ranks.folder / "run.log").read_text().splitlines() == lines
+    assert [r["epoch"] for r in read_metrics(ranks.folder / "metrics.csv")] == [1, 2]
+    assert any(line.startswith("devices: 2") for line in lines)
+
+
+def test_without_batch_statistics_it_is_a_step_of_a_double_batch(cache, tmp_path):
+    """Two batches of one row against one of two: equal where the loss is a plain mean over pixels of equal pictures."""
+    settings = {"model": PLAIN, "loss": {"name": "tests.training.plain:Loss"}}
+    ranks = train(two(**settings, budget={"epochs": 1, "steps": 1}), out=tmp_path / "two", cache=cache)
+    shown = []
+
+    class Same(Callback):
+        """The double batch of the rows that the two ranks were shown."""
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            shown.append(batch.row.tolist())
+
+    alone = small_run(**settings, data__batch=1, watch__pictures=0, budget={"epochs": 1, "steps": 2})
+    order = train(alone, out=tmp_path / "order", cache=cache, extra=(Same(),))
+    assert order.identity["steps"] == 2
+    store, version = find_version(cache, "tiny")
+    detector, loss = build_detector(small_run(**settings).model), build_loss("tests.training.plain:Loss")
+    optimiser = torch.optim.SGD(detector.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    with Reader(store.version(version)) as reader:
+        batch = batch_of_rows(reader, [row for rows in shown for row in rows], 0, None)
+    loss(detector.train()(batch.image), Targets.unpack(*batch[1:4])).total.backward()
+    torch.nn.utils.clip_grad_norm_(detector.parameters(), 5.0)
+    optimiser.step()
+    mine = weights(ranks)
+    for name, value in detector.state_dict().items():
+        torch.testing.assert_close(mine[f"detector.{name}"], value, rtol=0, atol=1e-6)
+
+
+def test_a_failure_of_another_rank_is_told_by_its_cause(world, tmp_path):
+    """A row that only the second rank reads is damaged: this process would only see the other end hang up."""
+    shutil.copytree(world / "cache", tmp_path / "cache")
+    store, version = find_version(tmp_path / "cache", "tiny")
+    with Reader(store.version(version)) as reader:
+        row = int(reader.select("val")[1])
+        name = reader.name(row)
+        flip(reader, row, "probability")
+    with pytest.raises(RunError, match=r"1 of 2 processes failed:\n  rank 1: StoreCorrupt") as caught:
+        train(two(), out=tmp_path / "o", cache=tmp_path / "cache")
+    assert name in str(caught.value)
+    assert not torch.distributed.is_initialized()
+
+
+def test_rows_that_a_rank_never_sees_make_the_score_partial(cache, tmp_path):
+    class Forget(Callback):
+        """Loses what this rank has seen: the first and the third row; the other saw the second, and the first again."""
+
+        def on_validation_epoch_end(self, trainer, pl_module):
+            pl_module.scorer.begin()
+
+    report = train(two(budget={"epochs": 1}), out=tmp_path / "o", cache=cache, extra=(Forget(),))
+    assert report.rows[0]["val/state"] == "partial 2/3" and "val/hmean" not in report.rows[0]
+    assert report.best is None
+
+
+def test_more_devices_than_there_are_are_refused():
+    with pytest.raises(SpecError, match="torch sees 0 CUDA devices" if not torch.cuda.is_available() else "torch sees"):
+        check_ranks(64, "cuda")
+
+
+def test_a_process_that_was_started_as_one_of_several_is_refused(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with pytest.raises(SpecError, match="LOCAL_RANK set"):
+        check_ranks(1, "cpu")
