@@ -50,6 +50,11 @@ def test_a_figure_beyond_its_threshold_fails_and_says_where_to_look(judge):
     )
 
 
+def test_a_figure_exactly_at_its_threshold_is_in_order(judge):
+    assert judge(RATIO, result("maps/speed", 30.0), result("maps/speed", 20.0)).state == "ok"
+    assert judge(MEMORY, result("maps/speed", 100.0, "MB"), result("maps/speed", 125.0, "MB")).state == "ok"
+
+
 def test_an_improvement_is_in_order(judge):
     assert judge(RATIO, result("maps/speed", 30.0), result("maps/speed", 300.0)).state == "ok"
     assert judge(MEMORY, result("maps/speed", 700.0, "MB"), result("maps/speed", 1.0, "MB")).state == "ok"

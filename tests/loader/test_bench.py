@@ -15,6 +15,8 @@ def test_the_benchmark_reports_ratios_shares_and_ceilings(monkeypatch: pytest.Mo
     monkeypatch.setattr(bench_loader_cases, "RECEIPTS", Path("nowhere"))
     for name, value in (("SAMPLES", 3), ("BATCH", 2), ("INNER", 1), ("ON_THE_FLY", 1)):
         monkeypatch.setattr(bench_loader_cases, name, value)
+        if hasattr(bench_loader, name):
+            monkeypatch.setattr(bench_loader, name, value)
     cores = os.sched_getaffinity(0)
     results = {result["name"]: result for result in bench_loader.bench_loader(repeats=2)}
     for name in ("vs_decode", "vs_dataloader_zarr", "vs_on_the_fly", "vs_memmap", "memcpy_gb_s", "decode_gb_s",

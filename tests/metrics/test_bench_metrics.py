@@ -41,7 +41,7 @@ def test_fast_and_plain_scores_agree_on_a_generated_page(generated):
 def test_every_figure_has_its_name_unit_and_reference(monkeypatch):
     large = bench_metrics._large
     monkeypatch.setattr(bench_metrics, "documents", lambda: ([trouble(seed) for seed in (3, 4, 5)], "test pages"))
-    monkeypatch.setattr(bench_metrics, "_large", lambda repeats: large(repeats, n=20))
+    monkeypatch.setattr(bench_metrics, "_large", lambda repeats, n: large(repeats, 20))
     results = bench_metrics.bench_metrics(repeats=1)
     assert {r["name"]: r["unit"] for r in results} == {
         "metrics/iou_vs_reference": "x",
@@ -51,8 +51,8 @@ def test_every_figure_has_its_name_unit_and_reference(monkeypatch):
         "metrics/deteval_ms": "ms",
         "metrics/cleval_ms": "ms",
         "metrics/sweep_20_vs_single": "x",
-        "metrics/boxes_2000_s": "s",
-        "metrics/boxes_2000_piled_s": "s",
+        "metrics/boxes_20_s": "s",
+        "metrics/boxes_20_piled_s": "s",
     }
     assert all(r["value"] > 0 and r["spread"] >= 0 and r["reference"] for r in results)
     assert "test pages" in results[0]["reference"]
