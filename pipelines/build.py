@@ -87,9 +87,9 @@ def build(
     workers = workers or len(os.sched_getaffinity(0))
     store = Store(cache, recipe.name)
     shortcut = Shortcut(recipe, cache)
-    known = None if rehash or dry_run else shortcut.answer()
-    if known is not None and store.version(known.version).exists():
-        manifest = refuse_damaged(store, known.version)
+    answer = None if rehash or dry_run else shortcut.answer()
+    if answer is not None and store.version(answer.version).exists():
+        manifest = refuse_damaged(store, answer.version)
         _within_budget(_failures_of(manifest), manifest.written["counts"]["failed"], manifest.rows, allow_failures)
         return _unchanged(store, manifest, start)
     shortcut.watch(recipe)
@@ -103,31 +103,34 @@ def build(
         _within_budget(_failures_of(manifest), failed, manifest.rows, allow_failures)
         shortcut.remember(Answer(version=plan.version, failed=failed))
         return _unchanged(store, manifest, start)
-    new = _new_rows(store, plan)
-    _enough_space(store, new)
-    if announce is not None:
-        announce(_announcement(store, plan, len(new), workers))
-    with Building(store, plan) as building:
-        if building.committed:  # by another process, between our look and our lock
-            return _unchanged(store, refuse_damaged(store, plan.version), start)
-        run_tasks(building, workers=workers, scheduler=scheduler, progress=progress)
-        assembled = building.assembled()
-        failures = assembled.failures
-        _within_budget(_problems(failures), len(failures), assembled.counts["rows"], allow_failures)
-        how = Counter(row["how"] for receipt in building.receipts.values() for row in receipt["rows"])
-        seconds = time.perf_counter() - start
-        recorded = {
-            "built": {
-                "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "seconds": round(seconds, 3),
-                "scheduler": scheduler,
-                "workers": workers,
-                "rows": dict(how),
-                "shards_resumed": building.resumed,
-                "allowed_failures": allow_failures,
+    with Known(store, (row.fingerprint for row in plan.rows)) as known:
+        new = [row for row in plan.rows if row.fingerprint not in known]
+        _enough_space(store, new)
+        if announce is not None:
+            announce(_announcement(store, plan, len(new), workers))
+            for version, why in known.passed_over.items():
+                announce(f"nothing is taken from version {version}: {why}")
+        with Building(store, plan, known=known) as building:
+            if building.committed:  # by another process, between our look and our lock
+                return _unchanged(store, refuse_damaged(store, plan.version), start)
+            run_tasks(building, workers=workers, scheduler=scheduler, progress=progress)
+            assembled = building.assembled()
+            failures = assembled.failures
+            _within_budget(_problems(failures), len(failures), assembled.counts["rows"], allow_failures)
+            how = Counter(row["how"] for receipt in building.receipts.values() for row in receipt["rows"])
+            seconds = time.perf_counter() - start
+            recorded = {
+                "built": {
+                    "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                    "seconds": round(seconds, 3),
+                    "scheduler": scheduler,
+                    "workers": workers,
+                    "rows": dict(how),
+                    "shards_resumed": building.resumed,
+                    "allowed_failures": allow_failures,
+                }
             }
-        }
-        manifest = building.commit(assembled, recorded)
+            manifest = building.commit(assembled, recorded)
     shortcut.remember(Answer(version=plan.version, failed=len(failures)))
     return BuildReport(
         state="built",
@@ -169,15 +172,6 @@ def repair(
     return repair_version(store, version, planner, runner)
 
 
-def _new_rows(store: Store, plan: Plan) -> list[PlannedRow]:
-    """The rows that no committed version of the store holds."""
-    known = Known(store, (row.fingerprint for row in plan.rows))
-    try:
-        return [row for row in plan.rows if row.fingerprint not in known]
-    finally:
-        known.close()
-
-
 def _announcement(store: Store, plan: Plan, new: int, workers: int) -> str:
     """One line on what is about to be built; the time follows the store's last build, which nobody knows before it."""
     splits = ", ".join(f"{split or 'no split'} {n}" for split, n in Counter(row.split for row in plan.rows).items())
@@ -202,7 +196,8 @@ def _planned(store: Store, plan: Plan, start: float) -> BuildReport:
     if versions and not exists:
         with Reader(store.version(versions[0])) as base:
             found = changes(plan, base)
-    new = _new_rows(store, plan)
+    with Known(store, (row.fingerprint for row in plan.rows)) as known:
+        new = [row for row in plan.rows if row.fingerprint not in known]
     raw = plan.raw_bytes
     return BuildReport(
         state="unchanged" if exists else "planned",
@@ -217,7 +212,7 @@ def _planned(store: Store, plan: Plan, start: float) -> BuildReport:
             "reuse": len(plan.rows) - len(new),
             "splits": dict(Counter(row.split for row in plan.rows)),
             "canvases": {f"{h}x{w}": n for (h, w), n in zip(plan.canvases, plan.positions, strict=True)},
-            "shards": len(plan.shards()),
+            "shards": len(plan.shards),
             "raw_bytes": raw,
             "estimated_bytes": int(raw * STORED_SHARE),
             "free_bytes": _free(store.cache),

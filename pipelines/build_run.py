@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from ocrmaps.errors import OcrmapsError, StoreError
@@ -21,6 +21,8 @@ from ocrmaps.store.tasks import ShardTask, build_shard
 
 ANSWER_SECONDS = 10
 """How long a named scheduler may take to answer."""
+_LINKS = 16
+"""Shards of an older version that are linked in one go."""
 
 
 def run_tasks(
@@ -28,7 +30,7 @@ def run_tasks(
 ) -> None:
     """Run every shard that is still missing and record its receipt as it arrives."""
     tasks = building.tasks()
-    total = sum(len(rows) for rows in building.plan.shards().values())
+    total = sum(len(rows) for rows in building.plan.shards.values())
     done = sum(len(receipt["rows"]) for receipt in building.receipts.values())
     nbytes = failed = 0
 
@@ -36,37 +38,46 @@ def run_tasks(
         if progress is not None:
             progress(f"drawing, {nbytes / 1e6:.0f} MB, {failed} failed", done, total)
 
-    def record(receipt: dict[str, Any]) -> None:
+    def record(receipts: Sequence[dict[str, Any]]) -> None:
         nonlocal done, nbytes, failed
-        building.record(receipt)
-        done += len(receipt["rows"])
-        nbytes += sum(n for n, _ in receipt["files"].values())
-        failed += sum(row["how"] == "failed" for row in receipt["rows"])
+        building.record(*receipts)
+        done += sum(len(receipt["rows"]) for receipt in receipts)
+        nbytes += sum(n for receipt in receipts for n, _ in receipt["files"].values())
+        failed += sum(row["how"] == "failed" for receipt in receipts for row in receipt["rows"])
         say()
 
-    links = [task for task in tasks if task.linked]
-    # Giving files a second name takes no time worth a task, and the receipts share one sync.
-    building.record(*(build_shard(task) for task in links))
-    done += sum(len(task.rows) for task in links)
-    rest = [task for task in tasks if not task.linked]
     say()
-    if not rest:
-        return
+    drawn = [task for task in tasks if not task.linked]
+    linked = [task for task in tasks if task.linked]
+    # Giving files a second name is little work: it fills the gaps that drawing leaves, and receipts share one sync.
+    links = [linked[i : i + _LINKS] for i in range(0, len(linked), _LINKS)]
     if scheduler == "threads":
-        _on_threads(rest, min(workers, len(rest)), record)
-    else:
-        with _cluster(scheduler, min(workers, len(rest))) as client:
-            _on_cluster(client, rest, record)
+        _on_threads([[task] for task in drawn] + links, workers, record)
+        return
+    _on_threads(links, workers, record)
+    if drawn:
+        with _cluster(scheduler, min(workers, len(drawn))) as client:
+            _on_cluster(client, drawn, record)
 
 
-def _on_threads(tasks: Sequence[ShardTask], workers: int, record: Callable[[dict[str, Any]], None]) -> None:
+def _on_threads(
+    batches: Sequence[Sequence[ShardTask]], workers: int, record: Callable[[Sequence[dict[str, Any]]], None]
+) -> None:
+    if not batches:
+        return
     from dask.callbacks import Callback
     from dask.threaded import get
 
     stop = threading.Event()
-    # Keys in the order of the tasks: independent tasks of one graph run in the order of their keys.
-    graph = {f"shard-{i:08d}": (partial(build_shard, stop=stop), task) for i, task in enumerate(tasks)}
+    waiting = deque(batches)
+
+    def build_next() -> list[dict[str, Any]]:
+        return [build_shard(task, stop) for task in waiting.popleft()]
+
+    # Dask chooses the order of independent keys; that of the batches is ours, the most work first.
+    graph = {f"shards-{i}": (build_next,) for i in range(len(batches))}
     arrived = Callback(posttask=lambda key, result, graph, state, worker: record(result))
+    workers = min(workers, len(batches))
     pool = ThreadPoolExecutor(workers)
     try:
         with arrived:
@@ -78,7 +89,7 @@ def _on_threads(tasks: Sequence[ShardTask], workers: int, record: Callable[[dict
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _on_cluster(client: Any, tasks: Sequence[ShardTask], record: Callable[[dict[str, Any]], None]) -> None:
+def _on_cluster(client: Any, tasks: Sequence[ShardTask], record: Callable[[Sequence[dict[str, Any]]], None]) -> None:
     from distributed import as_completed
 
     futures = [
@@ -87,7 +98,7 @@ def _on_cluster(client: Any, tasks: Sequence[ShardTask], record: Callable[[dict[
     ]
     try:
         for future in as_completed(futures):
-            record(future.result())
+            record([future.result()])
             future.release()
     except BaseException as error:
         client.cancel(futures, force=True)

@@ -60,8 +60,12 @@ def subfolders(path: Path) -> list[Path]:
 
 def entries(path: Path) -> list[Path]:
     """The visible entries of a folder, sorted; nothing where it cannot be listed."""
+    return [path / name for name in _names(path)]
+
+
+def _names(path: Path) -> list[str]:
     try:
-        return [path / name for name in sorted(os.listdir(path)) if _visible(name)]
+        return sorted(name for name in os.listdir(path) if _visible(name))
     except OSError:
         return []
 
@@ -93,21 +97,24 @@ def _in_file(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
 
 
 def _in_folder(folder: Path, signs: Mapping[str, Sign]) -> list[Place]:
-    named = [p for p in entries(folder) if p.suffix.lower() in SUFFIXES]
+    # By the names first: a folder may hold a million pictures, which need not become paths.
+    named: dict[str, list[str]] = {suffix: [] for suffix in SUFFIXES}
+    for name in _names(folder):
+        named.get(os.path.splitext(name)[1].lower(), []).append(name)
     found: dict[tuple[str, Path], Place] = {}
     loose: dict[str, list[Head]] = {}
-    for suffix in SUFFIXES:
+    for suffix, names in named.items():
         # Only as many files as are looked at are asked for what they are: a folder may hold a million.
-        files = (p for p in named if p.suffix.lower() == suffix and p.is_file())
+        files = (p for p in map(folder.joinpath, names) if p.is_file())
         for path in islice(files, _FILES):
             if suffix == ".zip":
                 for place in _in_file(path, signs):
                     found[place.format, path] = place
                 continue
             head = head_of(path)
-            for name, reason in _asked(head, signs):
-                where = folder if signs[name].per_picture else path
-                found.setdefault((name, where), Place(name, where, reason))
+            for format, reason in _asked(head, signs):
+                where = folder if signs[format].per_picture else path
+                found.setdefault((format, where), Place(format, where, reason))
             if head.lines:
                 loose.setdefault(suffix, []).append(head)
     taken = {place.path.suffix.lower() for place in found.values() if place.path != folder}

@@ -46,7 +46,7 @@ def ask(
         ReadSource(source=source, reading=read_annotations(source, memory, rehash=rehash), name=asked.name)
         for source, asked in zip(opened or open_sources(recipe), recipe.sources, strict=True)
     ]
-    paths = [read.source.pictures / sample.picture for read in sources for sample in read.reading.samples]
+    paths = [path for read in sources for path in read.paths]
     report = None if progress is None else lambda done, total: progress("reading pictures", done, total)
     found = examine(paths, memory, rehash=rehash, threads=threads, progress=report)
     pictures = dict(zip(paths, found, strict=True))
@@ -56,17 +56,15 @@ def ask(
 
 
 def _check_frame(read: ReadSource, pictures: dict[Path, Picture | Problem]) -> None:
-    headers = {}
-    turned = False
-    for sample in read.reading.samples:
-        picture = pictures[read.source.pictures / sample.picture]
-        if isinstance(picture, Picture):
-            turned = turned or picture.orientation >= 5
-            headers[sample.id] = Header(
-                size=picture.size, orientation=picture.orientation, orientation_tag=None, format="", mode=""
-            )
-    if turned:  # else both frames have the same bounds, and nothing could be contradicted
-        require_frame(check_frame(read.reading.samples, headers, read.source.frame), read.label)
+    seen = [(sample, pictures[path]) for sample, path in zip(read.reading.samples, read.paths, strict=True)]
+    usable = [(sample, picture) for sample, picture in seen if isinstance(picture, Picture)]
+    if not any(picture.orientation >= 5 for _, picture in usable):
+        return  # both frames have the same bounds, and nothing could be contradicted
+    headers = {
+        sample.id: Header(size=picture.size, orientation=picture.orientation, orientation_tag=None, format="", mode="")
+        for sample, picture in usable
+    }
+    require_frame(check_frame(read.reading.samples, headers, read.source.frame), read.label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +104,15 @@ class Shortcut:
 
     def watch(self, recipe: Recipe) -> None:
         """Take the listing that an answer will be remembered with: before anything is read."""
+        taken = (self._roots, self._before)
         self.opened = open_sources(recipe)
         roots = {source.path for source in recipe.sources}
         for source in self.opened:
             roots |= {source.annotations, source.pictures}
         # A folder inside another one is listed with it.
         self._roots = sorted(r for r in roots if not any(other in r.parents for other in roots))
-        self._before = listing(self._roots)
+        # `answer` took the same listing a moment ago, also before anything was read.
+        self._before = taken[1] if taken[0] == self._roots and taken[1] is not None else listing(self._roots)
 
     def remember(self, answer: Answer) -> None:
         """Remember the answer for the files as they were when `watch` looked."""

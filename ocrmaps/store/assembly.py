@@ -47,7 +47,7 @@ def assemble_version(plan: Plan, receipts: Mapping[str, Mapping[str, Any]]) -> A
     written: list[tuple[PlannedRow, Mapping[str, Any]]] = []
     failures = list(plan.failures)
     shards: list[tuple[ShardKey, Mapping[str, Any]]] = []
-    for key, rows in plan.shards().items():
+    for key, rows in plan.shards.items():
         receipt = receipts.get(str(key))
         if receipt is None:
             raise StoreError(f"{key}: no receipt for this shard", hint="run the build again: it resumes")
@@ -136,49 +136,53 @@ def _polygons(
     starts = np.cumsum([0, *(len(s.points) for s in sets)], dtype=np.uint64)
     texts = [text for s in sets for text in s.texts]
     text_offsets, text_bytes = pack_texts([text or "" for text in texts])
-    codes = [int(code) for _, told in written for code in told["outcomes"]]
+    codes = [code for _, told in written for code in told["outcomes"]]
     if len(codes) != int(numbers[-1]):
         raise StoreError(f"found {len(codes)} outcomes for {int(numbers[-1])} polygons")
     columns: Columns = {
         "row_offsets": numbers,
-        "offsets": np.concatenate(
-            [np.zeros(1, np.uint64), *(s.offsets[1:].astype(np.uint64) + o for s, o in zip(sets, starts, strict=False))]
-        ),
+        "offsets": np.concatenate([[0], *(s.offsets[1:] for s in sets)]).astype(np.uint64)
+        + np.concatenate([[np.uint64(0)], np.repeat(starts[:-1], [len(s) for s in sets])]),
         "points": np.concatenate([np.zeros((0, 2)), *(s.points for s in sets)]),
-        "ignore": np.concatenate([np.zeros(0, np.uint8), *(s.ignore.astype(np.uint8) for s in sets)]),
+        "ignore": np.concatenate([np.zeros(0, np.uint8), *(s.ignore for s in sets)]).astype(np.uint8),
         "outcome": np.array(codes, dtype=np.uint8),
         "has_text": np.array([text is not None for text in texts], dtype=np.uint8),
         "text_offsets": text_offsets,
         "text_bytes": text_bytes,
     }
-    ledger = [line for row, told in written for line in _changed(row, told["outcomes"])]
+    # What lies on the picture lies on the canvas: few rows have to be looked at polygon by polygon.
+    counts = [len(s.points) for s in sets]
+    limits = np.array([row.transform.size(row.sample.polygons.frame)[::-1] for row, _ in written]).reshape(-1, 2)
+    off = ((columns["points"] < 0) | (columns["points"] > np.repeat(limits, counts, axis=0))).any(axis=1)
+    leaving = set(np.repeat(np.arange(len(sets)), counts)[off].tolist())
+    ledger = []
+    for i, (row, told) in enumerate(written):
+        ledger += _altered(row, told["outcomes"]) + (_clipped(row, told["outcomes"]) if i in leaving else [])
     return columns, ledger, Counter(codes)
 
 
-def _changed(row: PlannedRow, outcomes: Sequence[int]) -> list[bytes]:
-    """Ledger lines of one row: polygons that were not drawn as they were annotated."""
+def _altered(row: PlannedRow, outcomes: Sequence[int]) -> list[bytes]:
+    """Ledger lines of the polygons of one row that were repaired or masked."""
     polygons = row.sample.polygons
-    lines = []
-    for i, code in enumerate(outcomes):
-        if code not in _QUIET:
-            reason = "repaired" if drawn_outcome(code) else "masked"
-            lines.append(_line(row, i, reason, before=polygons[i].tolist(), after=OUTCOMES[code]))
-    limit_h, limit_w = row.transform.size(polygons.frame)
-    points = polygons.points
-    if not len(points) or (points.min() >= 0 and (points.max(axis=0) <= (limit_w, limit_h)).all()):
-        return lines  # what lies on the picture lies on the canvas
+    return [
+        _line(row, i, "repaired" if drawn_outcome(code) else "masked", polygons[i].tolist(), OUTCOMES[code])
+        for i, code in enumerate(outcomes)
+        if code not in _QUIET
+    ]
+
+
+def _clipped(row: PlannedRow, outcomes: Sequence[int]) -> list[bytes]:
+    """Ledger lines of the drawn polygons of one row that its canvas cuts."""
+    polygons = row.sample.polygons
     inside = row.transform.apply(polygons, "canonical")
     height, width = row.transform.canvas
     beyond = ((inside.points < -REACH) | (inside.points > (width + REACH, height + REACH))).any(axis=1)
-    if beyond.any():
-        after = f"canvas {height}x{width}"
-        reaching = np.unique(np.searchsorted(polygons.offsets, np.flatnonzero(beyond), side="right") - 1).tolist()
-        drawn = (i for i in reaching if drawn_outcome(outcomes[i]))
-        lines.extend(_line(row, i, "clipped", before=inside[i].tolist(), after=after) for i in drawn)
-    return lines
+    reaching = np.unique(np.searchsorted(polygons.offsets, np.flatnonzero(beyond), side="right") - 1).tolist()
+    drawn = [i for i in reaching if drawn_outcome(outcomes[i])]
+    return [_line(row, i, "clipped", inside[i].tolist(), f"canvas {height}x{width}") for i in drawn]
 
 
-def _line(row: PlannedRow, polygon: int, reason: str, *, before: Any, after: str) -> bytes:
+def _line(row: PlannedRow, polygon: int, reason: str, before: Any, after: str) -> bytes:
     return canonical_json(
         {
             "split": row.split,

@@ -6,6 +6,7 @@ one believes only those receipts whose files still have the digests that the rec
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections import Counter
@@ -32,20 +33,21 @@ from ocrmaps.store.tasks import OUTCOMES, RowTask, ShardTask
 
 
 class Building:
-    """The staging of one version, held by one builder for the length of a `with` block."""
+    """The staging of one version, held by one builder for the length of a `with` block.
 
-    def __init__(self, store: Store, plan: Plan, *, reuse: bool = True, over: bool = False) -> None:
+    Rows that `known` has are copied; it stays open, and its owner's.
+    """
+
+    def __init__(self, store: Store, plan: Plan, *, known: Known | None = None, over: bool = False) -> None:
         self.store, self.plan = store, plan
         self.receipts: dict[str, dict[str, Any]] = {}
         self.resumed = 0
         """Shards whose receipts an earlier attempt left, proven again."""
-        self.passed_over: Mapping[str, str] = {}
-        """Older versions that could not be used, and why."""
-        self._reuse, self._over = reuse, over
+        self._over = over
         self._lock: AbstractContextManager[None] | None = None
-        self._known: Known | None = None
+        self._known = known
         self._journal = Journal(store.journal(plan.version))
-        self._keys = {str(key): key for key in plan.shards()}
+        self._keys = {str(key): key for key in plan.shards}
 
     def __enter__(self) -> Building:
         version = self.plan.version
@@ -62,8 +64,6 @@ class Building:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._known is not None:
-            self._known.close()
         if self._lock is not None:
             self._lock.__exit__(None, None, None)
 
@@ -83,9 +83,6 @@ class Building:
                 disk.make_folder(tree / name, durable=False)
         for left in self.store.temporary(version).iterdir():
             disk.unlink(left)
-        if self._reuse:
-            self._known = Known(self.store, (row.fingerprint for row in self.plan.rows))
-            self.passed_over = self._known.passed_over
 
     def tasks(self) -> list[ShardTask]:
         """The shards still to be built, the most work first; earlier receipts that prove true are taken over."""
@@ -114,7 +111,7 @@ class Building:
                 tree=os.fspath(self.store.tree(self.plan.version)),
                 temporary=os.fspath(self.store.temporary(self.plan.version)),
             )
-            for key, rows in self.plan.shards().items()
+            for key, rows in self.plan.shards.items()
         ]
 
     def _holds(self, receipt: Mapping[str, Any], task: ShardTask) -> bool:
@@ -199,7 +196,7 @@ class Building:
     def _settle(self, tree: Path, assembled: Assembled, documents: Mapping[str, bytes], ledger: int) -> None:
         """The tree holds exactly what the manifest will promise, or there is no commit."""
         expected = {LEDGER: ledger, **{path: len(data) for path, data in documents.items()}}
-        for key in self.plan.shards():
+        for key in self.plan.shards:
             files = self.receipts[str(key)]["files"]
             expected |= {key.path(array): files[array][0] for array in ARRAYS}
         for table, columns in assembled.tables.items():
@@ -213,7 +210,7 @@ class Building:
                     f"{tree / path}: found {found.get(path, 'no file')}, expected {nbytes} bytes at commit",
                     hint="run the build again: it resumes; if workers ran elsewhere, check that they share this disk",
                 )
-        shards = {key.path(array) for key in self.plan.shards() for array in ARRAYS}
+        shards = {key.path(array) for key in self.plan.shards for array in ARRAYS}
         folders = {str(parent) for path in expected for parent in Path(path).parents}
         disk.sync(
             [tree / path for path in expected if path not in shards], [tree / folder for folder in sorted(folders)]
@@ -256,8 +253,12 @@ def _row_task(row: PlannedRow, rows_per_shard: int) -> RowTask:
 
 
 def _work(task: ShardTask) -> int:
-    """Raw pixels to decode: long tasks first leaves the workers idle for the shortest time at the end."""
-    return sum(row.transform.raw_size[0] * row.transform.raw_size[1] for row in task.rows if row.copy is None)
+    """What drawing costs, in decoded pixels: long tasks first leaves the workers idle for the shortest time at the end.
+
+    Rendering, drawing and packing a canvas pixel take about twice the time of decoding one.
+    """
+    drawn = [row.transform for row in task.rows if row.copy is None]
+    return sum(math.prod(t.raw_size) + 2 * math.prod(t.canvas) for t in drawn)
 
 
 def refuse_damaged(store: Store, version: str) -> Manifest:

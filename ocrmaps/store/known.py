@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +39,14 @@ def _tables(reader: Reader) -> npt.NDArray[np.uint8]:
 
 
 class Known:
-    """Rows of committed versions, kept open so that nobody removes them meanwhile; a context manager's resource.
+    """Rows of committed versions, kept open so that nobody removes them meanwhile; a context manager.
 
     Everything found here is checked again when it is copied; a version that cannot be opened is only passed over.
     """
 
     def __init__(self, store: Store, wanted: Iterable[bytes]) -> None:
         self.passed_over: dict[str, str] = {}
+        """Versions that could not be used, and why."""
         self._readers: list[Reader] = []
         self._places: dict[bytes, _Place] = {}
         self._paths: dict[tuple[int, ShardKey], tuple[str, ...]] = {}
@@ -76,6 +78,14 @@ class Known:
             else:
                 reader.close()
 
+    def __enter__(self) -> Known:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def close(self) -> None:
         for reader in self._readers:
             reader.close()
@@ -86,9 +96,11 @@ class Known:
     def reuse(self, task: ShardTask) -> ShardTask:
         """The same task with every known row to be copied, or the whole shard linked if an older one equals it."""
         places = [self._places.get(bytes.fromhex(row.fingerprint)) for row in task.rows]
+        copies = [
+            None if place is None else self._copy(place, row) for row, place in zip(task.rows, places, strict=True)
+        ]
         rows = tuple(
-            row if place is None else replace(row, copy=self._copy(place, row))
-            for row, place in zip(task.rows, places, strict=True)
+            row if copy is None else replace(row, copy=copy) for row, copy in zip(task.rows, copies, strict=True)
         )
         task = replace(task, rows=rows)
         if any(row.copy is None for row in rows):
@@ -97,14 +109,17 @@ class Known:
 
     def _copy(self, place: _Place, row: RowTask) -> CopyRow | None:
         reader = self._readers[place.reader]
-        names = reader.outcomes(place.row)
-        outcomes = tuple(_CODES[name] for name in names if name in _CODES)
-        if len(names) != len(row.polygons) or len(outcomes) != len(names):
+        first, last = reader.polygons["row_offsets"][place.row : place.row + 2].tolist()
+        outcomes = tuple(reader.polygons["outcome"][first:last].tolist())
+        names = reader.manifest.written["outcomes"]
+        if names[: len(OUTCOMES)] != list(OUTCOMES):
+            outcomes = tuple(_CODES.get(names[code], len(OUTCOMES)) for code in outcomes)
+        if len(outcomes) != len(row.polygons) or max(outcomes, default=0) >= len(OUTCOMES):
             return None  # it knows outcomes that we do not: draw again
         offsets, nbytes = (reader.rows[column][place.row].tolist() for column in ("chunk_offset", "chunk_nbytes"))
-        digests = reader.rows["chunk_digest"][place.row].tobytes()
+        digests = reader.rows["chunk_digest"][place.row].tobytes().hex()
         size = len(digests) // len(ARRAYS)
-        hexes = [digests[i : i + size].hex() for i in range(0, len(digests), size)]
+        hexes = [digests[i : i + size] for i in range(0, len(digests), size)]
         chunks = tuple(zip(offsets, nbytes, hexes, strict=True))
         return CopyRow(files=self._files(place.reader, reader.shard_of(place.row)), chunks=chunks, outcomes=outcomes)
 

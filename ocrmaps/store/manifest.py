@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ocrmaps.store.layout import MANIFEST, canvas_metadata, document_bytes, grou
 from ocrmaps.store.tables import Column, table_metadata
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """A parsed manifest; small, whatever the number of rows."""
 
@@ -30,7 +31,7 @@ class Manifest:
     written: Mapping[str, Any]
     recorded: Mapping[str, Any]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         return fingerprint({"format": FORMAT, **self.asked})
 
@@ -38,7 +39,7 @@ class Manifest:
     def version(self) -> str:
         return version_name(self.fingerprint)
 
-    @property
+    @cached_property
     def root_digest(self) -> str:
         """One digest over every stored byte, by way of the digests of tables, shards and ledger."""
         return fingerprint(self.written)
@@ -48,7 +49,7 @@ class Manifest:
         """The recipe of the build, with the paths it had then."""
         return recipe_from_dict(self.recorded["recipe"], where=f"recipe of {self.version}")
 
-    @property
+    @cached_property
     def canvases(self) -> tuple[Size, ...]:
         return tuple((c["size"][0], c["size"][1]) for c in self.written["canvases"])
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ SPLITS = ("train", "val", "test", "")
 """Codes of the `split` column."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ReadSource:
     """One source of the recipe, read."""
 
@@ -42,6 +43,11 @@ class ReadSource:
     reading: Reading
     name: str = ""
     """As the recipe names it: empty when it does not, which keeps folder names out of the version's identity."""
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """The picture file of each sample."""
+        return tuple(self.source.pictures / sample.picture for sample in self.reading.samples)
 
     @property
     def label(self) -> str:
@@ -86,7 +92,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a build will do, before it does anything."""
 
@@ -112,6 +118,7 @@ class Plan:
         """Bytes of all rows before packing: 6 a pixel."""
         return sum(6 * h * w * n for (h, w), n in zip(self.canvases, self.positions, strict=True))
 
+    @cached_property
     def shards(self) -> dict[ShardKey, list[PlannedRow]]:
         """The rows of each shard, in order."""
         out: dict[ShardKey, list[PlannedRow]] = {}
@@ -127,20 +134,22 @@ def make_plan(recipe: Recipe, sources: Sequence[ReadSource], pictures: Mapping[P
     asked_of_rows = request(recipe.canonical, recipe.maps, recipe.identity()["layout"])
     digest = fingerprint(asked_of_rows)
     failures: list[Failure] = []
-    ordered: list[tuple[tuple[int, str, str], ReadSource, Sample]] = []
+    ordered: list[tuple[tuple[int, str, str], ReadSource, Sample, Path]] = []
     for read in sources:
         where = {"split": read.source.split, "source": read.name}
         failures += [
             Failure(**where, sample="", reason=p.kind, message=f"{p.loc}: {p.message}") for p in read.reading.problems
         ]
         rank = SPLITS.index(read.source.split)
-        ordered += [((rank, read.name, sample.id), read, sample) for sample in read.reading.samples]
+        ordered += [
+            ((rank, read.name, sample.id), read, sample, path)
+            for sample, path in zip(read.reading.samples, read.paths, strict=True)
+        ]
     ordered.sort(key=lambda item: item[0])
 
     placed: list[tuple[ReadSource, Sample, Path, Picture, CanonicalTransform, bytes, bytes]] = []
     inputs = hashlib.sha256()
-    for key, read, sample in ordered:
-        path = read.source.pictures / sample.picture
+    for key, read, sample, path in ordered:
         picture = pictures[path]
         broken = isinstance(picture, Problem)
         outlines = outline_fingerprint(sample.polygons)

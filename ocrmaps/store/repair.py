@@ -22,6 +22,7 @@ from ocrmaps.recipe import ARRAYS, Recipe
 from ocrmaps.store import disk, lock
 from ocrmaps.store.building import Building
 from ocrmaps.store.identity import file_digest, row_digest
+from ocrmaps.store.known import Known
 from ocrmaps.store.layout import LEDGER, MANIFEST, ShardKey, list_files
 from ocrmaps.store.manifest import Manifest, read_manifest
 from ocrmaps.store.places import Store
@@ -219,7 +220,10 @@ def _whole(store: Store, folder: Path, planner: Planner, runner: Runner, aside: 
             f"{folder}: its sources now lead to version {plan.version}, so they cannot give this one back",
             hint="bring the sources back to what they were, or build the new version and remove this one",
         )
-    with Building(store, plan, over=True) as building:
+    with (
+        Known(store, (row.fingerprint for row in plan.rows)) as known,
+        Building(store, plan, known=known, over=True) as building,
+    ):
         runner(building)
         tree, built = building.complete(building.assembled(), {} if manifest is None else _kept(manifest))
         if manifest is not None and built.root_digest != manifest.root_digest:

@@ -129,10 +129,13 @@ class Table:
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         """The whole column, read-only; StoreCorrupt where the file is not what the manifest states."""
-        with self._lock:
-            if name not in self._loaded:
-                self._loaded[name] = self._load(name)
-            return self._loaded[name]
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            with self._lock:
+                loaded = self._loaded.get(name)
+                if loaded is None:
+                    loaded = self._loaded[name] = self._load(name)
+        return loaded
 
     def length(self, name: str) -> int:
         """Entries of a column as the manifest states them, without reading it."""
@@ -172,9 +175,11 @@ def pack_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArra
     ([0, 1, 1, 3], 'é')
     """
     # Annotations may hold lone surrogates (undecodable bytes kept by a reader): they come back as they went in.
-    packed = [text.encode("utf-8", "surrogatepass") for text in texts]
-    offsets = np.cumsum([0, *(len(p) for p in packed)], dtype=np.uint64)
-    return offsets, np.frombuffer(b"".join(packed), dtype=np.uint8)
+    data = "".join(texts).encode("utf-8", "surrogatepass")
+    lengths = [len(text) for text in texts]
+    if sum(lengths) != len(data):  # not ASCII alone
+        lengths = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+    return np.cumsum([0, *lengths], dtype=np.uint64), np.frombuffer(data, dtype=np.uint8)
 
 
 def unpack_text(offsets: npt.NDArray[np.uint64], data: npt.NDArray[np.uint8], index: int) -> str:

@@ -25,7 +25,7 @@ from tests.store.world import World, make_world
 
 def drawn(world: World) -> dict[str, int]:
     """How the rows of a build came to be."""
-    with Building(world.store, world.plan()) as building:
+    with world.building() as building:
         counts: dict[str, int] = {}
         for task in building.tasks():
             receipt = build_shard(task)

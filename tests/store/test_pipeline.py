@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -19,7 +20,9 @@ from ocrmaps.store import disk
 from ocrmaps.store.places import Store
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.status import cache_status
+from ocrmaps.store.tasks import build_shard
 from ocrmaps.store.verify import verify
+from pipelines import build_run
 from pipelines.build import build, repair
 from tests.torture.cluster import kill_cluster, source_world
 
@@ -42,6 +45,27 @@ def test_one_and_two_workers_and_processes_give_one_root_digest(recipe, cache):
         for name, workers, scheduler in (("1", 1, "threads"), ("2", 2, "threads"), ("p", 2, "processes"))
     }
     assert len(digests) == 1
+
+
+def test_one_worker_draws_the_shards_with_the_most_work_first(recipe, cache, monkeypatch):
+    started = []
+
+    def noting(task, stop):
+        started.append(task)
+        return build_shard(task, stop)
+
+    monkeypatch.setattr(build_run, "build_shard", noting)
+    build(recipe, cache, workers=1)
+    work = [sum(math.prod(r.transform.raw_size) + 2 * math.prod(r.transform.canvas) for r in t.rows) for t in started]
+    assert len(set(work)) > 1 and work == sorted(work, reverse=True)
+
+
+def test_what_an_older_version_could_not_give_is_said(recipe, cache, quick_folder):
+    first = build(recipe, cache)
+    (first.folder / "rows" / "fingerprint" / "c.0.0").write_bytes(b"?")
+    said = []
+    report = build(replace(recipe, maps=replace(recipe.maps, shrink_ratio=0.5)), cache, announce=said.append)
+    assert report.counts["reused"] == 0 and any(f"nothing is taken from version {first.version}" in s for s in said)
 
 
 def test_a_worker_lost_from_a_cluster_costs_nothing(quick_folder):

@@ -170,7 +170,7 @@ class Cache(RuleBasedStateMachine):
         self.world.recipe = replace(self.world.recipe, maps=MapSpec(shrink_ratio=ratio))
         self.world.add("train", "01.png", size=(64, 30), seed=seed)
         plan = self.world.plan()
-        with Building(self.world.store, plan) as building:
+        with self.world.building(plan) as building:
             if building.committed:
                 assert plan.version in self.present
                 return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ocrmaps.geometry import PolygonSet
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
 from ocrmaps.store.building import Building
 from ocrmaps.store.inputs import Memory, Picture, examine
+from ocrmaps.store.known import Known
 from ocrmaps.store.manifest import Manifest
 from ocrmaps.store.places import Store, inputs_memory
 from ocrmaps.store.planning import Plan, ReadSource, make_plan
@@ -74,12 +76,21 @@ class World:
     def build(
         self, plan: Plan | None = None, *, reuse: bool = True, after: Callable[[int], None] | None = None
     ) -> Manifest:
-        with Building(self.store, plan or self.plan(), reuse=reuse) as building:
+        with self.building(plan, reuse=reuse) as building:
             for i, task in enumerate(building.tasks()):
                 building.record(build_shard(task))
                 if after is not None:
                     after(i)
             return building.commit(building.assembled(), {})
+
+    @contextmanager
+    def building(self, plan: Plan | None = None, *, reuse: bool = True) -> Iterator[Building]:
+        plan = plan or self.plan()
+        with (
+            Known(self.store, (row.fingerprint for row in plan.rows)) as known,
+            Building(self.store, plan, known=known if reuse else None) as building,
+        ):
+            yield building
 
     @property
     def folder(self) -> Path:
