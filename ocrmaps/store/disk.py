@@ -126,7 +126,7 @@ def sync_folder(path: Path) -> None:
 
 def sync(files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
     """Make files, then folders, survive a power cut; many at a time, so that the file system can join its work."""
-    with ThreadPoolExecutor(8) as pool:
+    with ThreadPoolExecutor(16) as pool:
         list(pool.map(_sync_file, files))
         list(pool.map(sync_folder, folders))
 
