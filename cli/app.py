@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import sys
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from cli import bench, build, cache, data, debug, demo, evaluate, oracle, predict, report, train
 from ocrmaps import __version__
-from ocrmaps.errors import OcrmapsError
+from ocrmaps.errors import OcrmapsError, RunError
 
 app = typer.Typer(
     name="ocrmaps",
@@ -39,6 +42,29 @@ app.command("report")(report.report)
 app.command("compare")(report.compare)
 app.add_typer(bench.app, name="bench")
 app.add_typer(debug.app, name="debug")
+for _group in (app, data.app, cache.app, bench.app, debug.app):
+    # Lists of commands show whole sentences; left alone they are cut after some forty letters.
+    for _command in _group.registered_commands:
+        _command.short_help = " ".join((_command.callback.__doc__ or "").split()).partition(" Example:")[0]
+    for _sub in _group.registered_groups:
+        _sub.short_help = str(_sub.typer_instance.info.help if _sub.typer_instance else "").partition(" Example:")[0]
+
+SYSTEM_SAYS: dict[int | None, str] = {
+    errno.ENOSPC: "free some space, or write to another disk",
+    errno.EDQUOT: "free some space, or write to another disk",
+    errno.EFBIG: "free some space, or write to another disk",
+    errno.EROFS: "work in a folder that may be written to, or name one with --out or --root",
+    errno.EACCES: "check the rights of the file and its folder",
+    errno.EPERM: "check the rights of the file and its folder",
+    errno.EEXIST: "name another path",
+    errno.ENOENT: "check the path, and that the current folder still exists",
+    errno.ENOTDIR: "name a folder where a folder is asked for",
+    errno.EISDIR: "name a file where a file is asked for",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "allow more open files (ulimit -n), or use fewer --workers",
+    errno.EIO: "check the disk",
+}
+"""What to try where the system refuses; any other refusal is a fault of this program and shows its traceback."""
 
 # Typer carries a private copy of click; the base of its usage errors is reached through a public class.
 _WrongUsage: Any = typer.BadParameter.__mro__[2]
@@ -64,6 +90,11 @@ def options(
 
 def main() -> None:
     """Console entry: expected failures end with one message, a next step and their exit code."""
+    # Torch's threads wait for each other by spinning, and so take the core that the other one needs: with other work
+    # beside it a step took five to ten times as long. Read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _speak_anywhere()
+    interruption = _Interruption()
     try:
         code = app(standalone_mode=False)
     except OcrmapsError as error:
@@ -77,9 +108,41 @@ def main() -> None:
         # The reader of our output went away (`| head`); that is its right. Nothing more may be written to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception as error:
+        # An interruption that arrives in the middle of somebody else's import or clean-up comes out as something else.
+        if interruption.happened:
+            code = 130
+        elif isinstance(error, OSError) and error.errno in SYSTEM_SAYS:
+            where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+            fail(RunError(f"{where}{error.strerror}", hint=SYSTEM_SAYS[error.errno]))
+        else:
+            raise
     if code == 130:  # also what Typer turns an interruption inside a command into
         typer.echo("ocrmaps: interrupted", err=True)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Interruption:
+    """Remembers that Ctrl-C was pressed, which otherwise does what it always does."""
+
+    def __init__(self) -> None:
+        self.happened = False
+        # A shell that starts jobs in the background has them ignore it; that stays.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._pressed)
+
+    def _pressed(self, number: int, frame: FrameType | None) -> None:
+        self.happened = True
+        signal.default_int_handler(number, frame)
+
+
+def _speak_anywhere() -> None:
+    """What a terminal cannot show is written as an escape instead of ending the command; JSON is UTF-8 everywhere."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    if "--json" in sys.argv and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def fail(error: OcrmapsError) -> NoReturn:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.build import Json, Root, Version, cache_root
+from ocrmaps.errors import StoreNotFound
 
 app = typer.Typer(
     help="Look after prepared data: state, health, differences, space. Example: ocrmaps cache status",
@@ -29,6 +30,8 @@ def status(
     from ocrmaps.store.status import cache_status
 
     records = cache_status(cache_root(root), only=store, rehash=rehash)
+    if store is not None and not records:
+        raise StoreNotFound(f"{store}: no such store in {cache_root(root)}", hint="`ocrmaps cache list` shows all")
     if as_json:
         first = records[0] if len(records) == 1 else {}
         document = {

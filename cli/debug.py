@@ -11,6 +11,7 @@ import typer
 
 from cli.build import Json, Root, cache_root
 from cli.progress import progress_bar
+from ocrmaps.report.text import visible
 
 app = typer.Typer(
     help="Find out what went wrong: bundles, replays, the doctor. Example: ocrmaps debug doctor runs/first",
@@ -82,11 +83,11 @@ def list_(place: PlaceArgument = None, as_json: Json = False) -> None:
         return
     rows = [("bundle", "run", "step", "state", "MB", "what happened")]
     for b in found:
-        message = str(b.facts.get("message", "")).splitlines() or [""]
+        message = visible((str(b.facts.get("message", "")).splitlines() or [""])[0], 100)
         step = b.facts.get("step")
         rows.append(
-            (b.name, str(b.facts.get("run")), "" if step is None else str(step), b.state, f"{b.nbytes / 1e6:.1f}",
-             message[0][:100])
+            (b.name, visible(b.facts.get("run"), 60), "" if step is None else visible(step, 20), visible(b.state),
+             f"{b.nbytes / 1e6:.1f}", message)
         )  # fmt: skip
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     for row in rows:
@@ -96,7 +97,7 @@ def list_(place: PlaceArgument = None, as_json: Json = False) -> None:
 @app.command()
 def show(wanted: Wanted, place: PlaceOption = None, as_json: Json = False) -> None:
     """Say what a bundle is, what is noted in it and which files it has. Example: ocrmaps debug show last"""
-    from ocrmaps.debug.bundles import damage, files
+    from ocrmaps.debug.reading import damage, files
     from pipelines import debug
 
     found = debug.one_bundle(wanted, _place(place))
@@ -106,21 +107,22 @@ def show(wanted: Wanted, place: PlaceOption = None, as_json: Json = False) -> No
         _dump({**found.as_dict(), "damage": faults, "entries": noted, "files": files(found)})
     else:
         facts = found.facts
-        typer.echo(f"{found.path}  ({found.state}, {found.nbytes / 1e6:.1f} MB)")
-        typer.echo(f"  {facts.get('message', '')}")
-        where = f", epoch {facts['epoch']}, step {facts['step']}" if facts.get("step") is not None else ""
-        typer.echo(f"  run {facts.get('run')}{where}, store {facts.get('store')}, {facts['created']}")
+        typer.echo(f"{found.path}  ({visible(found.state)}, {found.nbytes / 1e6:.1f} MB)")
+        for line in str(facts.get("message", "")).splitlines():
+            typer.echo(f"  {visible(line, 400)}")
+        where = f", epoch {facts.get('epoch')}, step {facts['step']}" if facts.get("step") is not None else ""
+        typer.echo(visible(f"  run {facts.get('run')}{where}, store {facts.get('store')}, {facts['created']}", 400))
         shown = [e for e in noted if e["kind"] != "metrics"]
         for entry in shown:
-            typer.echo(f"  {entry['time']} {entry['level']:7s} {entry['kind']}: {entry['message']}")
+            typer.echo(visible(f"  {entry['time']} {entry['level']!s:7s} {entry['kind']}: {entry['message']}", 1000))
             if entry["data"]:
-                typer.echo(f"      {json.dumps(entry['data'], ensure_ascii=False)[:400]}")
+                typer.echo(f"      {visible(json.dumps(entry['data'], ensure_ascii=False), 400)}")
         if len(shown) < len(noted):
             typer.echo(f"  and {len(noted) - len(shown)} entries of metrics")
         for name, size in files(found).items():
             typer.echo(f"  {size:>12,}  {name}")
         for fault in faults:
-            typer.echo(f"damaged: {fault.removeprefix('damaged: ')}")
+            typer.echo(f"damaged: {visible(fault.removeprefix('damaged: '))}")
         if "step.pt" in files(found):
             typer.echo(f"  try: ocrmaps debug replay {found.path}")
     if faults:
@@ -185,8 +187,8 @@ def grep(
     else:
         for hit in answer.hits:
             e = hit.entry
-            data = f"  {json.dumps(e['data'], ensure_ascii=False)[:300]}" if e["data"] else ""
-            typer.echo(f"{hit.bundle.name}  {e['level']} {e['kind']}: {e['message']}{data}")
+            data = f"  {visible(json.dumps(e['data'], ensure_ascii=False), 300)}" if e["data"] else ""
+            typer.echo(visible(f"{hit.bundle.name}  {e['level']} {e['kind']}: {e['message']}", 1000) + data)
         typer.echo(f"{len(answer.hits)} of {answer.entries} entries in {answer.bundles} bundles", err=True)
     for field in answer.unknown:
         typer.echo(f"no entry has a field {field!r}; there are: {', '.join(answer.known[:40])}", err=True)

@@ -30,6 +30,14 @@ class Protocol(StrEnum):
     all = "all"
 
 
+class Scores(StrEnum):
+    """What the scores of predictions are."""
+
+    probability = "probability"
+    rank = "rank"
+    none = "none"
+
+
 def evaluate(
     checkpoint: Annotated[Path | None, typer.Argument(help="Checkpoint of a run; none with --predictions.")] = None,
     store: StoreName = None,
@@ -54,6 +62,16 @@ def evaluate(
     predictions_frame: Annotated[
         Frame | None, typer.Option(help="Frame that --predictions are written in; that of the source when not given.")
     ] = None,
+    predictions_layout: Annotated[
+        str | None,
+        typer.Option(help="Lines of txt predictions: box, xywh, quad or polygon, then score, text; as quad,score."),
+    ] = None,
+    predictions_scores: Annotated[
+        Scores, typer.Option(help="probability: 0 to 1; rank: only the order counts; none: leave scores out.")
+    ] = Scores.probability,
+    leave_out_unknown: Annotated[
+        bool, typer.Option("--leave-out-unknown", help="List predicted pictures nobody expects instead of refusing.")
+    ] = False,
     limit: Limit = None,
     batch: Batch = None,
     threads: Threads = None,
@@ -80,6 +98,9 @@ def evaluate(
         frame=frame.value,
         predictions_format=predictions_format,
         predictions_frame=None if predictions_frame is None else predictions_frame.value,
+        predictions_layout=predictions_layout,
+        predictions_scores=predictions_scores.value,
+        leave_out_unknown=leave_out_unknown,
         limit=limit,
         batch=batch,
         threads=threads,
@@ -114,6 +135,9 @@ def tune(
     binarise: Annotated[str | None, typer.Option(help="Thresholds to try, such as 0.3,0.4,0.5.")] = None,
     score: Annotated[str | None, typer.Option(help="Least scores to try, such as 0.5,0.6,0.7.")] = None,
     ratio: Annotated[str | None, typer.Option(help="Ratios of the constant unclip to try; none: inverse only.")] = None,
+    criterion: Annotated[
+        str, typer.Option(help="IoU thresholds whose mean hmean is maximised: 0.5, or 0.5,0.7, or first:last:step.")
+    ] = "0.5:0.8:0.05",
     batch: Batch = None,
     threads: Threads = None,
     device: Device = "auto",
@@ -124,7 +148,7 @@ def tune(
     """Choose how maps are read, and freeze it. Example: ocrmaps tune best.ckpt --store receipts --out tuned.ckpt"""
     from ocrmaps.errors import SpecError
     from pipelines.tune import tune_stored
-    from pipelines.tune_grid import grid_from
+    from pipelines.tune_grid import criterion_from, grid_from
     from pipelines.tune_report import table
 
     if store is None:
@@ -140,6 +164,7 @@ def tune(
             test_source=test_source,
             test_frame=test_frame.value,
             grid=grid_from(binarise=binarise, score=score, ratio=ratio),
+            criterion=criterion_from(criterion),
             batch=batch,
             threads=threads,
             device=device,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,10 +36,23 @@ class ChainName(StrEnum):
 
 
 class ShapeName(StrEnum):
-    """What extraction fits to a kernel."""
+    """What extraction fits to a kernel; auto looks at the outlines."""
 
+    auto = "auto"
     boxes = "boxes"
     polygons = "polygons"
+
+
+ShapeOption = Annotated[
+    ShapeName, typer.Option(help="Extract rotated boxes or polygons; auto: polygons where outlines are no boxes.")
+]
+
+
+def _asked(shape: ShapeName) -> Literal["boxes", "polygons"] | None:
+    """The shape asked for, None where the outlines are to decide."""
+    if shape is ShapeName.auto:
+        return None
+    return "polygons" if shape is ShapeName.polygons else "boxes"
 
 
 def oracle(
@@ -52,9 +65,7 @@ def oracle(
         ChainName, typer.Option(help="exact maps with inverse extraction, or the published pair.")
     ] = ChainName.exact,
     shrink_ratio: Annotated[float | None, typer.Option(help="Shrink ratio of exact maps; 0.6 when not given.")] = None,
-    shape: Annotated[
-        ShapeName, typer.Option(help="Extract rotated boxes, or polygons for curved text.")
-    ] = ShapeName.boxes,
+    shape: ShapeOption = ShapeName.auto,
     format: Format = None,
     pictures: Pictures = None,
     frame: FrameOption = Frame.upright,
@@ -64,29 +75,37 @@ def oracle(
         Path | None, typer.Option(help="Write overlays of the worst 20 pictures into this folder.")
     ] = None,
     workers: Workers = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Replace a page that exists.")] = False,
     as_json: Json = False,
 ) -> None:
     """Score perfect maps: what a faultless network could reach. Example: ocrmaps oracle data/receipts --longest 640"""
     from pipelines import oracle as pipeline
     from pipelines import oracle_report as report
+    from pipelines.report_pictures import Wish
 
+    wish = None if page is None else Wish(out=page, overwrite=yes, workers=workers, stage=progress_bar)
+    if wish is not None:
+        wish.check()
     judged = pipeline.chain_from(
         longest=longest,
         recipe=recipe,
         published=chain is ChainName.published,
         shrink_ratio=shrink_ratio,
-        shape=shape.value,
     )
     opened, samples = pipeline.open_samples(source, format=format, pictures=pictures, frame=frame.value, number=sample)
     heads = pipeline.headers(opened, samples, workers=workers)
+    judged = judged.with_shape(_asked(shape) or pipeline.fitting_shape(samples))
     with progress_bar("judging") as progress:
         result = pipeline.run_oracle(samples, heads, judged, workers=workers, progress=progress)
     if overlays is not None:
         written = report.write_overlays(opened, samples, heads, result, overlays)
         typer.echo(f"wrote {written} overlays into {overlays}", err=True)
-    if page is not None:
-        report.write_page(opened, samples, heads, result, page)
-        typer.echo(f"wrote {page}", err=True)
+    if wish is not None:
+        from pipelines.report_oracle import oracle_page
+
+        done = oracle_page(opened, samples, heads, result, wish)
+        typer.echo(f"wrote {done.page}", err=True)
+        typer.echo(done.pictures, err=True)
     typer.echo(json.dumps(report.as_json(result), indent=2) if as_json else report.table(result))
 
 
@@ -97,6 +116,7 @@ def recommend(
     sample: Annotated[int, typer.Option(help="Compare candidates on this many pictures.", min=1)] = 48,
     out: Annotated[Path | None, typer.Option(help="Write the recipe file here.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Write the trade-off curve here (PNG or SVG).")] = None,
+    shape: ShapeOption = ShapeName.auto,
     format: Format = None,
     pictures: Pictures = None,
     frame: FrameOption = Frame.upright,
@@ -122,6 +142,7 @@ def recommend(
             budget_mpx=budget_mpx,
             canvases=canvases,
             judged_on=sample,
+            shape=_asked(shape),
             workers=workers,
             progress=progress,
         )

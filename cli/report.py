@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +19,7 @@ class KindName(StrEnum):
     run = "run"
     store = "store"
     source = "source"
+    oracle = "oracle"
     bench = "bench"
 
 
@@ -37,12 +36,6 @@ class FrameName(StrEnum):
 
     upright = "upright"
     raw = "raw"
-
-
-@contextmanager
-def _stage(what: str) -> Iterator[Callable[[int, int], None]]:
-    with progress_bar(what) as progress:
-        yield progress
 
 
 def report(
@@ -65,19 +58,20 @@ def report(
         bool, typer.Option("--quick", help="Of a run: only what its folder says; no checkpoint, no predictions.")
     ] = False,
     longest: Annotated[
-        int, typer.Option(help="Of a source: longest side that text heights are measured at.", min=32, max=8192)
+        int,
+        typer.Option(help="Of a source or oracle: longest side to measure texts at.", min=32, max=8192),
     ] = 640,
-    format: Annotated[str | None, typer.Option("--format", help="Of a source: annotation format.")] = None,
+    format: Annotated[str | None, typer.Option("--format", help="Of a source or oracle: annotation format.")] = None,
     pictures: Annotated[
-        Path | None, typer.Option(help="Of a source: folder that picture names are relative to.")
+        Path | None, typer.Option(help="Of a source or oracle: folder that picture names are relative to.")
     ] = None,
-    frame: Annotated[FrameName, typer.Option(help="Of a source: frame of its coordinates.")] = FrameName.upright,
+    frame: Annotated[FrameName, typer.Option(help="Of a source or oracle: its frame.")] = FrameName.upright,
     root: Root = None,
     workers: Workers = None,
     yes: Annotated[bool, typer.Option("--yes", help="Replace a page that exists.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained page about a run, store, source or benchmark. Example: ocrmaps report runs/first"""
+    """Write one self-contained page on a run, store, source, oracle or benchmark. Example: ocrmaps report runs/first"""
     from pipelines import report as pipeline
 
     cache = cache_root(root)
@@ -97,7 +91,7 @@ def report(
         pictures=pictures,
         frame=frame.value,
         also=targets[1:],
-        stage=_stage,
+        stage=progress_bar,
     )
     if as_json:
         typer.echo(json.dumps(written.as_dict(), ensure_ascii=False))

@@ -52,8 +52,8 @@ class ExtractSpec:
     """slow: mean probability over the region's own pixels, holes filled; fast: over the fitted rectangle or polygon."""
     score_min: float = 0.6
     """Candidates with a lower score are dropped."""
-    max_candidates: int | None = 1000
-    """At most so many, the best scores first; None keeps all."""
+    max_candidates: int | None = 10_000
+    """At most so many, the best scores first; None keeps all. Dense pages hold several thousand words."""
     min_kernel_side: float = 0.0
     """Drop kernels whose rectangle has a shorter side than this, in pixels."""
     min_side: float = 0.0

@@ -26,6 +26,9 @@ FARTHEST = 2.0**40
 """Where vertices out of range are held before geometry: far enough to change nothing on any canvas."""
 WHOLE_SHARE = 0.9
 """A repaired polygon is drawn if its largest part has this share of the area; else nobody knows which is the text."""
+SCRIBBLE = 20_000
+"""About how often an outline may cross itself before its parts are no longer looked for: a thousand vertices at random
+do so 100 000 times, and parting them takes seconds and hundreds of megabytes. A text does it a dozen times."""
 MANY = 64
 """Rings with more vertices go to the geometry engine at once: the quick test below compares all pairs of edges."""
 
@@ -94,6 +97,10 @@ def _parts_of(ring: FloatArray) -> tuple[list[FloatArray], Outcome | None]:
     shape = shapely.Polygon(ring)
     if shape.is_valid:
         return [ring], None
+    hull = shape.convex_hull
+    # Lines of this length thrown on this area cross so often on average.
+    if shape.length**2 > SCRIBBLE * np.pi * hull.area > 0:
+        return _rings([hull]), Outcome.SELF_CROSSING
     parts = _areas(shape)
     if not parts:
         return [], Outcome.DEGENERATE

@@ -30,7 +30,7 @@ _FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 _EIGHT_BIT = {"1", "L", "P", "RGB", "CMYK", "YCbCr", "LAB", "HSV"}
 _ALPHA = {"LA", "La", "PA", "RGBA", "RGBa"}
 _SIXTEEN_BIT = {"I;16", "I;16L", "I;16B", "I;16N"}
-_DAMAGE = (OSError, SyntaxError, ValueError, IndexError, struct.error, EOFError, MemoryError)
+_DAMAGE = (OSError, SyntaxError, ValueError, IndexError, KeyError, TypeError, struct.error, EOFError, MemoryError)
 """What Pillow's parsers raise on damaged files."""
 # Pillow turns TIFF pixels upright while loading and reports the turned size, for this format only; these undo it.
 _UNDO = {
@@ -175,7 +175,7 @@ def _open(source: Path | bytes, name: str, max_pixels: int, page: int = 0) -> It
         ) from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{name}: refused as a decompression bomb ({error})") from error
-    except (OSError, SyntaxError, ValueError, IndexError, struct.error, EOFError, MemoryError, TypeError) as error:
+    except _DAMAGE as error:
         raise PictureError(f"{name}: the picture cannot be read ({error})") from error
     with image:
         width, height = image.size
@@ -195,7 +195,7 @@ def _header(image: Image.Image) -> Header:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tag = image.getexif().get(ExifTags.Base.Orientation)
-    except (OSError, SyntaxError, ValueError, KeyError, IndexError, struct.error, EOFError, TypeError):
+    except _DAMAGE:
         # A damaged EXIF block says nothing about orientation; viewers show such a file as stored.
         tag = None
     try:

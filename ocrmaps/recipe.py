@@ -121,6 +121,8 @@ def load_recipe(path: Path | str, settings: Sequence[str] = ()) -> Recipe:
         raise SpecError(
             f"{path}: no such recipe file", hint="`ocrmaps recommend SOURCE` writes a recipe to start from"
         ) from error
+    except IsADirectoryError as error:
+        raise SpecError(f"{path}: found a folder, expected a recipe file", hint="name the .toml file in it") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: the recipe cannot be read as UTF-8 text ({error})") from error
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "default"

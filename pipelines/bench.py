@@ -14,6 +14,7 @@ from typing import Any
 
 from ocrmaps.errors import SpecError
 from pipelines.bench_load import Watch
+from pipelines.bench_times import TIMES, spelled
 
 RECEIPTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "sroie" / "train"
 """Real receipts, which most benchmarks use where they stand beside the checkout."""
@@ -93,6 +94,12 @@ def _validation(repeats: int, quick: bool = False) -> list[Result]:
     return bench_validation(repeats=1 if quick else min(repeats, 5), quick=quick)
 
 
+def _page(repeats: int, quick: bool = False) -> list[Result]:
+    from pipelines.bench_page import bench_page
+
+    return bench_page(repeats, quick=quick)
+
+
 BENCHES: dict[str, Callable[[int, bool], list[Result]]] = {
     "machine": _machine,
     "decode": _decode,
@@ -106,9 +113,8 @@ BENCHES: dict[str, Callable[[int, bool], list[Result]]] = {
     "break-even": _break_even,
     "step": _step,
     "validation": _validation,
+    "page": _page,
 }
-
-
 """What can be measured, in the order in which `all` measures: (repeats, quick) -> figures."""
 
 
@@ -135,9 +141,29 @@ def record_of(results: Sequence[Result], watch: Watch, *, quick: bool) -> dict[s
         "load": watch.finish().as_dict(),
         "quick": quick,
         "data": "receipts beside the checkout" if RECEIPTS.is_dir() else "invented",
-        "command": shlex.join(["ocrmaps", *sys.argv[1:]]),
+        "command": command(sys.argv[1:], Path.cwd()),
         "commit": commit(),
     }
+
+
+def command(words: Sequence[str], here: Path) -> str:
+    """The command line as it may be published: paths below `here` relative to it, others by their last part only.
+
+    >>> command(["bench", "all", "--out", "/home/ann/work/new", "--source=/data/mine.toml"], Path("/home/ann/work"))
+    'ocrmaps bench all --out new --source=.../mine.toml'
+    """
+    from pipelines.debug_write import this_machine
+
+    return this_machine().text(shlex.join(["ocrmaps", *(_public(word, here) for word in words)]))
+
+
+def _public(word: str, here: Path) -> str:
+    name, mark, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = Path(value).expanduser() if value.startswith("~") else Path(value)
+    if not path.is_absolute():
+        return word
+    below = path.relative_to(here).as_posix() if path.is_relative_to(here) else f".../{path.name}"
+    return f"{name}{mark}{below}"
 
 
 def machine() -> dict[str, Any]:
@@ -208,14 +234,28 @@ def _git(here: Path, *words: str) -> str:
 
 
 def table(record: dict[str, Any]) -> str:
-    """The record for people: one line a figure."""
+    """The record for people: one line a figure, then how single times are spread."""
     rows = [("figure", "value", "unit", "spread", "reference")]
     rows += [
-        (r["name"], f"{r['value']:.4g}", r["unit"], f"{r['spread']:.2g}", r["reference"]) for r in record["results"]
+        (r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"], 2), r["reference"]) for r in record["results"]
     ]
     name, value, unit, spread = (max(len(row[i]) for row in rows) for i in range(4))
     lines = [f"{r[0]:{name}}  {r[1]:>{value}}  {r[2]:{unit}}  {r[3]:>{spread}}  {r[4]}" for r in rows]
+    lines += _single_times(record["results"])
     m = record["machine"]
     lines.append(f"{m['processor']}, {m['cores']} cores, {m['system']}, commit {record['commit']}")
     lines.append(record["load"]["note"])
     return "\n".join(lines)
+
+
+def _single_times(results: Sequence[Result]) -> list[str]:
+    known = [r for r in results if "times" in r]
+    if not known:
+        return []
+    width = max(len(r["name"]) for r in known)
+    head = f"{'single times':{width}}  {'count':>7}" + "".join(f"  {name:>9}" for name in TIMES.values())
+    rows = [
+        f"{r['name']:{width}}  {r['times']['count']:>7}" + "".join(f"  {spelled(r['times'][key]):>9}" for key in TIMES)
+        for r in known
+    ]
+    return ["", head, *rows, ""]

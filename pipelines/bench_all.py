@@ -23,7 +23,8 @@ from pipelines.bench_load import Watch
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",
 )  # fmt: skip
-"""What `all` measures, in this order. `oracle` gives scores, not times, and is asked for by its name."""
+"""What `all` measures, in this order. `oracle` gives scores, not times, and
+`page` needs a browser: both are asked for by their names."""
 LIMIT = 180.0
 """Seconds after which a benchmark, which should take 60, is ended and counted as failed."""
 Announce = Callable[[str], None]

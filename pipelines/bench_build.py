@@ -24,6 +24,7 @@ from ocrmaps.pictures import decode, read_header
 from ocrmaps.recipe import Recipe, SourceRecipe, default_recipe
 from ocrmaps.store.asking import ask
 from pipelines.bench_loader_cases import receipts
+from pipelines.bench_times import ratio
 from pipelines.build import BuildReport, build
 
 RECEIPTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "sroie" / "train"
@@ -42,6 +43,7 @@ def bench_build(repeats: int = 3, *, quick: bool = False) -> list[dict[str, Any]
         built = None
         for number in range(repeats):
             # The cases take turns, so that a busy machine slows all of them.
+            _time(times, "bare one", lambda: _decode_and_resize(paths, recipe.canonical, threads=1))
             _time(times, "bare", lambda: _decode_and_resize(paths, recipe.canonical))
             one, two = room / f"one-{number}", room / f"two-{number}"
             _time(times, "one", lambda one=one: build(recipe, one, workers=1))  # type: ignore[misc]
@@ -56,11 +58,15 @@ def bench_build(repeats: int = 3, *, quick: bool = False) -> list[dict[str, Any]
         assert built is not None  # there is at least one repeat
         what = f"{len(paths)} pictures of {what}"
         plain = f"decoding and resizing {what}, {WORKERS} threads"
+        bare = f"second thread, with nothing in its way: decoding and resizing {what}"
+        scaling = [one / two for one, two in zip(times["bare one"], times["bare"], strict=True)]
         share = built.counts["bytes"] / built.counts["raw_bytes"]
         mpx = sum(math.prod(read_header(path).size) for path in paths) / 1e6
         return [
             _ratio("build/vs_decode_resize", times["bare"], times["two"], plain) | {"mpx": mpx, "workers": WORKERS},
-            _ratio("build/two_workers", times["one"], times["two"], f"one worker, {what}"),
+            _ratio("build/two_workers", times["one"], times["two"], f"one worker, {what}")
+            | {"bare_loop": statistics.median(scaling), "bare_loop_spread": max(scaling) - min(scaling)},
+            _ratio("build/two_threads_bare", times["bare one"], times["bare"], f"what this machine gives a {bare}"),
             _ratio("build/unchanged", times["unchanged"], times["two"], f"the full build, {what}"),
             _ratio("build/one_percent", times["changed"], times["two"], f"the full build, {what}"),
             {
@@ -96,7 +102,7 @@ def _compile(recipe: Recipe, cache: Path) -> None:
     build(default_recipe([asked], name="warm"), cache, workers=WORKERS)
 
 
-def _decode_and_resize(paths: Sequence[Path], spec: CanonicalSpec) -> None:
+def _decode_and_resize(paths: Sequence[Path], spec: CanonicalSpec, threads: int = WORKERS) -> None:
     """The least that any preparation does: read, decode, resize with the same filter."""
 
     def one(path: Path) -> None:
@@ -105,7 +111,7 @@ def _decode_and_resize(paths: Sequence[Path], spec: CanonicalSpec) -> None:
         height, width = transform.resized
         picture.image.resize((width, height), Image.Resampling.BILINEAR)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(one, paths))
 
 
@@ -134,12 +140,5 @@ def _time(times: Timed, name: str, case: Callable[[], BuildReport | None]) -> An
 
 
 def _ratio(name: str, above: Sequence[float], below: Sequence[float], reference: str) -> dict[str, Any]:
-    ratios = [a / b for a, b in zip(above, below, strict=True)]
-    return {
-        "name": name,
-        "value": statistics.median(ratios),
-        "unit": "ratio",
-        "reference": reference,
-        "spread": max(ratios) - min(ratios),
-        "seconds": {"above": statistics.median(above), "below": statistics.median(below)},
-    }
+    seconds = {"above": statistics.median(above), "below": statistics.median(below)}
+    return ratio(name, above, below, reference, unit="ratio", seconds=seconds)

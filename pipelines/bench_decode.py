@@ -14,6 +14,7 @@ from PIL import Image
 
 from ocrmaps.canonical import CanonicalSpec, needed_resolution, plan, render
 from ocrmaps.pictures import decode
+from pipelines.bench_times import ratio
 
 SCAN = (7016, 4961)
 """(height, width) of an A4 page at 600 dpi."""
@@ -58,16 +59,8 @@ def _alternate(cases: dict[str, Callable[[], None]], repeats: int) -> dict[str, 
 
 
 def _ratio(name: str, reference: list[float], mine: list[float], what: str) -> dict[str, Any]:
-    ratios = [r / m for r, m in zip(reference, mine, strict=True)]
-    return {
-        "name": name,
-        "value": statistics.median(ratios),
-        "unit": "x",
-        "reference": what,
-        "spread": max(ratios) - min(ratios),
-        "milliseconds": round(statistics.median(mine) * 1e3, 2),
-        "reference_milliseconds": round(statistics.median(reference) * 1e3, 2),
-    }
+    ms = [round(statistics.median(seconds) * 1e3, 2) for seconds in (mine, reference)]
+    return ratio(name, reference, mine, what, milliseconds=ms[0], reference_milliseconds=ms[1])
 
 
 def _scan() -> bytes:

@@ -8,7 +8,6 @@ the loop makes. What can be saved is everything around them.
 from __future__ import annotations
 
 import math
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.extract import ExtractSpec, extract
+from pipelines.bench_times import distribution, figure, ratio
 from pipelines.references.extract_plain import plain_boxes, plain_polygons
 
 FloatMap = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ def bench_extract(repeats: int = 7) -> list[dict[str, Any]]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        times = _in_turns(cases, maps, repeats)
+        times, single = _in_turns(cases, maps, repeats)
         speck_times = [_seconds(lambda: extract(specks, ours_boxes)) for _ in range(repeats + 1)][1:]
     finally:
         cv2.setNumThreads(threads)
@@ -54,11 +54,25 @@ def bench_extract(repeats: int = 7) -> list[dict[str, Any]]:
     loop = f"published loop, published settings; {where}"
     specks_found = extract(specks, ours_boxes).outcomes.found
     return [
-        _ratio("extract/vs_reference", times["plain boxes"], times["peers boxes"], loop),
-        _ratio("extract/polygons_vs_reference", times["plain polygons"], times["peers polygons"], loop),
-        _ratio("extract/default_vs_reference", times["plain boxes"], times["default boxes"], f"same maps: {loop}"),
-        *(_figure(f"extract/{name.replace(' ', '_')}_ms", seconds, where) for name, seconds in times.items()),
-        _figure("extract/specks_ms", speck_times, f"{specks_found} specks on 640x640, default settings, cap 1000"),
+        ratio("extract/vs_reference", times["plain boxes"], times["peers boxes"], loop),
+        ratio("extract/polygons_vs_reference", times["plain polygons"], times["peers polygons"], loop),
+        ratio("extract/default_vs_reference", times["plain boxes"], times["default boxes"], f"same maps: {loop}"),
+        *(
+            figure(
+                f"extract/{name.replace(' ', '_')}_ms",
+                [1e3 * one for one in seconds],
+                "ms",
+                where,
+                times=distribution([1e3 * one for one in single[name]]),
+            )
+            for name, seconds in times.items()
+        ),
+        figure(
+            "extract/specks_ms",
+            [1e3 * one for one in speck_times],
+            "ms",
+            f"{specks_found} specks on 640x640, default settings, cap 1000",
+        ),
     ]
 
 
@@ -102,9 +116,11 @@ def speck_map(size: int = 640) -> FloatMap:
 
 def _in_turns(
     cases: dict[str, Callable[[FloatMap], Any]], maps: list[FloatMap], repeats: int
-) -> dict[str, list[float]]:
-    """Seconds a map for each case and repeat; cases take turns, so that a busy machine slows all of them."""
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Seconds a map for each case and repeat, and every single one; cases take turns, so that a busy machine slows
+    all of them."""
     times: dict[str, list[float]] = {name: [] for name in cases}
+    single: dict[str, list[float]] = {name: [] for name in cases}
     for case in cases.values():
         case(maps[0])  # compiles, fills caches
     for _ in range(repeats):
@@ -112,34 +128,15 @@ def _in_turns(
         for _ in range(ROUNDS):
             for i, m in enumerate(maps):
                 for name, case in cases.items():
-                    best[name][i] = min(best[name][i], _seconds(lambda case=case, m=m: case(m)))  # type: ignore[misc]
+                    taken = _seconds(lambda case=case, m=m: case(m))  # type: ignore[misc]
+                    single[name].append(taken)
+                    best[name][i] = min(best[name][i], taken)
         for name in cases:
             times[name].append(sum(best[name]) / len(maps))
-    return times
+    return times, single
 
 
 def _seconds(run: Callable[[], Any]) -> float:
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
-
-
-def _ratio(name: str, reference: list[float], mine: list[float], what: str) -> dict[str, Any]:
-    ratios = [r / m for r, m in zip(reference, mine, strict=True)]
-    return {
-        "name": name,
-        "value": statistics.median(ratios),
-        "unit": "x",
-        "reference": what,
-        "spread": max(ratios) - min(ratios),
-    }
-
-
-def _figure(name: str, seconds: list[float], what: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": statistics.median(seconds) * 1e3,
-        "unit": "ms",
-        "reference": what,
-        "spread": (max(seconds) - min(seconds)) * 1e3,
-    }

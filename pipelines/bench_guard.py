@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ocrmaps.errors import DataError, Problem, SpecError
 from pipelines.bench_thresholds import Threshold, Thresholds
+from pipelines.bench_times import spelled
 
 Record = Mapping[str, Any]
 State = Literal["ok", "noise", "not compared", "worse", "missing"]
@@ -136,8 +137,8 @@ def unsteady(record: Record, thresholds: Thresholds) -> list[str]:
 
 
 def guarded(record: Record, thresholds: Thresholds) -> dict[str, Any]:
-    """The record with its guarded figures only: what a baseline stores."""
-    return {**record, "results": [r for r in record["results"] if r["name"] in thresholds.figures]}
+    """The record with its guarded figures and those that know their single times: what a baseline stores."""
+    return {**record, "results": [r for r in record["results"] if r["name"] in thresholds.figures or "times" in r]}
 
 
 def _judge(
@@ -225,4 +226,4 @@ def _refuse_unlike(baseline: Record, now: Record) -> None:
 
 
 def _text(value: float | None) -> str:
-    return "none" if value is None else f"{value:.4g}"
+    return "none" if value is None else spelled(value)

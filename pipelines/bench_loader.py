@@ -27,7 +27,7 @@ from ocrmaps.errors import RunError
 from ocrmaps.loader import ARRAYS, MapLoader
 from ocrmaps.store.reader import Reader
 from pipelines.bench_loader_cases import BATCH, SAMPLES, cases_of, empty_rows, loader_of, receipts, recipe_of
-from pipelines.bench_times import distribution, figure
+from pipelines.bench_times import distribution, figure, ratio
 from pipelines.build import build
 
 
@@ -144,17 +144,11 @@ def _batches(loader: MapLoader, repeats: int) -> dict[str, Any]:
 
 
 def _ratio(name: str, reference: Times, mine: Times, what: str) -> dict[str, Any]:
-    ratios = [r / m for r, m in zip(reference.cpu, mine.cpu, strict=True)]
     by_clock = [r / m for r, m in zip(reference.wall, mine.wall, strict=True)]
-    return {
-        "name": name,
-        "value": statistics.median(ratios),
-        "unit": "x",
-        "reference": what,
-        "spread": max(ratios) - min(ratios),
-        "by_the_clock": round(statistics.median(by_clock), 3),
-        "reference_milliseconds": round(statistics.median(reference.cpu) * 1e3, 3),
-    }
+    return ratio(
+        name, reference.cpu, mine.cpu, what, by_the_clock=round(statistics.median(by_clock), 3),
+        reference_milliseconds=round(statistics.median(reference.cpu) * 1e3, 3),
+    )  # fmt: skip
 
 
 def _cpu_seconds() -> float:

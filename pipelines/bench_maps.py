@@ -13,6 +13,7 @@ import numpy as np
 from ocrmaps.compiled import compiled
 from ocrmaps.geometry import FloatArray, PolygonSet, Size
 from ocrmaps.maps import MapSpec, draw_maps
+from pipelines.bench_times import distribution
 from pipelines.references.maps_plain import draw_plain
 
 GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden" / "db_maps"
@@ -50,13 +51,14 @@ def _bench(pages: list[Page], what: str, suffix: str, repeats: int, multiply_add
     for draw in draws.values():
         draw(*pages[0])  # compiles
     # Interleaved, so that whatever else the machine does falls on all of them.
-    ms: dict[str, FloatArray] = {name: np.zeros(repeats) for name in draws}
+    each: dict[str, FloatArray] = {name: np.zeros((repeats, len(pages))) for name in draws}
     for i in range(repeats):
         for name, draw in draws.items():
-            start = time.perf_counter()
-            for page in pages:
+            for k, page in enumerate(pages):
+                start = time.perf_counter()
                 draw(*page)
-            ms[name][i] = (time.perf_counter() - start) * 1e3 / len(pages)
+                each[name][i, k] = (time.perf_counter() - start) * 1e3
+    ms = {name: one.mean(axis=1) for name, one in each.items()}
     minimum = _pixel_edges(pages) / len(pages) * multiply_add_ms
     polygons = sum(len(page) for page, _ in pages) / len(pages)
     extra = {"data": what, "images": len(pages), "polygons_per_image": round(polygons, 1)}
@@ -66,7 +68,11 @@ def _bench(pages: list[Page], what: str, suffix: str, repeats: int, multiply_add
         results += [
             _entry(f"maps/{style}_vs_reference{suffix}", ms["plain"] / ms[style], "times faster", plain, extra),
             _entry(
-                f"maps/{style}_ms{suffix}", ms[style], "ms per image", "plain", extra | {"plain_ms": _mid(ms["plain"])}
+                f"maps/{style}_ms{suffix}",
+                ms[style],
+                "ms per image",
+                "plain",
+                extra | {"plain_ms": _mid(ms["plain"]), "times": distribution(each[style].ravel().tolist())},
             ),
             _entry(f"maps/{style}_us_per_polygon{suffix}", ms[style] * 1e3 / polygons, "us", "ms per image", extra),
         ]

@@ -18,6 +18,7 @@ import numpy as np
 
 from ocrmaps.geometry import FloatArray, PolygonSet
 from ocrmaps.metrics import match_cleval, match_deteval, match_geometry, match_iou, pair_geometry, sweep_geometry
+from pipelines.bench_times import distribution, figure
 from pipelines.references.metrics_plain import plain_cleval, plain_deteval, plain_iou
 
 Page = tuple[PolygonSet, PolygonSet]
@@ -125,13 +126,13 @@ def _ratio(
 ) -> dict[str, Any]:
     """Plain time over fast time on the same pages, one after the other in each repeat."""
     values = [_all(plain, pages) / statistics.median(_all(fast, pages) for _ in range(20)) for _ in range(repeats)]
-    return _result(name, values, "x", reference)
+    return figure(name, values, "x", reference)
 
 
 def _each(name: str, score: Callable[..., Any], pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:
-    return _result(
-        name, [_all(score, pages) / len(pages) * 1000 for _ in range(3 * repeats)], "ms", f"per picture, {on}"
-    )
+    each = [[_all(score, [page]) * 1000 for page in pages] for _ in range(3 * repeats)]
+    times = distribution([ms for one in each for ms in one])
+    return figure(name, [statistics.mean(one) for one in each], "ms", f"per picture, {on}") | {"times": times}
 
 
 def _sweep(pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _sweep(pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:
             sweep_geometry(pair_geometry(*page), score, cuts=cuts)
 
     values = [_seconds(swept) / _all(match_iou, pages) for _ in range(3 * repeats)]
-    return _result("metrics/sweep_20_vs_single", values, "x", f"one evaluation, {on}")
+    return figure("metrics/sweep_20_vs_single", values, "x", f"one evaluation, {on}")
 
 
 def _large(repeats: int, n: int) -> list[dict[str, Any]]:
@@ -163,16 +164,6 @@ def _large(repeats: int, n: int) -> list[dict[str, Any]]:
         match_geometry(geometry)
         peak = tracemalloc.get_traced_memory()[1] / 2**20
         tracemalloc.stop()
-        result = _result(name, values, "s", f"{n} x {n} quads, {len(geometry.overlap)} pairs overlap")
+        result = figure(name, values, "s", f"{n} x {n} quads, {len(geometry.overlap)} pairs overlap")
         out.append({**result, "peak_mib": round(peak, 1)})
     return out
-
-
-def _result(name: str, values: Sequence[float], unit: str, reference: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": statistics.median(values),
-        "unit": unit,
-        "reference": reference,
-        "spread": max(values) - min(values),
-    }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pipelines.bench_times import TIMES, spelled
+
 Record = Mapping[str, Any]
-_TIMES = ("mean_ms", "median_ms", "p95_ms", "p99_ms", "std_ms")
 
 
 def note(record: Record) -> str:
@@ -27,14 +28,14 @@ def note(record: Record) -> str:
     results = record["results"]
     notes = [result["note"] for result in results if "note" in result]
     if notes:
-        lines += ["", *(f"- {said}" for said in notes)]
+        lines += ["", *(f"- {sentence}" for sentence in notes)]
     lines += _ceilings(results) + _times(results)
     for group in dict.fromkeys(_group(r) for r in results):
         if group not in ("machine", "ceiling"):
             lines += ["", f"## {group}", "", *_figures([r for r in results if _group(r) == group])]
     if "runs" in record:
         rows = [
-            (r["bench"], f"{r['seconds']:.0f}", _number(r["peak_mb"]), _number(r.get("others_cores")))
+            (r["bench"], f"{r['seconds']:.0f}", spelled(r["peak_mb"]), spelled(r.get("others_cores")))
             for r in record["runs"]
         ]
         head = ("benchmark", "seconds", "peak MB", "cores used by others")
@@ -50,7 +51,7 @@ def _ceilings(results: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ["", "## Ceilings of the machine", "", *_figures(limits)] if limits else []
     if shares:
         rows = [
-            (r["figure"], f"{100 * r['value']:.0f} %", _number(100 * r["spread"]), r["ceiling"], r["reference"])
+            (r["figure"], f"{100 * r['value']:.0f} %", spelled(100 * r["spread"]), r["ceiling"], r["reference"])
             for r in shares
         ]
         head = ("figure", "of its ceiling", "spread, %", "ceiling", "what")
@@ -64,16 +65,16 @@ def _times(results: Sequence[Mapping[str, Any]]) -> list[str]:
     if not known:
         return []
     rows = [
-        (r["name"], str(r["times"]["count"]), *(_number(r["times"][key]) for key in _TIMES), r["reference"])
+        (r["name"], str(r["times"]["count"]), *(spelled(r["times"][key]) for key in TIMES), r["reference"])
         for r in known
     ]
-    head = ("what", "count", *(key.replace("_ms", " ms") for key in _TIMES), "of")
+    head = ("what", "count", *TIMES.values(), "of")
     return ["", "## Single times", "", *_table(head, rows)]
 
 
 def _figures(results: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        (r["name"], _number(r["value"]), r["unit"], _number(r["spread"]) if r["spread"] else "", r["reference"])
+        (r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"]) if r["spread"] else "", r["reference"])
         for r in results
     ]
     return _table(("figure", "value", "unit", "spread", "reference"), rows)
@@ -90,10 +91,6 @@ def _cell(text: str) -> str:
 
 def _group(result: Mapping[str, Any]) -> str:
     return str(result["name"]).partition("/")[0]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
 
 
 def _loads(averages: Sequence[float] | None) -> str:

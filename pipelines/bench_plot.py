@@ -6,15 +6,11 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.report_bench import RATIOS
+from pipelines.bench_times import spelled
+from pipelines.report_bench import LESS, RATIOS
 
 _BAR = 0.24
 """Inches for one bar."""
-LESS = (
-    "metrics/sweep_20_vs_single", "build/unchanged", "build/one_percent", "loader/without_digests",
-    "step/p95_vs_median",
-)  # fmt: skip
-"""Ratios of costs: less of them is better."""
 
 
 def plot(record: Mapping[str, Any]) -> bytes:
@@ -31,6 +27,7 @@ def plot(record: Mapping[str, Any]) -> bytes:
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     if ratios:
         left.set_xscale("log")
+        left.xaxis.set_major_formatter(lambda value, place: spelled(value, 3))
     _bars(left, ratios, "against the named reference, which is 1 (↓: less is better)", origin=1.0)
     _bars(right, shares, "share of the measured ceiling", origin=0.0)
     if shares:
@@ -63,7 +60,7 @@ def _bars(axes: Any, results: Sequence[Mapping[str, Any]], title: str, *, origin
     axes.errorbar(values, places, xerr=(below, above), fmt="none", ecolor="black", elinewidth=1, alpha=0.6)
     for place, value, high in zip(places, values, above, strict=True):
         axes.annotate(
-            f"{value:.3g}",
+            spelled(value, 3),
             (max(value, origin) + high, place),
             xytext=(5, 0),
             textcoords="offset points",

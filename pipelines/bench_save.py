@@ -1,4 +1,4 @@
-"""Records on disk, never half written: a folder of record, note and plot; a baseline and the comparison with it."""
+"""Records on disk, never half written: a folder of record, note and plot; a baseline with its note; its check."""
 
 from __future__ import annotations
 
@@ -61,10 +61,13 @@ def baseline(
 ) -> tuple[dict[str, Any], list[str]]:
     """Measure the guarded figures and write them: the record, and names of figures too unsteady to be guarded by it.
 
-    A baseline that lacks a guarded figure is not written.
+    Beside the record goes a note with the tables, `.md`. A baseline that lacks a guarded figure is not written.
     """
     guard = load_thresholds(thresholds)
-    refuse_existing(out, replace_existing=replace)
+    if out.suffix == ".md":
+        raise SpecError(f"{out}: its note has this name", hint=f"name the baseline {out.with_suffix('.json').name}")
+    for path in (out, out.with_suffix(".md")):
+        refuse_existing(path, replace_existing=replace)
     record = measure_all(guard.benches, repeats=repeats, quick=quick, announce=announce)
     missing = missing_in(record, guard)
     if missing:
@@ -75,6 +78,7 @@ def baseline(
             hint=f"correct {guard.path}, or see why the benchmark failed",
         )
     kept = guarded(record, guard)
+    write_new(out.with_suffix(".md"), note(kept).encode(), replace_existing=replace)
     write_new(out, _json(kept), replace_existing=replace)
     return kept, unsteady(kept, guard)
 

@@ -1,14 +1,15 @@
 """What a training step costs beside its arithmetic: watchers, waiting for data, waits for the device, memory.
 
 A light network trains for a few epochs on a store invented for the occasion, with every watcher on; the seconds that
-their hooks take are counted where they are spent, because two runs differ by more than the watchers cost.
+their hooks take are counted where they are spent, because two runs differ by more than the watchers cost. A trace also
+slows the steps that it traces, so it has a training of its own.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.recipe import Recipe, SourceRecipe
 from ocrmaps.store.reader import Reader
+from ocrmaps.training.capture import Witness
 from ocrmaps.training.data import MapData
 from ocrmaps.training.watch import Hooked, Throughput
 from pipelines import data
 from pipelines.bench_times import distribution, figure
 from pipelines.build import build
+from pipelines.train_budget import make_budget
 from pipelines.train_checks import check_store
 from pipelines.train_parts import make_module, make_trainer, make_watchers, quiet
 from pipelines.train_spec import run_from_dict
@@ -34,7 +37,15 @@ from pipelines.train_spec import run_from_dict
 Result = dict[str, Any]
 WAITS = ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "equal", "bincount")
 """Operators after which the host must know a value, or a shape that depends on one."""
-EPOCHS = 4
+EPOCHS, TRACED = 4, 2
+WATCHERS = {
+    "throughput": "throughput",
+    "resources": "resources",
+    "guard": "the guard against values that are not finite",
+    "gradients": "gradient norms",
+    "witness": "remembering the batch for a debug bundle",
+}
+"""Names of watchers that are on by default, and what each is."""
 
 
 def bench_step(repeats: int = 3, *, quick: bool = False) -> list[Result]:
@@ -58,9 +69,11 @@ def bench_step(repeats: int = 3, *, quick: bool = False) -> list[Result]:
         report = build(recipe, folder / "cache")
         version = Path(report.folder)
         runs = [_run(version, folder, "cpu", epochs) for _ in range(repeats)]
+        traced = [_run(version, folder, "cpu", 2, traced=True) for _ in range(repeats)]
         on_gpu = [_run(version, folder, "cuda", epochs) for _ in range(repeats)] if torch.cuda.is_available() else []
     units = {
-        "step/callbacks_share": ("share", "seconds in the hooks of all watchers over seconds of the steps"),
+        "step/callbacks_share": ("share", "seconds in the hooks of what watches by default over seconds of the steps"),
+        **{f"step/{name}_share": ("share", f"of that {what}") for name, what in WATCHERS.items()},
         "step/data_wait_share": ("share", "seconds the host waited for a batch over seconds of the steps"),
         "step/host_syncs": ("waits", "operators in one optimiser step that make the host wait for the device"),
         "step/ms": ("ms", "median step: light network, 4 pictures of 320x160"),
@@ -71,6 +84,16 @@ def bench_step(repeats: int = 3, *, quick: bool = False) -> list[Result]:
     found = [figure(key, [run.figures[key] for run in runs], *words) for key, words in units.items()]
     times = {"times": distribution([ms for run in runs for ms in run.steps])}
     found = [one | times if one["name"] == "step/ms" else one for one in found]
+    found += [
+        figure(
+            "step/traced_vs_untraced", [run.figures["traced"] for run in traced], "ratio",
+            "a step that the profiler traces over the median of those before it, starting and writing left out",
+        ),
+        figure(
+            "step/trace_seconds", [run.figures["trace_seconds"] for run in traced], "s",
+            f"starting the profiler, then writing a trace of {TRACED} steps; once a run, and only if asked for",
+        ),
+    ]  # fmt: skip
     return found + (_gpu_figures(on_gpu) if on_gpu else [])
 
 
@@ -79,6 +102,7 @@ def _gpu_figures(runs: Sequence[Run]) -> list[Result]:
     times = distribution([ms for run in runs for ms in run.steps])
     return [
         figure("step/gpu_ms", [run.figures["step/ms"] for run in runs], "ms", where, times=times),
+        figure("step/gpu_callbacks_share", [run.figures["step/callbacks_share"] for run in runs], "share", where),
         figure("step/gpu_p95_vs_median", [run.figures["step/p95_vs_median"] for run in runs], "ratio", where),
         figure("memory/gpu_peak", [run.gpu_peak for run in runs], "MB", f"largest allocation in {where}"),
     ]
@@ -141,7 +165,7 @@ class Memory(Callback):
         self.megabytes.append(psutil.Process().memory_info().rss / 1e6)
 
 
-def _run(version: Path, folder: Path, device: str, epochs: int) -> Run:
+def _run(version: Path, folder: Path, device: str, epochs: int, *, traced: bool = False) -> Run:
     spec = run_from_dict(
         {
             "name": "bench",
@@ -153,9 +177,12 @@ def _run(version: Path, folder: Path, device: str, epochs: int) -> Run:
     )
     with Reader(version) as reader:
         spec = check_store(spec, reader)
+        if traced:  # the last steps: nothing comes after them
+            last = make_budget(spec, reader).steps
+            spec = replace(spec, watch=replace(spec.watch, profile_steps=TRACED, profile_from=last - TRACED))
         module = make_module(spec, reader)
-        watchers = make_watchers(spec, folder, reader)
-        hooked = [Hooked(watcher) for watcher in watchers.values()]
+        watchers: dict[str, Callback] = {"witness": Witness(), **make_watchers(spec, folder, reader)}
+        hooked = {name: Hooked(watcher) for name, watcher in watchers.items()}
         # The first epoch warms up; the guard looks at an epoch's end, so a step within one must not wait.
         waits, memory = Waits(step=4 if epochs == 2 else 5), Memory()
         seconds, waited = 0.0, 0.0
@@ -171,15 +198,20 @@ def _run(version: Path, folder: Path, device: str, epochs: int) -> Run:
                 steps.append(throughput.pace.steps_ms)
 
         loaders = MapData(reader.folder, train="train", val="val", batch_size=4, seed=0)
-        trainer = make_trainer(spec, device, [*hooked, Sum(), waits, memory])
+        trainer = make_trainer(spec, device, [*hooked.values(), Sum(), memory, *([] if traced else [waits])])
         trainer.limit_val_batches = 0
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         with quiet():
             trainer.fit(module, datamodule=loaders)
+    if traced:
+        path = watchers["trace"].path  # type: ignore[attr-defined]
+        path.unlink()
     later = [ms for epoch in steps[1:] for ms in epoch]
+    shares = {f"step/{name}_share": hooked[name].seconds / seconds for name in WATCHERS}
     figures = {
-        "step/callbacks_share": sum(h.seconds for h in hooked) / seconds,
+        "step/callbacks_share": sum(shares.values()),
+        **shares,
         "step/data_wait_share": waited / seconds,
         "step/host_syncs": float(len(waits.found)),
         "step/ms": float(np.median([ms for epoch in steps for ms in epoch])),
@@ -187,5 +219,10 @@ def _run(version: Path, folder: Path, device: str, epochs: int) -> Run:
         "memory/peak": max(memory.megabytes),
         "memory/growth": memory.megabytes[-1] - memory.megabytes[epochs // 2 - 1],
     }
+    if traced:
+        every = [ms for epoch in steps for ms in epoch]
+        spent = hooked["trace"].spent
+        slow = (sum(every[-TRACED:]) - 1e3 * spent["on_train_batch_start"]) / TRACED
+        figures |= {"traced": slow / float(np.median(every[1:-TRACED])), "trace_seconds": hooked["trace"].seconds}
     peak = torch.cuda.max_memory_allocated() / 1e6 if device == "cuda" else 0.0
     return Run(figures=figures, steps=tuple(later), gpu_peak=peak)

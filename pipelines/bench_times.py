@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+
+TIMES = {"mean_ms": "mean ms", "median_ms": "median ms", "p95_ms": "p95 ms", "p99_ms": "p99 ms", "std_ms": "std ms"}
+"""What a table of single times says of each, with the head of its column."""
 
 
 def figure(name: str, values: Sequence[float], unit: str, reference: str, **extra: Any) -> dict[str, Any]:
@@ -26,6 +30,17 @@ def figure(name: str, values: Sequence[float], unit: str, reference: str, **extr
     }
 
 
+def ratio(
+    name: str, above: Sequence[float], below: Sequence[float], reference: str, *, unit: str = "x", **extra: Any
+) -> dict[str, Any]:
+    """One entry of a record: what the first takes over what the second takes, repeat by repeat.
+
+    >>> ratio("maps/vs", [4.0, 6.0], [2.0, 2.0], "plain")["value"]
+    2.5
+    """
+    return figure(name, [a / b for a, b in zip(above, below, strict=True)], unit, reference, **extra)
+
+
 def distribution(ms: Sequence[float]) -> dict[str, float]:
     """How single times are spread: `{"times": distribution(ms)}` beside a figure puts it into the note's table.
 
@@ -41,6 +56,49 @@ def distribution(ms: Sequence[float]) -> dict[str, float]:
         "p99_ms": p99,
         "std_ms": float(np.std(ms)),
     }
+
+
+class Laps:
+    """Milliseconds of named steps, in processor time of all threads: each `lap` ends the step that the last began."""
+
+    def __init__(self) -> None:
+        self.ms: dict[str, list[float]] = {}
+        self._last = time.process_time()
+
+    def start(self) -> None:
+        """What went before belongs to no step."""
+        self._last = time.process_time()
+
+    def __call__(self, step: str) -> None:
+        now = time.process_time()
+        self.ms.setdefault(step, []).append((now - self._last) * 1e3)
+        self._last = time.process_time()
+
+    def figures(self, name: str, what: str) -> list[dict[str, Any]]:
+        """One figure a step, in the order of the steps, with its share of the time of all of them.
+
+        `name` has a place for the step: `validation/{}_ms`.
+        """
+        total = sum(sum(ms) for ms in self.ms.values()) or 1.0
+        out = []
+        for place, (step, ms) in enumerate(self.ms.items(), start=1):
+            share = sum(ms) / total
+            where = f"step {place} of {len(self.ms)}, {share:.0%} of the time; {what}"
+            out.append(figure(name.format(step), ms, "ms", where, share=share, times=distribution(ms)))
+        return out
+
+
+def spelled(value: float | None, digits: int = 4) -> str:
+    """A figure with so many digits, and all those before the point: never in powers of ten, nothing for none.
+
+    >>> spelled(1404.3, 3), spelled(110.2, 2), spelled(0.12345), spelled(0.0000337, 2), spelled(None)
+    ('1404', '110', '0.1235', '0.000034', '')
+    """
+    if value is None:
+        return ""
+    if not math.isfinite(value) or abs(value) >= 10 ** (digits - 1):
+        return f"{value:.0f}"
+    return str(np.format_float_positional(value, precision=digits, unique=False, fractional=False, trim="-"))
 
 
 def seconds(work: Callable[[], object]) -> float:

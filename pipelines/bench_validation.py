@@ -2,7 +2,8 @@
 
 Both start from what they have on disk and end with the counts of the IoU rule in original coordinates. The plain chain
 decodes, resizes and draws every time; ours reads all four stored arrays, as a validation with a loss does. The maps
-that were drawn, or stored, take the place of the network's output in both.
+that were drawn, or stored, take the place of the network's output in both. Where the time of each chain goes is
+measured beside the ratio, step by step in one thread.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from ocrmaps.annotations import open_source, read
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.loader import MapLoader
 from ocrmaps.loader_settings import default_threads
+from ocrmaps.metrics.iou import match_iou
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.scoring import Score, Scorer
+from ocrmaps.training.scoring import THRESHOLDS, Score, Scorer, found_in
 from pipelines.bench_loader_cases import BATCH, SAMPLES, SPEC, receipts, recipe_of
+from pipelines.bench_times import Laps, figure
 from pipelines.build import build
 from pipelines.oracle import subset
 from pipelines.references.validation_plain import plain_validation
@@ -56,16 +59,45 @@ def bench_validation(repeats: int = 5, *, quick: bool = False) -> list[dict[str,
                     )
                 )
             texts = float(np.mean([len(sample.polygons) for sample in chosen]))
-            return _figures(ours, plain, score, f"{what} at 640, {texts:.0f} texts each")
+            what = f"{what} at 640, {texts:.0f} texts each"
+            theirs = Laps()
+            for sample in chosen:
+                theirs.start()
+                plain_validation(source.pictures / sample.picture, sample.polygons, SPEC, theirs)
+            return [
+                *_figures(ours, plain, score, what),
+                *steps(reader).figures("validation/{}_ms", f"one thread, {what}"),
+                *theirs.figures("validation/plain_{}_ms", f"the plain chain, {PLAIN} of {what}"),
+            ]
     finally:
         cv2.setNumThreads(threads)
         shutil.rmtree(room, ignore_errors=True)
 
 
+def steps(reader: Reader) -> Laps:
+    """What each step of `epoch` takes for each row, one row after the other."""
+    spec, laps = _reading(reader), Laps()
+    for row in reader.select("train").tolist():
+        laps.start()
+        arrays = reader.read_row(row)
+        laps("read")
+        probability = arrays["probability"].astype(np.float32)
+        laps("convert")
+        truth, detections, _ = found_in(reader, row, spec, probability)
+        laps("extract")
+        match_iou(truth, detections, thresholds=THRESHOLDS)
+        laps("match")
+    return laps
+
+
+def _reading(reader: Reader) -> ExtractSpec:
+    return ExtractSpec(shrink_ratio=reader.manifest.recipe.maps.shrink_ratio)
+
+
 def epoch(reader: Reader) -> Score:
     """Every row read, extracted and matched: a validation without its network."""
     rows = reader.select("train")
-    scorer = Scorer(reader, rows, ExtractSpec(shrink_ratio=reader.manifest.recipe.maps.shrink_ratio))
+    scorer = Scorer(reader, rows, _reading(reader))
     scorer.begin()
     with MapLoader(reader.folder, split="train", batch_size=BATCH, shuffle=False) as loader:
         for batch in loader:
@@ -96,17 +128,7 @@ def _figures(
             "threads": default_threads(),
             "hmean_of_the_maps": round(score.hmean(), 4),
         },
-        _milliseconds("validation/ms", [o[0] for o in ours], f"processor time for a picture; {what}"),
-        _milliseconds("validation/clock_ms", [o[1] for o in ours], f"by the clock, {default_threads()} threads"),
-        _milliseconds("validation/plain_ms", [p[0] for p in plain], f"the plain chain; {PLAIN} of {what}"),
+        figure("validation/ms", [1e3 * o[0] for o in ours], "ms", f"processor time for a picture; {what}"),
+        figure("validation/clock_ms", [1e3 * o[1] for o in ours], "ms", f"by the clock, {default_threads()} threads"),
+        figure("validation/plain_ms", [1e3 * p[0] for p in plain], "ms", f"the plain chain; {PLAIN} of {what}"),
     ]
-
-
-def _milliseconds(name: str, seconds: list[float], what: str) -> dict[str, Any]:
-    return {
-        "name": name,
-        "value": statistics.median(seconds) * 1e3,
-        "unit": "ms",
-        "reference": what,
-        "spread": (max(seconds) - min(seconds)) * 1e3,
-    }

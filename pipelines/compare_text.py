@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ocrmaps.report.text import number, visible
-from pipelines.compare import REFUSALS, Comparison, Difference, best_row, said
+from pipelines.compare import Comparison, best_row
+from pipelines.compare_alike import REFUSALS, Difference, said
 
 
 def table(comparison: Comparison) -> str:

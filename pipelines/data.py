@@ -134,12 +134,14 @@ def refuse_existing(out: Path, *, replace_existing: bool) -> None:
 def write_new(out: Path, data: bytes, *, replace_existing: bool) -> None:
     """Write a result file, whole or not at all; one that exists stays unless it was agreed to replace it."""
     refuse_existing(out, replace_existing=replace_existing)
+    part = out.with_name(f".{out.name}.part")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_name(f".{out.name}.part")
         part.write_bytes(data)
         part.replace(out)
     except OSError as error:
+        with suppress(OSError):  # half a file takes the space that is missing
+            part.unlink()
         raise DataError(f"{out} cannot be written: {error.strerror}", hint="check the folder and its rights") from error
 
 

@@ -120,7 +120,8 @@ def tables(checkup: Checkup) -> RenderableType:
         c = checkup.copies
         parts.append(Text(f"compared the {c.compared} most alike of {c.candidates} look-alike pairs", style="yellow"))
     number_of = sum(len(h.problems) for h in healths)
-    verdict = "no problem found" if checkup.ok else f"{number_of} kinds of problems found"
+    kinds = "kind" if number_of == 1 else "kinds"
+    verdict = "no problem found" if checkup.ok else f"{number_of} {kinds} of problems found"
     parts += [Text(""), Text(verdict, style="bold green" if checkup.ok else "bold red")]
     return Group(*parts)
 

@@ -10,16 +10,19 @@ from typing import Any
 
 import torch
 
-from ocrmaps.debug.bundles import STEP, Bundle, add_note, damage, entries, find_bundles, one_bundle, unpacked
+from ocrmaps.debug.bundles import find_bundles, one_bundle
+from ocrmaps.debug.entries import add_note, entries, plain
 from ocrmaps.debug.query import parse_query
+from ocrmaps.debug.reading import STEP, Bundle, damage, unpacked
 from ocrmaps.debug.retention import Action, carry_out, leftovers, plan_retention
-from ocrmaps.errors import DataError, RunError, SpecError, StoreError
+from ocrmaps.errors import DataError, OcrmapsError, Problem, RunError, SpecError, StoreError
 from ocrmaps.loader import MapLoader
-from ocrmaps.store.places import find_version
+from ocrmaps.report.text import visible
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.capture import Captured, Replay, batch_in, batch_of_rows, load_step, replay
+from ocrmaps.training.capture import Captured, batch_in, batch_of_rows, load_step
 from ocrmaps.training.checkpoint import LAST, read_checkpoint
 from ocrmaps.training.module import Augment
+from ocrmaps.training.replay import Replay, replay
 from pipelines.debug_write import this_machine, write_bundle
 from pipelines.train_parts import make_augment
 from pipelines.train_spec import RunSpec, run_from_dict
@@ -41,8 +44,6 @@ class ReplayReport:
         return self.replay.reproduces and not self.store.startswith("differs")
 
     def as_dict(self) -> dict[str, Any]:
-        from ocrmaps.debug.bundles import plain
-
         r = self.replay
         return plain(
             {
@@ -165,17 +166,29 @@ def augment_of(card: dict[str, Any], reader: Reader) -> Augment | None:
 
 def replay_bundle(bundle: Bundle, *, cache: Path | None = None) -> ReplayReport:
     """Repeat the captured step on the host from the bundle alone, then compare its tensors with the store."""
-    if faults := damage(bundle):
-        raise DataError(f"{bundle.path}: this bundle is damaged: {faults[0]}", hint="make another with debug bundle")
+    faults = [bundle.fault] if bundle.fault else [f"damaged: {fault}" for fault in damage(bundle)]
+    if faults:
+        raise DataError(f"{bundle.path}: this bundle is {faults[0]}", hint="make another with debug bundle")
     with unpacked(bundle) as folder:
         path = folder / STEP
-        if not path.is_file():
+        # A file that nobody listed was never finished, or put there by somebody else.
+        if STEP not in bundle.facts["files"]:
             why = next((e["message"] for e in entries(bundle) if e["kind"] == "absent"), "nothing says why")
             raise RunError(
                 f"{bundle.name}: there is no captured step in it ({why})", hint="ocrmaps debug show says more"
             )
-        again = replay(path)
-        return ReplayReport(bundle=bundle, replay=again, store=_against_store(path, bundle, cache))
+        try:
+            again = replay(path)
+            return ReplayReport(bundle=bundle, replay=again, store=_against_store(path, bundle, cache))
+        except OcrmapsError:
+            raise
+        except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+            # Whatever a foreign file makes our code stumble over: what it holds is not what a captured step has.
+            raise DataError(
+                f"{bundle.path}: its captured step is not one that this ocrmaps can repeat "
+                f"({type(error).__name__}: {visible(error)})",
+                hint="replay it with the ocrmaps that wrote it; git.json in the bundle names its commit",
+            ) from error
 
 
 def _against_store(path: Path, bundle: Bundle, cache: Path | None) -> str:
@@ -260,16 +273,19 @@ def plan_clean(place: Path, *, keep: int, days: int) -> list[Action]:
 
 
 def clean(actions: Iterable[Action]) -> Iterator[tuple[Action, Path | None]]:
-    """Carry a plan out, one action after the other; each says what its path has become."""
+    """Carry a plan out, one action after the other; each says what its path has become.
+
+    What fails is told at the end, all of it: one bundle that stays must not keep the others from being cleaned.
+    """
+    problems = []
     for action in actions:
-        yield action, carry_out(action)
-
-
-def default_place() -> Path:
-    """Where runs are unless told otherwise."""
-    return Path("runs")
-
-
-def find_store(wanted: str, cache: Path) -> Path:
-    store, version = find_version(cache, wanted)
-    return store.version(version)
+        try:
+            left = carry_out(action)
+        except DataError as error:
+            problems.append(Problem(loc=str(action.path), message=str(error)))
+        except OSError as error:
+            problems.append(Problem(loc=str(action.path), message=f"{action.do}: {error.strerror}"))
+        else:
+            yield action, left
+    if problems:
+        raise DataError(f"{len(problems)} bundles stay as they are:", problems=problems)

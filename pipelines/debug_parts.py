@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ocrmaps.canonical import CanonicalTransform
-from ocrmaps.debug.bundles import STEP
+from ocrmaps.debug.reading import STEP
 from ocrmaps.debug.writing import Draft
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet

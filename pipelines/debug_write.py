@@ -11,13 +11,13 @@ import os
 import platform
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.debug.bundles import STEP
+from ocrmaps.debug.reading import STEP
 from ocrmaps.debug.redact import Redactor
 from ocrmaps.debug.writing import Draft
 from ocrmaps.errors import OcrmapsError
@@ -76,8 +76,10 @@ def on_crash(
             if isinstance(error, OcrmapsError):
                 error.hint = f"{error.hint}{'; ' if error.hint else ''}ocrmaps debug show {folder}"
         error.add_note(told)
-        tell(f"stopped by {type(error).__name__}: {_first_line(error)}")
-        tell(told)
+        # A log on a full disk, or a terminal that is gone, must not take the error's place either.
+        with suppress(OSError, ValueError):
+            tell(f"stopped by {type(error).__name__}: {_first_line(error)}")
+            tell(told)
         raise
 
 
@@ -95,7 +97,7 @@ def _crashed(
     return write_bundle(
         out,
         reason=reason,
-        message=f"{type(error).__name__}: {error}",
+        message=f"{type(error).__name__}: {_words(error)}",
         captured=captured,
         reader=reader,
         card=card,
@@ -241,4 +243,12 @@ def _step(
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else "without a message"
+    return next(iter(_words(error).splitlines()), "without a message")
+
+
+def _words(error: BaseException) -> str:
+    """What an error says; one that fails to say it is an error all the same."""
+    try:
+        return str(error)
+    except Exception as second:
+        return f"without words, its text fails with {type(second).__name__}"

@@ -1,7 +1,8 @@
-"""The main job on data made for the occasion: generate, check, oracle, recommend, build, verify, status, train."""
+"""The main job on data made for the occasion, from generated receipts to a trained detector and a page about it."""
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from ocrmaps.store.status import cache_status
 from ocrmaps.store.verify import verify
 from pipelines import data, data_page, oracle, oracle_report, recommend
 from pipelines.build import build
+from pipelines.report_oracle import oracle_page
+from pipelines.report_pictures import Wish
 
 Say = Callable[[str], None]
 RECIPES = Path(__file__).parent / "recipes"
@@ -53,7 +56,7 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
             result = oracle.run_oracle(samples, heads, chain)
             hmean = ", ".join(f"{value:.4f} at IoU {t:g}" for t, value in result.hmean.items())
             say(f"  {name:9s} maps, longest side {side}: hmean {hmean}; {result.mpx_per_image:.2f} Mpx a picture")
-        oracle_report.write_page(val, samples, heads, result, out / "oracle.html")
+        oracle_page(val, samples, heads, result, Wish(out=out / "oracle.html", place="inline", overwrite=True))
 
     with _step(say, "recommend a recipe for 0.30 Mpx a picture"):
         chosen = recommend.recommend(samples, heads, budget_mpx=0.30, judged_on=12)
@@ -80,13 +83,30 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
             say(f"  {record['store']}/{record['version']}: {word}, {record['counts']['rows']} rows")
 
     with _step(say, f"train a light network for {epochs} epochs"):
+        from ocrmaps.training.stop import Interrupted
         from pipelines.train import train as run
         from pipelines.train_spec import load_run
 
         spec_of_run = load_run(RECIPES / "demo-run.toml", [f"budget.epochs={epochs}"])
-        trained = run(spec_of_run, out=_fresh(out / "runs"), cache=cache, say=lambda line: say(f"  {line}"))
+        folder = _fresh(out / "runs")
+        try:
+            trained = run(spec_of_run, out=folder, cache=cache, say=lambda line: say(f"  {line}"))
+        except Interrupted as stop:
+            # What goes on with it is `train`; a second demo would start a second run.
+            again = ["ocrmaps", "train", str(RECIPES / "demo-run.toml"), "--set", f"budget.epochs={epochs}"]
+            again += ["--root", str(cache), "--out", str(folder), "--resume", "auto"]
+            stop.hint = f"go on by {shlex.join(again)}"
+            raise
         if trained.hmean is not None:
             say(f"  best val/hmean {trained.hmean:.4f} at IoU 0.5, in original coordinates: {trained.best}")
+
+    with _step(say, "write a page about it"):
+        from pipelines.report import find_target
+        from pipelines.report import report as write_page
+
+        target = find_target(str(folder), cache, kind="run")
+        written = write_page(target, cache=cache, out=out / "report.html", place="inline", overwrite=True)
+        say(f"  open {written.page} in a browser: scores, curves, every picture with what was found and missed")
 
 
 def _receipts(folder: Path, split: str, num: int, seed: int, say: Say) -> Source:

@@ -15,29 +15,26 @@ import numpy as np
 from ocrmaps.annotations import Sample, Source, open_source, scan
 from ocrmaps.annotations.frames import check_frame
 from ocrmaps.canonical import CanonicalSpec, plan
-from ocrmaps.errors import AnnotationError, OcrmapsError, Problem, SpecError, StoreError, StoreNotFound
+from ocrmaps.errors import AnnotationError, OcrmapsError, SpecError, StoreError, StoreNotFound
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header, read_header
-from ocrmaps.recipe import ARRAYS, Recipe
+from ocrmaps.recipe import Recipe
 from ocrmaps.store.layout import MANIFEST
 from ocrmaps.store.places import find_version, stores
 from ocrmaps.store.planning import SPLITS
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.restore import rows_of_shard, shard_keys
-from ocrmaps.store.verify import verify
 from ocrmaps.training.checkpoint import Trained, load_detector, read_checkpoint
-from pipelines import doctor_augmented, doctor_maps, doctor_network, doctor_originals, doctor_pictures
+from pipelines import doctor_augmented, doctor_maps, doctor_network, doctor_originals, doctor_pictures, doctor_stale
 from pipelines.debug import CHECKPOINTS, is_run, latest_checkpoint, run_of, store_of
 from pipelines.doctor_choice import choose, facts_of
 from pipelines.doctor_records import STAGES, Case, Report, Specs, Stage
+from pipelines.doctor_rows import cases_of, damaged_rows
 from pipelines.train_parts import make_augment
 from pipelines.train_spec import RunSpec
 
 Progress = Callable[[int, int], None]
-VERIFIED = 2 << 30
-"""Bytes of a store whose digests are looked at before rows are chosen; of larger ones an even part."""
-HEADERS, HEIGHTS = 2000, 200
-"""Samples whose header is read, or whose outlines are measured, to choose among."""
+HEADERS = 2000
+"""Samples whose header is read, to choose among."""
 
 
 def examine(
@@ -134,11 +131,12 @@ def _examine_store(
     specs = Specs(canonical=recipe.canonical, maps=recipe.maps)
     splits = [s for s in SPLITS if len(reader.select(s))]
     train, val = (spec.data.train, spec.data.val) if spec is not None else (splits[0] if splits else "", "")
-    damaged = _damaged_rows(reader, stages)
+    damaged = damaged_rows(reader, stages)
     rows = np.concatenate([reader.select(train), reader.select(val)]) if spec is not None else reader.select()
-    cases = _cases_of(reader, rows.tolist(), number, damaged, train if spec is not None else None)
+    cases = cases_of(reader, rows.tolist(), number, damaged, train if spec is not None else None)
     steps: list[Callable[[], None]] = [
         lambda: doctor_pictures.look_at_files(cases, stages["file"], reader),
+        lambda: doctor_stale.look_at_annotations(cases, stages["file"], reader, learnt=spec is not None),
         lambda: doctor_pictures.look_at_pixels(cases, stages["decoded"], None),
         lambda: doctor_pictures.look_at_canonical(cases, stages["canonical"], specs, reader),
         lambda: doctor_maps.look_at_maps(cases, stages["maps"], specs, reader),
@@ -195,73 +193,6 @@ def _network_steps(
         lambda: doctor_network.look_at_predictions(cases, stages["prediction"], trained, recipe),
         lambda: doctor_originals.look_at_originals(cases, stages["original"], trained, recipe),
     ]
-
-
-def _damaged_rows(reader: Reader, stages: dict[str, Stage]) -> list[int]:
-    """Rows whose bytes are not those that were written, found before any is chosen."""
-    total = sum(int(v) for v in reader.shards["nbytes"].sum(axis=0))
-    parts = max(1, -(-total // VERIFIED))
-    report = verify(reader.folder, level="digest", subset=(1, parts))
-    if parts > 1:
-        stages["file"].note(
-            f"digests of one {parts}th of the store were compared, it is large", f"ocrmaps verify {reader.folder}"
-        )
-    damaged: list[int] = []
-    told: list[Problem] = []
-    by_path = {key.path(array): (key, array) for key in shard_keys(reader) for array in ARRAYS}
-    for problem in report.problems:
-        if problem.loc not in by_path:
-            told.append(problem)
-            continue
-        key, array = by_path[problem.loc]
-        hit = [row for row in rows_of_shard(reader, key) if not _reads(reader, row, array)]
-        damaged += hit
-        if not hit:
-            stage = stages["canonical" if array == "image" else "maps"]
-            stage.problem(f"{problem.loc}: {problem.message}", f"ocrmaps repair {reader.folder} --yes")
-    for problem in told:
-        stages["file"].problem(f"{problem.loc}: {problem.message}", f"ocrmaps repair {reader.folder} --yes")
-    return list(dict.fromkeys(damaged))
-
-
-def _reads(reader: Reader, row: int, array: str) -> bool:
-    try:
-        reader.read_row(row, (array,))
-    except StoreError:
-        return False
-    return True
-
-
-def _cases_of(reader: Reader, rows: list[int], number: int, damaged: list[int], train: str | None) -> list[Case]:
-    """Cases of these rows; with a training split, half of them of it, so that both sides are seen."""
-    if train is None:
-        return _chosen(reader, rows, number, damaged)
-    learnt = set(reader.select(train).tolist())
-    mine, others = [r for r in rows if r in learnt], [r for r in rows if r not in learnt]
-    half = min(len(others), number // 2)
-    first = _chosen(reader, mine, number - half, [r for r in damaged if r in learnt])
-    return first + _chosen(reader, others, half, [r for r in damaged if r not in learnt])
-
-
-def _chosen(reader: Reader, rows: list[int], number: int, damaged: list[int]) -> list[Case]:
-    if not rows or number < 1:
-        return []
-    measured = set(np.unique(np.linspace(0, len(rows) - 1, min(HEIGHTS, len(rows))).round().astype(int)).tolist())
-    offsets = reader.polygons["row_offsets"]
-    facts = []
-    for place, row in enumerate(rows):
-        orientation, h, w = reader.rows["transform"][row][:3].tolist()
-        polygons = reader.polygon_set(row) if place in measured else None
-        facts.append(facts_of(polygons, int(offsets[row + 1] - offsets[row]), orientation, (h, w)))
-    first = [rows.index(row) for row in damaged if row in set(rows)]
-    return [
-        Case(
-            name=reader.name(rows[place]), why=why, row=rows[place],
-            split=SPLITS[int(reader.rows["split"][rows[place]])],
-            polygons=reader.polygon_set(rows[place]), transform=reader.transform(rows[place]),
-        )
-        for place, why in choose(facts, number, first=first)
-    ]  # fmt: skip
 
 
 def _examine_source(target: str, source: Source, number: int, longest: int, progress: Progress) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -12,14 +13,33 @@ import torch
 from ocrmaps.augment import AugmentSpec, draw_plan
 from ocrmaps.errors import OcrmapsError
 from ocrmaps.geometry import Affine, FloatArray, Size
-from ocrmaps.loader_batch import PROBABILITY_COUNTS, Batch
+from ocrmaps.loader_batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS, Batch
 from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.training.module import Augment
 from pipelines import debug_pictures
 from pipelines.doctor_records import Case, Stage, group_by_canvas
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """One augmented sample beside the moved one; None where there is nothing to compare."""
+
+    kernels: float | None
+    """Overlap."""
+    pixels: float | None
+    """Correlation of what is fine enough to be print."""
+    mask: float | None
+    """Share of the pixels that are to be learnt from and are."""
+    threshold: float | None
+    """Correlation on the bands."""
+    shift: float | None
+    """Pixels that the picture lies beside its place."""
+
+
 EPOCHS = 3
 """Each sample is augmented as in this many epochs: one draw may happen to change nothing."""
+MASKS_AGREE, THRESHOLDS_AGREE, SHIFTED = 0.5, 0.3, 0.35
+"""Least agreement of masks and thresholds, and most pixels that a picture may lie beside its place."""
 MAPS_AGREE, PIXELS_AGREE = 0.5, 0.6
 """Least overlap of augmented kernels with kernels drawn anew, and least correlation of pixels (measured: see tests)."""
 
@@ -28,9 +48,7 @@ def look_at_augmented(
     cases: Sequence[Case], stage: Stage, spec: AugmentSpec, change: Augment, *, maps: MapSpec, seed: int
 ) -> None:
     """Augmented maps are those of the moved outlines, and augmented pixels those of the moved picture."""
-    overlaps: list[float] = []
-    likeness: list[float] = []
-    looked = 0
+    found: list[Agreement] = []
     for canvas, group in group_by_canvas([c for c in cases if c.image is not None and c.maps and not c.lost]).items():
         rows = [c.row for c in group if c.row is not None]
         batch = _batch(group)
@@ -47,21 +65,33 @@ def look_at_augmented(
                 )
                 return
             for i, case in enumerate(group):
-                looked += 1
-                maps_agree, pixels_agree, wrong = _compare(case, out, i, plan.matrices[i], plan.size, maps)
-                overlaps += [] if maps_agree is None else [maps_agree]
-                likeness += [] if pixels_agree is None else [pixels_agree]
+                agreement, wrong = _compare(case, out, i, plan.matrices[i], plan.size, maps)
+                found.append(agreement)
                 if epoch == 0 or wrong.any():
                     image = out.image[i].numpy()
                     targets = (out.probability[i].numpy(), out.threshold[i].numpy(), out.mask[i].numpy())
                     case.seen["augmented"] = debug_pictures.targets(image, *targets)
-    mean_maps = float(np.mean(overlaps)) if overlaps else 1.0
-    mean_pixels = float(np.mean(likeness)) if likeness else 1.0
+    mean_maps, mean_pixels = _mean(found, "kernels"), _mean(found, "pixels")
+    shift = _middle(found, "shift")
     stage.said = (
-        f"{looked} augmented: kernels overlap with those drawn from moved outlines by {mean_maps:.2f}, pixels "
-        f"correlate with the moved picture by {mean_pixels:.2f}"
+        f"{len(found)} augmented: kernels overlap with those drawn from moved outlines by {mean_maps:.2f}, pixels "
+        f"correlate with the moved picture by {mean_pixels:.2f} and lie {shift:.2f} px beside it"
     )
-    stage.numbers = {"looked": looked, "maps": mean_maps, "pixels": mean_pixels}
+    masks, borders = _mean(found, "mask"), _mean(found, "threshold")
+    stage.numbers = {
+        "looked": len(found), "maps": mean_maps, "pixels": mean_pixels, "mask": masks, "threshold": borders,
+        "shift_px": shift,
+    }  # fmt: skip
+    if masks < MASKS_AGREE:
+        stage.problem(
+            f"the masks are not those of the moved outlines: they agree on {masks:.0%} of the pixels",
+            "what is not learnt from is learnt from, or the other way round: look at masks in the augmentation",
+        )
+    if borders < THRESHOLDS_AGREE:
+        stage.problem(
+            f"the threshold maps are not those of the moved outlines: they correlate by {borders:.2f}",
+            "look at what the augmentation does to thresholds",
+        )
     maps_wrong, pixels_wrong = mean_maps < MAPS_AGREE, mean_pixels < PIXELS_AGREE
     if maps_wrong or pixels_wrong:
         which = (
@@ -76,6 +106,22 @@ def look_at_augmented(
             f"correlate by {mean_pixels:.2f})",
             "train without [augment] to be sure; then look at what changed in the augmentation",
         )
+    elif shift > SHIFTED:
+        stage.problem(
+            f"the pictures lie {shift:.2f} px beside where the matrix puts them, their maps do not",
+            "look for a half pixel between pixel centres and pixel corners in the augmentation",
+        )
+
+
+def _mean(found: Sequence[Agreement], name: str) -> float:
+    """Of those that could be compared; 1 where none could."""
+    known = [value for one in found if (value := getattr(one, name)) is not None]
+    return float(np.mean(known)) if known else 1.0
+
+
+def _middle(found: Sequence[Agreement], name: str) -> float:
+    known = [value for one in found if (value := getattr(one, name)) is not None]
+    return float(np.median(known)) if known else 0.0
 
 
 def _batch(cases: Sequence[Case]) -> Batch:
@@ -87,10 +133,8 @@ def _batch(cases: Sequence[Case]) -> Batch:
     return Batch(stacked([c.image for c in cases]), probability, threshold, mask, rows)
 
 
-def _compare(
-    case: Case, out: Batch, i: int, matrix: FloatArray, size: Size, maps: MapSpec
-) -> tuple[float | None, float | None, Any]:
-    """Overlap of kernels, correlation of pixels, and where kernels disagree; None where there is nothing to compare."""
+def _compare(case: Case, out: Batch, i: int, matrix: FloatArray, size: Size, maps: MapSpec) -> tuple[Agreement, Any]:
+    """How the augmented sample agrees with the moved one, and where kernels disagree."""
     canonical = case.transform.apply(case.polygons, "canonical")
     moved = canonical.transform(Affine(matrix), "canonical")
     fresh = draw_maps(moved, maps, size)
@@ -113,4 +157,18 @@ def _compare(
     core = cv2.erode(inside.astype(np.uint8), np.ones((9, 9), np.uint8), borderValue=0) > 0
     enough = int(core.sum()) > 400 and a[core].std() > 0.5 and b[core].std() > 0.5
     same = float(np.corrcoef(a[core], b[core])[0, 1]) if enough else None
-    return overlap, same, wanted ^ got
+    mask = out.mask[i].numpy()
+    swept = core & (fresh.probability_mask > 0)
+    masks = float((mask[swept] & PROBABILITY_COUNTS > 0).mean()) if swept.any() else None
+    band = (fresh.threshold_mask > 0) & (mask & THRESHOLD_COUNTS > 0) & core
+    drawn, given = fresh.threshold[band], out.threshold[i].numpy()[band].astype(np.float32)
+    borders = float(np.corrcoef(drawn, given)[0, 1]) if band.sum() > 100 and drawn.std() and given.std() else None
+    shift = _shift(a * core, b * core) if enough else None
+    return Agreement(kernels=overlap, pixels=same, mask=masks, threshold=borders, shift=shift), wanted ^ got
+
+
+def _shift(expected: Any, shown: Any) -> float:
+    """Pixels by which one picture lies beside the other, from the phases of their spectra."""
+    window = cv2.createHanningWindow(expected.shape[::-1], cv2.CV_32F)
+    (x, y), _ = cv2.phaseCorrelate(expected.astype(np.float32), shown.astype(np.float32), window)
+    return float(np.hypot(x, y))

@@ -104,13 +104,24 @@ def _compare_maps(case: Case, mine: Mapping[str, Any], canonical: PolygonSet, st
         return True
     said = ", ".join(f"{name} at {n}" for name, n in differ.items() if n)
     other = _drawn_as(case, canonical, specs.maps)
-    looks = f"; they are what {other} gives" if other else ""
+    looks = f"; they are what {other} gives" if other else _turned_round(case, mine)
     stage.problem(
         f"the stored maps are not what its recipe draws from these outlines: they differ in {said} pixels{looks}",
         "ocrmaps verify STORE --level rebuild lists all such rows; build again with today's code",
         case.name,
     )
     return False
+
+
+def _turned_round(case: Case, mine: Mapping[str, Any]) -> str:
+    """Which of the stored maps are those that are drawn, with high and low swapped."""
+    found = [
+        name
+        for name, limit in LIMITS.items()
+        if np.array_equal(case.maps[name], limit - mine[name])
+        or (name == "mask" and np.array_equal(case.maps[name] & 1, 1 - (mine[name] & 1)))
+    ]
+    return f"; high and low are swapped in {' and '.join(found)}" if found else ""
 
 
 def _drawn_as(case: Case, canonical: PolygonSet, asked: MapSpec) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ocrmaps.errors import OcrmapsError
-from ocrmaps.loader_batch import PROBABILITY_COUNTS
+from ocrmaps.loader_batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.model import Detector
 from ocrmaps.recipe import Recipe
 from ocrmaps.training.checkpoint import Trained
@@ -25,12 +25,16 @@ CONSTANT = 0.02
 BLIND, REVERSED = 0.7, 0.35
 """Chance that a kernel's pixel gets a higher probability than one beside: below the first it hardly knows text, below
 the second it knows it, but the wrong way round."""
+SILENT = 0.05
+"""Share of the kernels' area below which what is above the cut is next to nothing."""
 FEW_STEPS = 200
 VARIANTS: dict[str, str] = {
     "colours inverted": "dark text on light was learnt as its opposite, or pictures are inverted somewhere",
     "red and blue swapped": "pictures are read as BGR somewhere",
     "published normalisation": "model.mean and model.std are not those that the weights were trained with",
     "no normalisation but 0 to 1": "model.mean and model.std are not those that the weights were trained with",
+    "statistics of each picture": "the running statistics of batch normalisation are not those of these weights: they "
+    "were not learnt, not saved, or reset",
 }
 """Other ways to show pictures to the network, and what it means if it understands those better."""
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -44,7 +48,8 @@ def look_at_predictions(cases: Sequence[Case], stage: Stage, trained: Trained, r
     _check_normalisation(usable, stage, trained.detector)
     try:
         for case in usable:
-            case.probability, case.level = _predict(trained.detector, case.image, trained.extract.binarise == "learned")
+            case.probability, case.border = _predict(trained.detector, case.image)
+            case.level = case.border if trained.extract.binarise == "learned" else None
     except OcrmapsError as error:
         stage.problem(str(error).splitlines()[0], error.hint or "train on this store")
         stage.said = "the network does not take these pictures"
@@ -71,6 +76,7 @@ def look_at_predictions(cases: Sequence[Case], stage: Stage, trained: Trained, r
         )
         return
     _check_probabilities(usable, maps, stage, trained)
+    _check_borders(usable, stage)
 
 
 def _check_card(stage: Stage, trained: Trained, recipe: Recipe) -> None:
@@ -132,11 +138,12 @@ def _check_normalisation(cases: Sequence[Case], stage: Stage, detector: Detector
         )
 
 
-def _predict(detector: Detector, image: Any, level: bool) -> tuple[Any, Any]:
+def _predict(detector: Detector, image: Any) -> tuple[Any, Any]:
+    """Probability and threshold of one canonical picture."""
     with torch.inference_mode():
         logits = detector(torch.from_numpy(np.ascontiguousarray(image))[None])
     probability = torch.sigmoid(logits.probability[0].float()).numpy()
-    return probability, torch.sigmoid(logits.threshold[0].float()).numpy() if level else None
+    return probability, torch.sigmoid(logits.threshold[0].float()).numpy()
 
 
 def _check_probabilities(cases: Sequence[Case], maps: Any, stage: Stage, trained: Trained) -> None:
@@ -174,10 +181,34 @@ def _check_probabilities(cases: Sequence[Case], maps: Any, stage: Stage, trained
             f"nothing is found: the highest probability is {high:.3f}, text begins above {cut:g}{steps}",
             f"train longer, or binarise lower: it does know text ({knows:.0%})" if knows else "train longer",
         )
+    elif wanted and firing < SILENT * wanted and knows is not None:
+        stage.problem(
+            f"next to nothing is found: {firing:.2%} of all pixels are above {cut:g}, kernels are {wanted:.1%}{steps}",
+            f"it does tell text from background ({knows:.0%}): ocrmaps tune finds the value to cut at",
+        )
     elif firing > 0.5 and firing > 3 * wanted:
         stage.problem(
             f"it fires on {firing:.0%} of all pixels, kernels are {wanted:.1%}{steps}",
             _better(cases, knows or 0.0, trained.detector) or "train longer; check that negatives are learnt",
+        )
+
+
+def _check_borders(cases: Sequence[Case], stage: Stage) -> None:
+    """The predicted threshold rises towards borders, as the one that was learnt does."""
+    high, low = [], []
+    for case in cases:
+        counts, stored = case.maps["mask"] & THRESHOLD_COUNTS > 0, case.maps["threshold"]
+        assert case.border is not None
+        high.append(case.border[counts & (stored >= 200)][:20_000])
+        low.append(case.border[counts & (stored < 60)][::3][:50_000])
+    knows = _above(high, low)
+    stage.numbers["knows_borders"] = knows
+    # A network that does not know text yet need not know where it ends.
+    if knows is not None and knows < REVERSED and (stage.numbers.get("knows_text") or 0.0) > BLIND:
+        stage.problem(
+            f"the predicted threshold is the wrong way round: lower on borders than beside them in {1 - knows:.0%} of "
+            "pairs",
+            "thresholds were inverted in training, or between the checkpoint and here",
         )
 
 
@@ -192,7 +223,12 @@ def _knows(cases: Sequence[Case], maps: Sequence[Any]) -> float | None:
         kernel = case.maps["probability"] > 0
         inside.append(probability[kernel & counts][:20_000])
         outside.append(probability[~kernel & counts & here][::3][:50_000])
-    if not inside or not sum(map(len, inside)) or not sum(map(len, outside)):
+    return _above(inside, outside)
+
+
+def _above(inside: Sequence[Any], outside: Sequence[Any]) -> float | None:
+    """How often a value of the first is above one of the second; None where either has none."""
+    if not sum(map(len, inside)) or not sum(map(len, outside)):
         return None
     a, b = np.sort(np.concatenate(inside)), np.sort(np.concatenate(outside))
     below = np.searchsorted(b, a, "left") + np.searchsorted(b, a, "right")
@@ -213,11 +249,15 @@ def _better(cases: Sequence[Case], knows: float, detector: Detector) -> str:
                 image = 255 - image
             elif name == "red and blue swapped":
                 image = image[..., ::-1]
+            elif name.startswith("statistics"):
+                for module in other.modules():
+                    if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                        module.train().momentum = 0.0
             else:
                 mean, std = IMAGENET if name.startswith("published") else ((0.0,) * 3, (255.0,) * 3)
                 other.mean.copy_(torch.tensor(mean).view(1, 3, 1, 1))
                 other.std.copy_(torch.tensor(std).view(1, 3, 1, 1))
-            maps.append(_predict(other, image, False)[0])
+            maps.append(_predict(other, image)[0])
         value = _knows(cases, maps)
         if value is not None and np.isfinite(value):
             found[name] = value

@@ -46,9 +46,13 @@ def html(report: Report) -> str:
     chain = table(("stage", "state", "numbers"), rows, caption="The chain in its order", text_columns=(0, 1, 2))
     notes = [_stage(stage) for stage in report.stages if stage.findings]
     sections = [Section(title="Chain", body=(chain, *notes))]
-    marks = key(
-        [*COLOURS, ("#1f6feb", "kernel, probability"), ("#009e73", "threshold band"), ("#d97700", "not learnt")]
-    )
+    outlines = [(colour, f"outline: {meaning}") for colour, meaning in COLOURS[:2]]
+    areas = [
+        ("#1f6feb", "area: kernel, probability"),
+        ("#009e73", "area: threshold band"),
+        ("#d97700", "area: not learnt"),
+    ]
+    marks = key([*outlines, *areas])
     broken = {f.sample for s in report.stages for f in s.findings if f.tone == "problem" and f.sample}
     # What is broken comes first; the rest keeps its order.
     cases = sorted(report.cases, key=lambda case: case.name not in broken)

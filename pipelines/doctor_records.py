@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform
-from ocrmaps.debug.bundles import plain
+from ocrmaps.debug.entries import plain
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Picture
@@ -51,8 +51,10 @@ class Case:
     """probability, threshold, mask."""
     probability: npt.NDArray[np.float32] | None = None
     """Predicted."""
+    border: npt.NDArray[np.float32] | None = None
+    """Predicted threshold."""
     level: npt.NDArray[np.float32] | None = None
-    """Predicted threshold, where it is read."""
+    """The same, where it is what the probability is cut at."""
     seen: dict[str, Pixels] = field(default_factory=dict)
     """Pictures by stage."""
     lost: str = ""

@@ -8,7 +8,7 @@ nothing was found, and the evaluation says how many there were.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,19 +16,20 @@ from typing import Any, TypeVar
 
 import torch
 
-from ocrmaps.annotations import Sample, Source, read
-from ocrmaps.errors import AnnotationError, SpecError
+from ocrmaps.annotations import Sample, Source
+from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
 from ocrmaps.extract import ExtractSpec, extract
-from ocrmaps.geometry import Frame
+from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader_settings import default_threads
 from ocrmaps.pictures import Header
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.checkpoint import Trained, load_detector
-from pipelines.evaluate_files import digest_of, read_predictions
-from pipelines.evaluate_store import Progress, device_of, evaluate_rows
-from pipelines.oracle import headers, subset
-from pipelines.predict import PictureFile, Prediction, predict_pictures
+from pipelines.evaluate_files import PredictionOptions, digest_of, read_predictions
+from pipelines.evaluate_source import file_of, samples_of, source_identity
+from pipelines.evaluate_store import Progress, device_of, evaluate_rows, row_names, rows_of, store_identity
+from pipelines.oracle import subset
+from pipelines.predict import Prediction, predict_pictures
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -49,8 +50,8 @@ def evaluate_checkpoint(
 ) -> Evaluation:
     """A checkpoint on one split of a store version (a folder), or on the pictures of a source.
 
-    From a store the network sees the stored rows in the batches and the precision of its training, so that a complete
-    pass gives the score of that training again. `limit` looks at so many pictures only: a partial evaluation.
+    From a store the network sees the stored rows in the batches of its training, so that a complete pass gives the
+    score of that training again. `limit` looks at so many pictures only: a partial evaluation.
     """
     if (version is None) == (source is None):
         raise SpecError("a checkpoint is evaluated on a store or on a source: name one of the two")
@@ -79,43 +80,75 @@ def evaluate_checkpoint(
 
 def evaluate_predictions(
     predictions: Path,
-    source: Source,
+    source: Source | None = None,
     *,
-    format: str | None = None,
-    frame: Frame | None = None,
+    version: Path | None = None,
+    split: str = "val",
+    options: PredictionOptions | None = None,
     spec: EvaluationSpec | None = None,
     threads: int | None = None,
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """A file of predictions against the annotations of a source; pictures it does not name count as empty.
+    """Predictions against the annotations of a source, or of one split of a store version (a folder).
 
-    `frame` is what the predictions are written in, the source's own when not given. Both are checked against the
-    pictures. A picture that the source does not have is refused.
+    Pictures that the predictions do not name count as empty; a picture that nobody expects is refused, or left out
+    where `options` say so. Coordinates are in the frame of the annotations unless the options or the file say another,
+    and are checked against the pictures.
     """
+    if (version is None) == (source is None):
+        raise SpecError("predictions are compared with a store or with a source: name one of the two")
     check_limit(limit)
-    spec = spec or EvaluationSpec()
-    samples, heads = _samples_of(source)
-    by_id = dict(zip((sample.id for sample in samples), heads, strict=True))
-    found = read_predictions(predictions, source, by_id, format=format, frame=frame)
-    chosen = subset(list(zip(samples, heads, strict=True)), limit)
+    options, spec = options or PredictionOptions(), spec or EvaluationSpec()
+    if options.scores == "rank":
+        spec = replace(spec, cuts=())  # cuts through scores of an unknown scale would say nothing
+    threads = threads or default_threads()
+    if version is not None:
+        with Reader(version) as reader:
+            rows = rows_of(reader, split)
+            names = row_names(reader, rows)
+            truths = {names[row]: reader.polygon_set(row) for row in rows}
+            transforms = {names[row]: reader.transform(row) for row in rows}
+            identity: dict[str, Any] = {"store": store_identity(reader, split)}
+        heads = {
+            id: Header(size=t.raw_size, orientation=t.orientation, orientation_tag=None, format="", mode="")
+            for id, t in transforms.items()
+        }
+        frames = {truth.frame for truth in truths.values()}
+        found = read_predictions(
+            predictions, heads, truth_frame=frames.pop() if len(frames) == 1 else "upright", options=options
+        )
+    else:
+        assert source is not None
+        samples, headers_ = samples_of(source)
+        truths, transforms = {sample.id: sample.polygons for sample in samples}, {}
+        heads = dict(zip(truths, headers_, strict=True))
+        identity = {"source": source_identity(source)}
+        found = read_predictions(
+            predictions,
+            heads,
+            truth_frame=source.frame,
+            options=options,
+            images=source.annotations if source.format == "coco" else None,
+            folder=source.pictures,
+        )
 
-    def judge(pair: tuple[Sample, Header]) -> PictureResult:
-        sample, head = pair
-        polygons, scores = found.of(sample.id, head, sample.polygons.frame)
+    def judge(pair: tuple[str, PolygonSet]) -> PictureResult:
+        id, truth = pair
+        polygons, scores = found.of(id, heads[id], truth.frame)
         return judge_picture(
-            sample.id,
-            sample.polygons,
+            id,
+            truth,
             polygons,
             spec=spec,
             scores=scores,
-            header=head,
-            status="scored" if sample.id in found.pictures else "unpredicted",
+            transform=transforms.get(id),
+            header=heads[id],
+            status="scored" if id in found.pictures else "unpredicted",
         )
 
-    results = in_threads(chosen, judge, threads or default_threads(), progress)
-    identity = {"predictions": found.identity, "source": _source_identity(source)}
-    return evaluate(results, [sample.id for sample in samples], spec=spec, identity=identity)
+    results = in_threads(subset(list(truths.items()), limit), judge, threads, progress)
+    return evaluate(results, list(truths), spec=spec, identity={"predictions": found.identity, **identity})
 
 
 def _on_source(
@@ -130,12 +163,12 @@ def _on_source(
     progress: Progress | None,
     identity: dict[str, Any],
 ) -> Evaluation:
-    samples, _ = _samples_of(source)
+    samples, _ = samples_of(source)
     chosen = subset(samples, limit)
     lower = spec.cuts and spec.cuts[0] < trained.extract.score_min and trained.extract.binarise != "learned"
     predictions = predict_pictures(
         trained,
-        (PictureFile(name=s.id, path=source.pictures / s.picture, page=1) for s in chosen),
+        (file_of(source, sample) for sample in chosen),
         batch=batch,
         threads=threads,
         device=device,
@@ -165,7 +198,7 @@ def _on_source(
 
     pairs = zip(chosen, predictions, strict=True)
     results = in_threads(pairs, judge, threads, progress, total=len(chosen))
-    identity |= {"source": _source_identity(source), "precision": "fp32"}
+    identity |= {"source": source_identity(source), "precision": "fp32"}
     return evaluate(results, [sample.id for sample in samples], spec=spec, identity=identity)
 
 
@@ -201,14 +234,6 @@ def in_threads(
     return out
 
 
-def _samples_of(source: Source) -> tuple[Sequence[Sample], list[Header]]:
-    """The samples of a source with the headers of their pictures; the frame it declares is checked."""
-    samples = read(source)
-    if not samples:
-        raise AnnotationError(f"{source.annotations}: the source holds no samples: there is nothing to score")
-    return samples, headers(source, samples)
-
-
 def with_operating_point(spec: EvaluationSpec, how: ExtractSpec) -> EvaluationSpec:
     """The curves also show the score that extraction cuts at."""
     if not spec.cuts:
@@ -236,16 +261,4 @@ def checkpoint_identity(path: Path, trained: Trained) -> dict[str, Any]:
         "trained_on": dict(card["store"]),
         "training_score": card.get("score"),
         "tuned": card.get("tuned"),
-    }
-
-
-def _source_identity(source: Source) -> Mapping[str, Any]:
-    named = source.annotations
-    return {
-        "name": source.name or named.name,
-        "annotations": str(named),
-        "pictures": str(source.pictures),
-        "format": source.format,
-        "frame": source.frame,
-        "annotations_sha256": digest_of(named) if named.is_file() else None,
     }

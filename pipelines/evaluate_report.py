@@ -7,6 +7,7 @@ from typing import Any
 
 from ocrmaps.evaluation import Evaluation, groups
 from ocrmaps.evaluation.totals import reason_counts
+from pipelines.evaluate_files import left_out
 
 Row = tuple[str, ...]
 _PARTS = ("hmean", "precision", "recall")
@@ -25,7 +26,10 @@ def _about(evaluation: Evaluation) -> str:
         lines.append(f"{identity['checkpoint']['path']}: {identity['checkpoint']['identity']}")
     if "predictions" in identity:
         found = identity["predictions"]
-        lines.append(f"{found['path']}: {found['detections']} detections in {found['pictures']} pictures")
+        read_as = found["format"] + (f" ({found['layout']})" if found["layout"] else "")
+        scores = {False: "no scores", "rank": "scores as ranks"}.get(found["scores"], "scores")
+        held = f"{found['detections']} detections in {found['pictures']} pictures"
+        lines += [f"{found['path']}: {held}, {read_as}, {scores}", *left_out(found)]
     if "store" in identity:
         store = identity["store"]
         lines.append(f"on {store['name']}/{store['version']}, {store['split']}, root {store['root_digest'][:12]}")

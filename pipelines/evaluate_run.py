@@ -8,9 +8,11 @@ from pathlib import Path
 from ocrmaps.annotations import open_source
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.evaluation import IMAGES, PROTOCOLS, RESULT, TEXTS, Evaluation, EvaluationSpec
+from ocrmaps.evaluation.predictions import Scale
 from ocrmaps.geometry import Frame
 from ocrmaps.store.places import find_version
 from pipelines.evaluate import evaluate_checkpoint, evaluate_predictions
+from pipelines.evaluate_files import PredictionOptions
 from pipelines.evaluate_store import Progress
 
 
@@ -30,6 +32,9 @@ class Asked:
     frame: Frame
     predictions_format: str | None
     predictions_frame: Frame | None
+    predictions_layout: str | None
+    predictions_scores: Scale
+    leave_out_unknown: bool
     limit: int | None
     batch: int | None
     threads: int | None
@@ -41,9 +46,22 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     """The evaluation that is asked for; options that would do nothing are refused."""
     spec = spec_of(asked)
     _check(asked)
+    options = PredictionOptions(
+        format=asked.predictions_format,
+        frame=asked.predictions_frame,
+        layout=asked.predictions_layout,
+        scores=asked.predictions_scores,
+        leave_out_unknown=asked.leave_out_unknown,
+    )
     if asked.source is None:
-        assert asked.store is not None and asked.checkpoint is not None
+        assert asked.store is not None
         store, version = find_version(asked.cache, asked.store)
+        if asked.predictions is not None:
+            return evaluate_predictions(
+                asked.predictions, version=store.version(version), split=asked.split or "val", options=options,
+                spec=spec, threads=asked.threads, limit=asked.limit, progress=progress,
+            )  # fmt: skip
+        assert asked.checkpoint is not None
         return evaluate_checkpoint(
             asked.checkpoint, version=store.version(version), split=asked.split or "val", spec=spec, batch=asked.batch,
             threads=asked.threads, device=asked.device, limit=asked.limit, progress=progress,
@@ -51,8 +69,8 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     source = open_source(asked.source, format=asked.format, pictures=asked.pictures, frame=asked.frame)
     if asked.predictions is not None:
         return evaluate_predictions(
-            asked.predictions, source, format=asked.predictions_format, frame=asked.predictions_frame, spec=spec,
-            threads=asked.threads, limit=asked.limit, progress=progress,
+            asked.predictions, source, options=options, spec=spec, threads=asked.threads, limit=asked.limit,
+            progress=progress,
         )  # fmt: skip
     assert asked.checkpoint is not None
     return evaluate_checkpoint(
@@ -97,15 +115,17 @@ def _check(asked: Asked) -> None:
     rules = (
         (model == (a.predictions is None), "name a checkpoint, or --predictions FILE", "checkpoint"),
         (stored == (a.source is None), "name --store NAME, or --source DIR", "--store"),
-        (not stored or a.predictions is None, "predictions are compared with a --source", "--predictions"),
         (a.split is None or a.source is None, "a source is evaluated as a whole", "--split"),
         (not stored or (a.format, a.pictures) == (None, None), "only for --source", "--format, --pictures"),
         (not stored or a.frame == "upright", "only for --source: a store knows its frame", "--frame"),
         (
-            a.predictions is not None or (a.predictions_format, a.predictions_frame) == (None, None),
+            a.predictions is not None
+            or (a.predictions_format, a.predictions_frame, a.predictions_layout, a.predictions_scores)
+            == (None, None, None, "probability"),
             "only for --predictions",
-            "--predictions-format, --predictions-frame",
+            "--predictions-format, --predictions-frame, --predictions-layout, --predictions-scores",
         ),
+        (a.predictions is not None or not a.leave_out_unknown, "only for --predictions", "--leave-out-unknown"),
         (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch"),
     )
     problems = [Problem(loc=option, message=message) for good, message, option in rules if not good]
@@ -113,5 +133,5 @@ def _check(asked: Asked) -> None:
         raise SpecError(
             "these options do not go together:",
             problems=problems,
-            hint="ocrmaps evaluate CHECKPOINT --store NAME | CHECKPOINT --source DIR | --predictions FILE --source DIR",
+            hint="ocrmaps evaluate CHECKPOINT, or --predictions FILE, with --store NAME or --source DIR",
         )

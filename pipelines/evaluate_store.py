@@ -1,10 +1,9 @@
-"""A checkpoint on the rows of a store: the network in the batches and the precision of its training."""
+"""A checkpoint on the rows of a store, in the batches and the arithmetic (fp32) that its training validated in."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -71,16 +70,18 @@ def evaluate_rows(
         results = judging.results()
     finally:
         judging.close()
-    identity |= {
-        "store": {
-            "name": reader.folder.parent.name,
-            "version": reader.manifest.version,
-            "root_digest": reader.root_digest,
-            "split": split,
-        },
-        "precision": precision_of(trained, device),
-    }
+    identity |= {"store": store_identity(reader, split), "precision": "fp32"}
     return evaluate(results.values(), [names[row] for row in rows], spec=spec, identity=identity)
+
+
+def store_identity(reader: Reader, split: str) -> dict[str, Any]:
+    """What a score says about the rows it was made on."""
+    return {
+        "name": reader.folder.parent.name,
+        "version": reader.manifest.version,
+        "root_digest": reader.root_digest,
+        "split": split,
+    }
 
 
 def store_maps(
@@ -97,7 +98,6 @@ def store_maps(
             reader.folder, split=split, batch_size=size, shuffle=False, device=None if device.type == "cpu" else device
         ) as loader,
         torch.inference_mode(),
-        arithmetic(trained, device),
     ):
         for item in loader:
             logits = trained.detector(item.image, threshold=learned)
@@ -166,17 +166,3 @@ def device_of(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise SpecError("device: found cuda, but torch sees no CUDA device here", hint="device auto or cpu")
     return torch.device(device)
-
-
-def precision_of(trained: Trained, device: torch.device) -> str:
-    """What the network computes in: as in its training, but fp32 where the device has no such arithmetic."""
-    precision = str(trained.card["precision"])
-    return "fp32" if precision == "fp16-safe" and device.type == "cpu" else precision
-
-
-def arithmetic(trained: Trained, device: torch.device) -> AbstractContextManager[Any]:
-    """The precision that the checkpoint was validated in while training."""
-    precision = precision_of(trained, device)
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)

@@ -13,7 +13,8 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
@@ -156,9 +157,21 @@ def description(trained: Trained, size: Size | None) -> str:
         "outputs": outputs,
         "canonical": asdict(trained.canonical),
         "extract": asdict(trained.extract),
-        "card": dict(trained.card),
+        "card": _without_places(trained.card),
     }
     return json.dumps(content, ensure_ascii=False)
+
+
+def _without_places(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What the weights were trained on, by name and digest: where that lay means nothing where the file goes."""
+    found = json.loads(json.dumps(card))
+    run, store = found.get("run") or {}, found["store"]
+    if "data" in run:
+        run["data"] |= {"cache": None, "store": f"{store['name']}/{store['version']}"}
+    for model in (found.get("model"), run.get("model")):
+        if model:
+            model["encoder_weights"] = Path(model.get("encoder_weights") or "").name
+    return found
 
 
 def _check_size(size: Size, multiple: int) -> None:
@@ -198,6 +211,13 @@ def _program_of(graph: Graph, trained: Trained, size: Size | None) -> Any:
         ) from error
 
 
+def _forget_lines(program: Any) -> None:
+    """Take out which lines of which files on this machine made each operator: nobody's business, and never the same."""
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
+
+
 def _onnx(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
     multiple = int(trained.detector.multiple)
     names = ["probability", "threshold"] if graph.learned else ["probability"]
@@ -220,12 +240,21 @@ def _onnx(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None
 def _torchscript(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
     with torch.no_grad():
         traced = torch.jit.trace(graph, (_example(size, int(trained.detector.multiple)),), check_trace=False)
-    torch.jit.save(traced, str(path), _extra_files={EXTRA: description(trained, size)})
+    whole = path.with_name(f"{path.name}.whole")
+    torch.jit.save(traced, str(whole), _extra_files={EXTRA: description(trained, size)})
+    # Beside the code lie the lines of source files that it was traced from. Nothing needs them to run.
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
+        for record in old.infolist():
+            if not record.filename.endswith(".debug_pkl"):
+                new.writestr(zipfile.ZipInfo(record.filename), old.read(record))
+    whole.unlink()
 
 
 def _program(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
+    program = _program_of(graph, trained, size)
+    _forget_lines(program)
     with path.open("wb") as file:
-        torch.export.save(_program_of(graph, trained, size), file, extra_files={EXTRA: description(trained, size)})
+        torch.export.save(program, file, extra_files={EXTRA: description(trained, size)})
 
 
 FORMATS: dict[str, Callable[[Graph, Trained, Path, Size | None], None]] = {

@@ -9,28 +9,34 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from ocrmaps.annotations import Sample, Source, open_source, read
 from ocrmaps.annotations.frames import check_frame, require_frame
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, plan
 from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, Problem, SpecError
-from ocrmaps.extract import ExtractSpec, extract
+from ocrmaps.extract import Extraction, ExtractSpec, extract
 from ocrmaps.extract_records import Shape
 from ocrmaps.geometry import Frame, PolygonSet
-from ocrmaps.maps import DRAWN, MapSpec, Outcome, draw_maps
+from ocrmaps.maps import Maps, MapSpec, draw_maps
 from ocrmaps.metrics.iou import IouCounts, match_geometry
-from ocrmaps.metrics.matching import PairGeometry, pair_geometry
+from ocrmaps.metrics.matching import pair_geometry
 from ocrmaps.pictures import Header, read_header
 from ocrmaps.recipe import load_recipe
+from pipelines.oracle_reasons import reasons
 
 THRESHOLDS = (0.5, 0.7, 0.9)
+BENT = 0.8
+"""An outline of over four points that fills less of its smallest rectangle is bent: no box comes nearer than this."""
+BENT_SHARE = 0.05
+"""Over this share of bent outlines a source is read with polygons."""
 Progress = Callable[[int, int], None]
 """(done, total), called from the main thread."""
 
@@ -65,6 +71,29 @@ class Chain:
             maps=MapSpec(style="official", shrink_ratio=0.4),
             extract=ExtractSpec.peers(shape),
         )
+
+    def with_shape(self, shape: Shape) -> Chain:
+        """The same chain with rotated boxes or with polygons."""
+        if self.extract.arithmetic == "published":
+            return replace(self, extract=ExtractSpec.peers(shape))
+        return replace(self, extract=replace(self.extract, shape=shape))
+
+
+def bent_share(samples: Iterable[Sample]) -> float:
+    """Share of the scored outlines that are bent. Quads never are: who draws them expects boxes."""
+    scored = bent = 0
+    for polygons in (sample.polygons for sample in samples):
+        rows = np.flatnonzero(~polygons.ignore).tolist()
+        scored += len(rows)
+        rings = [shapely.Polygon(polygons[i]) for i in rows if len(polygons[i]) > 4]
+        shapes = np.array([ring for ring in rings if ring.is_valid and ring.area > 0], dtype=object)
+        bent += int((shapely.area(shapes) < BENT * shapely.area(shapely.oriented_envelope(shapes))).sum())
+    return bent / max(scored, 1)
+
+
+def fitting_shape(samples: Iterable[Sample]) -> Shape:
+    """What these annotations need: polygons where over `BENT_SHARE` of the scored outlines are bent, else boxes."""
+    return "polygons" if bent_share(samples) > BENT_SHARE else "boxes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -177,32 +206,33 @@ def run_oracle(
     return OracleResult(chain=chain, verdicts=tuple(verdicts), totals=totals)
 
 
-def perfect_detections(
-    sample: Sample, head: Header, chain: Chain
-) -> tuple[CanonicalTransform, PolygonSet, tuple[Outcome, ...]]:
-    """The transform, what extraction finds in the sample's own maps (original frame), and each polygon's outcome."""
+def perfect_extraction(sample: Sample, head: Header, chain: Chain) -> tuple[CanonicalTransform, Maps, Extraction]:
+    """The transform, the sample's own maps, and what extraction finds in them, in canonical pixels."""
     transform = plan(head.size, head.orientation, chain.canonical)
     maps = draw_maps(transform.apply(sample.polygons, "canonical"), chain.maps, transform.canvas)
-    found = extract(maps.probability.astype(np.float32), chain.extract)
-    return transform, transform.apply(found.polygons, sample.polygons.frame), maps.outcomes
+    return transform, maps, extract(maps.probability.astype(np.float32), chain.extract)
+
+
+def perfect_detections(sample: Sample, head: Header, chain: Chain) -> tuple[CanonicalTransform, PolygonSet, Maps]:
+    """The transform, what extraction finds in the sample's own maps (original frame), and those maps."""
+    transform, maps, found = perfect_extraction(sample, head, chain)
+    return transform, transform.apply(found.polygons, sample.polygons.frame), maps
 
 
 def judge(sample: Sample, head: Header, chain: Chain) -> Verdict:
     """One picture's verdict."""
-    transform, detections, outcomes = perfect_detections(sample, head, chain)
-    geometry = pair_geometry(sample.polygons, detections)
+    transform, maps, extraction = perfect_extraction(sample, head, chain)
+    geometry = pair_geometry(sample.polygons, transform.apply(extraction.polygons, sample.polygons.frame))
     match = match_geometry(geometry, thresholds=THRESHOLDS)
     index = np.flatnonzero(match.truth_care)
-    canonical = transform.apply(sample.polygons, "canonical").select(index)
+    truths = transform.apply(sample.polygons, "canonical")
+    canonical = truths.select(index)
     sides = canonical.equivalent_sides()
     shrink = canonical.areas() * (1 - chain.maps.shrink_ratio**2) / np.maximum(canonical.perimeters(), 1e-9)
     found = {t: match.layer(t)[index] >= 0 for t in THRESHOLDS}
-    height, width = transform.canvas
-    outside = [bool((b[2] <= 0) | (b[3] <= 0) | (b[0] >= width) | (b[1] >= height)) for b in canonical.bounds()]
-    reason = tuple(
-        "" if hit else "outside the canvas" if out else _reason(geometry, match.best_iou[i], outcomes[i], int(i))
-        for i, hit, out in zip(index, found[0.5], outside, strict=True)
-    )
+    lost = index[~found[0.5]]
+    why = reasons(geometry, lost, match.best_iou, truths, transform.canvas, maps.outcomes, extraction.outcomes)
+    told = dict(zip(lost.tolist(), why, strict=True))
     return Verdict(
         sample=sample.id,
         transform=transform,
@@ -213,31 +243,9 @@ def judge(sample: Sample, head: Header, chain: Chain) -> Verdict:
         kernel=sides[:, 0] - 2 * shrink,
         best_iou=match.best_iou[index],
         found=found,
-        reason=reason,
+        reason=tuple(told.get(i, "") for i in index.tolist()),
         counts={t: match.counts(t) for t in THRESHOLDS},
     )
-
-
-def _reason(geometry: PairGeometry, best_iou: float, outcome: Outcome, truth: int) -> str:
-    """Why this truth has no detection above IoU 0.5, told from the shapes that overlap it."""
-    if outcome not in DRAWN:
-        return f"not drawn: {outcome}"
-    mine = geometry.truth_index == truth
-    if not mine.any():
-        return "no detection"
-    share_of_truth = geometry.share_of_truth()[mine]
-    partners = geometry.detection_index[mine]
-    best = partners[np.argmax(share_of_truth)]
-    others = (geometry.detection_index == best) & (geometry.truth_index != truth)
-    if (geometry.share_of_truth()[others] > 0.5).any() and share_of_truth.max() > 0.5:
-        return "merged with a neighbour"
-    if best_iou > 0.5:
-        return "paired with another truth"
-    inside = geometry.share_of_detection()[mine] > 0.5
-    if inside.sum() > 1 and share_of_truth[inside].max() < 0.8:
-        return "split"
-    area = geometry.detections.area[best]
-    return "too tight" if area < geometry.truth.area[truth] else "too loose"
 
 
 def _direction(points: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]) -> str:

@@ -1,4 +1,4 @@
-"""The oracle's result for people and machines: JSON, table, overlays, page and the trade-off curve."""
+"""The oracle's result for people and machines: JSON, table, overlays and the trade-off curve."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ import numpy.typing as npt
 
 from ocrmaps.annotations import Sample, Source
 from ocrmaps.pictures import Header, decode
-from ocrmaps.report import page as html
-from ocrmaps.report import plots
-from ocrmaps.report.pictures import COLOURS, Pixels, beside, jpeg, overlay, png, see, shrink
+from ocrmaps.report.pictures import Pixels, beside, overlay, png, see
 from pipelines.oracle import Chain, OracleResult, Verdict, perfect_detections
 
 if TYPE_CHECKING:
@@ -91,6 +89,7 @@ def describe(chain: Chain) -> dict[str, Any]:
         "shrink_ratio": chain.maps.shrink_ratio,
         "min_side": chain.maps.min_side,
         "shape": chain.extract.shape,
+        "max_candidates": chain.extract.max_candidates,
         "unclip": chain.extract.unclip,
     }
 
@@ -102,6 +101,8 @@ def table(result: OracleResult) -> str:
         f"{record['pictures']} pictures, {record['truths']['scored']} scored polygons, "
         f"{record['truths']['ignored']} ignored, {record['truths']['invalid']} invalid; "
         f"{record['mpx_per_image']:.3f} Mpx per picture ({record['content_mpx_per_image']:.3f} covered)",
+        f"{record['chain']['style']} maps, r = {record['chain']['shrink_ratio']:g}, "
+        f"extracted as {record['chain']['shape']}",
         "",
         "IoU      hmean   recall  precision",
     ]
@@ -152,99 +153,6 @@ def write_overlays(
         name = "".join(c if c.isalnum() or c in "._-" else "_" for c in verdict.sample)
         (folder / f"{rank:02d}_{lost}_lost_{name}.png").write_bytes(png(pixels))
     return len(pictures)
-
-
-def write_page(
-    source: Source, samples: Sequence[Sample], heads: Sequence[Header], result: OracleResult, path: Path
-) -> None:
-    """One self-contained page: the ceiling, where it is lost and why, and the worst pictures."""
-    record = as_json(result)
-    chain = record["chain"]
-    sections = [
-        html.Section(title="Where it is lost", body=tuple(_bucket_tables(record["buckets"]))),
-        html.Section(
-            title="Why it is lost",
-            body=(
-                plots.bars(list(record["lost"].items()), "Lost at IoU 0.5, by reason", unit="polygons"),
-                html.paragraph("A reason is told from the shapes that overlap a lost polygon, on perfect maps."),
-            ),
-            mark=str(sum(record["lost"].values())),
-        ),
-        html.Section(
-            title="What there is",
-            body=(
-                html.grid(
-                    [
-                        plots.histogram(result.column("height"), "Text height", unit="px", marks=(8, 12)),
-                        plots.histogram(result.column("kernel"), "Kernel thickness", unit="px", marks=(2, 3)),
-                        plots.histogram(result.column("aspect"), "Aspect", unit="length / height"),
-                        plots.histogram(result.column("best_iou"), "Best IoU", unit="IoU", marks=(0.5, 0.7, 0.9)),
-                    ]
-                ),
-            ),
-        ),
-    ]
-    pictures = worst_pictures(source, samples, heads, result)
-    if pictures:
-        tiles = []
-        for verdict, lost, pixels in pictures:
-            small = shrink(pixels, 900)
-            tiles.append(
-                html.Tile(
-                    data=jpeg(small),
-                    width=small.shape[1],
-                    height=small.shape[0],
-                    title=verdict.sample,
-                    remark=f"{lost} of {len(verdict.index)} lost; truths left, extracted right",
-                )
-            )
-        body = (html.key([COLOURS[0], (COLOURS[2][0], "lost")]), html.gallery(tiles))
-        sections.append(html.Section(title="Worst pictures", body=body, mark=str(len(tiles))))
-    totals = record["truths"]
-    top = [
-        html.cards(
-            [
-                html.Card(
-                    label=f"hmean at IoU {t}",
-                    value=f"{value:.4f}",
-                    remark=f"recall {record['recall'][t]:.4f}, precision {record['precision'][t]:.4f}",
-                )
-                for t, value in record["hmean"].items()
-            ]
-            + [
-                html.Card(
-                    label="price",
-                    value=f"{record['mpx_per_image']:.3f} Mpx",
-                    remark=f"a picture, {record['content_mpx_per_image']:.3f} covered",
-                ),
-                html.Card(
-                    label="thin kernels",
-                    value=f"{record['kernels']['under_3px']:.1%}",
-                    remark="under 3 px: they learn slowly",
-                    tone="note" if record["kernels"]["under_3px"] > 0.2 else "plain",
-                ),
-            ]
-        )
-    ]
-    lead = (
-        f"What a faultless network could reach on {source.name}: {record['pictures']} pictures, "
-        f"{totals['scored']} scored polygons, {totals['ignored']} ignored, {totals['invalid']} invalid. "
-        f"{chain['style']} maps with r = {chain['shrink_ratio']:g}, {chain['unclip']} unclip, "
-        f"canvases {', '.join(chain['canvases'])}."
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html.page("Oracle", sections, lead=lead, top=top), encoding="utf-8")
-
-
-def _bucket_tables(groups: Sequence[dict[str, Any]]) -> list[html.Html]:
-    tables = []
-    for by in dict.fromkeys(group["by"] for group in groups):
-        mine = [group for group in groups if group["by"] == by]
-        thresholds = list(mine[0]["recall"])
-        rows = [(g["bucket"], g["truths"], *(f"{g['recall'][t]:.4f}" for t in thresholds)) for g in mine]
-        head = (by, "polygons", *(f"recall at {t}" for t in thresholds))
-        tables.append(html.table(head, rows, caption=f"Recall by {by}"))
-    return tables
 
 
 def plot_tradeoff(found: Recommendation, path: Path) -> None:

@@ -24,8 +24,9 @@ from ocrmaps.training.stop import Interrupted
 from pipelines import bench
 from pipelines.precision_stats import Comparison, compare
 from pipelines.train import device_of, train
-from pipelines.train_checks import check_same_run, check_store
+from pipelines.train_checks import check_store
 from pipelines.train_log import METRICS, read_metrics
+from pipelines.train_resume import check_same_run
 from pipelines.train_spec import RunSpec
 
 BASELINE: Precision = "fp32"
@@ -112,8 +113,9 @@ def precision_check(
     store, version = find_version(where, spec.data.store)
     with Reader(store.version(version)) as reader:
         root, truth = reader.root_digest, _scored_texts(reader, spec.data.val)
+        learnt_from = {"name": store.name, "version": version, "root_digest": root}
         for member in members:
-            _check_member(replace(member, spec=check_store(member.spec, reader)), root)
+            _check_member(replace(member, spec=check_store(member.spec, reader)), learnt_from)
     done: list[Member] = []
     for number, member in enumerate(members, 1):
         reused = (member.folder / "result.json").is_file()
@@ -138,7 +140,8 @@ def _train(member: Member, cache: Path, say: Say) -> None:
     try:
         train(member.spec, out=member.folder, cache=cache, resume="auto", say=lambda line: say(f"  {line}"))
     except Interrupted as error:
-        raise Interrupted(str(error), hint="the same command goes on with what is there") from error
+        hint = "the same command goes on with what is there"
+        raise Interrupted(str(error), hint=hint, signal=error.signal) from error
 
 
 def check_request(spec: RunSpec, precisions: Sequence[str], seeds: int, epochs: int | None) -> tuple[Precision, ...]:
@@ -197,7 +200,7 @@ def plan(
     return tuple(members)
 
 
-def _check_member(member: Member, root: str) -> None:
+def _check_member(member: Member, store: Mapping[str, str]) -> None:
     """Refuse a folder that holds another run, or one of another machine, before hours are spent on the rest."""
     path = member.folder / "checkpoints" / LAST
     if not path.exists():
@@ -206,9 +209,7 @@ def _check_member(member: Member, root: str) -> None:
                 f"{member.folder}: holds something, but no checkpoint to go on from", hint="name another --out"
             )
         return
-    check_same_run(
-        read_checkpoint(path)["ocrmaps"], {"run": member.spec.as_dict(), "store": {"root_digest": root}}, path
-    )
+    check_same_run(read_checkpoint(path)["ocrmaps"], {"run": member.spec.as_dict(), "store": store}, path)
     then = json.loads((member.folder / "environment.json").read_text(encoding="utf-8"))
     now = _arithmetic(member.spec)
     problems = [

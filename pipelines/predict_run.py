@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ocrmaps import __version__
 from ocrmaps.canonical import turn_upright
@@ -94,6 +95,8 @@ def run(
     trained = load_any(checkpoint)
     if device != "cpu" and isinstance(trained.detector, Replayed):
         raise SpecError(f"{checkpoint} is an export, which runs on the processor", hint="leave --device out")
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise SpecError("device: found cuda, but torch sees no CUDA device here", hint="leave --device out")
     spec = with_score(trained.extract, min_score)
     found: list[Prediction] = []
     done: set[Path] = set()

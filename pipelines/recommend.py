@@ -19,17 +19,21 @@ import numpy as np
 from ocrmaps.annotations import Sample, Source
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.errors import SpecError
+from ocrmaps.extract_records import Shape
 from ocrmaps.geometry import Size
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header
 from ocrmaps.recipe import Recipe, SourceRecipe, dump_recipe
-from pipelines.oracle import Chain, OracleResult, Progress, run_oracle, subset
+from pipelines.data import write_new
+from pipelines.oracle import Chain, OracleResult, Progress, fitting_shape, run_oracle, subset
 
 STRIDE = 32
 """Canvas sides are multiples of this: what a detector with five halvings takes without padding of its own."""
 SHRINK_RATIOS = (0.4, 0.5, 0.6)
 """Ratios that have been learnt from; thicker kernels than r = 0.6 leave touching lines too little room."""
 SIDES = tuple(range(256, 2049, STRIDE))
+CHEAPEST = 0.4
+"""Scales are compared from this share of the dearest one that fits, so that a generous budget is not simply spent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +79,15 @@ class Recommendation:
     judged_on: int
     """Pictures that candidates were compared on."""
 
+    @property
+    def shape(self) -> Shape:
+        """What extraction fitted to the kernels of all candidates."""
+        return self.full.chain.extract.shape
+
     def as_json(self) -> dict[str, Any]:
         return {
             "budget_mpx": self.budget_mpx,
+            "shape": self.shape,
             "chosen": self.chosen.as_json(),
             "candidates": [c.as_json() for c in self.candidates],
             "judged_on": self.judged_on,
@@ -154,12 +164,17 @@ def recommend(
     budget_mpx: float,
     canvases: int = 5,
     judged_on: int = 48,
+    shape: Shape | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Recommendation:
-    """The best candidate whose mean canvas area stays within the budget."""
+    """The best candidate whose mean canvas area stays within the budget, all extracted as `shape`.
+
+    Without a shape it is what the outlines need: judged by boxes, curved text scores best where it is least seen.
+    """
     if not 0 < budget_mpx < 1000:
         raise SpecError(f"budget-mpx: found {budget_mpx}, expected million pixels per picture, such as 0.3")
+    shape = shape or fitting_shape(samples)
     specs = _affordable(heads, budget_mpx, canvases)
     pairs = subset(zip(samples, heads, strict=True), judged_on)
     few, few_heads = [s for s, _ in pairs], [h for _, h in pairs]
@@ -167,13 +182,13 @@ def recommend(
     jobs.append((*specs[-1], MapSpec(style="official", shrink_ratio=0.4)))
     candidates = []
     for number, (spec, mpx, maps) in enumerate(jobs):
-        result = run_oracle(few, few_heads, Chain.of(spec, maps), workers=workers)
+        result = run_oracle(few, few_heads, Chain.of(spec, maps, shape), workers=workers)
         candidates.append(_candidate(result, mpx))
         if progress is not None:
             progress(number + 1, len(jobs) + 1)
     # Equal to a thousandth is equal: the cheaper one wins then.
     winner = max(candidates, key=lambda c: (round(c.value, 3), -c.mpx))
-    full = run_oracle(samples, heads, Chain.of(winner.canonical, winner.maps), workers=workers)
+    full = run_oracle(samples, heads, Chain.of(winner.canonical, winner.maps, shape), workers=workers)
     if progress is not None:
         progress(len(jobs) + 1, len(jobs) + 1)
     return Recommendation(
@@ -202,7 +217,8 @@ def _affordable(heads: Sequence[Header], budget_mpx: float, canvases: int) -> li
             f"{mean_mpx(heads, least):.3f}",
             hint="raise --budget-mpx",
         )
-    keep = np.unique(np.linspace(max(0, len(found) - 14), len(found) - 1, 6).round().astype(int))
+    first = int(np.searchsorted(SIDES[: len(found)], CHEAPEST * SIDES[len(found) - 1]))
+    keep = np.unique(np.linspace(first, len(found) - 1, 6).round().astype(int))
     return [found[i] for i in keep]
 
 
@@ -218,10 +234,11 @@ def _candidate(result: OracleResult, mpx: float) -> Candidate:
 
 def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
     """The chosen settings as a recipe file, ready to build; paths in it count from its own folder."""
-    folder = out.absolute().parent
+    # The system follows a link before it goes up: "..", counted from the link's own place, would lead elsewhere.
+    folder = out.parent.resolve()
 
     def relative(path: Path) -> Path:
-        return Path(os.path.relpath(path.absolute(), folder))
+        return Path(os.path.relpath(path.resolve() if ".." in path.parts else path.absolute(), folder))
 
     recipe = Recipe(
         name=re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("-._") or "default",
@@ -238,8 +255,9 @@ def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
         maps=found.chosen.maps,
     )
     head = f"# Recommended for {found.budget_mpx:g} Mpx per picture: {_praise(found.chosen)}.\n"
-    folder.mkdir(parents=True, exist_ok=True)
-    out.write_text(head + dump_recipe(recipe), encoding="utf-8")
+    if found.shape == "polygons":
+        head += '# Judged with polygons, which these outlines need: set extract.shape = "polygons" in the run file.\n'
+    write_new(out, (head + dump_recipe(recipe)).encode(), replace_existing=True)
 
 
 def _praise(c: Candidate) -> str:
@@ -261,6 +279,7 @@ def table(found: Recommendation) -> str:
             f"{c.hmean[0.5]:.4f}    {c.hmean[0.7]:.4f}  {c.kernels['under_2px']:5.1%}  {c.kernels['under_3px']:5.1%}  "
             f"{c.value:.4f}"
         )
-    lines.append(f"compared on {found.judged_on} pictures; the choice on all {len(found.full.verdicts)}:")
+    judged = f"extracted as {found.shape}; compared on {found.judged_on} pictures"
+    lines.append(f"{judged}; the choice on all {len(found.full.verdicts)}:")
     lines.append(f"   {_praise(chosen)}; canvases {', '.join(f'{h}x{w}' for h, w in chosen.canonical.canvases)}")
     return "\n".join(lines)

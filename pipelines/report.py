@@ -16,8 +16,9 @@ from ocrmaps.store.layout import MANIFEST
 from ocrmaps.store.places import Store, find_version, stores
 from pipelines.report_pictures import Place, Stage, Wish, Written, silent
 
-Kind = Literal["run", "store", "source", "bench"]
-KINDS: tuple[Kind, ...] = ("run", "store", "source", "bench")
+Kind = Literal["run", "store", "source", "oracle", "bench"]
+KINDS: tuple[Kind, ...] = ("run", "store", "source", "oracle", "bench")
+"""`oracle` is a source judged with perfect maps; it is only meant where it is asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +110,8 @@ def report(
     also: Sequence[str] = (),
     stage: Stage = silent,
 ) -> Written:
-    """Write the page of a target. `checkpoint` and `quick` belong to runs; `longest`, `format`, `pictures`,
-    `frame` and `also` (further sources) to sources."""
+    """Write the page of a target. `checkpoint` and `quick` belong to runs; `longest`, `format`, `pictures` and `frame`
+    to sources and oracles, `also` (further sources) to sources."""
     _refuse_strays(target, checkpoint=checkpoint, quick=quick, format=format, pictures=pictures, also=also)
     wish = Wish(
         out=out or default_page(target), place=place, side=side, overwrite=overwrite, workers=workers, stage=stage
@@ -127,6 +128,8 @@ def report(
         from pipelines.report_run import run_page
 
         return run_page(target.path, wish, cache=cache, checkpoint=checkpoint, quick=quick)
+    if target.kind == "oracle":
+        return _oracle(target.path, wish, longest=longest, format=format, pictures=pictures, frame=frame)
     from ocrmaps.canonical import CanonicalSpec
     from pipelines.data import open_sources
     from pipelines.report_source import source_page
@@ -135,6 +138,22 @@ def report(
     if not sources:
         raise DataError(f"{target.path}: no source")
     return source_page(sources, CanonicalSpec.longest(longest), wish)
+
+
+def _oracle(
+    path: Path, wish: Wish, *, longest: int, format: str | None, pictures: Path | None, frame: Frame
+) -> Written:
+    """Perfect maps of a source at the project's defaults; `ocrmaps oracle --page` judges any chain."""
+    from pipelines import oracle
+    from pipelines.report_oracle import oracle_page
+
+    wish.check()
+    source, samples = oracle.open_samples(path, format=format, pictures=pictures, frame=frame)
+    heads = oracle.headers(source, samples, workers=wish.workers)
+    chain = oracle.Chain.longest(longest, shape=oracle.fitting_shape(samples))
+    with wish.stage("judging perfect maps") as progress:
+        result = oracle.run_oracle(samples, heads, chain, workers=wish.workers, progress=progress)
+    return oracle_page(source, samples, heads, result, wish)
 
 
 def _refuse_strays(
@@ -151,8 +170,8 @@ def _refuse_strays(
         for name, given, kinds in (
             ("--checkpoint", checkpoint is not None, ("run",)),
             ("--quick", quick, ("run",)),
-            ("--format", format is not None, ("source",)),
-            ("--pictures", pictures is not None, ("source",)),
+            ("--format", format is not None, ("source", "oracle")),
+            ("--pictures", pictures is not None, ("source", "oracle")),
             ("further targets", bool(also), ("source",)),
         )
         if given and target.kind not in kinds

@@ -12,12 +12,18 @@ from ocrmaps.errors import DataError, Problem
 from ocrmaps.report import page as html
 from ocrmaps.report import plots
 from ocrmaps.report.text import number
+from pipelines.bench_times import TIMES
 from pipelines.report_pictures import Wish, Written, publish
-from pipelines.report_store import dotted, plain
+from pipelines.report_settings import dotted, plain
 
 RATIOS = ("x", "ratio", "times", "times faster", "times smaller")
 """Units that mean: achieved over reference."""
-_KNOWN = ("name", "value", "unit", "reference", "spread")
+LESS = (
+    "metrics/sweep_20_vs_single", "build/unchanged", "build/one_percent", "loader/without_digests",
+    "step/p95_vs_median", "step/traced_vs_untraced",
+)  # fmt: skip
+"""Ratios of costs: less of them is better."""
+_KNOWN = ("name", "value", "unit", "reference", "spread", "times")
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -46,9 +52,17 @@ def read_record(path: Path) -> dict[str, Any]:
             )
             if not isinstance(result.get(key), kind) or isinstance(result.get(key), bool)
         ]
+        if "times" in result and not _is_spread(result["times"]):
+            problems.append(Problem(f"results[{i}].times", f"found {result['times']!r}, expected count and {TIMES}"))
     if problems:
         raise DataError(f"{path}: not a benchmark record:", problems=problems)
     return record
+
+
+def _is_spread(times: Any) -> bool:
+    return isinstance(times, dict) and all(
+        isinstance(times.get(key), (int, float)) and not isinstance(times[key], bool) for key in ("count", *TIMES)
+    )
 
 
 def bench_page(path: Path, wish: Wish) -> Written:
@@ -61,7 +75,10 @@ def bench_page(path: Path, wish: Wish) -> Written:
     ratios = [r for r in record["results"] if r["unit"] in RATIOS and r["value"] > 0]
     sections = []
     if ratios:
-        bars = [(r["name"], float(r["value"]), float(r["spread"])) for r in ratios]
+        bars = [
+            (f"{r['name']} ↓" if r["name"] in LESS else r["name"], float(r["value"]), float(r["spread"]))
+            for r in ratios
+        ]
         sections.append(
             html.Section(
                 title="Against their references",
@@ -69,12 +86,15 @@ def bench_page(path: Path, wish: Wish) -> Written:
                 body=(
                     plots.ratios(bars, "Achieved over reference, each step of the axis ten times the last"),
                     html.paragraph(
-                        "The line is the reference. What a ratio means is in its row below: to the right is faster "
-                        "for speeds, larger for sizes and times. Whiskers are the spread of the repeats."
+                        "The line is the reference, which a figure's row below names. More is better, except where ↓ "
+                        "stands. Whiskers are the spread of the repeats."
                     ),
                 ),
             )
         )
+    singles = [r for r in record["results"] if "times" in r]
+    if singles:
+        sections.append(html.Section(title="Single times", mark=number(len(singles)), body=(_singles(singles),)))
     sections += [html.Section(title=name, mark=number(len(g)), body=_group(name, g)) for name, g in groups.items()]
     sections.append(html.Section(title="Machine", body=(_machine(record),)))
     machine = found if isinstance(found := record.get("machine"), dict) else {}
@@ -97,7 +117,9 @@ def _group(name: str, results: Sequence[Mapping[str, Any]]) -> tuple[html.Html, 
         )
         for r in results
     ]
-    table = html.table(("figure", "value", "unit", "spread", "reference"), rows, caption=name, text_columns=(0, 2, 4))
+    table = html.table(
+        ("figure", "value", "unit", "spread", "reference"), rows, caption=f"Figures of {name}", text_columns=(0, 2, 4)
+    )
     more = [
         (r["name"], key, value)
         for r in results
@@ -106,8 +128,17 @@ def _group(name: str, results: Sequence[Mapping[str, Any]]) -> tuple[html.Html, 
     if not more:
         return (table,)
     return table, html.details(
-        "What else was recorded", [html.table(("figure", "what", "value"), more, caption=name, text_columns=(0, 1, 2))]
+        "What else was recorded",
+        [html.table(("figure", "what", "value"), more, caption=f"More of {name}", text_columns=(0, 1, 2))],
     )
+
+
+def _singles(results: Sequence[Mapping[str, Any]]) -> html.Html:
+    """A mean says little when one in a hundred takes ten times as long."""
+    rows = [
+        (r["name"], number(r["times"]["count"]), *(number(float(r["times"][key])) for key in TIMES)) for r in results
+    ]
+    return html.table(("what", "count", *TIMES.values()), rows, caption="How single times are spread")
 
 
 def _machine(record: Mapping[str, Any]) -> html.Html:

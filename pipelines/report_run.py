@@ -10,41 +10,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from ocrmaps.annotations import Sample
-from ocrmaps.errors import RunError, StoreNotFound
 from ocrmaps.evaluation import DETECTION_REASONS, ERRORS, Evaluation, PictureResult, result_document
-from ocrmaps.pictures import Header
 from ocrmaps.report import explorer
 from ocrmaps.report import page as html
 from ocrmaps.report.explorer import Album, Entry, Kind, Layer, Outlines, PicturePlan
 from ocrmaps.report.page import Html, Section
 from ocrmaps.report.pictures import Pixels
 from ocrmaps.report.text import number
-from ocrmaps.store.places import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.checkpoint import Trained, load_detector
 from pipelines import oracle
 from pipelines.evaluate import evaluate_checkpoint
+from pipelines.report_layers import MAPS, MASKS, PICTURE, map_picture
 from pipelines.report_pictures import HEIGHTS, Shown, Wish, Written, buckets, collect, maps, photo, publish, size_name
 from pipelines.report_pictures import text_facets as facets_of
 from pipelines.report_records import Run, read_run
-from pipelines.report_run_sections import (
-    curves,
-    environment,
-    epochs,
-    error_count,
-    pace,
-    quick_cards,
-    reasons,
-    same_score,
-    score_cards,
-    settings,
-    sweeps,
-    words,
-)
-from pipelines.report_store import MAPS, PICTURE, by_row, map_picture
+from pipelines.report_run_judge import find_data, judge_ceiling, predicted
+from pipelines.report_run_score import error_count, quick_cards, reasons, same_score, score_cards, sweeps, words
+from pipelines.report_run_training import curves, environment, epochs, pace, settings
+from pipelines.report_store import by_row
 
 KINDS = (
     Kind(code="m", name="text, found", colour="#1f6feb"),
@@ -167,62 +152,6 @@ def judge_run(run: Run, wish: Wish, *, cache: Path, checkpoint: Path | None) -> 
     )
 
 
-def find_data(run: Run, trained: Trained, cache: Path) -> tuple[Path, str]:
-    """The version that the checkpoint learnt from, proven by its digest."""
-    card = trained.card["store"]
-    own = run.settings.get("data", {}).get("cache")
-    wanted = f"{card['name']}/{card['version']}"
-    for place in dict.fromkeys(p for p in (cache, Path(own) if own else None) if p is not None):
-        try:
-            store, version = find_version(place, wanted)
-        except StoreNotFound:
-            continue
-        folder = store.version(version)
-        with Reader(folder) as reader:
-            if reader.root_digest != card["root_digest"]:
-                raise RunError(
-                    f"{folder}: its root digest is {reader.root_digest[:12]}, "
-                    f"the run learnt from {card['root_digest'][:12]}",
-                    hint="build the version again from its recipe and sources",
-                )
-        return folder, f"{store.name}/{version}"
-    raise StoreNotFound(
-        f"{wanted}: the store that this run learnt from is not in {cache}",
-        hint="--root names another cache; --quick makes the page without predictions",
-    )
-
-
-def judge_ceiling(
-    reader: Reader, rows: Sequence[int], trained: Trained, *, workers: int | None, progress: oracle.Progress | None
-) -> oracle.OracleResult:
-    """What perfect maps of these rows score, read as the run reads its maps."""
-    recipe = reader.manifest.recipe
-    chain = oracle.Chain(canonical=recipe.canonical, maps=recipe.maps, extract=trained.extract)
-    samples, heads = [], []
-    for row in rows:
-        transform = reader.transform(row)
-        samples.append(Sample(id=reader.name(row), polygons=reader.polygon_set(row), loc=reader.name(row)))
-        heads.append(
-            Header(
-                size=transform.raw_size,
-                orientation=transform.orientation,
-                orientation_tag=transform.orientation,
-                format="",
-                mode="",
-            )
-        )
-    return oracle.run_oracle(samples, heads, chain, workers=workers, progress=progress)
-
-
-def predicted(reader: Reader, row: int, trained: Trained) -> tuple[Pixels, Pixels]:
-    """Probability and threshold maps of one row, 0 to 255."""
-    image = reader.read_row(row, ("image",))["image"]
-    with torch.inference_mode():
-        logits = trained.detector(torch.from_numpy(image)[None])
-    probability, threshold = (torch.sigmoid(m[0].float()).numpy() for m in (logits.probability, logits.threshold))
-    return np.asarray(np.round(probability * 255), np.uint8), np.asarray(np.round(threshold * 255), np.uint8)
-
-
 def show_result(
     reader: Reader,
     row: int,
@@ -312,9 +241,8 @@ def _pictures(judged: Judged, wish: Wish, line: Html) -> tuple[Html, ...]:
     return (
         judged.album.html("Pictures with the most errors"),
         html.paragraph(
-            f"{judged.plan.sentence(wish.files.name)} Everything is on the canonical picture. Masks are full where "
-            "the probability map is not learnt, faint where the threshold map is. A lost text and a wrong prediction "
-            "say why when they are pointed at."
+            f"{judged.plan.sentence(wish.files.name)} Everything is on the canonical picture. {MASKS} A lost text and "
+            "a wrong prediction say why when they are pointed at."
         ),
         line,
     )

@@ -19,8 +19,8 @@ from ocrmaps.report.pictures import shrink
 from ocrmaps.report.text import number
 from pipelines import data
 from pipelines.data_page import health_parts
+from pipelines.report_layers import PICTURE
 from pipelines.report_pictures import Shown, Wish, Written, collect, photo, publish, size_name, text_facets
-from pipelines.report_store import PICTURE
 
 KINDS = (
     Kind(code="t", name="text", colour="#1f6feb"),

@@ -10,32 +10,25 @@ from typing import Any
 import numpy as np
 
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.loader_batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.report import explorer, plots
 from ocrmaps.report import page as html
 from ocrmaps.report.explorer import Entry, Kind, Layer, Outlines
-from ocrmaps.report.pictures import Pixels
 from ocrmaps.report.text import number, percent
 from ocrmaps.store import catalog
 from ocrmaps.store.planning import SPLITS
 from ocrmaps.store.reader import Reader
-from pipelines.report_pictures import Shown, Wish, Written, collect, maps, photo, publish, size_name, text_facets
+from pipelines.report_layers import MAPS, MASKS, PICTURE, map_picture
+from pipelines.report_pictures import Shown, Wish, Written, collect, photo, publish, size_name, text_facets
+from pipelines.report_settings import dotted, plain
 
 LINES = 200
 """Lines of the ledger on the page."""
-PICTURE = Layer(key="picture", name="picture", letter="i", kind="picture", medium="image", on=True)
 TRUTH = Layer(key="truth", name="polygons", letter="o", kind="outline", colour="#1f6feb", on=True)
-MAPS = (
-    Layer(key="probability", name="probability", letter="p", kind="map", medium="maps", channel=0, colour="#3b9dff"),
-    Layer(key="threshold", name="threshold", letter="t", kind="map", medium="maps", channel=1, colour="#2fd08c"),
-    Layer(key="mask", name="masks", letter="m", kind="map", medium="maps", channel=2, colour="#ff9f2e"),
-)
 KINDS = (
     Kind(code="t", name="text", colour="#1f6feb"),
     Kind(code="i", name="ignored", colour="#d97700", dashed=True),
     Kind(code="l", name="text without a kernel", colour="#d6006e", dashed=True),
 )
-_HOW = "Masks are full where the probability map is not learnt, faint where the threshold map is."
 _DRAWN = ("drawn", "ignored")
 
 
@@ -62,7 +55,7 @@ def store_page(folder: Path, name: str, wish: Wish) -> Written:
                 mark=number(len(reader)),
                 body=(
                     album.html("Rows with the most lines in the ledger"),
-                    html.paragraph(f"{plan.sentence(wish.files.name)} {_HOW}"),
+                    html.paragraph(f"{plan.sentence(wish.files.name)} {MASKS}"),
                 ),
             ),
             html.Section(title="Sources and splits", body=(_sources(shown), _splits(reader))),
@@ -139,19 +132,6 @@ def show_row(reader: Reader, row: int, side: int, lines: Sequence[Mapping[str, A
         notes=[f"{_place(line)}: {line['reason']}, {line['after']}" for line in lines],
     )
     return entry, {"image": photo(arrays["image"], side), "maps": map_picture(arrays, side)}
-
-
-def map_picture(arrays: Mapping[str, Pixels], side: int) -> tuple[bytes, str]:
-    """The three stored maps of a row as channels."""
-    mask = arrays["mask"]
-    masks = np.where(mask & THRESHOLD_COUNTS, 90, 0).astype(np.uint8)
-    masks[(mask & PROBABILITY_COUNTS) == 0] = 255
-    return maps((_scaled(arrays["probability"]), arrays["threshold"], masks), side)
-
-
-def _scaled(probability: Pixels) -> Pixels:
-    """Stored as 0 and 1; seen as 0 and 255."""
-    return np.asarray(np.minimum(probability, 1) * 255, dtype=np.uint8)
 
 
 def _said(polygons: PolygonSet, outcomes: Sequence[str], heights: Sequence[float]) -> list[str]:
@@ -285,33 +265,3 @@ def _identity(shown: Mapping[str, Any], reader: Reader) -> tuple[html.Html, ...]
             [html.table(("what", "value"), [(k, plain(v)) for k, v in built], caption="Build", text_columns=(0, 1))],
         ),
     )
-
-
-def dotted(data: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Nested settings as one row each.
-
-    >>> dotted({"a": {"b": 1, "c": [2, 3]}, "d": None})
-    {'a.b': '1', 'a.c': '2, 3', 'd': 'none'}
-    """
-    out: dict[str, str] = {}
-    for key, value in data.items():
-        if isinstance(value, Mapping) and value:
-            out |= dotted(value, f"{above}{key}.")
-        else:
-            out[f"{above}{key}"] = plain(value)
-    return out
-
-
-def plain(value: Any) -> str:
-    """A setting for people."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k} {plain(v)}" for k, v in value.items()) or "none"
-    if isinstance(value, (list, tuple)):
-        if value and all(isinstance(v, (list, tuple)) for v in value):
-            return ", ".join("x".join(map(str, v)) for v in value)
-        return ", ".join(map(plain, value)) or "none"
-    return str(value)

@@ -1,25 +1,11 @@
-"""What must hold before the first step: sound data, honest splits, sides that fit, the same run when it is resumed."""
+"""What must hold before the first step: sound data, honest splits with text in them, sides that fit."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
-
-import torch
 
 from ocrmaps.errors import Problem, RunError, SpecError
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.verify import verify
-from pipelines.train_spec import HardwareSpec, RunSpec, resolve
-
-OPERATIONAL = ("name", "watch", "keep", "device", "data.cache", "data.store")
-"""Settings that a resumed run may change: they do not decide the weights (the store is compared by its digest)."""
-
-
-BEFORE = {"hardware": asdict(HardwareSpec())}
-"""Tables that runs of earlier releases did not have: what they did is what the defaults say."""
+from pipelines.train_spec import RunSpec, resolve
 
 
 def check_store(spec: RunSpec, reader: Reader) -> RunSpec:
@@ -39,6 +25,16 @@ def check_store(spec: RunSpec, reader: Reader) -> RunSpec:
             problems=[Problem(f"data.{n}", f"split {getattr(spec.data, n)!r} is empty; found {splits}") for n in empty],
             hint="a source of the recipe says its split; build a version that has both",
         )
+    textless = [name for name, r in rows.items() if all(reader.polygon_set(row).ignore.all() for row in r.tolist())]
+    if textless:
+        raise SpecError(
+            "a run needs text that counts to learn from, and to be scored on:",
+            problems=[
+                Problem(f"data.{n}", f"all text of split {getattr(spec.data, n)!r} ({len(rows[n])} rows) is ignored")
+                for n in textless
+            ],
+            hint="a network that finds nothing would score 1.0; is the text marked as illegible on purpose?",
+        )
     digests = reader.rows["picture"]
     known = {digests[row].tobytes(): row for row in rows["train"].tolist()}
     both = [(row, known[key]) for row in rows["val"].tolist() if (key := digests[row].tobytes()) in known]
@@ -49,45 +45,6 @@ def check_store(spec: RunSpec, reader: Reader) -> RunSpec:
             hint="a score on pictures that were learnt says nothing: take them out of one split and build again",
         )
     return spec
-
-
-def check_same_run(theirs: Mapping[str, Any], mine: Mapping[str, Any], path: Path) -> None:
-    """Refuse to go on from a checkpoint of another run: only settings that do not decide weights may differ."""
-    problems = [
-        Problem(f"run.{key}", f"the checkpoint has {a!r}, this run {b!r}")
-        for key, a, b in _differences(BEFORE | theirs["run"], mine["run"])
-        if not any(key == o or key.startswith(f"{o}.") for o in OPERATIONAL)
-    ]
-    a, b = theirs["store"]["root_digest"], mine["store"]["root_digest"]
-    if a != b:
-        problems.append(Problem("store", f"the checkpoint learnt from root {a[:12]}, this store has root {b[:12]}"))
-    if problems:
-        raise RunError(
-            f"{path}: this checkpoint is of another run:",
-            problems=problems,
-            hint="resume with the settings of that run, or start a new one from its weights",
-        )
-
-
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key in sorted({*a, *b}):
-        left, right = a.get(key), b.get(key)
-        if isinstance(left, dict) and isinstance(right, dict) and not key.endswith("options"):
-            yield from _differences(left, right, f"{above}{key}.")
-        elif left != right:
-            yield f"{above}{key}", left, right
-
-
-def check_compile(spec: RunSpec) -> None:
-    """Refuse a backend that torch.compile does not have here."""
-    if not spec.hardware.compile:
-        return
-    known = torch._dynamo.list_backends(exclude_tags=())
-    if spec.hardware.compile not in known:
-        raise SpecError(
-            f"hardware.compile: found {spec.hardware.compile!r}, torch.compile here has {', '.join(known)}",
-            hint="inductor is the usual one",
-        )
 
 
 def check_sides(spec: RunSpec, reader: Reader, multiple: int) -> None:

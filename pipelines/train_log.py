@@ -15,9 +15,10 @@ from lightning.pytorch.callbacks import Callback
 
 from ocrmaps.errors import RunError
 from ocrmaps.training import watch
-from ocrmaps.training.checkpoint import Keeper, read_checkpoint
+from ocrmaps.training.checkpoint import Keeper
 from ocrmaps.training.module import DetectorModule
 from ocrmaps.training.sinks import Sink
+from pipelines.train_resume import Resumed
 
 Say = Callable[[str], None]
 METRICS = "metrics.csv"
@@ -37,7 +38,7 @@ class Journal(Callback):
         keeper: Keeper,
         *,
         identity: Mapping[str, Any],
-        resumed: Path | None = None,
+        resumed: Resumed | None = None,
     ) -> None:
         self.path, self.tell, self.watchers, self.keeper = folder / METRICS, tell, watchers, keeper
         self.identity, self.resumed = dict(identity), resumed
@@ -55,8 +56,7 @@ class Journal(Callback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         if self.resumed is not None:
-            steps = read_checkpoint(self.resumed)["ocrmaps"]["steps"]
-            self.rows = [row for row in read_metrics(self.path) if int(row["step"]) <= steps]
+            self.rows = [row for row in read_metrics(self.path) if int(row["step"]) <= self.resumed.steps]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._begin()
@@ -122,6 +122,11 @@ class Patience(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.waited = state_dict["best"], state_dict["waited"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # A run that patience ended is finished: going on from it must not train one epoch more each time.
+        if self.waited >= self.validations:
+            trainer.should_stop = True
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, DetectorModule)

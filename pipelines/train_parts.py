@@ -110,8 +110,9 @@ def make_trainer(
             enable_model_summary=False,
             inference_mode=True,
         )
-    # Between ranks Lightning asks in every step whether a SIGTERM came, which waits for the device; `Stop` asks
-    # seldom and beside it.
+    # `Stop` listens for SIGTERM. Lightning's own handler speaks to the other ranks in the middle of whatever they are
+    # saying, and in every step it asks them whether one came, which waits for the device.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
     return trainer
 

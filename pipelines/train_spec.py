@@ -10,11 +10,11 @@ import json
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import ValidationError
 
 from ocrmaps.augment import AugmentSpec
 from ocrmaps.errors import Problem, SpecError
@@ -22,6 +22,7 @@ from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
 from ocrmaps.recipe import Recipe
 from ocrmaps.training.settings import OptimiserSpec, Precision, ScheduleSpec
+from pipelines.train_rules import file_model, problem_of, rules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,28 @@ class RunSpec:
         return json.loads(json.dumps(plain, default=str))
 
 
+def portable(run: Mapping[str, Any], home: Path) -> dict[str, Any]:
+    """A run's plain data as it may leave this machine: the home folder is ~, weights are known by their file's name.
+
+    >>> portable({"data": {"cache": "/home/ann/maps"}, "model": {"encoder_weights": "/nfs/r18.pth"}}, Path("/home/ann"))
+    {'data': {'cache': '~/maps'}, 'model': {'encoder_weights': 'r18.pth'}}
+    """
+
+    def plain(value: Any, key: str = "") -> Any:
+        if isinstance(value, Mapping):
+            return {name: plain(inner, name) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(inner) for inner in value]
+        if not isinstance(value, str):
+            return value
+        if key == "encoder_weights":
+            return Path(value).name
+        inside = home != Path(home.anchor) and Path(value).is_relative_to(home)
+        return str(Path("~") / Path(value).relative_to(home)) if inside else value
+
+    return {name: plain(value, name) for name, value in run.items()}
+
+
 TABLES: dict[str, Any] = {
     "data": DataSpec,
     "model": DetectorSpec,
@@ -169,13 +192,13 @@ TABLES: dict[str, Any] = {
     "hardware": HardwareSpec,
     "extract": ExtractSpec,
 }
-PROFILE_MOST, DEVICES_MOST = 20, 64
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
-    """Read a run file; `settings` are `key=value` changes such as `optimiser.lr=0.003`, values in TOML."""
+    """Read a run file; `settings` are `key=value` changes such as `optimiser.lr=0.003`, values in TOML.
+
+    A problem is told at the place it was given: the file, or `--set`.
+    """
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -185,23 +208,23 @@ def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
         raise SpecError(f"{path}: the run file cannot be read as UTF-8 text ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from error
-    for setting in settings:
-        _override(data, setting)
+    changed = tuple(_override(data, setting) for setting in settings)
     data.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "run")
     if isinstance(data.get("data"), dict) and isinstance(data["data"].get("cache"), str):
         data["data"]["cache"] = str(path.absolute().parent / data["data"]["cache"])
     weights = data["model"].get("encoder_weights") if isinstance(data.get("model"), dict) else None
     if isinstance(weights, str) and weights:
         data["model"]["encoder_weights"] = str(path.absolute().parent / weights)
-    return run_from_dict(data, where=str(path))
+    return run_from_dict(data, where=str(path), changed=changed)
 
 
-def run_from_dict(data: Mapping[str, Any], *, where: str = "run") -> RunSpec:
-    """A run from plain data, refused with all its problems at once."""
+def run_from_dict(data: Mapping[str, Any], *, where: str = "run", changed: Sequence[str] = ()) -> RunSpec:
+    """A run from plain data, refused with all its problems at once; `changed` are settings given elsewhere."""
     try:
-        parsed = _file_model().model_validate_json(json.dumps(data, default=str))
+        parsed: Any = file_model(RunSpec, leave_out=("said",)).model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
-        raise _refused([_problem(where, e) for e in error.errors(include_url=False)], where) from error
+        known = {"": _names(RunSpec), **{key: _names(record) for key, record in TABLES.items()}}
+        raise _refused([problem_of(e, known) for e in error.errors(include_url=False)], where, changed) from error
     problems: list[Problem] = []
     records: dict[str, Any] = {}
     said = {f"{key}.{name}" for key in TABLES for name in getattr(parsed, key).model_fields_set}
@@ -213,12 +236,12 @@ def run_from_dict(data: Mapping[str, Any], *, where: str = "run") -> RunSpec:
             records[key] = record(**values)
         except SpecError as error:
             found = error.problems or (Problem(loc=key, message=str(error)),)
-            problems += [Problem(f"{where}:{p.loc}", p.message) for p in found]
+            problems += found
     rest = {f.name: getattr(parsed, f.name) for f in fields(RunSpec) if f.name not in (*TABLES, "said")}
     spec = RunSpec(**records, **rest, said=frozenset(said)) if not problems else None
-    problems += _beyond_types(parsed, where)
+    problems += rules(parsed)
     if problems or spec is None:
-        raise _refused(problems, where)
+        raise _refused(problems, where, changed)
     return spec
 
 
@@ -251,118 +274,23 @@ def resolve_extract(spec: RunSpec, recipe: Recipe) -> ExtractSpec:
     return ExtractSpec(**(drawn | given))
 
 
-def _beyond_types(parsed: Any, where: str) -> list[Problem]:
-    data, budget, keep, watch, hardware = parsed.data, parsed.budget, parsed.keep, parsed.watch, parsed.hardware
-    rules = (
-        (bool(_NAME.fullmatch(parsed.name)), "name", parsed.name, "letters, digits, '.', '_' and '-', at most 64"),
-        (0 <= parsed.seed < 2**32, "seed", parsed.seed, "a whole number from 0 to 4294967295"),
-        (parsed.average is None or 0 < parsed.average < 1, "average", parsed.average, "a decay between 0 and 1"),
-        (bool(data.store), "data.store", data.store, "the name of a store"),
-        (data.train != data.val, "data.val", data.val, "another split than data.train"),
-        (data.batch >= 1, "data.batch", data.batch, "a whole number of 1 or more"),
-        (budget.epochs >= 1, "budget.epochs", budget.epochs, "a whole number of 1 or more"),
-        (budget.steps is None or budget.steps >= 1, "budget.steps", budget.steps, "a whole number of 1 or more"),
-        (
-            budget.validate_every >= 1 and budget.epochs % max(1, budget.validate_every) == 0,
-            "budget.validate_every",
-            budget.validate_every,
-            f"a whole number that divides the {budget.epochs} epochs",
-        ),
-        (budget.patience is None or budget.patience >= 1, "budget.patience", budget.patience, "1 or more"),
-        (budget.patience_delta >= 0, "budget.patience_delta", budget.patience_delta, "0 or more"),
-        (
-            budget.patience is not None or budget.patience_delta == BudgetSpec().patience_delta,
-            "budget.patience_delta",
-            budget.patience_delta,
-            "budget.patience beside it: alone it has no effect",
-        ),
-        (keep.top >= 1, "keep.top", keep.top, "a whole number of 1 or more"),
-        (keep.every_steps >= 0, "keep.every_steps", keep.every_steps, "a whole number of 0 or more"),
-        (watch.guard_every >= 1, "watch.guard_every", watch.guard_every, "a whole number of 1 or more"),
-        (
-            watch.guard or watch.guard_every == WatchSpec().guard_every,
-            "watch.guard_every",
-            watch.guard_every,
-            "watch.guard = true beside it",
-        ),
-        (watch.pictures >= 0, "watch.pictures", watch.pictures, "a whole number of 0 or more"),
-        (
-            0 <= watch.profile_steps <= PROFILE_MOST,
-            "watch.profile_steps",
-            watch.profile_steps,
-            f"a whole number from 0 to {PROFILE_MOST}, for the size of the trace",
-        ),
-        (watch.profile_from >= 0, "watch.profile_from", watch.profile_from, "a whole number of 0 or more"),
-        (
-            watch.profile_steps > 0 or watch.profile_from == WatchSpec().profile_from,
-            "watch.profile_from",
-            watch.profile_from,
-            "watch.profile_steps beside it: alone it has no effect",
-        ),
-        (
-            budget.steps is None or not watch.profile_steps or watch.profile_from + watch.profile_steps <= budget.steps,
-            "watch.profile_from",
-            watch.profile_from,
-            f"a last traced step among the {budget.steps} of the budget",
-        ),
-        (
-            hardware.devices >= 1 and hardware.devices <= DEVICES_MOST,
-            "hardware.devices",
-            hardware.devices,
-            f"a whole number from 1 to {DEVICES_MOST}",
-        ),
-    )
-    return [
-        Problem(f"{where}:{name}", f"found {value!r}, expected {expected}")
-        for good, name, value, expected in rules
-        if not good
-    ]
+def _names(record: type[Any]) -> list[str]:
+    return [f.name for f in fields(record) if f.name != "said"]
 
 
-def _file_model() -> Any:
-    """The pydantic model of a run file, derived from the records so that a field is declared once."""
-    return _model(RunSpec, leave_out=("said",))
-
-
-def _model(record: type[Any], leave_out: Sequence[str] = ()) -> type[BaseModel]:
-    hints = get_type_hints(record)
-    declared: dict[str, Any] = {}
-    for f in fields(record):
-        if f.name in leave_out:
-            continue
-        kind: Any = hints[f.name]
-        default: Any = ...
-        if is_dataclass(kind):
-            kind = _model(hints[f.name])
-            default = ... if f.default_factory is MISSING else Field(default_factory=kind)
-        elif f.default is not MISSING:
-            default = f.default
-        elif f.default_factory is not MISSING:
-            default = Field(default_factory=f.default_factory)
-        declared[f.name] = (kind, default)
-    return create_model(record.__name__, __config__=_STRICT, **declared)
-
-
-def _problem(where: str, error: Any) -> Problem:
-    loc = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
-    message = error["msg"]
-    if error["type"] == "extra_forbidden":
-        record = TABLES.get(str(error["loc"][0]), RunSpec) if len(error["loc"]) > 1 else RunSpec
-        message = f"unknown key; known here: {', '.join(f.name for f in fields(record) if f.name != 'said')}"
-    elif error["type"] == "missing":
-        message = "missing, and it has no default"
-    elif not isinstance(error["input"], dict | list):
-        message = f"{message}, found {error['input']!r}"
-    return Problem(loc=f"{where}:{loc}", message=message)
-
-
-def _refused(problems: Sequence[Problem], where: str) -> SpecError:
+def _refused(problems: Sequence[Problem], where: str, changed: Sequence[str]) -> SpecError:
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    return SpecError(f"{where}: the run has {count}:", problems=problems)
+    placed = [
+        Problem(
+            f"{'--set ' if any(f'{c}.'.startswith(f'{p.loc}.') for c in changed) else f'{where}:'}{p.loc}", p.message
+        )
+        for p in problems
+    ]
+    return SpecError(f"{where}: the run has {count}:", problems=placed)
 
 
-def _override(data: dict[str, Any], setting: str) -> None:
-    """Apply one `a.b=value` to nested tables; a value that is not TOML is taken as a string."""
+def _override(data: dict[str, Any], setting: str) -> str:
+    """Apply one `a.b=value` to nested tables and give its key; a value that is not TOML is taken as a string."""
     key, equals, value = setting.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path):
@@ -377,3 +305,4 @@ def _override(data: dict[str, Any], setting: str) -> None:
         if not isinstance(table, dict):
             raise SpecError(f"--set {setting}: {part} is not a table")
     table[path[-1]] = parsed
+    return ".".join(path)

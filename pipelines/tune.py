@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,18 @@ from pipelines.evaluate_store import Progress, check_prepared_alike, device_of, 
 from pipelines.oracle import headers
 from pipelines.predict import PictureFile, predict_pictures
 from pipelines.tune_checks import check_apart, check_out, check_splits
-from pipelines.tune_grid import THRESHOLDS, Grid, Point, Tuned, rank
+from pipelines.tune_grid import CRITERION, SHOWN, Grid, Point, Tuned, rank, swept
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """Everything that one map is read and scored with."""
+
+    settings: Sequence[ExtractSpec]
+    cuts: tuple[float, ...]
+    """Least scores."""
+    thresholds: tuple[float, ...]
+    """IoU thresholds."""
 
 
 def tune_stored(
@@ -47,18 +58,23 @@ def tune_stored(
     test_source: Path | None = None,
     test_frame: Frame = "upright",
     grid: Grid | None = None,
+    criterion: tuple[float, ...] = CRITERION,
     batch: int | None = None,
     threads: int | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Tuned:
-    """Choose on `split` of a store by hmean at IoU 0.5, freeze into `out`, then score the test pictures once."""
+    """Choose on `split` of a store, freeze into `out`, then score the test pictures once.
+
+    The best setting has the largest mean hmean over the IoU thresholds of `criterion`.
+    """
     check_out(checkpoint, out, overwrite=overwrite)
     grid, threads, where = grid or Grid(), threads or default_threads(), device_of(device)
     trained = load_detector(checkpoint, device=where)
     check_splits(split, test_split, test_source, trained.card)
     settings, cuts = grid.settings(trained.extract), grid.cuts(trained.extract)
+    tried = Tried(settings=settings, cuts=cuts, thresholds=swept(criterion))
     found = find_version(cache, store)
     test_samples = None if test_source is None else _opened(test_source, test_frame)
     with Reader(found[0].version(found[1])) as reader:
@@ -66,28 +82,32 @@ def tune_stored(
         for name in (split,) if test_split is None else (split, test_split):
             rows_of(reader, name)
         check_apart(reader, split, test_split, test_samples, trained.card)
-        sweeps = _sweep_store(trained, reader, split, settings, cuts, batch, threads, where, progress)
-        points = rank(settings, sweeps, own=trained.extract)
+        sweeps = _sweep_store(trained, reader, split, tried, batch, threads, where, progress)
+        points = rank(settings, sweeps, own=trained.extract, criterion=criterion)
         before = next(point for point in points if point.extract == trained.extract)
         chosen_on = _identity(reader, split)
         test_sweeps = None
         tested_on: Mapping[str, Any] | None = None
         if test_split is not None:
-            test_sweeps = _sweep_store(trained, reader, test_split, settings, cuts, batch, threads, where, progress)
+            test_sweeps = _sweep_store(trained, reader, test_split, tried, batch, threads, where, progress)
             tested_on = _identity(reader, test_split)
     if test_samples is not None:
-        test_sweeps = _sweep_source(trained, test_samples, settings, cuts, batch or 8, threads, where, progress)
+        test_sweeps = _sweep_source(trained, test_samples, tried, batch or 8, threads, where, progress)
         tested_on = {"source": str(test_source), "frame": test_frame, "pictures": len(read(test_samples))}
     chosen = points[0]
     freeze(checkpoint, out, chosen, before=before, chosen_on=chosen_on, grid=grid)
-    test_points = () if test_sweeps is None else rank(settings, test_sweeps, own=trained.extract)
+    test_points: tuple[Point, ...] = ()
+    if test_sweeps is not None:
+        test_points = rank(settings, test_sweeps, own=trained.extract, criterion=criterion)
     return Tuned(
         checkpoint=checkpoint,
         out=out,
         chosen_on=chosen_on,
+        criterion=criterion,
         before=before,
         chosen=chosen,
         points=points,
+        test_before=next((point for point in test_points if point.extract == trained.extract), None),
         test=next((point for point in test_points if point.extract == chosen.extract), None),
         tested_on=tested_on,
         test_best=test_points[0] if test_points else None,
@@ -99,19 +119,19 @@ def _readings(
     to_truth: Any,
     probability: FloatMap,
     level: FloatMap | None,
-    settings: Sequence[ExtractSpec],
-    cuts: tuple[float, ...],
+    tried: Tried,
 ) -> list[IouSweep]:
     """One map read in every way."""
     out = []
-    for how in settings:
+    cuts = tried.cuts
+    for how in tried.settings:
         found = extract(
             probability, replace(how, score_min=cuts[0]), threshold=level if how.binarise == "learned" else None
         )
         geometry = pair_geometry(truth, to_truth(found.polygons))
         # Scores are float32: a cut that is compared with them has to be rounded as they are.
         rounded = [float(np.float32(cut)) for cut in cuts]
-        sweep = sweep_geometry(geometry, found.scores, cuts=rounded, thresholds=THRESHOLDS)
+        sweep = sweep_geometry(geometry, found.scores, cuts=rounded, thresholds=tried.thresholds)
         out.append(replace(sweep, cuts=cuts))
     return out
 
@@ -129,8 +149,7 @@ def _sweep_store(
     trained: Trained,
     reader: Reader,
     split: str,
-    settings: Sequence[ExtractSpec],
-    cuts: tuple[float, ...],
+    tried: Tried,
     batch: int | None,
     threads: int,
     device: torch.device,
@@ -138,7 +157,7 @@ def _sweep_store(
 ) -> list[IouSweep]:
     def judge(row: int, probability: FloatMap, level: FloatMap | None) -> list[IouSweep]:
         truth, transform = reader.polygon_set(row), reader.transform(row)
-        return _readings(truth, lambda p: transform.apply(p, truth.frame), probability, level, settings, cuts)
+        return _readings(truth, lambda p: transform.apply(p, truth.frame), probability, level, tried)
 
     judging = Judging(judge, threads=threads)
     judging.begin()
@@ -152,14 +171,13 @@ def _sweep_store(
         results = judging.results()
     finally:
         judging.close()
-    return _added((results[row] for row in reader.select(split).tolist()), len(settings))
+    return _added((results[row] for row in reader.select(split).tolist()), len(tried.settings))
 
 
 def _sweep_source(
     trained: Trained,
     source: Source,
-    settings: Sequence[ExtractSpec],
-    cuts: tuple[float, ...],
+    tried: Tried,
     batch: int,
     threads: int,
     device: torch.device,
@@ -184,12 +202,11 @@ def _sweep_source(
     def judge(pair: Any) -> list[IouSweep]:
         sample, prediction = pair
         return _readings(
-            sample.polygons, lambda p: prediction.transform.apply(p, source.frame), prediction.probability, None,
-            settings, cuts,
+            sample.polygons, lambda p: prediction.transform.apply(p, source.frame), prediction.probability, None, tried
         )  # fmt: skip
 
     pairs = zip(samples, predictions, strict=True)
-    return _added(in_threads(pairs, judge, threads, progress, total=len(samples)), len(settings))
+    return _added(in_threads(pairs, judge, threads, progress, total=len(samples)), len(tried.settings))
 
 
 def _opened(path: Path, frame: Frame) -> Source:
@@ -220,10 +237,11 @@ def freeze(
     content["ocrmaps"] = {
         **card,
         "extract": asdict(chosen.extract),
-        "score": {"state": "complete", "hmean": {f"{t:g}": c.hmean for t, c in chosen.counts.items()}},
+        "score": {"state": "complete", "hmean": {f"{t:g}": chosen.counts[t].hmean for t in SHOWN}},
         "tuned": {
             "on": dict(chosen_on),
             "from": digest_of(checkpoint),
+            "criterion": {"mean_hmean_at_iou": list(chosen.criterion)},
             "before": before.as_dict(),
             "chosen": chosen.as_dict(),
             "grid": {name: list(values) for name, values in asdict(grid).items()},

@@ -10,10 +10,13 @@ from typing import Any, Literal
 from ocrmaps.errors import SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.metrics.iou import IouCounts, IouSweep
+from ocrmaps.metrics.matching import checked_thresholds
 from pipelines.evaluate_run import numbers
 
-THRESHOLDS = (0.5, 0.7)
-"""Settings are chosen at the first; the other is shown."""
+SHOWN = (0.5, 0.7)
+"""IoU thresholds that are told of every setting, whatever it was chosen by."""
+CRITERION = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
+"""IoU thresholds whose mean hmean decides, where nobody says others; docs/explanation/evaluation.md has the figures."""
 Binarise = float | Literal["learned"]
 
 
@@ -52,11 +55,18 @@ class Point:
 
     extract: ExtractSpec
     counts: Mapping[float, IouCounts]
-    """By IoU threshold."""
+    """By IoU threshold: those of the criterion, and those that are always shown."""
+    criterion: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """What settings are chosen by: the mean hmean over the criterion's IoU thresholds."""
+        return sum(self.counts[t].hmean for t in self.criterion) / len(self.criterion)
 
     @property
     def hmean(self) -> float:
-        return self.counts[THRESHOLDS[0]].hmean
+        """At IoU 0.5."""
+        return self.counts[SHOWN[0]].hmean
 
     def as_dict(self) -> dict[str, Any]:
         parts = ("hmean", "precision", "recall")
@@ -65,6 +75,7 @@ class Point:
             "score_min": self.extract.score_min,
             "unclip": self.extract.unclip,
             "unclip_ratio": self.extract.unclip_ratio,
+            "criterion": self.value,
             "iou": {f"{t:g}": {part: getattr(c, part) for part in parts} for t, c in self.counts.items()},
         }
 
@@ -77,10 +88,14 @@ class Tuned:
     out: Path
     chosen_on: Mapping[str, Any]
     """Store, version, split, root digest, pictures."""
+    criterion: tuple[float, ...]
+    """IoU thresholds whose mean hmean was maximised."""
     before: Point
     chosen: Point
     points: tuple[Point, ...]
     """All that was tried, the best first."""
+    test_before: Point | None
+    """At the checkpoint's own settings."""
     test: Point | None
     """At the chosen settings."""
     tested_on: Mapping[str, Any] | None
@@ -92,9 +107,11 @@ class Tuned:
             "checkpoint": str(self.checkpoint),
             "out": str(self.out),
             "chosen_on": dict(self.chosen_on),
+            "criterion": {"mean_hmean_at_iou": list(self.criterion)},
             "tried": len(self.points),
             "before": self.before.as_dict(),
             "chosen": self.chosen.as_dict(),
+            "test_before": None if self.test_before is None else self.test_before.as_dict(),
             "test": None if self.test is None else {**self.test.as_dict(), "on": dict(self.tested_on or {})},
             "not_a_result": None if self.test_best is None else {"best_of_sweep_on_test": self.test_best.as_dict()},
         }
@@ -110,17 +127,55 @@ def grid_from(*, binarise: str | None, score: str | None, ratio: str | None) -> 
     return Grid(**values)
 
 
-def rank(settings: Sequence[ExtractSpec], sweeps: Sequence[IouSweep], *, own: ExtractSpec) -> tuple[Point, ...]:
-    """Every setting with its counts, the best hmean first; of equals the one nearest to the checkpoint's own."""
+def criterion_from(text: str | None) -> tuple[float, ...]:
+    """IoU thresholds as a person writes them: single ones, and first:last:step.
+
+    >>> criterion_from("0.5,0.7"), criterion_from("0.6:0.8:0.1")
+    ((0.5, 0.7), (0.6, 0.7, 0.8))
+    """
+    if text is None:
+        return CRITERION
+    out: list[float] = []
+    for part in text.split(","):
+        try:
+            first, *rest = [float(number) for number in part.split(":")]
+            last, step = rest or (first, 1.0)
+        except ValueError:
+            raise SpecError(
+                f"--criterion: found {part!r}, expected an IoU threshold, or first:last:step",
+                hint="such as 0.5 or 0.5,0.7 or 0.5:0.95:0.05",
+            ) from None
+        if not step >= 0.001 or not 0 <= first <= last < 1:
+            raise SpecError(
+                f"--criterion: found {part!r}, expected thresholds from 0 to under 1, a step of 0.001 or more"
+            )
+        out += [round(first + i * step, 6) for i in range(int((last - first) / step + 1e-6) + 1)]
+    return checked_thresholds(sorted(set(out)))
+
+
+def swept(criterion: Sequence[float]) -> tuple[float, ...]:
+    """All thresholds that are looked at."""
+    return tuple(sorted({*criterion, *SHOWN}))
+
+
+def rank(
+    settings: Sequence[ExtractSpec],
+    sweeps: Sequence[IouSweep],
+    *,
+    own: ExtractSpec,
+    criterion: tuple[float, ...] = CRITERION,
+) -> tuple[Point, ...]:
+    """Every setting with its counts, the best by the criterion first; of equals the nearest to the checkpoint's own."""
     points = [
         Point(
             extract=replace(how, score_min=cut),
             counts={t: sweep.counts(c, i) for i, t in enumerate(sweep.thresholds)},
+            criterion=criterion,
         )
         for how, sweep in zip(settings, sweeps, strict=True)
         for c, cut in enumerate(sweep.cuts)
     ]
-    return tuple(sorted(points, key=lambda point: (-point.hmean, *_distance(point.extract, own))))
+    return tuple(sorted(points, key=lambda point: (-round(point.value, 12), *_distance(point.extract, own))))
 
 
 def _distance(how: ExtractSpec, own: ExtractSpec) -> tuple[float, ...]:

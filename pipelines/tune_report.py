@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ocrmaps.extract import ExtractSpec
-from pipelines.tune_grid import Point, Tuned
+from pipelines.tune_grid import SHOWN, Point, Tuned
 
 
 def table(tuned: Tuned) -> str:
@@ -11,15 +13,19 @@ def table(tuned: Tuned) -> str:
     on = tuned.chosen_on
     lines = [
         f"{len(tuned.points)} settings on {on['pictures']} pictures of {on['store']}/{on['version']}, {on['split']}",
+        f"chosen by {criterion_words(tuned.criterion)}",
         f"  before  {_line(tuned.before)}",
         f"  chosen  {_line(tuned.chosen)}",
         *(f"  next    {_line(point)}" for point in tuned.points[1:4]),
+        *_lost(tuned.before, tuned.chosen),
         f"wrote {tuned.out}",
     ]
     if tuned.test is not None and tuned.test_best is not None and tuned.tested_on is not None:
         where = tuned.tested_on.get("split", tuned.tested_on.get("source"))
+        lines.append(f"test on {tuned.tested_on['pictures']} pictures of {where}, at the chosen settings")
+        if tuned.test_before is not None:
+            lines.append(f"  before  {_line(tuned.test_before)}")
         lines += [
-            f"test on {tuned.tested_on['pictures']} pictures of {where}, at the chosen settings",
             f"  test    {_line(tuned.test)}",
             "not a result, for it is chosen on the test pictures themselves:",
             f"  best    {_line(tuned.test_best)}",
@@ -27,10 +33,30 @@ def table(tuned: Tuned) -> str:
     return "\n".join(lines)
 
 
+def criterion_words(criterion: Sequence[float]) -> str:
+    """What is maximised.
+
+    >>> criterion_words((0.5,)), criterion_words((0.5, 0.6, 0.7))
+    ('hmean at IoU 0.5', 'the mean hmean at IoU 0.5, 0.6, 0.7')
+    """
+    levels = ", ".join(f"{t:g}" for t in criterion)
+    return f"hmean at IoU {levels}" if len(criterion) == 1 else f"the mean hmean at IoU {levels}"
+
+
 def _line(point: Point) -> str:
-    scores = ", ".join(f"hmean {c.hmean:.4f} at IoU {t:g}" for t, c in point.counts.items())
-    first = next(iter(point.counts.values()))
-    return f"{scores} (P {first.precision:.3f} R {first.recall:.3f}): {settings(point.extract)}"
+    scores = ", ".join(f"hmean {point.counts[t].hmean:.4f} at IoU {t:g}" for t in SHOWN)
+    first = point.counts[SHOWN[0]]
+    value = "" if point.criterion == (SHOWN[0],) else f"{point.value:.4f}, "
+    return f"{value}{scores} (P {first.precision:.3f} R {first.recall:.3f}): {settings(point.extract)}"
+
+
+def _lost(before: Point, chosen: Point) -> list[str]:
+    """What the choice costs at an IoU that is shown."""
+    return [
+        f"note: hmean at IoU {t:g} falls from {before.counts[t].hmean:.4f} to {chosen.counts[t].hmean:.4f}"
+        for t in SHOWN
+        if chosen.counts[t].hmean < before.counts[t].hmean
+    ]
 
 
 def settings(how: ExtractSpec) -> str:

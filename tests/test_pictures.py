@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ocrmaps.errors import OcrmapsError, PictureError
-from ocrmaps.pictures import decode, read_header
+from ocrmaps.pictures import count_pages, decode, read_header
 
 GREY = np.linspace(0, 255, 24 * 32).astype(np.uint8).reshape(24, 32)
 
@@ -109,6 +109,18 @@ def test_a_decompression_bomb_is_refused_before_memory_is_spent():
     assert len(bomb) < 200_000
     with pytest.raises(PictureError, match="decompression bomb"):
         decode(bomb, name="bomb.png")
+
+
+def test_a_tiff_whose_second_page_says_no_size_is_refused_by_name():
+    """Pillow raises a TypeError there, which once ended a prediction over a folder."""
+    page, file = Image.new("RGB", (40, 30)), io.BytesIO()
+    page.save(file, "TIFF", save_all=True, append_images=[page])
+    data = bytearray(file.getvalue())
+    width_entry = data.rfind(b"\x00\x01\x04\x00\x01\x00\x00\x00")
+    data[width_entry : width_entry + 2] = b"\x01\xf0"
+    assert count_pages(file.getvalue()) == 2
+    with pytest.raises(PictureError, match="pages cannot be counted"):
+        count_pages(bytes(data), name="two.tif")
 
 
 @settings(max_examples=150, deadline=None)

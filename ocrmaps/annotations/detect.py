@@ -52,7 +52,7 @@ def detect_in(
         raise AnnotationError(f"cannot look at {str(path)!r}: {error}", hint="check the path") from None
     if not exists:
         raise AnnotationError(f"found no file or folder {path}", hint="check the path")
-    place = _named(path, signs, format) if format else _only(path, places_in(path, signs))
+    place = _named(path, signs, format) if format else _only(path, places_in(path, signs), signs)
     if pictures is None:
         pictures, why = picture_folder(place.path, top=path, per_picture=bool(signs[place.format].per_picture))
     elif pictures.is_dir():
@@ -63,12 +63,13 @@ def detect_in(
     return Detection(format=place.format, annotations=place.path, pictures=pictures, reason=reason)
 
 
-def _only(path: Path, found: Sequence[Place]) -> Place:
+def _only(path: Path, found: Sequence[Place], known: Iterable[str]) -> Place:
     if len(found) == 1:
         return found[0]
     if not found:
         what = seen_in(path) if path.is_dir() else "a file that no format recognises"
-        hint = "name the annotation file or folder itself, or say its format with --format"
+        names = ", ".join(known)
+        hint = f"name the annotation file or folder itself, or say its format with --format: {names}"
         raise AnnotationError(f"no known annotations in {path}: found {what}", hint=hint)
     problems = [Problem(loc=str(p.path), message=f"{p.format}: {p.reason}", kind="candidate") for p in found]
     raise AnnotationError(
@@ -85,7 +86,7 @@ def _named(path: Path, signs: Mapping[str, Sign], format: str) -> Place:
         return Place(format, path, told)
     found = [place for place in places_in(path, signs) if place.format == format]
     if found:
-        return _only(path, found)
+        return _only(path, found, signs)
     suffixes = signs[format].per_picture
     if suffixes:
         folders = [folder for folder in (path, *subfolders(path)) if _holds(folder, suffixes)]
@@ -95,7 +96,7 @@ def _named(path: Path, signs: Mapping[str, Sign], format: str) -> Place:
     else:
         files = [p for p in entries(path) if p.is_file() and p.suffix.lower() in SUFFIXES]
         places = [Place(format, file, told) for file in files]
-    return _only(path, places)
+    return _only(path, places, signs)
 
 
 def _holds(folder: Path, suffixes: Sequence[str]) -> bool:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ocrmaps.debug.bundles import LEVELS
+from ocrmaps.debug.entries import LEVELS
 from ocrmaps.errors import SpecError
 
 Test = Callable[[Mapping[str, list[Any]]], bool]

@@ -46,11 +46,24 @@ _SHAPES = (
     r"\bxox[abeoprs]-[\w-]{8,}",
     r"\b(?:AKIA|ASIA)[0-9A-Z]{12,}",
     r"\bAIza[\w-]{20,}",
+    r"\bwandb_v\d+_\w{16,}",
+    r"\bnpm_\w{16,}",
+    r"\bya29\.[\w-]{16,}",
+    r"\b[sr]k_(?:live|test)_\w{12,}",
+    r"(?<=hooks\.slack\.com/services/)[\w/]+",
 )
 _SHAPE = re.compile("|".join(_SHAPES))
-_URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)[^\s/\"'<>]+@")
+_URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/\"'<>]+|[^\s/:\"'<>]*:[^\s\"'<>@]+)@")
 _HEADER = re.compile(r"""(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(["']?\s*[:=]\s*["']?)[^\s"'][^\n"']*""")
 _SCHEME = re.compile(r"(?i)\b(bearer|basic)\s+(?=\S*[0-9=])[A-Za-z0-9._~+/=-]{6,}")
+_WORD = re.compile(
+    r"""(?i)\b(passw(?:or)?d|passphrase|secret|token|api[_-]?key|\w+_key|\w+_token)(\s+(?:is\s+)?)"""
+    r"""(?=[^\s"']*\d)[^\s"',;]{6,}"""
+)
+"""`password hunter2`, as in .netrc, in a shell and in sentences: what follows has a digit in it."""
+_LONG = re.compile(r"(?i)(\b(?:wandb|key|token|secret|login|credentials?)\b[^\n]{0,80}?)\b[0-9a-f]{40}\b")
+"""40 hexadecimal digits are a commit, or a key where the line speaks of one."""
+_USER = re.compile(r"(?<!\S)((?:-u|--user)\s+)[^\s:]+:\S+")
 _PAIR = re.compile(
     r"""(?<![\w.-])(?P<name>[\w.-]+)(?P<mid>["']?\s*(?:=|:(?!//))\s*)"""
     r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s"',;&)\]}]+)"""
@@ -106,6 +119,9 @@ class Redactor:
         text = _SCHEME.sub(rf"\1 {GONE}", text)
         text = _PAIR.sub(_hide, text)
         text = _FLAG.sub(_hide, text)
+        text = _USER.sub(rf"\1{GONE}", text)
+        text = _WORD.sub(rf"\1\2{GONE}", text)
+        text = _LONG.sub(rf"\1{GONE}", text)
         for home in self._homes:
             text = re.sub(re.escape(home) + r"(?![\w-])", "~", text)
         text = _HOMES.sub("~", text)

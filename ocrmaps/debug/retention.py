@@ -1,8 +1,9 @@
 """What stays of old bundles: a plan that anybody can read, and its execution, which believes nothing it did not check.
 
 A bundle stays as it is while it is one of the last `keep` of its folder and at most `days` old. Otherwise it is
-compressed, and a compressed one is removed when it is older than twice `days`. What is not a whole bundle of ours is
-never touched, with one exception: what a writer left that died more than a day ago.
+compressed, and a compressed one is removed when it is older than twice `days`. One that is dated over a day ahead of
+this clock, which one of two clocks must be wrong about, is left alone and takes nobody's place among the last. What is
+not a whole bundle of ours is never touched, with one exception: what a writer left that died more than a day ago.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ import os
 import shutil
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from ocrmaps.debug.bundles import ARCHIVE, BUNDLE, NAME, Bundle, damage, read_bundle
+from ocrmaps.debug.reading import ARCHIVE, BUNDLE, NAME, Bundle, damage, read_bundle
 from ocrmaps.errors import DataError
 
 KEEP, DAYS = 10, 30
+AHEAD = timedelta(days=1)
+"""Clocks of machines that share a folder differ by less."""
 Do = Literal["keep", "compress", "remove", "sweep", "leave"]
 
 
@@ -46,7 +49,11 @@ def plan_retention(
     actions: list[Action] = []
     for _, inside in sorted(folders.items()):
         newest = sorted(inside, key=lambda b: (b.created, b.name), reverse=True)
-        actions += [_one(bundle, place, now, keep, days) for place, bundle in enumerate(newest)]
+        ahead = [bundle for bundle in newest if bundle.created - now > AHEAD]
+        actions += [
+            Action("leave", b.path, f"dated {b.created:%Y-%m-%d}, ahead of this clock", b.nbytes) for b in ahead
+        ]
+        actions += [_one(bundle, place, now, keep, days) for place, bundle in enumerate(newest[len(ahead) :])]
     return [*actions, *(Action("sweep", path, "its writer died before it was a bundle") for path in leftovers)]
 
 
@@ -74,9 +81,17 @@ def leftovers(place: Path, *, now: datetime) -> list[Path]:
         for path in folder.iterdir():
             stem = path.name.removeprefix(".").removesuffix(".part").removesuffix(".gone").removesuffix(ARCHIVE)
             ours = path.name.startswith(".") and path.name.endswith((".part", ".gone")) and NAME.fullmatch(stem)
-            if ours and not path.is_symlink() and now.timestamp() - path.stat().st_mtime > 86_400:
+            if ours and not path.is_symlink() and _older_than_a_day(path, now):
                 found.append(path)
     return sorted(set(found))
+
+
+def _older_than_a_day(path: Path, now: datetime) -> bool:
+    """By when it was last written to; what is gone meanwhile is not there to be old."""
+    try:
+        return now.timestamp() - path.stat().st_mtime > 86_400
+    except FileNotFoundError:
+        return False
 
 
 def carry_out(action: Action) -> Path | None:
@@ -104,8 +119,24 @@ def compress(bundle: Bundle) -> Path:
     if faults := damage(bundle):
         raise DataError(f"{bundle.path}: {faults[0]}", hint="it stays as it is; look at it, then remove it yourself")
     # What people have put beside our files goes along; bundle.json is first, so that listing reads no more than that.
-    there = sorted(p.relative_to(bundle.path).as_posix() for p in bundle.path.rglob("*") if p.is_file())
+    found = sorted(p for p in bundle.path.rglob("*") if not p.is_dir() or p.is_symlink())
+    if strange := [p for p in found if p.is_symlink() or not p.is_file()]:
+        raise DataError(
+            f"{strange[0]}: a link or a device, which an archive would lose", hint="the bundle stays as it is"
+        )
+    there = [p.relative_to(bundle.path).as_posix() for p in found]
     names = [BUNDLE, *(n for n in there if n != BUNDLE)]
+    try:
+        return _archive(bundle, names, unfinished, target)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise DataError(
+            f"{bundle.path}: cannot be compressed ({error.strerror}); the folder stays",
+            hint="an archive needs room beside its folder while it is written",
+        ) from error
+
+
+def _archive(bundle: Bundle, names: Sequence[str], unfinished: Path, target: Path) -> Path:
     digests: dict[str, str] = {}
     with open(unfinished, "wb") as file:
         with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as archive:
@@ -118,8 +149,8 @@ def compress(bundle: Bundle) -> Path:
         file.flush()
         os.fsync(file.fileno())
     with tarfile.open(unfinished, "r:gz") as archive:
-        found = {m.name: hashlib.sha256(f.read()).hexdigest() for m in archive if (f := archive.extractfile(m))}
-    if found != digests:
+        inside = {m.name: hashlib.sha256(f.read()).hexdigest() for m in archive if (f := archive.extractfile(m))}
+    if inside != digests:
         unfinished.unlink()
         raise DataError(f"{bundle.path}: its archive does not unpack to the same bytes; the folder stays")
     os.replace(unfinished, target)

@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.debug.bundles import BUNDLE, ENTRIES, FORMAT, line_of, make_entry, plain
+from ocrmaps.debug.entries import line_of, make_entry, plain
+from ocrmaps.debug.reading import BUNDLE, ENTRIES, FORMAT
 from ocrmaps.debug.redact import Redactor
 
 TEXTS = frozenset({".txt", ".json", ".jsonl", ".csv", ".log", ".toml", ".md", ".html", ".svg"})
@@ -68,10 +69,14 @@ class Draft:
 
     def part(self, what: str, make: Callable[[], Any]) -> Any:
         """Make one part; where that fails, the bundle says so instead. Returns what `make` returns, or None."""
+        before = self._there()
         try:
             return make()
         except Exception as error:
             # Whatever it is: the reason for this bundle is another error, which must not be lost over this one.
+            # What it left half written goes: it would be taken for whole, and on a full disk the rest needs its room.
+            for name in self._there() - before - self._files.keys():
+                (self.folder / name).unlink(missing_ok=True)
             self.entry("warning", "absent", f"{what}: absent, {type(error).__name__}: {error}", {"part": what})
             return None
 
@@ -95,6 +100,9 @@ class Draft:
         final = _give_name(self.folder, self.home / self.name)
         _sync(self.home)
         return final
+
+    def _there(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir() if path.is_file()}
 
     def abandon(self) -> None:
         """Leave nothing behind."""

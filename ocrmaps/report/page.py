@@ -19,6 +19,8 @@ from ocrmaps.report.style import STYLE
 from ocrmaps.report.text import visible
 
 Tone = Literal["problem", "note", "good", "plain"]
+LONG = 40
+"""Characters beyond which a cell of a table is a text to be read, not a word."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TONES: dict[Tone, str] = {"problem": "Problem", "note": "Note", "good": "Good", "plain": ""}
 
@@ -177,8 +179,11 @@ def table(
     caption: str,
     text_columns: Collection[int] = (0,),
 ) -> Html:
-    """Rows under a head. Columns are figures, aligned right, except `text_columns`; the first cell names its row."""
-    kind = ["" if i in text_columns else ' class="n"' for i in range(len(head))]
+    """Rows under a head. Columns are figures, aligned right, except `text_columns`; the first cell names its row.
+
+    Columns of long texts keep a width that can be read where the table is wider than the window.
+    """
+    kind = [_kind(i in text_columns, [row[i] for row in rows]) for i in range(len(head))]
     top = "".join(f'<th scope="col"{kind[i]}>{safe(cell)}</th>' for i, cell in enumerate(head))
     body = "".join(
         "<tr>"
@@ -195,6 +200,12 @@ def table(
         f'<p class="caption">{name}</p><div class="scroll" role="region" tabindex="0" aria-label="{name}">'
         f'<table aria-label="{name}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )
+
+
+def _kind(text: bool, column: Sequence[Content]) -> str:
+    if not text:
+        return ' class="n"'
+    return ' class="t"' if any(isinstance(cell, str) and len(cell) > LONG for cell in column) else ""
 
 
 def callout(tone: Tone, text: Content, *, remark: Content = "", body: Sequence[Html] = ()) -> Html:

@@ -87,13 +87,29 @@ def overlay(
     width = width or max(1, round(max(out.shape[:2]) / 500))
     order = sorted(range(len(polygons)), key=lambda i: i in picked)
     strokes = [_strokes(polygons[i], out.shape[:2]) for i in order]
-    # A pale casing first, so that lines show on dark and on coloured ground alike.
-    for casing in (True, False):
-        for i, lines in zip(order, strokes, strict=True):
-            colour = PICKED if i in picked else IGNORED if polygons.ignore[i] else TEXT
-            thickness = (2 * width if i in picked else width) + (2 if casing else 0)
-            cv2.polylines(out, lines, False, (255, 255, 255) if casing else colour, thickness, cv2.LINE_AA, _PRECISION)
+    thickness = [2 * width if i in picked else width for i in order]
+    # A pale casing first, so that lines show on dark and on coloured ground alike; on the outside only, for inside it
+    # would cover the edges of the text, which are what an outline is looked at for.
+    cased = out.copy()
+    for lines, thick in zip(strokes, thickness, strict=True):
+        cv2.polylines(cased, lines, False, (255, 255, 255), thick + 2, cv2.LINE_AA, _PRECISION)
+    outside = ~_inside(polygons, out.shape[:2])
+    out[outside] = cased[outside]
+    for i, lines, thick in zip(order, strokes, thickness, strict=True):
+        colour = PICKED if i in picked else IGNORED if polygons.ignore[i] else TEXT
+        cv2.polylines(out, lines, False, colour, thick, cv2.LINE_AA, _PRECISION)
     return out if label == "none" else _labelled(out, polygons, label, 10 * width + 8)
+
+
+def _inside(polygons: PolygonSet, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Where any of the outlines has its inside; points far outside of the picture are drawn nearer."""
+    height, width = size
+    mask = np.zeros((height, width), dtype=np.uint8)
+    for points in polygons:
+        near = np.clip(points - 0.5, (-width, -height), (2 * width, 2 * height))
+        if len(near):
+            cv2.fillPoly(mask, [np.round(near * 2**_PRECISION).astype(np.int32)], (1,), cv2.LINE_8, _PRECISION)
+    return mask.astype(bool)
 
 
 def _strokes(points: FloatArray, size: tuple[int, int]) -> list[npt.NDArray[np.int32]]:

@@ -71,7 +71,7 @@ nav a{display:inline-block;max-width:100%;padding:.35rem 0}
 .card dt{color:var(--quiet);font-size:.875rem}
 .card dd{margin:0}
 .card b{display:block;font-size:1.5rem;line-height:1.3;font-weight:650;overflow-wrap:anywhere}
-.card span{color:var(--quiet);font-size:.8125rem}
+.card span{display:block;color:var(--quiet);font-size:.8125rem;line-height:1.4}
 .card.problem{border-color:var(--problem)}.card.problem b{color:var(--problem)}
 .card.note{border-color:var(--note)}
 .card.good{border-color:var(--good)}.card.good b{color:var(--good)}
@@ -84,6 +84,7 @@ th{font-weight:600}
 tbody th{font-weight:500}
 thead th{color:var(--quiet);font-size:.8125rem;vertical-align:bottom}
 .n{text-align:right;white-space:nowrap;padding-left:.9rem;padding-right:0}
+.t{min-width:15rem}
 .n+td:not(.n),.n+th:not(.n){padding-left:1.4rem}
 .callout{border-left:4px solid var(--line);background:var(--panel);border-radius:.35rem;padding:.6rem 1rem;
   margin:.75rem 0}

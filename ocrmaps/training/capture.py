@@ -6,10 +6,9 @@ only plain data and tensors are inside.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,8 +27,6 @@ from ocrmaps.training.module import Augment, DetectorModule
 Kind = Literal["loss", "gradient", "in the step", "beside the step", "asked for"]
 """What the step was captured for: a loss or gradient that is not finite, an error while it was taken, an error
 elsewhere (reading, validating, saving), or nothing but somebody's wish."""
-EXACT, LOOSE = 1e-4, 2e-2
-"""Relative difference that repeating a step may make: on processors in full precision, and anywhere else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,20 +65,6 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         return {"loss": self.loss, "gradient_norm": self.norm, **self.terms, "error": self.error}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
-    """A captured step, repeated."""
-
-    kind: str
-    then: Outcome
-    now: Outcome
-    reproduces: bool
-    why: str
-    """One sentence with the numbers."""
-    tolerance: float
-    samples: tuple[str, ...]
 
 
 class Witness(Callback):
@@ -214,79 +197,6 @@ def detector_in(content: Mapping[str, Any]) -> Detector:
     return detector
 
 
-def replay(path: Path) -> Replay:
-    """Repeat a captured step on the host from its file alone."""
-    content = load_step(path)
-    step, card = content["step"], content["ocrmaps"]
-    batch = batch_in(step)
-    if batch is None:
-        raise DataError(f"{path}: there is no batch in it, so there is nothing to repeat")
-    known = {k: v for k, v in step["then"].items() if k not in ("loss", "gradient_norm", "error")}
-    then = Outcome(
-        loss=step["then"]["loss"], norm=step["then"]["gradient_norm"], error=step["then"]["error"], terms=known
-    )
-    # The caller's generator is put back: repeating a step must not change what comes after it.
-    before = torch.get_rng_state()
-    try:
-        now = take_step(detector_in(content), batch, card["run"]["loss"], card["precision"], step["random"])
-    finally:
-        torch.set_rng_state(before)
-    exact = step["device"] == "cpu" and card["precision"] == "fp32"
-    tolerance = EXACT if exact else LOOSE
-    same, why = compare(step["kind"], then, now, tolerance, step["stale"])
-    return Replay(
-        kind=step["kind"], then=then, now=now, reproduces=same, why=why, tolerance=tolerance,
-        samples=tuple(step["samples"]),
-    )  # fmt: skip
-
-
-def compare(kind: str, then: Outcome, now: Outcome, tolerance: float, stale: int = 0) -> tuple[bool, str]:
-    """Whether a repeated step is what it was, and a sentence that says so in numbers.
-
-    >>> compare("asked for", Outcome(loss=2.0, norm=1.0), Outcome(loss=2.5, norm=1.0), 1e-4)
-    (False, 'loss 2 then, 2.5 now, gradient norm 1 then, 1 now (a difference of 0.0001 is allowed)')
-    """
-    if then.error:
-        same = bool(now.error) and now.error.partition(":")[0] == then.error.partition(":")[0]
-        return same, f"then {_line(then.error)}; now {_line(now.error) or _numbers(now)}"
-    if now.error:
-        return False, f"then {_numbers(then)}; now {_line(now.error)}"
-    values = (("loss", then.loss, now.loss), ("gradient norm", then.norm, now.norm))
-    if kind in ("loss", "gradient"):
-        wrong = {name: new for name, old, new in values if old is not None and not math.isfinite(old)}
-        same = any(new is not None and not math.isfinite(new) for new in wrong.values())
-        said = "; ".join(f"{name} {old:g} then, {new:g} now" for name, old, new in values if None not in (old, new))
-        if not same and stale:
-            said += (
-                f". The weights in the bundle are {stale} batches older than the bad one, so what went wrong was not "
-                "in this batch alone: watch.guard_every = 1 keeps the weights right before it"
-            )
-        elif not same:
-            said += ". With sound weights this batch is harmless: the weights had gone wrong before"
-        return same, said
-    pairs = [(name, old, new) for name, old, new in values if old is not None and new is not None]
-    same = bool(pairs) and all(_near(old, new, tolerance) for _, old, new in pairs)
-    said = ", ".join(f"{name} {old:g} then, {new:g} now" for name, old, new in pairs) or "no numbers to compare"
-    if kind == "beside the step":
-        said += "; the error was not in this step, which is sound"
-    return same, f"{said} (a difference of {tolerance:g} is allowed)"
-
-
-def _near(old: float, new: float, tolerance: float) -> bool:
-    if not (math.isfinite(old) and math.isfinite(new)):
-        return str(old) == str(new)
-    return abs(old - new) <= tolerance * max(abs(old), 1e-3)
-
-
-def _numbers(outcome: Outcome) -> str:
-    norm = "" if outcome.norm is None else f", gradient norm {outcome.norm:g}"
-    return "nothing is known" if outcome.loss is None else f"loss {outcome.loss:g}{norm}"
-
-
-def _line(text: str) -> str:
-    return text.splitlines()[0][:300] if text else ""
-
-
 def finish(captured: Captured, batch: Batch | None, content: Mapping[str, Any]) -> Outcome:
     """What is known of the step as it was: of one that has no numbers of its own, those that it has here and now."""
     if captured.kind in ("loss", "gradient", "in the step") or batch is None:
@@ -294,8 +204,3 @@ def finish(captured: Captured, batch: Batch | None, content: Mapping[str, Any]) 
     detector = build_detector(DetectorSpec.of(content["model"]), pretrained=False)
     detector.load_state_dict(captured.weights)
     return take_step(detector, batch, content["run"]["loss"], content["precision"], captured.random)
-
-
-def without_norm(captured: Captured) -> Captured:
-    """For runs whose steps gather the gradients of several batches: the norm is of no single one."""
-    return replace(captured, norm=None)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -68,7 +67,8 @@ def make_card(
     recipe = manifest.recipe
     card = {
         "format": FORMAT,
-        "model": model.as_dict(),
+        # Their weights are inside; where the first ones came from is this machine's business.
+        "model": model.as_dict() | {"encoder_weights": Path(model.encoder_weights).name},
         "canonical": asdict(recipe.canonical),
         "extract": asdict(extract),
         "store": {
@@ -95,8 +95,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         raise SpecError(
             f"{path}: no such checkpoint", hint="checkpoints are in the run's folder, under checkpoints/"
         ) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        # Not the library's own words: they advise to load the file with the check turned off.
+    except Exception as error:
+        # Any at all: a file that is not ours can fail the reader in any way. Not in the library's own words: they
+        # advise to load the file with the check turned off.
         raise DataError(
             f"{path}: cannot be read as a checkpoint ({type(error).__name__})",
             hint="the file may be cut short, or hold code, which is never run from a file",
@@ -153,6 +154,7 @@ class Keeper(Checkpoint):
         self.folder, self.top, self.every_steps = folder, top, every_steps
         self.best: list[tuple[float, str]] = []
         """(hmean, file name), the best first."""
+        self._lost: list[tuple[float, str]] = []
 
     @property
     def best_path(self) -> Path | None:
@@ -162,7 +164,17 @@ class Keeper(Checkpoint):
         return {"best": [list(pair) for pair in self.best]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = [(score, name) for score, name in state_dict["best"] if (self.folder / name).is_file()]
+        pairs = [(score, name) for score, name in state_dict["best"]]
+        self.best = [pair for pair in pairs if (self.folder / pair[1]).is_file()]
+        self._lost = [pair for pair in pairs if pair not in self.best]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run that was killed right after it saved had no time to name that state one of the best ones."""
+        for score, name in self._lost:
+            if trainer.ckpt_path and trainer.is_global_zero and f"-step{trainer.global_step:06d}-" in name:
+                keep_copy(Path(trainer.ckpt_path), self.folder / name)
+                self.best = sorted([*self.best, (score, name)], key=lambda pair: -pair[0])
+        self._lost = []
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -180,6 +192,7 @@ class Keeper(Checkpoint):
         temporary = self.folder / f".{LAST}.part"
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
+            _to_disk(temporary)
             os.replace(temporary, path)
         return path
 
@@ -200,6 +213,15 @@ class Keeper(Checkpoint):
             keep_copy(path, self.folder / name)
         for name in dropped:
             (self.folder / name).unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    """Return when the bytes would outlive a power cut: a new name must not become visible before them."""
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def keep_copy(path: Path, copy: Path) -> None:

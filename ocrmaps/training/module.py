@@ -99,7 +99,16 @@ class DetectorModule(pl.LightningModule):
         self._unsettled += rows
         if self.trainer.world_size == 1 or self.trainer.is_last_batch:
             self.settle()
-        return terms.total
+        share = self._share(index)
+        return terms.total if share == 1 else terms.total * share
+
+    def _share(self, index: int) -> float:
+        """What the trainer's division by `accumulate` is corrected with where the epoch ends before a step is full.
+
+        A step is the mean over its batches, however many they are.
+        """
+        full, batches = self.trainer.accumulate_grad_batches, int(self.trainer.num_training_batches)
+        return full / min(full, batches - index // full * full)
 
     def settle(self) -> None:
         """Count what was shown since the last time, on every rank; all of them call this at the same steps."""
@@ -129,8 +138,10 @@ class DetectorModule(pl.LightningModule):
         self.val_losses = {}
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        logits = self.best_weights(batch.image)
-        terms = self.loss(logits, Targets.unpack(*batch[1:4]))
+        # In full precision whatever the training's: this is how checkpoints predict, so a score is theirs to the bit.
+        with torch.autocast(self.device.type, enabled=False):
+            logits = self.best_weights(batch.image)
+            terms = self.loss(logits, Targets.unpack(*batch[1:4]))
         self.val_losses[tuple(batch.row.tolist())] = terms.total * len(batch.row)
         probability = torch.sigmoid(logits.probability.float()).cpu().numpy()
         level = None

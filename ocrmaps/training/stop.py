@@ -1,7 +1,8 @@
-"""Ctrl-C ends a run between two steps, with its state saved: the resumed run is the one that never stopped.
+"""Ctrl-C or SIGTERM ends a run between two steps, with its state saved: the resumed run is the one that never stopped.
 
-The first press asks; the step, or the validation, under way is finished first. The second press ends at once and
-leaves the latest checkpoint as it was.
+The first one asks; the step, or the validation, under way is finished first. Ctrl-C after that ends at once and leaves
+the latest checkpoint as it was. SIGTERM is how schedulers and containers ask: they may say it to every rank and say it
+again, and kill when they have waited long enough, so one more of those changes nothing.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from ocrmaps.training.checkpoint import LAST, Keeper
 
 AGREE_EVERY = 5
 """Optimiser steps between two times that several ranks ask each other whether to stop."""
-_ASKED = b"\nstopping after this step, or after the validation under way; press again to stop at once\n"
+SIGNALS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+"""What asks for the end, and how that is called; a shell knows each by its exit code, 128 + its number."""
+_ASKED = b"\nstopping after this step, or after the validation under way; Ctrl-C again stops at once\n"
 
 
 class Interrupted(RunError):
-    """Somebody ended the run; `at_once` says that the other ranks do not know of it."""
+    """Somebody ended the run; `at_once` says that the other ranks do not know of it, `signal` how it was asked."""
 
-    exit_code = 130
-
-    def __init__(self, message: str, *, hint: str, at_once: bool = False) -> None:
+    def __init__(self, message: str, *, hint: str, at_once: bool = False, signal: int = signal.SIGINT) -> None:
         super().__init__(message, hint=hint)
-        self.at_once = at_once
+        self.at_once, self.signal, self.exit_code = at_once, signal, 128 + signal
 
 
 class Stop(Callback):
@@ -41,26 +42,31 @@ class Stop(Callback):
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper
-        self.asked = False
+        self.asked = 0
+        """The signal that asked for the end; 0 while none did."""
         self._step, self._group = -1, None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Ctrl-C asks for the end while this lasts; elsewhere than in the main thread nobody can listen."""
+        """The signals ask for the end while this lasts; elsewhere than in the main thread nobody can listen."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = signal.signal(signal.SIGINT, self._pressed)
+        # A shell that starts jobs in the background has them ignore Ctrl-C; that stays.
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._pressed) for number in heard}
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _pressed(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:
             raise Interrupted(f"interrupted at once; {self._latest()}", hint=self._hint(), at_once=True)
-        self.asked = True
-        os.write(2, _ASKED)  # print may be in the middle of a line; this may not wait for it
+        if not self.asked:
+            self.asked = number
+            os.write(2, _ASKED)  # print may be in the middle of a line; this may not wait for it
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._step = trainer.global_step
@@ -89,14 +95,15 @@ class Stop(Callback):
             self._end(trainer)
 
     def _agreed(self, trainer: pl.Trainer) -> bool:
-        if trainer.world_size == 1:
-            return self.asked
-        flag = torch.tensor(int(self.asked))
-        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MAX, group=self._group)
-        return bool(flag)
+        if trainer.world_size > 1:
+            number = torch.tensor(self.asked)
+            torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX, group=self._group)
+            self.asked = int(number)
+        return bool(self.asked)
 
     def _end(self, trainer: pl.Trainer) -> None:
-        raise Interrupted(f"interrupted after step {trainer.global_step}; {self._latest()}", hint=self._hint())
+        message = f"{SIGNALS[self.asked]} after step {trainer.global_step}; {self._latest()}"
+        raise Interrupted(message, hint=self._hint(), signal=self.asked)
 
     def _latest(self) -> str:
         path = self.keeper.folder / LAST

@@ -179,22 +179,27 @@ class Resources(Callback):
 class Hooked(Callback):
     """Another callback, and the seconds its hooks took: what a watcher costs, measured where it is spent."""
 
-    def __init__(self, inner: Callback) -> None:
-        self.inner, self.seconds = inner, 0.0
-        for name in (
-            "on_train_start",
-            "on_train_epoch_start",
-            "on_train_batch_start",
-            "on_train_batch_end",
-            "teardown",
-        ):
-            setattr(self, name, self._timed(getattr(inner, name)))
+    HOOKS = (
+        "on_fit_start", "on_train_start", "on_train_epoch_start", "on_train_batch_start", "on_train_batch_end",
+        "teardown",
+    )  # fmt: skip
 
-    def _timed(self, hook: Any) -> Any:
+    def __init__(self, inner: Callback) -> None:
+        self.inner = inner
+        self.spent = dict.fromkeys(self.HOOKS, 0.0)
+        """Seconds in each hook."""
+        for name in self.HOOKS:
+            setattr(self, name, self._timed(name, getattr(inner, name)))
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.spent.values())
+
+    def _timed(self, name: str, hook: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> None:
             start = time.perf_counter()
             hook(*args, **kwargs)
-            self.seconds += time.perf_counter() - start
+            self.spent[name] += time.perf_counter() - start
 
         return call
 

@@ -6,6 +6,7 @@ The drawn map takes the place of the network's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,24 @@ from pipelines.references.maps_plain import PlainMaps, draw_plain
 from pipelines.references.metrics_plain import plain_iou
 
 
-def plain_validation(path: Path, truth: PolygonSet, spec: CanonicalSpec) -> dict[str, Any]:
-    """`plain_iou` of one picture whose annotation is upright; its canvas has the picture in the top left corner."""
+def plain_validation(
+    path: Path, truth: PolygonSet, spec: CanonicalSpec, lap: Callable[[str], None] = lambda step: None
+) -> dict[str, Any]:
+    """`plain_iou` of one picture whose annotation is upright; its canvas has the picture in the top left corner.
+
+    `lap` is told the name of each step when it ends.
+    """
     picture = decode(path.read_bytes(), name=path.name)
+    lap("decode")
     transform = plan(picture.header.size, picture.header.orientation, spec)
     pixels = render(picture, transform, spec)
+    lap("resize")
     placed = transform.apply(truth, "canonical")
     maps: PlainMaps = draw_plain(list(placed), placed.ignore, transform.canvas)
+    lap("draw")
     height, width = transform.resized
     quads, _ = plain_boxes(maps.probability[:height, :width], transform.upright_size)
+    lap("box")
     found = plain_iou(truth, PolygonSet.of(quads, frame=truth.frame))
+    lap("match")
     return {**found, "pixels": pixels, "detections": len(quads)}

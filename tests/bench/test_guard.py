@@ -179,6 +179,27 @@ def test_the_document_is_json_with_a_verdict_for_each_figure(record_from):
     assert [verdict["figure"] for verdict in document["verdicts"]] == ["maps/speed", "memory/gpu"]
 
 
+@pytest.mark.parametrize("figure", load_thresholds().figures)
+def test_each_guarded_figure_fails_alone_and_by_its_name(figure, record_from):
+    """Those of a GPU, too, which no machine of the tests need have."""
+    known = load_thresholds()
+    units = {name: "MB" if name.startswith("memory/") else "ratio" for name in known.figures}
+    sound = {name: 0.0 if t.worse is None and t.better == "lower" else 1.0 for name, t in known.figures.items()}
+
+    def record(values):
+        out = record_from([])
+        out["results"] = [result(name, value, units[name]) for name, value in values.items()]
+        return out | {"machine": out["machine"] | {"gpu": "a GPU"}}
+
+    limit = known.figures[figure].limit
+    before = record(sound | {figure: sound[figure] or limit})
+    assert check(before, before, known).ok
+    bad = 0.05 if known.figures[figure].better == "higher" else 10 * (sound[figure] or limit or 1.0)
+    failed = [v for v in check(before, record(sound | {figure: bad}), known).verdicts if v.failed]
+    assert [v.figure for v in failed] == [figure]
+    assert failed[0].look
+
+
 def test_the_thresholds_of_the_package_are_sound():
     assert len(load_thresholds().figures) >= 20
 

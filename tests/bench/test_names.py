@@ -20,12 +20,16 @@ NAMES = {
     "metrics": {"metrics/iou_vs_reference", "metrics/cleval_ms"},
     "build": {
         "build/vs_decode_resize", "build/two_workers", "build/unchanged", "build/one_percent", "build/bytes_share",
+        "build/two_threads_bare",
     },
     "store": {"store/verify_vs_read", "store/reused_share"},
     "loader": {"loader/vs_decode", "loader/vs_dataloader_zarr", "loader/vs_on_the_fly"},
     "break-even": {"break-even/epochs_vs_published", "break-even/epochs_vs_own"},
     "step": {"step/callbacks_share", "step/host_syncs", "step/p95_vs_median", "memory/peak"},
-    "validation": {"validation/vs_plain"},
+    "validation": {
+        "validation/vs_plain", "validation/read_ms", "validation/extract_ms", "validation/match_ms",
+        "validation/plain_decode_ms", "validation/plain_draw_ms", "validation/plain_box_ms",
+    },
 }  # fmt: skip
 
 
@@ -41,8 +45,34 @@ def test_a_benchmark_gives_its_names(name, measured):
         assert math.isfinite(result["spread"])
 
 
-def test_all_measures_every_benchmark_but_the_scores():
-    assert set(ALL) == set(bench.BENCHES) - {"oracle"}
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("maps", "maps/exact_ms"), ("extract", "extract/default_boxes_ms"), ("metrics", "metrics/cleval_ms"),
+        ("loader", "loader/batch_ms"), ("step", "step/ms"), ("validation", "validation/extract_ms"),
+    ],
+)  # fmt: skip
+def test_what_is_done_often_says_how_single_times_are_spread(name, figure, measured):
+    (times,) = [result["times"] for result in measured(name) if result["name"] == figure]
+    assert times["count"] > 1
+    assert 0 < times["median_ms"] <= times["p95_ms"] <= times["p99_ms"]
+
+
+def test_the_steps_of_a_validation_are_all_of_its_time(measured):
+    for chain in ("validation/plain_", "validation/"):
+        steps = [r for r in measured("validation") if r["name"].startswith(chain) and "share" in r]
+        mine = [r for r in steps if ("plain_" in r["name"]) == ("plain_" in chain)]
+        assert sum(r["share"] for r in mine) == pytest.approx(1)
+        assert len(mine) == {"validation/plain_": 5, "validation/": 4}[chain]
+
+
+def test_two_workers_say_what_the_machine_gives_a_bare_loop(measured):
+    found = {r["name"]: r for r in measured("build")}
+    assert found["build/two_workers"]["bare_loop"] == found["build/two_threads_bare"]["value"] > 0
+
+
+def test_all_measures_every_benchmark_but_scores_and_what_needs_a_browser():
+    assert set(ALL) == set(bench.BENCHES) - {"oracle", "page"}
     assert set(NAMES) == set(ALL) - {"decode"}
     assert ALL[0] == "machine"
 

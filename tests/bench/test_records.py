@@ -88,6 +88,56 @@ def test_a_baseline_that_lacks_a_guarded_figure_is_not_written(record_from, tmp_
     assert not (tmp_path / "b.json").exists()
 
 
+def test_a_baseline_has_a_note_with_single_times_beside_it(record, tmp_path, monkeypatch):
+    limits = tmp_path / "t.toml"
+    limits.write_text(
+        '[figures."maps/exact_vs_reference"]\nbench = "maps"\nbetter = "higher"\nworse = 1.5\nlook = "m"\n'
+    )
+    monkeypatch.setattr(bench_save, "measure_all", lambda *_, **__: record)
+    kept, _ = baseline(tmp_path / "b.json", thresholds=limits)
+    assert [result["name"] for result in kept["results"]] == ["maps/exact_vs_reference", "step/ms"]
+    text = (tmp_path / "b.md").read_text(encoding="utf-8")
+    assert "| what | count | mean ms | median ms | p95 ms | p99 ms | std ms | of |" in text
+    assert "| step/ms | 9 | 5.5 | 5 | 8 | 9 | 1 | a step |" in text
+    for name in ("b.json", "b.md"):
+        (tmp_path / "b.json").unlink(missing_ok=True), (tmp_path / "b.md").unlink(missing_ok=True)
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(SpecError, match="exists already"):
+            baseline(tmp_path / "b.json", thresholds=limits)
+        assert (tmp_path / name).read_text() == "mine"
+    with pytest.raises(SpecError, match="its note has this name"):
+        baseline(tmp_path / "x.md", thresholds=limits)
+
+
+def test_figures_are_spelled_without_powers_of_ten(record_from):
+    large = {"name": "a/b", "value": 1404.3, "unit": "x", "reference": "r", "spread": 110.4}
+    small = {"name": "a/c", "value": 0.00001234, "unit": "ms", "reference": "r", "spread": 0.0}
+    for text in (bench.table(record_from([large, small])), note(record_from([large, small]))):
+        assert "1404" in text and "110" in text and "0.00001234" in text
+        assert "e+" not in text and "e-" not in text
+
+
+def test_the_command_of_a_record_names_no_folder_of_its_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("OCRMAPS_TOKEN", "tok-7712-xyzzy")
+    here = tmp_path / "work"
+    words = [
+        "bench",
+        "all",
+        "--out",
+        str(here / "new"),
+        "--source=/data/ann/my set",
+        "~/x.toml",
+        "tok-7712-xyzzy",
+        "a/b",
+    ]
+    said = bench.command(words, here)
+    assert said == "ocrmaps bench all --out new '--source=.../my set' .../x.toml <redacted> a/b"
+
+
+def test_single_times_are_told_in_the_terminal_too(record):
+    assert "p99 ms" in bench.table(record)
+
+
 def test_what_is_no_record_is_refused(tmp_path):
     (tmp_path / "x.json").write_text("{}", encoding="utf-8")
     with pytest.raises(OcrmapsError):

@@ -159,7 +159,7 @@ class Virtual:
         pass
 
 
-COSTS = {"bare": 60.0, "one": 200.0, "two": 100.0, "unchanged": 0.2, "changed": 7.0}
+COSTS = {"bare one": 96.0, "bare": 60.0, "one": 200.0, "two": 100.0, "unchanged": 0.2, "changed": 7.0}
 
 
 def counted_build(patch: pytest.MonkeyPatch, slow: str = "") -> list[dict[str, Any]]:
@@ -175,9 +175,9 @@ def counted_build(patch: pytest.MonkeyPatch, slow: str = "") -> list[dict[str, A
             return report
         return replace(report, counts={**report.counts, "bytes": TIMES * report.counts.get("bytes", 0)})
 
-    def decode_and_resize(*args: Any) -> None:
-        bare(*args)
-        clock.now += costs["bare"]
+    def decode_and_resize(*args: Any, **settings: Any) -> None:
+        bare(*args, **settings)
+        clock.now += costs["bare one" if settings.get("threads") == 1 else "bare"]
 
     with patch.context() as inner:
         inner.setattr(bench_build, "build", build)

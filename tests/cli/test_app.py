@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -93,3 +96,100 @@ def test_interruption_is_said_in_a_line(tmp_path):
             process.kill()
     assert (process.returncode, out, errors) == (130, "", "ocrmaps: interrupted\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def called(monkeypatch, wrong: BaseException | None = None) -> None:
+    """`main` in this process, with a command that ends in this error."""
+    from cli import app as cli
+
+    def command(**_) -> None:
+        if wrong is not None:
+            raise wrong
+
+    monkeypatch.setattr(cli, "app", command)
+    monkeypatch.setattr(sys, "argv", ["ocrmaps", "anything"])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch, given, found):
+    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")  # put back afterwards
+    if given is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(SystemExit):
+        called(monkeypatch)
+    assert os.environ["OMP_WAIT_POLICY"] == found
+
+
+@pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_refusal_of_the_system_is_one_message_with_the_file_and_a_next_step(monkeypatch, capsys, kind):
+    with pytest.raises(SystemExit) as ended:
+        called(monkeypatch, OSError(kind, os.strerror(kind), "out/scores"))
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1
+    assert lines[0] == f"ocrmaps: out/scores: {os.strerror(kind)}"
+    assert lines[1].startswith("  try: ")
+    assert len(lines) == 2
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
+    with pytest.raises(OSError, match="no such number"):
+        called(monkeypatch, OSError("no such number"))
+
+
+def test_an_interruption_that_breaks_an_import_is_still_an_interruption(monkeypatch, capsys):
+    from cli import app as cli
+
+    def command(**_) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RecursionError("a module that was left half imported") from None
+
+    monkeypatch.setattr(cli, "app", command)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "ocrmaps: interrupted\n"
+
+
+def test_output_that_the_terminal_cannot_show_is_escaped(tmp_path):
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("8,8,40,8,40,24,8,24,text\n", encoding="utf-8")
+    done = run("data", "check", str(tmp_path), env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert "p05 \\xb7 median" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_utf8_whatever_the_terminal(tmp_path):
+    arguments = ["verify", "b\u00e9", "--root", str(tmp_path), "--json"]
+    command = [sys.executable, "-m", "cli.app", *arguments]
+    done = subprocess.run(command, capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert "b\u00e9" in json.loads(done.stdout.decode("utf-8"))["error"]["message"]
+
+
+def test_lists_of_commands_hold_whole_sentences():
+    for path in ([], ["cache"]):
+        listed = run(*path, "--help").stdout.partition("Commands:")[2]
+        assert "..." not in listed
+    assert "else exit 1." in " ".join(listed.split())
+
+
+def test_the_status_of_a_store_that_is_not_there_is_an_error(tmp_path):
+    done = run("cache", "status", "nowhere", "--root", str(tmp_path))
+    assert done.returncode == 4
+    assert "nowhere: no such store" in done.stderr
+
+
+def test_a_folder_where_a_recipe_is_expected_is_called_a_folder(tmp_path):
+    done = run("build", str(tmp_path))
+    assert done.returncode == 2
+    assert "found a folder, expected a recipe file" in done.stderr

@@ -8,10 +8,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ocrmaps.debug.bundles import entries, find_bundles
+from ocrmaps.debug.bundles import find_bundles
+from ocrmaps.debug.entries import entries
 from ocrmaps.errors import DataError, RunError, SpecError
-from ocrmaps.training.capture import replay
 from ocrmaps.training.checkpoint import load_detector
+from ocrmaps.training.replay import replay
 from pipelines import debug, debug_parts, debug_write
 from pipelines.train import train
 from tests.debug.conftest import Boom
@@ -152,6 +153,22 @@ def test_a_bundle_that_fails_does_not_hide_the_error(cache, tmp_path, monkeypatc
     assert isinstance(error, Boom)
     assert any("could not be written: OSError" in note and "No space" in note for note in error.__notes__)
     assert find_bundles(tmp_path) == [] and list((tmp_path / "o" / "debug").iterdir()) == []
+
+
+def test_neither_a_log_that_cannot_be_written_nor_an_error_without_words_hides_the_error(tmp_path):
+    class Mute(RuntimeError):
+        def __str__(self):
+            raise ZeroDivisionError
+
+    def tell(line):
+        raise OSError(28, "No space left on device")
+
+    run = small_run(**QUIET).as_dict()
+    with pytest.raises(Mute) as caught, debug_write.on_crash(run, tmp_path, None, None, tell):
+        raise Mute
+    (bundle,) = find_bundles(tmp_path)
+    assert "without words" in bundle.facts["message"]
+    assert any(str(bundle.path) in note for note in caught.value.__notes__)
 
 
 def test_a_part_that_fails_is_told_and_the_rest_is_there(cache, tmp_path, monkeypatch):

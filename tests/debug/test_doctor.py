@@ -1,13 +1,15 @@
-"""Each seeded fault is found, at the stage where it is; sound chains have none."""
+"""Faults seeded into annotations and stores are found at their stage; sound chains have none."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
-import torch
 
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import SpecError
@@ -15,15 +17,12 @@ from ocrmaps.geometry import Affine
 from ocrmaps.maps import MapSpec
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
 from ocrmaps.store import tasks
+from ocrmaps.store.places import find_version
 from pipelines.build import build
 from pipelines.data import synth
-from pipelines.debug import find_store
 from pipelines.doctor import examine
 from pipelines.doctor_choice import choose
 from pipelines.doctor_page import write_page
-from pipelines.train import train
-from tests.debug.conftest import AUGMENT
-from tests.training.conftest import small_run
 
 SHAPE = {"lines": (6, 10), "curved": 0.0, "empty": 0.0, "wide": 0.0}
 
@@ -157,7 +156,8 @@ def test_a_store_of_wrong_annotations_breaks_at_decoded(receipts, tmp_path):
 @pytest.mark.parametrize(("array", "expected"), [("image", "canonical"), ("probability", "maps"), ("mask", "maps")])
 def test_a_corrupted_row_is_found_among_many_and_named(built, tmp_path, array, expected):
     cache = shutil.copytree(built, tmp_path / "cache")
-    folder = find_store("r", cache)
+    store, version = find_version(cache, "r")
+    folder = store.version(version)
     shard = sorted((folder / "canvas-256x192" / array).glob("c.*"))[-1]
     data = bytearray(shard.read_bytes())
     data[5] ^= 0xFF
@@ -187,6 +187,71 @@ def test_pictures_of_another_file_break_at_canonical(receipts, tmp_path, monkeyp
     assert report.first is stage(report, "canonical"), said(report)
 
 
+def drawn(change):
+    """`draw_maps` whose result is changed."""
+    return "draw_maps", lambda honest: lambda p, spec, size: change(honest(p, spec, size))
+
+
+def moved(by):
+    there = Affine.of(1, 0, by, 0, 1, by)
+    return "draw_maps", lambda honest: lambda p, spec, size: honest(p.transform(there, p.frame), spec, size)
+
+
+def unturned(honest):
+    """Rendering that knows nothing of EXIF: the raw picture, squeezed to the upright one's size."""
+
+    def render(picture, transform, spec):
+        out = honest(picture, transform, spec)
+        (x, y), (h, w) = transform.offset, transform.resized
+        out[y : y + h, x : x + w] = np.asarray(picture.image.resize((w, h)))
+        return out
+
+    return render
+
+
+def beside(honest):
+    warp = np.array([[1, 0, 0.5], [0, 1, 0.5]], dtype=np.float32)
+    return lambda *args: cv2.warpAffine(
+        (image := honest(*args)), warp, image.shape[1::-1], borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected", "words"),
+    [
+        (moved(0.5), "maps", "differ in"),
+        (drawn(lambda m: replace(m, threshold=1 - m.threshold)), "maps", "swapped in threshold"),
+        (drawn(lambda m: replace(m, probability_mask=1 - m.probability_mask)), "maps", "swapped in mask"),
+        (drawn(lambda m: replace(m, probability=1 - m.probability)), "maps", "swapped in probability"),
+        (("render", unturned), "canonical", "not what its file gives"),
+        (("render", beside), "canonical", "not what its file gives"),
+    ],
+    ids=["half-pixel maps", "threshold", "mask", "probability", "EXIF ignored", "half-pixel picture"],
+)
+def test_a_build_that_goes_wrong_breaks_at_its_stage(receipts, tmp_path, monkeypatch, fault, expected, words):
+    name, wrong = fault
+    monkeypatch.setattr(tasks, name, wrong(getattr(tasks, name)))
+    build(recipe(receipts), tmp_path / "cache", workers=1)
+    monkeypatch.undo()
+    report = examine("r", cache=tmp_path / "cache")
+    assert report.first is stage(report, expected), said(report)
+    assert words in said(report)
+
+
+def test_a_store_whose_annotations_changed_since_is_stale_and_breaks_at_file(receipts, tmp_path):
+    source = shutil.copytree(receipts, tmp_path / "s")
+    build(recipe(source), tmp_path / "cache", workers=1)
+    assert examine("r", cache=tmp_path / "cache").ok
+    path = source / "annotations.json"
+    data = json.loads(path.read_text())
+    for image in data["images"].values():
+        for word in image["words"].values():
+            word["points"] = [[x + 2, y] for x, y in word["points"]]
+    path.write_text(json.dumps(data))
+    report = examine("r", cache=tmp_path / "cache")
+    assert report.first is stage(report, "file") and "it is stale" in said(report), said(report)
+
+
 def test_text_too_small_for_its_canvas_breaks_at_maps(receipts, tmp_path):
     build(recipe(receipts, sides=(32, 32)), tmp_path / "cache", workers=1)
     report = examine("r", cache=tmp_path / "cache")
@@ -213,139 +278,6 @@ def test_a_loader_that_mixes_rows_up_breaks_at_batch(built, monkeypatch):
     monkeypatch.setattr(MapLoader, "_read", shifted)
     report = examine("r", cache=built)
     assert report.first is stage(report, "batch"), said(report)
-
-
-# --- runs
-
-
-def test_a_run_that_learnt_has_no_problem(learnt, world):
-    report = examine(str(learnt.folder), cache=world / "cache")
-    assert report.ok, said(report)
-    assert [s.state for s in report.stages] == ["holds"] * 8
-
-
-def test_a_run_of_a_handful_of_steps_is_told_so(ran, world):
-    report = examine(str(ran.folder), cache=world / "cache")
-    assert not report.ok and report.first is stage(report, "prediction"), said(report)
-    assert "optimiser steps were taken" in said(report)
-
-
-def operated(learnt, tmp_path, change) -> Path:
-    """The run's checkpoint after `change(content)`; the store is found as before."""
-    content = torch.load(learnt.last, weights_only=True)
-    change(content)
-    path = tmp_path / "checkpoints" / "changed.ckpt"
-    path.parent.mkdir()
-    torch.save(content, path)
-    return path
-
-
-def of_head(content, factor, shift=0.0):
-    """Scale and shift the logits of the probability branch: its last convolution."""
-    names = [n for n in content["state_dict"] if "probability" in n and n.endswith(("weight", "bias"))]
-    last = names[-1].rpartition(".")[0]
-    content["state_dict"][f"{last}.weight"].mul_(factor)
-    if f"{last}.bias" in content["state_dict"]:
-        content["state_dict"][f"{last}.bias"].mul_(factor).add_(shift)
-
-
-def nan(content):
-    next(v for n, v in content["state_dict"].items() if n.endswith("weight")).fill_(float("nan"))
-
-
-def normalised(mean, std):
-    def change(content):
-        content["ocrmaps"]["model"]["mean"], content["ocrmaps"]["model"]["std"] = list(mean), list(std)
-        for name in ("mean", "std"):
-            value = mean if name == "mean" else std
-            content["state_dict"][f"detector.{name}"] = torch.tensor(value).view(1, 3, 1, 1)
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda c: of_head(c, 0.0), "everywhere, whatever it is shown"),
-        (nan, "not finite"),
-        (lambda c: of_head(c, -1.0), "the wrong way round"),
-        (normalised((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "not for pixels of 0 to 255"),
-        (lambda c: of_head(c, 1.0, -50.0), ""),
-        (lambda c: of_head(c, 0.2, 3.0), "it fires on"),
-    ],
-    ids=["constant", "nan", "inverted", "normalisation", "silent", "everywhere"],
-)
-def test_a_network_that_answers_nonsense_breaks_at_prediction(learnt, world, tmp_path, change, words):
-    path = operated(learnt, tmp_path, change)
-    report = examine(str(path), cache=world / "cache")
-    assert report.first is stage(report, "prediction"), said(report)
-    assert words in said(report)
-
-
-def test_a_network_that_is_shown_inverted_pictures_is_told_what_it_understands(learnt, world, monkeypatch):
-    from pipelines import doctor_network
-
-    honest = doctor_network._predict
-    monkeypatch.setattr(doctor_network, "_predict", lambda d, image, level: honest(d, 255 - image, level))
-    report = examine(str(learnt.folder), cache=world / "cache")
-    assert report.first is stage(report, "prediction"), said(report)
-    assert "with colours inverted" in said(report)
-
-
-def test_a_checkpoint_of_another_canvas_breaks_at_prediction(learnt, world, tmp_path):
-    """The store was built again with another canvas after the run; its run file means the new one."""
-    from tests.training.conftest import recipe as training_recipe
-
-    build(training_recipe(world, sides=(160, 128)), tmp_path / "cache", workers=1)
-    path = operated(learnt, tmp_path, lambda c: None)
-    report = examine(str(path), cache=tmp_path / "cache")
-    assert report.first is stage(report, "prediction"), said(report)
-    assert "canvases" in said(report) and "another way" in said(report)
-
-
-def test_maps_read_otherwise_than_drawn_break_at_original(learnt, world, tmp_path):
-    def change(content):
-        content["ocrmaps"]["extract"]["shrink_ratio"] = 0.3
-
-    report = examine(str(operated(learnt, tmp_path, change)), cache=world / "cache")
-    assert report.first is stage(report, "original"), said(report)
-
-
-def test_a_wrong_way_back_breaks_at_original(learnt, world, monkeypatch):
-    """Polygons come back scaled, as by a second implementation of the inverse that knows another size."""
-    from pipelines import doctor_originals
-
-    honest = doctor_originals.match_iou
-
-    def scaled(truth, found, thresholds):
-        if truth.frame != "canonical":
-            found = found.transform(Affine.scaling(0.8, 0.8), found.frame)
-        return honest(truth, found, thresholds=thresholds)
-
-    monkeypatch.setattr(doctor_originals, "match_iou", scaled)
-    report = examine(str(learnt.folder), cache=world / "cache")
-    assert report.first is stage(report, "original"), said(report)
-    assert "the way back is wrong" in said(report)
-
-
-@pytest.mark.parametrize("what", ["maps", "picture"])
-def test_an_augmentation_with_a_wrong_matrix_breaks_at_augmented(world, tmp_path, what, monkeypatch):
-    run = train(small_run(watch__pictures=0, augment=AUGMENT), out=tmp_path / "run", cache=world / "cache")
-    import pipelines.train_parts as pipeline
-
-    honest = pipeline.augment
-
-    def wrong(batch, spec, **settings):
-        out = honest(batch, spec, **settings)
-        if what == "picture":
-            return out._replace(image=out.image.flip(1))
-        return out._replace(probability=out.probability.flip(2), threshold=out.threshold.flip(2), mask=out.mask.flip(2))
-
-    assert stage(examine(str(run.folder), cache=world / "cache"), "augmented").state == "holds"
-    monkeypatch.setattr(pipeline, "augment", wrong)
-    report = examine(str(run.folder), cache=world / "cache")
-    assert report.first is stage(report, "augmented"), said(report)
-    assert {"maps": "the maps are", "picture": "the picture is"}[what] in said(report)
 
 
 # --- the report

@@ -53,6 +53,19 @@ def test_predictions_are_scored_without_a_model(typed, checkpoint, run, world, t
     assert json.loads(said)["pictures"]["unpredicted"] == 0
 
 
+def test_options_of_predictions_reach_the_reader(typed, tmp_path):
+    (tmp_path / "r.txt").write_text("1,1,9,9,50\n")
+    asked = ("evaluate", "--predictions", tmp_path / "r.txt", "--store", "tiny")
+    code, _, err = typed(*asked)
+    assert code == 3 and "--predictions-scores rank" in err
+    code, _, err = typed(*asked, "--predictions-layout", "box,score")
+    assert code == 3 and "found scores from 50 to 50" in err
+    more = ("--predictions-layout", "box,score", "--predictions-scores", "rank")
+    code, _, err = typed(*asked, *more)
+    assert code == 3 and "r: found no such picture" in err
+    assert typed(*asked, *more, "--leave-out-unknown")[0] == 3, "none of them is expected"
+
+
 def test_a_limit_says_partial(typed, checkpoint):
     code, out, _ = typed("evaluate", checkpoint, "--store", "tiny", "--limit", "2")
     assert code == 0 and out.count("partial 2/4") >= 4
@@ -64,7 +77,11 @@ def test_a_limit_says_partial(typed, checkpoint):
         ((), "name a checkpoint"),
         (("CHECKPOINT",), "name --store NAME"),
         (("CHECKPOINT", "--store", "tiny", "--source", "."), "name --store NAME"),
-        (("--predictions", "x", "--store", "tiny"), "compared with a --source"),
+        (("--predictions", "x"), "name --store NAME"),
+        (("CHECKPOINT", "--predictions", "x", "--store", "tiny"), "name a checkpoint"),
+        (("CHECKPOINT", "--store", "tiny", "--predictions-layout", "quad"), "only for --predictions"),
+        (("CHECKPOINT", "--store", "tiny", "--predictions-scores", "rank"), "only for --predictions"),
+        (("CHECKPOINT", "--store", "tiny", "--leave-out-unknown"), "only for --predictions"),
         (("CHECKPOINT", "--source", ".", "--split", "val"), "evaluated as a whole"),
         (("CHECKPOINT", "--store", "tiny", "--frame", "raw"), "a store knows its frame"),
         (("CHECKPOINT", "--store", "tiny", "--iou", "half"), "found 'half'"),

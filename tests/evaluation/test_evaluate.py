@@ -7,17 +7,19 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from ocrmaps.annotations import open_source, read
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import AnnotationError, DataError, FrameError, SpecError
 from ocrmaps.evaluation import EvaluationSpec, evaluate, judge_picture, result_document
+from ocrmaps.evaluation.predictions import match_names
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.recipe import Recipe, SourceRecipe
 from ocrmaps.training.checkpoint import read_checkpoint
 from pipelines.build import build
 from pipelines.evaluate import evaluate_checkpoint, evaluate_predictions
-from pipelines.evaluate_files import match_names
+from pipelines.evaluate_files import PredictionOptions
 from pipelines.evaluate_report import table
 from pipelines.predict_run import run as predict
 
@@ -68,13 +70,53 @@ def test_predictions_in_raw_coordinates_are_brought_to_the_frame_of_the_annotati
     assert any(o >= 2 for o in turned), "no picture is stored turned: this test says nothing"
     for format, frame in (("json", None), ("coco", "raw")):
         out = predict(checkpoint, [str(val.pictures)], out=tmp_path / f"{format}.json", format=format, frame="raw").out
-        found = evaluate_predictions(out, val, frame=frame)
+        found = evaluate_predictions(out, val, options=PredictionOptions(frame=frame))
         assert found.hmean == pytest.approx(from_store.hmean, abs=1e-6)
+
+
+@pytest.mark.parametrize("format", ["json", "coco"])
+def test_predictions_against_the_store_give_the_score_of_the_training(predicted, from_store, version, format):
+    found = evaluate_predictions(predicted[format], version=version)
+    assert found.hmean == pytest.approx(from_store.hmean, abs=1e-6)
+    assert found.identity["store"] == from_store.identity["store"]
+    heights = [p.text_measures.canonical_height.tolist() for p in found.pictures]
+    assert heights == [p.text_measures.canonical_height.tolist() for p in from_store.pictures]
+    with pytest.raises(DataError, match="do not belong to the source"):
+        evaluate_predictions(predicted[format], version=version, split="test")
+    with pytest.raises(SpecError, match="name one of the two"):
+        evaluate_predictions(predicted[format])
+
+
+def test_pages_that_were_predicted_are_scored_as_the_pages_that_were_annotated(checkpoint, val, tmp_path):
+    """Pictures of the set as one TIFF: predicted, scored from the files, and scored with the checkpoint."""
+    samples = read(val)[:3]
+    sheets = [ImageOps.exif_transpose(Image.open(val.pictures / s.picture)).convert("RGB") for s in samples]
+    (tmp_path / "images").mkdir()
+    sheets[0].save(tmp_path / "images" / "all.tif", save_all=True, append_images=sheets[1:])
+    names = ["all.tif", *(f"all.tif#{i}" for i in range(2, len(samples) + 1))]
+    images = {
+        name: {"words": {str(i): {"points": outline.tolist()} for i, outline in enumerate(sample.polygons)}}
+        for name, sample in zip(names, samples, strict=True)
+    }
+    (tmp_path / "ufo.json").write_text(json.dumps({"images": images}))
+    source = open_source(tmp_path / "ufo.json")
+    by_model = evaluate_checkpoint(checkpoint, source=source)
+    assert [p.picture for p in by_model.pictures] == names and by_model.count("failed") == 0
+    for format in ("json", "icdar-zip", "coco", "paddle", "csv"):
+        out = predict(checkpoint, [str(tmp_path / "images")], out=tmp_path / format, format=format).out
+        found = evaluate_predictions(out, source)
+        assert found.complete and found.count("unpredicted") == 0
+        assert found.totals[0.5].detection_care == by_model.totals[0.5].detection_care
+        if format != "icdar-zip":
+            assert found.totals[0.5].matched == by_model.totals[0.5].matched
+    (tmp_path / "more.json").write_text(json.dumps({"images": {**images, "all.tif#9": {"words": {}}}}))
+    with pytest.raises(DataError, match=r"1 of 3 further pages cannot be read"):
+        evaluate_predictions(out, open_source(tmp_path / "more.json"))
 
 
 def test_a_frame_that_the_file_contradicts_is_refused(predicted, val):
     with pytest.raises(FrameError, match="says that its coordinates are upright, declared is raw"):
-        evaluate_predictions(predicted["json"], val, frame="raw")
+        evaluate_predictions(predicted["json"], val, options=PredictionOptions(frame="raw"))
 
 
 def test_a_picture_without_prediction_counts_as_empty(predicted, from_store, val, tmp_path):
@@ -102,7 +144,7 @@ def test_a_picture_that_the_source_lacks_is_refused_by_name(predicted, val, tmp_
 
 def test_names_are_matched_by_path_then_name_then_stem_and_never_ambiguously():
     ids = ["a/1.jpg", "b/1.jpg", "b/2.png", "gt.v2.tif"]
-    assert match_names(["b/1.jpg", "2.png", "gt.v2"], ids, "f") == ["b/1.jpg", "b/2.png", "gt.v2.tif"]
+    assert match_names(["b/1.jpg", "2.png", "gt.v2"], ids, "f").ids == ("b/1.jpg", "b/2.png", "gt.v2.tif")
     with pytest.raises(DataError, match=r"2 pictures that it could mean: a/1\.jpg, b/1\.jpg"):
         match_names(["1.jpg"], ids, "f")
     with pytest.raises(DataError, match=r"a second time, first as b/2\.png"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from ocrmaps.metrics.iou import IouSweep
 from ocrmaps.training.checkpoint import load_detector, read_checkpoint
 from pipelines.evaluate import evaluate_checkpoint
 from pipelines.tune import tune_stored
-from pipelines.tune_grid import Grid, grid_from, rank
+from pipelines.tune_grid import CRITERION, SHOWN, Grid, criterion_from, grid_from, rank
 from pipelines.tune_report import table
 
 GRID = Grid(binarise=(0.3, 0.4), score_min=(0.4, 0.5, 0.6), ratios=(2.0,))
@@ -46,7 +47,8 @@ def tuned(checkpoint, world, tmp_path_factory):
 def test_the_new_checkpoint_scores_what_tuning_said(tuned, version):
     found = evaluate_checkpoint(tuned.out, version=version, spec=IOU_ONLY)
     assert tuned.chosen.hmean > tuned.before.hmean
-    for threshold, counts in tuned.chosen.counts.items():
+    for threshold in SHOWN:
+        counts = tuned.chosen.counts[threshold]
         assert found.totals[threshold].matched == counts.matched
         assert found.totals[threshold].detection_care == counts.detection_care
 
@@ -82,7 +84,7 @@ def test_every_setting_of_the_grid_is_tried_once(tuned, checkpoint):
     tried = [(p.extract.binarise, p.extract.score_min, p.extract.unclip, p.extract.unclip_ratio) for p in tuned.points]
     assert len(tried) == len(set(tried)) == 3 * 4 * 2  # the checkpoint's own 0.55 and 0.9 besides
     assert {b for b, *_ in tried} == {0.3, 0.4, own.binarise}
-    assert tuned.points == tuple(sorted(tuned.points, key=lambda p: -p.hmean))
+    assert tuned.points == tuple(sorted(tuned.points, key=lambda p: -round(p.value, 12)))
 
 
 def test_a_test_source_scores_as_the_split_of_the_same_pictures(tuned, checkpoint, world, tmp_path):
@@ -97,10 +99,57 @@ def test_equal_scores_keep_what_the_checkpoint_had():
         detection_care=torch.ones(3, dtype=torch.int64).numpy(), truth_care=2,
     )  # fmt: skip
     settings = Grid(binarise=(0.3, 0.6), ratios=(1.5, 3.0)).settings(own)
-    assert rank(settings[::-1], [counts] * len(settings), own=own)[0].extract == own
+    assert rank(settings[::-1], [counts] * len(settings), own=own, criterion=SHOWN)[0].extract == own
     other = replace(own, unclip="constant", unclip_ratio=3.0)
-    near = rank([replace(other, unclip_ratio=2.0), replace(own, binarise=0.3)], [counts] * 2, own=other)[0]
+    near = rank(
+        [replace(other, unclip_ratio=2.0), replace(own, binarise=0.3)], [counts] * 2, own=other, criterion=(0.5,)
+    )[0]
     assert near.extract.unclip == "inverse" or near.extract.unclip_ratio == 2.0
+
+
+def sweep_of(matched: tuple[int, int]) -> IouSweep:
+    """Ten texts and ten detections, of which so many fit at IoU 0.5 and 0.7."""
+    return IouSweep(
+        cuts=(0.6,), thresholds=(0.5, 0.7), matched=np.array([matched]), detection_care=np.array([10]), truth_care=10
+    )
+
+
+def test_the_criterion_decides_what_is_best():
+    own = ExtractSpec()
+    settings = [own, replace(own, binarise=0.3), replace(own, binarise=0.4)]
+    sweeps = [sweep_of((8, 6)), sweep_of((10, 1)), sweep_of((9, 6))]
+    best = {c: rank(settings, sweeps, own=own, criterion=c)[0].extract.binarise for c in ((0.5,), (0.7,), SHOWN)}
+    assert best[0.5,] == 0.3 and best[SHOWN] == 0.4
+    assert best[0.7,] == own.binarise, "of equals the nearest to the checkpoint's own"
+
+
+def test_what_is_chosen_has_the_best_mean_and_both_figures_are_told_before_and_after(tuned):
+    assert tuned.criterion == CRITERION and len(tuned.chosen.criterion) == 7
+    assert tuned.chosen.value == max(p.value for p in tuned.points)
+    assert tuned.chosen.value == pytest.approx(np.mean([tuned.chosen.counts[t].hmean for t in CRITERION]))
+    text, document = table(tuned), tuned.as_dict()
+    for point in (tuned.before, tuned.chosen, tuned.test_before, tuned.test, tuned.test_best):
+        assert all(f"hmean {point.counts[t].hmean:.4f} at IoU {t:g}" in text for t in SHOWN)
+    assert "chosen by the mean hmean at IoU 0.5, 0.55" in text
+    assert document["criterion"] == {"mean_hmean_at_iou": list(CRITERION)}
+    assert all({"0.5", "0.7"} <= document[part]["iou"].keys() for part in ("before", "chosen", "test", "test_before"))
+
+
+def test_a_loss_at_a_figure_that_is_shown_is_said(checkpoint, world, tmp_path):
+    chosen = choose(checkpoint, world, tmp_path / "new.ckpt", criterion=(0.5,))
+    lost = [t for t in SHOWN if chosen.chosen.counts[t].hmean < chosen.before.counts[t].hmean]
+    assert table(chosen).count("note: hmean at IoU") == len(lost)
+    worse = replace(chosen, before=chosen.chosen, chosen=chosen.before)
+    assert "note: hmean at IoU 0.5 falls from" in table(worse)
+    assert read_checkpoint(chosen.out)["ocrmaps"]["tuned"]["criterion"] == {"mean_hmean_at_iou": [0.5]}
+
+
+def test_criteria_are_read_strictly():
+    assert criterion_from("0.5:0.95:0.05") == tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
+    assert criterion_from("0.7,0.5,0.5") == (0.5, 0.7) and criterion_from(None) == criterion_from("0.5:0.8:0.05")
+    for text in ("high", "", "0.5:0.9", "0.9:0.5:0.1", "0.5:0.9:0", "1", "-0.1", "nan", "0.5:0.9:0.0000001", "inf"):
+        with pytest.raises(SpecError, match="--criterion"):
+            criterion_from(text)
 
 
 def test_published_arithmetic_is_never_asked_for_what_it_lacks():

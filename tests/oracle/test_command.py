@@ -41,9 +41,16 @@ def test_curved_text_needs_polygons(curved):
     assert found["boxes"]["0.7"] == 0
 
 
+def test_the_shape_is_found_out_when_not_given(curved):
+    done = run("oracle", str(curved), "--longest", "640", "--json")
+    record = json.loads(done.stdout)
+    assert record["chain"]["shape"] == "polygons"
+    assert record["hmean"]["0.9"] == 1
+
+
 def test_page_overlays_recipe_and_plot_are_written(curved, tmp_path):
     page, overlays = tmp_path / "page.html", tmp_path / "worst"
-    done = run("oracle", str(curved), "--page", str(page), "--overlays", str(overlays))
+    done = run("oracle", str(curved), "--shape", "boxes", "--page", str(page), "--overlays", str(overlays))
     assert done.returncode == 0, done.stderr
     assert "Worst pictures" in page.read_text()
     (picture,) = overlays.iterdir()

@@ -94,6 +94,64 @@ def test_curved_text_is_found_with_polygons():
     assert run_oracle([sample([arc])], [header(400, 300)], boxes).hmean[0.7] == 0
 
 
+def test_curved_outlines_ask_for_polygons_and_straight_ones_for_boxes():
+    x = np.linspace(30, 250, 7)
+    bow = np.concatenate(
+        [np.stack([x, 60 + 0.004 * (x - 140) ** 2], 1), np.stack([x, 75 + 0.004 * (x - 140) ** 2], 1)[::-1]]
+    )
+    assert oracle.fitting_shape([sample([bow])]) == "polygons"
+    assert oracle.fitting_shape([sample([*lines(), bow], ignore=[False] * 8 + [True])]) == "boxes"
+    turned = lines() @ np.array([[0.9, 0.4], [-0.4, 0.9]])
+    assert oracle.fitting_shape([sample(list(turned))]) == "boxes"
+    skewed = np.array([[20, 20], [120, 20], [60, 60], [20, 60]])
+    assert oracle.fitting_shape([sample([skewed])]) == "boxes"
+    assert oracle.fitting_shape([sample([])]) == "boxes"
+
+
+def test_the_published_chain_keeps_its_settings_in_another_shape():
+    assert Chain.published(640).with_shape("polygons") == Chain.published(640, "polygons")
+    assert Chain.longest(640).with_shape("polygons") == Chain.longest(640, shape="polygons")
+
+
+def test_pages_of_several_thousand_words_are_found_whole():
+    """With the published cap of 1000 candidates a dense page lost four words of five, "no detection" as the reason."""
+    words = [
+        np.array([[x, y], [x + 24, y], [x + 24, y + 9], [x, y + 9]])
+        for y in range(5, 990, 15)
+        for x in range(5, 960, 30)
+    ]
+    result = run_oracle([sample(words)], [header(1000, 1000)], Chain.longest(1000))
+    assert len(words) > 2000
+    assert result.hmean[0.5] == 1
+
+
+def test_a_cap_on_candidates_is_named_as_the_cause():
+    chain = Chain.longest(400)
+    chain = replace(chain, extract=replace(chain.extract, max_candidates=5))
+    assert run_oracle([sample(lines())], [header(400, 300)], chain).reasons() == {"over max_candidates": 3}
+
+
+def test_text_inside_an_ignored_region_is_said_to_be():
+    """Its detection lies in the region and does not count, so the evaluator misses it whatever was found."""
+    region, word = np.array([[10, 10], [290, 10], [290, 200], [10, 200]]), lines(1)[0] + [0, 40]
+    result = run_oracle([sample([region, word], ignore=[True, False])], [header(400, 300)], Chain.longest(400))
+    assert result.reasons() == {"inside an ignored region": 1}
+
+
+def test_a_closed_ring_is_said_to_be_one():
+    angle = np.linspace(0, 2 * np.pi, 30)
+    circle = np.stack([np.cos(angle), np.sin(angle)], 1)
+    ring = np.concatenate([140 * circle, 100 * circle[::-1]]) + 150
+    result = run_oracle([sample([ring])], [header(400, 300)], Chain.longest(400, shape="polygons"))
+    assert result.reasons() == {"a ring around a hole, under score_min": 1}
+
+
+def test_text_that_mostly_leaves_the_picture_is_said_to():
+    beyond = np.array([[200, 100], [700, 100], [700, 160], [200, 160]])
+    result = run_oracle([sample([beyond])], [header(400, 300)], Chain.longest(400))
+    assert result.reasons() == {"reaches beyond the canvas": 1}
+
+
 def test_buckets_cover_every_truth_once_by_each_view():
     samples = [sample(lines(), id="a.png"), sample([p[:, ::-1] for p in lines(5)], id="b.png")]
     result = run_oracle(samples, [header(400, 300), header(300, 400)], Chain.longest(320))

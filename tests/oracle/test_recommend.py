@@ -52,6 +52,41 @@ def test_a_recommendation_stays_under_its_budget_and_its_recipe_reads_back(tmp_p
     assert recipe.sources[0].path.resolve() == (tmp_path / "labels.json").resolve()
 
 
+def test_curved_text_is_judged_with_polygons_and_the_recipe_says_so(tmp_path):
+    """Judged by boxes, curved text scored best where it was least seen: the smallest canvases won."""
+    x = np.linspace(30, 270, 7)
+    bows = [
+        np.concatenate(
+            [np.stack([x, y + 0.006 * (x - 150) ** 2], 1), np.stack([x, y + 12 + 0.006 * (x - 150) ** 2], 1)[::-1]]
+        )
+        for y in (40, 120, 200)
+    ]
+    found = recommend([sample(bows)], [header(400, 300)], budget_mpx=0.12)
+    assert found.shape == found.as_json()["shape"] == "polygons"
+    assert found.chosen.hmean[0.7] == 1
+    source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path, format="ufo")
+    write_recipe(found, source, tmp_path / "mine.toml")
+    assert 'extract.shape = "polygons"' in (tmp_path / "mine.toml").read_text()
+    assert load_recipe(tmp_path / "mine.toml").maps == found.chosen.maps
+
+
+def test_a_recipe_written_through_a_linked_folder_leads_to_its_source(tmp_path):
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "deep")
+    (tmp_path / "labels.json").write_text("{}")
+    found = recommend([sample(lines())], [header(400, 300)], budget_mpx=0.07)
+    source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path, format="ufo")
+    write_recipe(found, source, tmp_path / "link" / "mine.toml")
+    assert load_recipe(tmp_path / "link" / "mine.toml").sources[0].path.samefile(tmp_path / "labels.json")
+
+
+def test_a_generous_budget_is_not_simply_spent():
+    found = recommend([sample(lines())], [header(400, 300)], budget_mpx=9, canvases=2)
+    sides = [c.canonical.side for c in found.candidates]
+    assert max(sides) == 2048
+    assert found.chosen.canonical.side == min(sides) < 900
+
+
 def test_thin_kernels_are_weighed():
     samples = [sample(lines(height=9, gap=9), id="a.png")]
     found = recommend(samples, [header(400, 300)], budget_mpx=0.2)

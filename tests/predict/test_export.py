@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,6 +60,27 @@ def test_a_file_predicts_what_the_checkpoint_predicts(done, trained, page):
     mine, theirs = (next(predict_pictures(t, [page])) for t in (trained, again))
     assert np.abs(mine.polygons.points - theirs.polygons.points).max() < 1e-3
     assert [p.name for p in done.path.parent.iterdir()] == ["text.bin"]
+
+
+def test_nothing_in_a_file_says_where_it_was_made(done, tmp_path):
+    """No folder of this machine, no source file: not in the archive, nor in what its records hold when unpacked."""
+    parts = [done.path.read_bytes()]
+    if zipfile.is_zipfile(done.path):
+        with zipfile.ZipFile(done.path) as archive:
+            parts += [archive.read(name) for name in archive.namelist()]
+    places = {Path(exporting.__file__).parents[1], Path(torch.__file__).parents[1], tmp_path.parent, Path.home()}
+    for place in map(str, places - {Path("/")}):
+        assert not any(place.encode() in part for part in parts), place
+
+
+def test_the_description_names_the_store_not_its_place():
+    trained = bright()
+    data = {"store": "/srv/ann/maps/receipts/0123", "cache": "/srv/ann/maps"}
+    run = {"data": data, "model": {"encoder_weights": "/srv/ann/w.pth"}}
+    told = exporting.description(replace(trained, card={**trained.card, "run": run}), None)
+    assert "/srv" not in told
+    store = trained.card["store"]
+    assert json.loads(told)["card"]["run"]["data"]["store"] == f"{store['name']}/{store['version']}"
 
 
 def test_a_damaged_file_is_named(done, tmp_path):

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrmaps.errors import RunError, SpecError
-from pipelines.compare import compare, differences
+from pipelines.compare import compare
+from pipelines.compare_alike import differences
 from pipelines.compare_interval import paired_interval
 from pipelines.compare_text import table
 

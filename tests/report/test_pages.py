@@ -16,8 +16,8 @@ from tests.report.chromium import act, needs_browser
 from tests.report.test_page import Reader
 
 
-def write(target: str | Path, made: Path, out: Path, **settings: Any):
-    return report(find_target(str(target), made / "cache"), cache=made / "cache", out=out, **settings)
+def write(target: str | Path, made: Path, out: Path, *, kind: Any = None, **settings: Any):
+    return report(find_target(str(target), made / "cache", kind=kind), cache=made / "cache", out=out, **settings)
 
 
 def data_of(page: Path) -> dict:
@@ -85,6 +85,46 @@ def test_a_run_is_shown_with_its_ceiling_causes_and_predictions(made, run_folder
     assert text.count(root[:12]) >= 5, "every section says what produced its numbers"
 
 
+def test_an_oracle_is_shown_with_every_picture_its_maps_causes_and_losses(made, tmp_path):
+    """At 40 px some text is lost, so there are causes."""
+    written = write(made / "val", made, tmp_path / "p.html", kind="oracle", longest=40)
+    text = check_whole(tmp_path / "p.html")
+    data = data_of(tmp_path / "p.html")
+    assert written.kind == "oracle" and written.samples == 3
+    assert [layer["key"] for layer in data["layers"]] == [
+        "picture", "truth", "found", "probability", "threshold", "mask",
+    ]  # fmt: skip
+    assert all(data["media"]["maps"]["of"]) and all(data["media"]["image"]["of"])
+    facets = {f["name"]: f["values"] for f in data["facets"]}
+    assert any(value.startswith("text ") for value in facets["error"])
+    assert "lost text height" in facets
+    lost = next(f["of"] for f in data["figures"] if f["name"] == "lost")
+    kinds = [{part[0] for part in outlines.split(";") if part} for outlines in data["outlines"]["truth"]]
+    assert [bool(n) for n in lost] == ["l" in found for found in kinds] and any(lost)
+    for title in ("Why text is lost", "Where it is lost", "What there is"):
+        assert f">{title}</h2>" in text
+    assert "<noscript>" in text and "Pictures that lose the most text" in text
+
+
+def test_an_oracle_of_a_picture_that_is_damaged_is_judged_and_says_so(made, tmp_path):
+    """Only headers are read to judge it."""
+    source = shutil.copytree(made / "val", tmp_path / "val")
+    picture = sorted((source / "images").iterdir())[0]
+    picture.write_bytes(picture.read_bytes()[: picture.stat().st_size // 2])
+    write(source, made, tmp_path / "p.html", kind="oracle")
+    data = data_of(tmp_path / "p.html")
+    assert data["media"]["image"]["of"].count("") == 1
+    assert all(data["media"]["maps"]["of"]), "maps need no pixels"
+    assert any("damaged" in note for notes in data["notes"].values() for note in notes)
+
+
+def test_an_oracle_page_that_exists_stays(made, tmp_path):
+    (tmp_path / "p.html").write_text("mine")
+    with pytest.raises(SpecError, match="exists already"):
+        write(made / "val", made, tmp_path / "p.html", kind="oracle")
+    assert (tmp_path / "p.html").read_text() == "mine"
+
+
 def test_a_run_that_was_interrupted_has_a_quick_page_without_a_store(run_folder, tmp_path):
     copy = tmp_path / "run"
     shutil.copytree(run_folder, copy)
@@ -100,7 +140,7 @@ def test_a_run_that_was_interrupted_has_a_quick_page_without_a_store(run_folder,
 def test_a_store_that_changed_since_the_run_is_refused(made, run_folder, tmp_path):
     from ocrmaps.training.checkpoint import load_detector
     from pipelines.report_records import read_run
-    from pipelines.report_run import find_data
+    from pipelines.report_run_judge import find_data
 
     run = read_run(run_folder)
     trained = load_detector(run.checkpoint())
@@ -256,6 +296,24 @@ class TestInBrowser:
             "mask",
         }
         assert console == ""
+
+    def test_the_page_of_an_oracle_filters_by_cause_shows_its_layers_and_keeps_quiet(self, made, tmp_path):
+        write(made / "val", made, tmp_path / "p.html", kind="oracle", longest=40)
+        found, console = act(
+            tmp_path / "p.html",
+            """
+            const out = { first: one(".x-row .x-figures b").textContent, rows: all(".x-row").length };
+            for (const key of "ptm") await press(key, document.body);
+            await wait(200);
+            const cause = one(facet("error"));
+            await choose(facet("error"), [...cause.options].find(o => o.textContent.startsWith("text ")).value);
+            return { ...out, layers: layers(), left: all(".x-row").length,
+                     drawn: all(".x-sheet img").every(i => i.naturalWidth > 0) };
+            """,
+        )
+        assert found["rows"] == 3 and 1 <= found["left"] <= 3 and int(found["first"]) > 0
+        assert set(found["layers"]) == {"picture", "truth", "found", "probability", "threshold", "mask"}
+        assert found["drawn"] and console == ""
 
     def test_bench_and_quick_pages_fit_a_phone(self, made, run_folder, tmp_path):
         record = tmp_path / "r.json"

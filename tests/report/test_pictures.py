@@ -104,3 +104,12 @@ def test_small_pictures_survive_every_step():
     assert beside(dot, np.zeros((900, 2, 3), dtype=np.uint8)).shape[0] == 320
     assert Image.open(io.BytesIO(jpeg(dot))).size == Image.open(io.BytesIO(png(dot))).size == (1, 1)
     assert shrink(np.zeros((3, 4000, 3), dtype=np.uint8), 100).shape == (1, 100, 3)
+
+
+def test_the_pale_casing_stays_outside_so_that_the_edges_of_text_are_seen():
+    canvas = see(stored(96, 64, 1, value=0), "upright", SPEC)
+    boxes = [[(10, 10), (80, 10), (80, 22), (10, 22)], [(10, 40), (80, 40), (80, 44), (10, 44)]]
+    after = overlay(canvas, PolygonSet.of(boxes, frame="upright"), width=2)
+    for (left, top), _, (right, bottom), _ in boxes:
+        assert after[top:bottom, left:right, 0].max() < 100, "the line is blue, the casing white"
+        assert after[top - 2, left:right, 0].min() > 40, "outside there is a casing"

@@ -1,4 +1,4 @@
-"""Ctrl-C: the state is saved, the way back is said, nothing goes on running, and the way back leads to the same run."""
+"""Ctrl-C and SIGTERM: the state is saved, the way back is said, nothing goes on running, and back is the same run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ocrmaps.training.checkpoint import read_checkpoint
-from ocrmaps.training.stop import Interrupted
+from ocrmaps.training.checkpoint import Keeper, read_checkpoint
+from ocrmaps.training.stop import Interrupted, Stop
 from pipelines.train import train
 from pipelines.train_log import read_metrics
 from tests.training.conftest import small_run
@@ -63,10 +64,13 @@ main()
 
 
 class Press(Callback):
-    """Presses Ctrl-C at a moment of the run."""
+    """Presses Ctrl-C, or sends another signal, at a moment of the run: to this process, or to the ranks beside it."""
 
-    def __init__(self, *, step: int = -1, validation: int = -1, times: int = 1) -> None:
+    def __init__(
+        self, *, step: int = -1, validation: int = -1, times: int = 1, signal: int = signal.SIGINT, beside: bool = False
+    ) -> None:
         self.step, self.validation, self.times = step, validation, times
+        self.signal, self.beside = signal, beside
         self.pressed = False
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
@@ -78,8 +82,10 @@ class Press(Callback):
             self._press()
 
     def _press(self) -> None:
-        for _ in range(0 if self.pressed else self.times):
-            os.kill(os.getpid(), signal.SIGINT)
+        whom = [child.pid for child in psutil.Process().children()] if self.beside else [os.getpid()]
+        assert whom
+        for pid in () if self.pressed else whom * self.times:
+            os.kill(pid, self.signal)
         self.pressed = True
 
 
@@ -112,7 +118,10 @@ def assert_same(a, b) -> None:
     assert rows[0] == rows[1]
 
 
-def test_an_interrupted_command_says_how_to_go_on_and_going_on_is_the_same_run(world, straight, tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_stopped_command_says_how_to_go_on_and_going_on_is_the_same_run(world, straight, tmp_path, sent, code, word):
     (tmp_path / "r.toml").write_text(RUN)
     here, out = tmp_path / "here", tmp_path / "out"
     with subprocess.Popen(
@@ -125,16 +134,16 @@ def test_an_interrupted_command_says_how_to_go_on_and_going_on_is_the_same_run(w
             end = time.monotonic() + 120
             while not here.exists() and process.poll() is None and time.monotonic() < end:
                 time.sleep(0.05)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(sent)
             Path(f"{here}.pressed").touch()
             _, errors = process.communicate(timeout=60)  # ends only if no thread is left
         finally:
             process.kill()
-    assert process.returncode == 130, errors
-    assert f"interrupted after step 5; the state is in {out / 'checkpoints' / 'last.ckpt'}" in errors
+    assert process.returncode == code, errors
+    assert f"{word} after step 5; the state is in {out / 'checkpoints' / 'last.ckpt'}" in errors
     assert f"--out {out} --resume auto" in errors and "Traceback" not in errors
     assert read_checkpoint(out / "checkpoints" / "last.ckpt")["ocrmaps"]["steps"] == 5
-    assert not (out / "debug").exists() and "interrupted after step 5" in (out / "run.log").read_text()
+    assert not (out / "debug").exists() and f"{word} after step 5" in (out / "run.log").read_text()
     assert_same(straight, train(spec(), out=out, cache=world / "cache", resume="auto"))
 
 
@@ -160,6 +169,21 @@ def test_pressed_twice_it_ends_at_once_with_the_checkpoint_there_was(cache, stra
     assert_same(straight, train(spec(), out=tmp_path / "o", cache=cache, resume="auto"))
 
 
+def test_a_scheduler_that_repeats_itself_gets_the_same_orderly_end(cache, straight, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="terminated after step 5; the state is in") as caught:
+        train(spec(), out=tmp_path / "o", cache=cache, extra=(Press(step=4, times=3, signal=signal.SIGTERM),))
+    assert caught.value.exit_code == 143 and signal.getsignal(signal.SIGTERM) is before
+    assert_same(straight, train(spec(), out=tmp_path / "o", cache=cache, resume="auto"))
+
+
+def test_a_job_that_ignores_the_terminal_goes_on_ignoring_it(tmp_path):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Stop(Keeper(tmp_path)).listening():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_IGN, signal.SIG_DFL)
+
+
 def test_gradients_that_are_still_added_up_are_finished_first(cache, tmp_path):
     changes = {"optimiser": {"accumulate": 2}, "data__batch": 1}
     whole = train(spec(**changes), out=tmp_path / "whole", cache=cache)
@@ -172,8 +196,9 @@ def test_gradients_that_are_still_added_up_are_finished_first(cache, tmp_path):
 def test_two_ranks_stop_at_the_same_step(cache, tmp_path):
     changes = {"hardware": {"devices": 2}, "data__batch": 1}
     whole = train(spec(**changes), out=tmp_path / "whole", cache=cache)
-    with pytest.raises(Interrupted, match="interrupted after step 5"):
-        train(spec(**changes), out=tmp_path / "o", cache=cache, extra=(Press(step=3),))
+    asked = Press(step=3, signal=signal.SIGTERM, beside=True)  # a scheduler may say it to every process, or to any one
+    with pytest.raises(Interrupted, match="terminated after step 5"):
+        train(spec(**changes), out=tmp_path / "o", cache=cache, extra=(asked,))
     assert not torch.distributed.is_initialized()
     assert_same(whole, train(spec(**changes), out=tmp_path / "o", cache=cache, resume="auto"))
 

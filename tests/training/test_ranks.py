@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from ocrmaps.debug.bundles import find_bundles
 from ocrmaps.errors import RunError, SpecError
+from ocrmaps.loader import MapLoader
 from ocrmaps.model import Targets, build_detector, build_loss
 from ocrmaps.store.places import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.capture import batch_of_rows
+from ocrmaps.training.capture import batch_of_rows, load_step
 from ocrmaps.training.checkpoint import load_detector, read_checkpoint
+from ocrmaps.training.guard import NotFinite
+from ocrmaps.training.replay import replay
 from ocrmaps.training.scoring import Scorer
 from pipelines.train import train
 from pipelines.train_log import read_metrics
@@ -156,6 +161,28 @@ def test_a_failure_of_another_rank_is_told_by_its_cause(world, tmp_path):
         train(two(), out=tmp_path / "o", cache=tmp_path / "cache")
     assert name in str(caught.value)
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(("rank", "what"), [(0, "loss"), (1, "loss"), (1, "gradient")])
+def test_the_guard_names_the_samples_of_the_rank_that_was_bad(cache, tmp_path, rank, what):
+    """The mean gradient is bad on every rank; a bundle of the others' samples would repeat nothing."""
+    store, version = find_version(cache, "tiny")
+    with (
+        Reader(store.version(version)) as reader,
+        MapLoader(reader.folder, split="train", batch_size=1, shuffle=True, rank=rank, world=2) as loader,
+    ):
+        batch = list(loader)[1]
+        name = reader.name(int(batch.row[0]))
+    pixels = int(Targets.unpack(*batch[1:4]).probability.float().sum())
+    spoilt = {"name": "tests.training.plain:Spoilt", "options": {"pixels": pixels, "what": what}}
+    with pytest.raises(NotFinite) as caught:
+        train(two(model=PLAIN, loss=spoilt), out=tmp_path / "o", cache=cache)
+    assert re.match(rf"epoch 1, step 2: found {what}( norm)? nan on 1 samples of rank {rank}: ", str(caught.value))
+    assert name in str(caught.value)
+    (bundle,) = find_bundles(tmp_path / "o")  # one of the run, not one of each process
+    step = load_step(bundle.path / "step.pt")["step"]
+    assert step["rows"] == batch.row.tolist() and step["kind"] == what
+    assert replay(bundle.path / "step.pt").reproduces
 
 
 def test_rows_that_a_rank_never_sees_make_the_score_partial(cache, tmp_path):

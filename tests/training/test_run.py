@@ -6,13 +6,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
 from ocrmaps.errors import DataError, RunError, SpecError, StoreNotFound
+from ocrmaps.store.places import find_version
+from ocrmaps.store.reader import Reader
 from ocrmaps.training.checkpoint import load_detector, read_checkpoint
+from ocrmaps.training.scoring import Scorer
 from pipelines.build import build
+from pipelines.evaluate_store import store_maps
 from pipelines.train import train
 from pipelines.train_log import read_metrics
 from tests.training.conftest import recipe, small_run
@@ -144,7 +149,7 @@ def test_other_settings_are_not_resumed(finished, cache, tmp_path):
 def test_another_store_is_not_resumed(finished, world, tmp_path):
     report, _ = finished
     build(recipe(world, name="other", sides=(128, 128)), tmp_path / "cache", workers=1)
-    with pytest.raises(RunError, match="learnt from root"):
+    with pytest.raises(RunError, match=r"learnt from tiny/\w{16} \(root \w{12}\), this is other/"):
         train(
             small_run(average=0.9, data__store="other"), out=tmp_path / "out", cache=tmp_path / "cache",
             resume=str(report.last),
@@ -202,6 +207,26 @@ def test_half_floats_are_refused_on_a_processor(cache, tmp_path):
 def test_bf16_trains(cache, tmp_path):
     report = train(small_run(precision="bf16", budget__epochs=1, watch__pictures=0), out=tmp_path / "o", cache=cache)
     assert report.rows[0]["train/loss"] > 0 and report.identity["precision"] == "bf16"
+
+
+def test_what_was_learnt_in_half_precision_is_validated_as_it_predicts(cache, tmp_path, monkeypatch):
+    """In fp32: the maps that the score was made from are those of the loaded checkpoint, bit for bit."""
+    validated = {}
+    add = Scorer.add
+
+    def spy(self, rows, probability, threshold=None):
+        validated.update(zip(rows, probability.copy(), strict=True))
+        add(self, rows, probability, threshold)
+
+    monkeypatch.setattr(Scorer, "add", spy)
+    spec = small_run(precision="bf16", average=0.9, budget__epochs=1, watch__pictures=0)
+    trained = load_detector(train(spec, out=tmp_path / "o", cache=cache).last)
+    store, version = find_version(cache, "tiny")
+    with Reader(store.version(version)) as reader:
+        maps = store_maps(trained, reader, "val", device=torch.device("cpu"))
+        predicted = {row: one for rows, maps, _ in maps for row, one in zip(rows, maps, strict=True)}
+    assert len(validated) == 3
+    assert all(np.array_equal(predicted[row], one) for row, one in validated.items())
 
 
 def test_a_step_limit_ends_the_run_and_shapes_the_schedule(cache, tmp_path):

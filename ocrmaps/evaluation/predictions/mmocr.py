@@ -1,0 +1,150 @@
+"""Dumps of MMOCR, mmengine and PaddleX: lists of outlines beside a list of scores, one object a picture.
+
+    {"det_polygons": [[x, y, ...], ...], "det_scores": [...]}        preds/NAME.json of the MMOCR inferencer
+    {"polygons": [...], "scores": [...]}                             the same without recognition, and pred_instances
+    {"input_path": "a.png", "dt_polys": [[[x, y], ...]], ...}        PaddleX and PaddleOCR 3
+    [{"img_path": "a.png", "pred_instances": {...}}, ...]            a list of such objects, or one a line
+
+and `data_list` with `instances`, where each instance has its own score. Without outlines `bboxes` (x0, y0, x1, y1)
+are taken. A file of one picture that names none belongs to the picture of its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ocrmaps.annotations.files import shown
+from ocrmaps.annotations.lines import box
+from ocrmaps.evaluation.predictions.contents import Leaf
+from ocrmaps.evaluation.predictions.records import Found, rank_of
+
+OUTLINES = ("det_polygons", "polygons", "dt_polys", "det_bboxes", "bboxes")
+SCORES = ("det_scores", "scores", "dt_scores")
+NAMES = ("img_path", "input_path", "file_name", "filename", "image_path", "image", "img_name", "ori_filename")
+_TEXTS = {"det_polygons": "rec_texts"}
+_NESTED = ("pred_instances", "res")
+
+
+def recognise(leaves: Sequence[Leaf]) -> bool:
+    roots = [leaf.root for leaf in leaves if leaf.text is None]
+    return bool(roots) and len(roots) == len(leaves) and all(_fits(root) for root in roots)
+
+
+def _fits(root: Any) -> bool:
+    if isinstance(root, list):
+        return bool(root) and all(isinstance(item, dict) and _fits_one(item) for item in root)
+    if not isinstance(root, dict):
+        return False
+    return isinstance(root.get("data_list"), list) or isinstance(root.get("predictions"), list) or _fits_one(root)
+
+
+def _fits_one(entry: dict[str, Any]) -> bool:
+    entry = _inner(entry)
+    return any(isinstance(entry.get(key), list) for key in (*OUTLINES, "instances"))
+
+
+def _inner(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with what is nested in it, as mmengine and PaddleX write it."""
+    for key in _NESTED:
+        if isinstance(entry.get(key), dict):
+            entry = {**entry, **entry[key]}
+    return entry
+
+
+def read(found: Found, leaves: Sequence[Leaf]) -> None:
+    """One file of many pictures, or one file a picture."""
+    for leaf in leaves:
+        root = leaf.root
+        if isinstance(root, dict) and isinstance(root.get("data_list"), list):
+            _entries(found, root["data_list"], f"{leaf.name}:data_list")
+        elif isinstance(root, dict) and isinstance(root.get("predictions"), list):
+            entries = root["predictions"]
+            own = leaf.stem if len(entries) == 1 else None
+            _entries(found, entries, f"{leaf.name}:predictions", own=own)
+        elif isinstance(root, list):
+            _entries(found, root, leaf.name)
+        elif found.expect(root, dict, leaf.name, "an object with polygons and scores"):
+            _entry(found, root, leaf.name, own=leaf.stem)
+
+
+def _entries(found: Found, entries: Sequence[Any], loc: str, *, own: str | None = None) -> None:
+    for i, entry in enumerate(entries):
+        if found.expect(entry, dict, f"{loc}[{i}]", "an object with polygons and scores"):
+            _entry(found, entry, f"{loc}[{i}]", own=own)
+
+
+def _entry(found: Found, entry: dict[str, Any], loc: str, *, own: str | None) -> None:
+    since, entry = len(found.problems), _inner(entry)
+    name = next((entry[key] for key in NAMES if entry.get(key) is not None), own)
+    if name is None:
+        found.problem(loc, f"found no picture name, expected {', '.join(NAMES[:3])}", "unnamed-picture")
+        return
+    page = entry.get("page_index")
+    if isinstance(name, str) and type(page) is int and page > 0:
+        name = f"{name}#{page + 1}"
+    texts: list[Any] | None
+    if "instances" in entry:
+        points, scores, texts = _instances(found, entry["instances"], f"{loc}.instances")
+        key = "instances"
+    else:
+        key = next((k for k in OUTLINES if isinstance(entry.get(k), list)), "")
+        if not key:
+            found.problem(loc, f"found none of {', '.join(OUTLINES)}, expected a list of outlines", "invalid")
+            return
+        points = entry[key]
+        if key.endswith("bboxes"):
+            points = [box(*p) if isinstance(p, list) and len(p) == 4 and _numbers(p) else p for p in points]
+        scores = _beside(found, entry, points, loc)
+        spoken = entry.get(_TEXTS.get(key, ""))
+        texts = spoken if isinstance(spoken, list) and len(spoken) == len(points) else None
+    found.detections(
+        name,
+        loc=loc,
+        points=points,
+        scores=scores,
+        texts=texts,
+        where=lambda i: f"{loc}.{key}[{i}]",
+        size=found.size(entry.get("height"), entry.get("width"), loc),
+        since=since,
+    )
+
+
+def _beside(found: Found, entry: Mapping[str, Any], points: Sequence[Any], loc: str) -> list[Any]:
+    """The list of scores beside the outlines; None for each where there is no such list."""
+    key = next((k for k in SCORES if entry.get(k) is not None), None)
+    if key is None:
+        return [None] * len(points)
+    scores = entry[key]
+    if type(scores) in (int, float) and len(points) == 1:
+        return [scores]
+    if not found.expect(scores, list, f"{loc}.{key}", "a list of scores"):
+        return [None] * len(points)
+    if len(scores) != len(points):
+        message = f"found {len(scores)} scores for {len(points)} outlines, expected one for each"
+        found.problem(f"{loc}.{key}", message, "score")
+        return [None] * len(points)
+    return scores
+
+
+def _instances(found: Found, instances: Any, loc: str) -> tuple[list[Any], list[Any], list[Any]]:
+    points, scores, texts = [], [], []
+    for i, row in enumerate(instances if found.expect(instances, list, loc, "a list of outlines") else ()):
+        if not found.expect(row, dict, f"{loc}[{i}]", 'an object with "polygon"'):
+            continue
+        corners = row.get("bbox")
+        if row.get("polygon") is not None:
+            points.append(row["polygon"])
+        elif isinstance(corners, list) and len(corners) == 4 and _numbers(corners):
+            points.append(box(*corners))
+        else:
+            found.problem(f"{loc}[{i}]", f"found bbox {shown(corners)}, expected polygon, or x0, y0, x1, y1", "invalid")
+            continue
+        score = rank_of(row)
+        scores.append(row.get("bbox_score") if score is None else score)
+        texts.append(row.get("text"))
+    return points, scores, texts
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    return all(type(value) in (int, float) for value in values)

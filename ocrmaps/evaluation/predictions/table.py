@@ -1,0 +1,77 @@
+"""Submission csv: `filename,polygons[,scores]`; a polygon is `x1 y1 x2 y2 ...`, polygons and scores are joined by `|`.
+
+An empty second column means no detection.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import StringIO
+
+from ocrmaps.annotations.files import MAX_BYTES, shown
+from ocrmaps.annotations.lines import NUMBER
+from ocrmaps.evaluation.predictions.contents import Leaf
+from ocrmaps.evaluation.predictions.records import Found
+
+COLUMNS = ["filename", "polygons"]
+_SCORES = ("scores", "score", "confidences", "confidence")
+
+
+def recognise(leaves: Sequence[Leaf]) -> bool:
+    if len(leaves) != 1 or leaves[0].text is None:
+        return False
+    first = leaves[0].text.lstrip().split("\n", 1)[0]
+    return [name.strip().strip('"').lower() for name in first.split(",")][:2] == COLUMNS
+
+
+def read(found: Found, leaves: Sequence[Leaf]) -> None:
+    """The rows of a table; an empty second column means no detection."""
+    for leaf in leaves:
+        with _long_fields():
+            rows = csv.reader(StringIO(leaf.text or "", newline=""), strict=True)
+            try:
+                head = [name.strip().lower() for name in next(rows, [])]
+                if head[:2] != COLUMNS:
+                    message = f"found columns {shown(head)}, expected filename, polygons"
+                    found.problem(f"{leaf.name}:1", message, "invalid-line")
+                    continue
+                scores = next((i for i, name in enumerate(head) if name in _SCORES), None)
+                for row in rows:
+                    if row:
+                        _row(found, row, len(head), scores, f"{leaf.name}:{rows.line_num}")
+            except csv.Error as error:
+                message = f"found a row that cannot be read: {error}"
+                found.problem(f"{leaf.name}:{rows.line_num}", message, "invalid-line")
+
+
+def _row(found: Found, row: Sequence[str], columns: int, scores: int | None, loc: str) -> None:
+    since = len(found.problems)
+    if len(row) != columns:
+        message = f"found {len(row)} columns, expected {columns} as in the first line"
+        found.problem(loc, message, "invalid-line")
+        return
+    points = [_numbers(found, part.split(), loc) for part in row[1].split("|")] if row[1].strip() else []
+    ranks: list[float | None] = [None] * len(points)
+    if scores is not None:
+        ranks = list(_numbers(found, row[scores].replace("|", " ").split(), loc))
+    found.detections(row[0], loc=loc, points=points, scores=ranks, where=lambda i: f"{loc}:polygon {i}", since=since)
+
+
+def _numbers(found: Found, words: Sequence[str], loc: str) -> list[float]:
+    wrong = next((word for word in words if not NUMBER.fullmatch(word)), None)
+    if wrong is not None:
+        found.problem(loc, f"found {shown(wrong)}, expected numbers parted by blanks", "invalid-line")
+        return []
+    return [float(word) for word in words]
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """A dense page needs more than the 131 072 letters that the csv module takes for one column."""
+    before = csv.field_size_limit(MAX_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
