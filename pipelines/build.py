@@ -108,6 +108,8 @@ def build(
         _enough_space(store, new)
         if announce is not None:
             announce(_announcement(store, plan, len(new), workers))
+            for note in plan.notes:
+                announce(f"WARNING: {note}")
             for version, why in known.passed_over.items():
                 announce(f"nothing is taken from version {version}: {why}")
         with Building(store, plan, known=known) as building:

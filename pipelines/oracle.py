@@ -79,10 +79,10 @@ class Chain:
         return replace(self, extract=replace(self.extract, shape=shape))
 
 
-def bent_share(samples: Iterable[Sample]) -> float:
+def bent_share(sets: Iterable[PolygonSet]) -> float:
     """Share of the scored outlines that are bent. Quads never are: who draws them expects boxes."""
     scored = bent = 0
-    for polygons in (sample.polygons for sample in samples):
+    for polygons in sets:
         rows = np.flatnonzero(~polygons.ignore).tolist()
         scored += len(rows)
         rings = [shapely.Polygon(polygons[i]) for i in rows if len(polygons[i]) > 4]
@@ -93,7 +93,7 @@ def bent_share(samples: Iterable[Sample]) -> float:
 
 def fitting_shape(samples: Iterable[Sample]) -> Shape:
     """What these annotations need: polygons where over `BENT_SHARE` of the scored outlines are bent, else boxes."""
-    return "polygons" if bent_share(samples) > BENT_SHARE else "boxes"
+    return "polygons" if bent_share(sample.polygons for sample in samples) > BENT_SHARE else "boxes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -11,12 +11,15 @@ import numpy as np
 import torch
 
 from ocrmaps.extract import extract
+from ocrmaps.geometry import Affine
 from ocrmaps.loader_batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS, Batch
-from ocrmaps.report.pictures import Canvas, Pixels, beside, overlay, png, shrink
+from ocrmaps.report.pictures import Canvas, Pixels, beside, enlarged, overlay, png, shrink, titled
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.checkpoint import load_detector
 
 KERNEL, BAND, UNLEARNT = (31, 111, 235), (0, 158, 115), (217, 119, 0)
+LEGIBLE = 900
+"""Pictures of truth beside prediction are enlarged to at least this height."""
 
 
 def draw_batch(batch: Batch, path: Path, side: int = 420) -> None:
@@ -83,8 +86,12 @@ def draw_pairs(reader: Reader, report: Any, folder: Path, number: int, split: st
         level = torch.sigmoid(logits.threshold[0]).numpy() if trained.extract.binarise == "learned" else None
         found = extract(probability, trained.extract, threshold=level).polygons
         transform = reader.transform(row)
-        canvas = Canvas(pixels=image, frame="canonical", transform=transform)
-        truth = transform.apply(reader.polygon_set(row), "canonical")
-        pair: Pixels = beside(overlay(canvas, truth), overlay(canvas, found), height=image.shape[0])
+        # Lines are as thick at any size: on a small canvas they would cover the text that they enclose.
+        times = -(-LEGIBLE // image.shape[0])
+        canvas = enlarged(Canvas(pixels=image, frame="canonical", transform=transform), times)
+        truth = canvas.transform.apply(reader.polygon_set(row), "canonical")
+        found = found.transform(Affine.scaling(times, times), "canonical")
+        sides = (titled(overlay(canvas, truth), "truth"), titled(overlay(canvas, found), f"found: {len(found)}"))
+        pair: Pixels = beside(*sides, height=sides[0].shape[0])
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", reader.id(row))[-80:]
         (folder / f"{row:05d}-{name}.png").write_bytes(png(pair))

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.store.reader import Reader
+from pipelines.oracle import BENT_SHARE, bent_share
 from pipelines.train_budget import Budget
 from pipelines.train_resume import Resumed
 from pipelines.train_spec import RunSpec
 
 Say = Callable[[str], None]
+_LOOKED_AT = 200
+"""Rows whose outlines are looked at before the first step."""
 
 
 def identity(card: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +53,13 @@ def announce(
         f"maps are read with: {extract['unclip']} unclip, r {extract['shrink_ratio']:g}, binarise "
         f"{extract['binarise']}, score at least {extract['score_min']:g}"
     )
+    if extract["shape"] == "boxes":
+        sets = [reader.polygon_set(row) for row in reader.select(spec.data.train)[:_LOOKED_AT].tolist()]
+        if (bent := bent_share(sets)) > BENT_SHARE:
+            tell(
+                f"WARNING: {bent:.0%} of the outlines in split {spec.data.train} are bent, and boxes cannot follow "
+                "them: --set extract.shape=polygons reads and scores outlines"
+            )
     if resumed is None:
         return
     for word in resumed.passed_over:

@@ -200,6 +200,8 @@ def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
     A problem is told at the place it was given: the file, or `--set`.
     """
     path = Path(path)
+    if path.is_dir():
+        raise SpecError(f"{path}: found a folder, expected a run file", hint="docs/reference/run.md lists its keys")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -208,6 +210,11 @@ def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
         raise SpecError(f"{path}: the run file cannot be read as UTF-8 text ({error})") from error
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from error
+    if "sources" in data and "data" not in data:
+        raise SpecError(
+            f"{path}: this is the recipe of a store, expected a run file",
+            hint=f"`ocrmaps build {path}` builds it; docs/reference/run.md shows the run file that trains on it",
+        )
     changed = tuple(_override(data, setting) for setting in settings)
     data.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "run")
     if isinstance(data.get("data"), dict) and isinstance(data["data"].get("cache"), str):

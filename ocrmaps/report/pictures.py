@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -207,6 +207,27 @@ def shrink(pixels: Pixels, side: int) -> Pixels:
         return pixels
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def enlarged(canvas: Canvas, times: int) -> Canvas:
+    """The same canonical picture with sides that many times as long; outlines go through its transform."""
+    t = canvas.transform
+    (h, w), (x, y), (height, width) = t.resized, t.offset, t.canvas
+    larger = replace(
+        t,
+        resized=(h * times, w * times),
+        offset=(x * times, y * times),
+        canvas=(height * times, width * times),
+    )
+    pixels = cv2.resize(canvas.pixels, larger.canvas[::-1], interpolation=cv2.INTER_CUBIC)
+    return Canvas(pixels=np.asarray(pixels, np.uint8), frame="canonical", transform=larger)
+
+
+def titled(pixels: Pixels, title: str) -> Pixels:
+    """The picture under a strip that says what it is."""
+    strip = np.full((26, pixels.shape[1], 3), 32, dtype=np.uint8)
+    cv2.putText(strip, title, (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (240, 240, 240), 1, cv2.LINE_AA)
+    return np.concatenate([strip, pixels])
 
 
 def beside(left: Pixels, right: Pixels, height: int = 320) -> Pixels:

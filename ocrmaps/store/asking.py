@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrmaps.annotations import open_source
-from ocrmaps.annotations.frames import check_frame, require_frame
+from ocrmaps.annotations.frames import check_frame, explain, require_frame
 from ocrmaps.annotations.records import Source
 from ocrmaps.errors import Problem
 from ocrmaps.pictures import Header
@@ -50,21 +50,26 @@ def ask(
     report = None if progress is None else lambda done, total: progress("reading pictures", done, total)
     found = examine(paths, memory, rehash=rehash, threads=threads, progress=report)
     pictures = dict(zip(paths, found, strict=True))
-    for read in sources:
-        _check_frame(read, pictures)
-    return make_plan(recipe, sources, pictures)
+    notes = [note for read in sources for note in _check_frame(read, pictures)]
+    return replace(make_plan(recipe, sources, pictures), notes=tuple(notes))
 
 
-def _check_frame(read: ReadSource, pictures: dict[Path, Picture | Problem]) -> None:
+def _check_frame(read: ReadSource, pictures: dict[Path, Picture | Problem]) -> list[str]:
+    """Refuse a frame that the pictures contradict; say where some do and others do not."""
     seen = [(sample, pictures[path]) for sample, path in zip(read.reading.samples, read.paths, strict=True)]
     usable = [(sample, picture) for sample, picture in seen if isinstance(picture, Picture)]
     if not any(picture.orientation >= 5 for _, picture in usable):
-        return  # both frames have the same bounds, and nothing could be contradicted
+        return []  # both frames have the same bounds, and nothing could be contradicted
     headers = {
         sample.id: Header(size=picture.size, orientation=picture.orientation, orientation_tag=None, format="", mode="")
         for sample, picture in usable
     }
-    require_frame(check_frame(read.reading.samples, headers, read.source.frame), read.label)
+    table = check_frame(read.reading.samples, headers, read.source.frame)
+    require_frame(table, read.label)
+    if table.verdict != "mixed":
+        return []
+    some = ", ".join(table.against[:3])
+    return [f"{next(iter(explain(table, read.label)))} ({some}, ...): `ocrmaps data check` lists them"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

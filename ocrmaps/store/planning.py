@@ -104,6 +104,8 @@ class Plan:
     rows: tuple[PlannedRow, ...]
     failures: tuple[Failure, ...]
     sources: tuple[ReadSource, ...]
+    notes: tuple[str, ...] = ()
+    """What a person should look at, though nothing is refused for it."""
 
     @property
     def fingerprint(self) -> str:

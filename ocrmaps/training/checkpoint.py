@@ -89,6 +89,12 @@ def make_card(
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """A whole checkpoint on the host, or a refusal that says what the file is not."""
     path = Path(path)
+    if path.is_dir():
+        inside = sorted(path.glob("checkpoints/*.ckpt")) or sorted(path.glob("*.ckpt"))
+        raise SpecError(
+            f"{path}: found a folder, expected a checkpoint",
+            hint=f"it holds {', '.join(str(p) for p in inside[:4])}" if inside else "name a .ckpt file",
+        )
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

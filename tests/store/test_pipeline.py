@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ocrmaps.annotations.frames import FrameTable
+from ocrmaps.annotations.synth import SynthSpec, save
 from ocrmaps.errors import DataError, SpecError, StoreCorrupt, StoreError
-from ocrmaps.recipe import dump_recipe, load_recipe
-from ocrmaps.store import disk
+from ocrmaps.recipe import SourceRecipe, default_recipe, dump_recipe, load_recipe
+from ocrmaps.store import asking, disk
 from ocrmaps.store.places import Store
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.status import cache_status
@@ -66,6 +68,17 @@ def test_what_an_older_version_could_not_give_is_said(recipe, cache, quick_folde
     said = []
     report = build(replace(recipe, maps=replace(recipe.maps, shrink_ratio=0.5)), cache, announce=said.append)
     assert report.counts["reused"] == 0 and any(f"nothing is taken from version {first.version}" in s for s in said)
+
+
+def test_a_source_with_mixed_frames_is_built_with_a_warning(quick_folder, monkeypatch):
+    saved = save(SynthSpec(num=8), quick_folder / "source").source
+    asked = SourceRecipe(path=saved.annotations, pictures=saved.pictures, format=saved.format, name="receipts")
+    mixed = FrameTable(declared="upright", rows={6: {"upright": 6, "raw": 2}}, against=("a.jpg", "b.jpg"))
+    assert mixed.verdict == "mixed"
+    monkeypatch.setattr(asking, "check_frame", lambda *told: mixed)
+    said = []
+    build(default_recipe([asked], name="turned"), quick_folder / "cache", announce=said.append)
+    assert any("WARNING: receipts" in line and "2 pictures fit only raw" in line and "a.jpg" in line for line in said)
 
 
 def test_a_worker_lost_from_a_cluster_costs_nothing(quick_folder):

@@ -117,3 +117,35 @@ def test_a_mistyped_setting_is_told_where_it_was_given_and_what_was_meant(tmp_pa
     with pytest.raises(SpecError) as caught:
         load_run(tmp_path / "r.toml", [setting])
     assert f"  {said}" in str(caught.value)
+
+
+def test_a_run_folder_given_as_a_checkpoint_names_the_checkpoints_inside(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
+    with pytest.raises(SpecError, match="found a folder, expected a checkpoint") as caught:
+        read_checkpoint(tmp_path)
+    assert "checkpoints/last.ckpt" in caught.value.hint
+
+
+def test_boxes_for_bent_outlines_are_warned_of_before_the_first_step(world, tmp_path):
+    names = ("train", "val")
+    for split in names:
+        shutil.copytree(world / split, tmp_path / split)
+        for path in (tmp_path / split).rglob("*.json"):
+            data = json.loads(path.read_text())
+            for image in data["images"].values():
+                for word in image["words"].values():
+                    word["points"] = [[20, 60], [60, 30], [100, 60], [100, 75], [60, 45], [20, 75]]
+            path.write_text(json.dumps(data))
+    build(recipe(tmp_path), tmp_path / "cache", workers=1)
+    for number, (shape, cache, warned) in enumerate(
+        (
+            ("boxes", tmp_path / "cache", True),
+            ("polygons", tmp_path / "cache", False),
+            ("boxes", world / "cache", False),
+        )
+    ):
+        said: list[str] = []
+        spec = small_run(**QUIET, extract__shape=shape, budget__epochs=1)
+        train(spec, out=tmp_path / str(number), cache=cache, say=said.append)
+        assert any("WARNING" in line and "are bent" in line for line in said) == warned

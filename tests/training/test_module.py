@@ -137,6 +137,15 @@ def test_a_starved_run_is_told_so():
     )
 
 
+def test_a_folder_and_a_recipe_are_not_taken_for_a_run_file(tmp_path):
+    with pytest.raises(SpecError, match="found a folder, expected a run file"):
+        load_run(tmp_path)
+    (tmp_path / "receipts.toml").write_text('name = "receipts"\n[[sources]]\npath = "train"\n')
+    with pytest.raises(SpecError, match="this is the recipe of a store") as caught:
+        load_run(tmp_path / "receipts.toml")
+    assert "ocrmaps build" in caught.value.hint
+
+
 def test_all_problems_of_a_run_file_are_told_at_once(tmp_path):
     (tmp_path / "bad.toml").write_text(
         'precison = "fp32"\n[data]\nstore = "a"\nbatch = "8"\n'
