@@ -171,7 +171,11 @@ def test_an_archive_of_too_many_files_is_not_unpacked(tmp_path, monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive", gzip.compress(b"short"), gzip.compress(bytes(2048))])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"no archive", gzip.compress(b"short"), gzip.compress(bytes(2048))],
+    ids=["empty", "other", "no members", "zeros"],
+)
 def test_what_is_no_archive_is_no_bundle(tmp_path, data):
     path = tmp_path / f"{NAME}.tar.gz"
     path.write_bytes(data)
