@@ -12,13 +12,15 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ocrmaps.errors import StoreBusy, StoreCorrupt, StoreError, StoreNotFound
 from ocrmaps.store import disk
+
+T = TypeVar("T")
 
 
 def owner() -> dict[str, Any]:
@@ -75,16 +77,29 @@ def builder_of(path: Path) -> dict[str, Any] | None:
         os.close(handle)
 
 
+def found_in(version: Path, look: Callable[[], T], *, hint: str = "") -> T:
+    """What `look` finds in a version's folder, or an error that tells an absent version from a damaged one.
+
+    Whoever removes a version and builds it again may do so between a look that finds nothing and the question whether
+    there is a folder: only a folder in which several looks find nothing is damaged.
+    """
+    for _ in range(3):
+        try:
+            return look()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+            if not version.is_dir():
+                raise StoreNotFound(
+                    f"{version}: no committed version here", hint="`ocrmaps cache list` shows what there is"
+                ) from error
+    raise StoreCorrupt(
+        f"{missing.filename}: the manifest is missing; a version is complete or absent", hint=hint
+    ) from missing
+
+
 def lease(manifest: Path) -> int:
     """Mark a version as in use; close the returned handle to end it. Never waits and never keeps a builder out."""
-    try:
-        handle = os.open(manifest, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if manifest.parent.is_dir():
-            raise StoreCorrupt(f"{manifest}: the manifest is missing; a version is complete or absent") from error
-        raise StoreNotFound(
-            f"{manifest.parent}: no committed version here", hint="`ocrmaps cache list` shows what there is"
-        ) from error
+    handle = found_in(manifest.parent, lambda: os.open(manifest, os.O_RDONLY))
     if _patiently(handle, fcntl.LOCK_SH, manifest):
         return handle
     os.close(handle)

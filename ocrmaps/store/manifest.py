@@ -15,11 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.errors import StoreCorrupt, StoreFormat, StoreNotFound
+from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat
 from ocrmaps.geometry import Size
 from ocrmaps.recipe import Recipe, recipe_from_dict
 from ocrmaps.store.identity import FORMAT, fingerprint, version_name
 from ocrmaps.store.layout import MANIFEST, canvas_metadata, document_bytes, group_metadata
+from ocrmaps.store.lock import found_in
 from ocrmaps.store.tables import Column, table_metadata
 
 
@@ -106,15 +107,9 @@ def read_manifest(folder: Path, *, hint: str = "") -> Manifest:
     """The manifest of a committed version, refused unless every byte is as it was written."""
     path = folder / MANIFEST
     try:
-        data = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if folder.is_dir():
-            raise StoreCorrupt(
-                f"{path}: the manifest is missing; a version is complete or absent", hint=hint
-            ) from error
-        raise StoreNotFound(
-            f"{folder}: no committed version here", hint="`ocrmaps cache list` shows what there is"
-        ) from error
+        data = found_in(folder, path.read_bytes, hint=hint)
+    except StoreError:
+        raise  # a version that is not there is an OSError, too
     except OSError as error:
         raise StoreCorrupt(f"{path}: cannot be read ({error})", hint=hint) from error
     try:

@@ -125,8 +125,7 @@ def test_files_that_are_no_detector_are_named(ocrmaps, scans, tmp_path, monkeypa
     (tmp_path / "bomb.pkl").write_bytes(pickle.dumps(Bomb(), protocol=2))
     (tmp_path / "empty.ckpt").write_bytes(b"")
     (tmp_path / "words.onnx").write_bytes(b"words")
-    (tmp_path / "folder.ckpt").mkdir()
-    for name in ("foreign.ckpt", "bomb.ckpt", "bomb.pkl", "empty.ckpt", "words.onnx", "folder.ckpt"):
+    for name in ("foreign.ckpt", "bomb.ckpt", "bomb.pkl", "empty.ckpt", "words.onnx"):
         if name.endswith(".onnx"):
             pytest.importorskip("onnxruntime")
         code, _, err = ocrmaps("predict", tmp_path / name, scans, "--out", tmp_path / "p.json")
@@ -135,6 +134,9 @@ def test_files_that_are_no_detector_are_named(ocrmaps, scans, tmp_path, monkeypa
     assert not (tmp_path / "bombed").exists()
     code, _, err = ocrmaps("predict", tmp_path / "missing.ckpt", scans, "--out", tmp_path / "p.json")
     assert code == 2 and "no such checkpoint" in err
+    (tmp_path / "folder.ckpt").mkdir()
+    code, _, err = ocrmaps("predict", tmp_path / "folder.ckpt", scans, "--out", tmp_path / "p.json")
+    assert code == 2 and "found a folder, expected a checkpoint" in err
 
 
 def test_a_checkpoint_cut_short_is_named(ocrmaps, checkpoint, scans, tmp_path):

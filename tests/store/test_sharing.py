@@ -15,11 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from ocrmaps.errors import StoreBusy, StoreError, StoreNotFound
+from ocrmaps.errors import StoreBusy, StoreCorrupt, StoreError, StoreNotFound
 from ocrmaps.maps import MapSpec
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.building import Building
 from ocrmaps.store.catalog import pin, pins, unpin
+from ocrmaps.store.lock import found_in
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.removal import plan_clear, plan_gc, remove
 from ocrmaps.store.tasks import build_shard
@@ -77,6 +78,22 @@ def test_a_dead_builders_lock_holds_nobody_up(world: World):
 
     forked(die_holding_the_lock, log=world.root / "log", kill_after=0.3)
     assert world.build(plan).rows == 7
+
+
+def test_a_version_built_again_between_two_looks_is_found(quick_folder: Path):
+    looks = []
+
+    def look() -> str:
+        looks.append(1)
+        if len(looks) == 1:  # removed here, and there again before the folder is asked for
+            raise FileNotFoundError(2, "no such file", "manifest.json")
+        return "there"
+
+    assert found_in(quick_folder, look) == "there"
+    with pytest.raises(StoreNotFound):
+        found_in(quick_folder / "gone", (quick_folder / "gone" / "manifest.json").read_bytes)
+    with pytest.raises(StoreCorrupt, match=r"manifest\.json: the manifest is missing"):
+        found_in(quick_folder, (quick_folder / "manifest.json").read_bytes)
 
 
 def test_a_version_in_use_is_not_removed_and_stays_readable(world: World):
