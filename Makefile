@@ -36,7 +36,7 @@ types: $(STAMP)
 	$(BIN)/python -m mypy
 
 docs: $(STAMP)
-	$(BIN)/python -m cli.reference
+	$(BIN)/python -m ocrmaps.cli.reference
 
 bench: $(STAMP)
 	$(BIN)/ocrmaps bench all

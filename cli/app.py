@@ -12,8 +12,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from cli import bench, build, cache, data, debug, demo, evaluate, oracle, predict, report, train
 from ocrmaps import __version__
+from ocrmaps.cli import bench, build, cache, data, debug, demo, evaluate, oracle, predict, report, train
 from ocrmaps.errors import OcrmapsError, RunError
 
 app = typer.Typer(

@@ -40,7 +40,7 @@ BENCHES: dict[str, str] = {
     "validation": "Time stored rows to scores against the plain chain from picture files.",
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
 }
-"""What `pipelines.bench` can run, with the sentence that help shows."""
+"""What `ocrmaps.pipelines.bench.record` can run, with the sentence that help shows."""
 
 
 def _say(line: str) -> None:
@@ -48,14 +48,14 @@ def _say(line: str) -> None:
 
 
 def _print(record: dict[str, Any], as_json: bool) -> None:
-    from pipelines import bench
+    from ocrmaps.pipelines.bench import record as bench
 
     typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else bench.table(record))
 
 
 def _command(name: str) -> Callable[[int, bool, bool], None]:
     def command(repeats: Repeats = 5, quick: Quick = False, as_json: Json = False) -> None:
-        from pipelines import bench
+        from ocrmaps.pipelines.bench import record as bench
 
         _print(bench.run([name], repeats=repeats, quick=quick), as_json)
 
@@ -77,7 +77,7 @@ def break_even(
     as_json: Json = False,
 ) -> None:
     """Find after how many epochs a store has paid for its build. Example: ocrmaps bench break-even data/receipts"""
-    from pipelines import bench_save
+    from ocrmaps.pipelines.bench import save as bench_save
 
     record = bench_save.break_even_record(source, repeats=repeats, quick=quick)
     _print(record, as_json)
@@ -101,7 +101,8 @@ def everything(
     as_json: Json = False,
 ) -> None:
     """Measure the machine's ceilings, then every stage against them. Example: ocrmaps bench all --out bench"""
-    from pipelines import bench_all, bench_save
+    from ocrmaps.pipelines.bench import all as bench_all
+    from ocrmaps.pipelines.bench import save as bench_save
 
     if out is not None:
         bench_save.refuse_record(out, replace=yes)
@@ -123,7 +124,7 @@ def baseline(
     as_json: Json = False,
 ) -> None:
     """Measure and keep the guarded figures for later checks. Example: ocrmaps bench baseline --out baseline.json"""
-    from pipelines import bench_save
+    from ocrmaps.pipelines.bench import save as bench_save
 
     record, unsteady = bench_save.baseline(
         out, thresholds=thresholds, repeats=repeats, quick=quick, replace=yes, announce=_say
@@ -144,7 +145,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Compare with a baseline; ends with 1 if a guarded figure got worse. Example: ocrmaps bench check baseline.json"""
-    from pipelines import bench_save
+    from ocrmaps.pipelines.bench import save as bench_save
 
     found = bench_save.check_against(baseline, thresholds=thresholds, record=record, repeats=repeats, announce=_say)
     typer.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else found.text())

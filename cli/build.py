@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.progress import progress_bar
+from ocrmaps.cli.progress import progress_bar
 
 Root = Annotated[
     Path | None, typer.Option("--root", help="Cache folder; OCRMAPS_CACHE, or .ocrmaps here, when not given.")
@@ -59,8 +59,8 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build the version that a recipe means, or find it unchanged. Example: ocrmaps build receipts.toml --workers 8"""
+    from ocrmaps.pipelines.build import build as run
     from ocrmaps.recipe import load_recipe
-    from pipelines.build import build as run
 
     loaded = load_recipe(recipe, settings or ())
     with _stage_bar() as bar:
@@ -110,8 +110,8 @@ def verify(
 ) -> None:
     """Compare a version with its digests; exit 1 if anything is damaged. Example: ocrmaps verify receipts"""
     from ocrmaps.errors import SpecError
-    from ocrmaps.store.places import find_version
-    from ocrmaps.store.verify import verify as run
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.upkeep.verify import verify as run
 
     n, slash, t = subset.partition("/")
     if not slash or not n.isdecimal() or not t.isdecimal():
@@ -143,10 +143,11 @@ def repair(
     as_json: Json = False,
 ) -> None:
     """Rebuild what is damaged, bit for bit, and keep the damaged files aside. Example: ocrmaps repair receipts --yes"""
+    from ocrmaps.machine import cores
+    from ocrmaps.pipelines.build import repair as run
     from ocrmaps.recipe import load_recipe
-    from ocrmaps.store.places import find_version
-    from ocrmaps.store.verify import verify as look
-    from pipelines.build import repair as run
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.upkeep.verify import verify as look
 
     store, name = find_version(cache_root(root), version)
     if not yes:
@@ -163,7 +164,7 @@ def repair(
             store,
             name,
             None if recipe is None else load_recipe(recipe),
-            workers=workers or os.cpu_count() or 1,
+            workers=workers or cores(),
             progress=bar,
         )
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.build import Json, Root, Version, cache_root
+from ocrmaps.cli.build import Json, Root, Version, cache_root
 from ocrmaps.errors import StoreNotFound
 
 app = typer.Typer(
@@ -27,7 +27,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say whether stores are current with their sources, and why not; else exit 1. Example: ocrmaps cache status"""
-    from ocrmaps.store.status import cache_status
+    from ocrmaps.store.upkeep.status import cache_status
 
     records = cache_status(cache_root(root), only=store, rehash=rehash)
     if store is not None and not records:
@@ -63,7 +63,7 @@ def status(
 @app.command()
 def health(root: Root = None, as_json: Json = False) -> None:
     """Report sizes, debris, disk, drift and reuse; exit 1 if something is wrong. Example: ocrmaps cache health"""
-    from ocrmaps.store.health import health as look
+    from ocrmaps.store.upkeep.health import health as look
 
     record = look(cache_root(root))
     if as_json:
@@ -92,7 +92,7 @@ def health(root: Root = None, as_json: Json = False) -> None:
 @app.command("list")
 def list_all(root: Root = None, as_json: Json = False) -> None:
     """List every version of every store, the newest first. Example: ocrmaps cache list"""
-    from ocrmaps.store.catalog import list_versions
+    from ocrmaps.store.upkeep.catalog import list_versions
 
     records = list_versions(cache_root(root))
     if as_json:
@@ -118,7 +118,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what a version was built from, what was lost and what was changed. Example: ocrmaps cache show receipts"""
-    from ocrmaps.store.catalog import show as look
+    from ocrmaps.store.upkeep.catalog import show as look
 
     record = look(_folder(root, version), ledger=ledger)
     if as_json:
@@ -148,7 +148,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Say which samples and recipe fields differ between two versions. Example: ocrmaps cache diff 3f2a 9c41"""
-    from ocrmaps.store.catalog import diff as compare
+    from ocrmaps.store.upkeep.catalog import diff as compare
 
     record = compare(_folder(root, old), _folder(root, new))
     if as_json:
@@ -169,8 +169,8 @@ def pin(
     remove: Annotated[bool, typer.Option("--remove", help="Unpin.")] = False,
 ) -> None:
     """Keep a version whatever gc and clear want. Example: ocrmaps cache pin receipts --reason "paper, table 2" """
-    from ocrmaps.store import catalog
-    from ocrmaps.store.places import find_version
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.upkeep import catalog
 
     store, name = find_version(cache_root(root), version)
     if remove:
@@ -189,8 +189,8 @@ def clear(
     as_json: Json = False,
 ) -> None:
     """Remove named versions that are neither pinned nor in use. Example: ocrmaps cache clear receipts/3f2a --yes"""
-    from ocrmaps.store.places import find_version
-    from ocrmaps.store.removal import plan_clear
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.upkeep.removal import plan_clear
 
     found = [find_version(cache_root(root), version) for version in versions]
     if everything:
@@ -213,7 +213,7 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Remove debris and superseded versions that nothing holds. Example: ocrmaps cache gc --keep 2 --yes"""
-    from ocrmaps.store.removal import plan_gc
+    from ocrmaps.store.upkeep.removal import plan_gc
 
     limit = None if quota is None else quota * 1_000_000
     _carry_out(plan_gc(cache_root(root), keep=keep, age_hours=age_hours, quota=limit, only=store), yes, as_json)
@@ -228,7 +228,7 @@ def export(
 ) -> None:
     """Pack a version into one archive, or write its statistics. Example: ocrmaps cache export receipts receipts.tar"""
     from ocrmaps.errors import SpecError
-    from ocrmaps.store import catalog, transfer
+    from ocrmaps.store.upkeep import catalog, transfer
 
     folder = _folder(root, version)
     if out.suffix not in (".tar", ".json", ".csv"):
@@ -253,8 +253,8 @@ def bring_in(
     as_json: Json = False,
 ) -> None:
     """Unpack an archived version and check every digest first. Example: ocrmaps cache import r.tar receipts"""
-    from ocrmaps.store.manifest import read_manifest
-    from ocrmaps.store.transfer import unpack
+    from ocrmaps.store.format.manifest import read_manifest
+    from ocrmaps.store.upkeep.transfer import unpack
 
     folder = unpack(archive, cache_root(root), store)
     digest = read_manifest(folder).root_digest
@@ -263,14 +263,14 @@ def bring_in(
 
 
 def _folder(root: Path | None, version: str) -> Path:
-    from ocrmaps.store.places import find_version
+    from ocrmaps.store.places.cache import find_version
 
     store, name = find_version(cache_root(root), version)
     return store.version(name)
 
 
 def _carry_out(plan: Any, yes: bool, as_json: bool) -> None:
-    from ocrmaps.store.removal import remove
+    from ocrmaps.store.upkeep.removal import remove
 
     gone, stayed = remove(plan) if yes else ([], [])
     record = {

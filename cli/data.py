@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.progress import progress_bar
+from ocrmaps.cli.progress import progress_bar
 
 app = typer.Typer(
     help="Look at annotated pictures before training on them. Example: ocrmaps data check receipts/train",
@@ -70,22 +70,22 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Report the health of sources; exit 1 on problems. Example: ocrmaps data check train=a val=b --page out.html"""
+    from ocrmaps.annotations.checks import summary as data_report
+    from ocrmaps.annotations.checks.checkup import check as look
+    from ocrmaps.annotations.checks.checkup import open_sources
     from ocrmaps.canonical import CanonicalSpec
-    from pipelines import data as pipeline
-    from pipelines import data_report
+    from ocrmaps.files import refuse_existing, write_new
 
     if page is not None:
-        pipeline.refuse_existing(page, replace_existing=yes)
-    opened = pipeline.open_sources(sources, format=format, pictures=pictures, frame=frame.value)
-    checkup = pipeline.check(
-        opened, spec=CanonicalSpec.longest(longest), pixels=decode, workers=workers, stage=progress_bar
-    )
+        refuse_existing(page, replace_existing=yes)
+    opened = open_sources(sources, format=format, pictures=pictures, frame=frame.value)
+    checkup = look(opened, spec=CanonicalSpec.longest(longest), pixels=decode, workers=workers, stage=progress_bar)
     if page is not None:
-        from pipelines.data_page import health_page
+        from ocrmaps.report.checkup import health_page
 
         with progress_bar("drawing the page") as progress:
             html = health_page(checkup, progress)
-        pipeline.write_new(page, html.encode("utf-8"), replace_existing=yes)
+        write_new(page, html.encode("utf-8"), replace_existing=yes)
         typer.echo(f"wrote {page}", err=True)
     if as_json:
         typer.echo(json.dumps(data_report.as_json(checkup), indent=2))
@@ -111,13 +111,13 @@ def show(
     """Draw a sample's outlines on its picture. Example: ocrmaps data show receipts 012.jpg --frame canonical"""
     from ocrmaps.annotations import open_source
     from ocrmaps.canonical import CanonicalSpec
-    from pipelines import data as pipeline
-    from pipelines import data_show as drawing
+    from ocrmaps.files import write_new
+    from ocrmaps.pipelines import data_show as drawing
 
     opened = open_source(source, format=format, pictures=pictures, frame=declared.value)
     showing = drawing.show(opened, sample, frame=frame.value, spec=CanonicalSpec.longest(longest), label=label.value)
     path = out or Path(f"{Path(showing.sample.id).stem}-{frame.value}.png")
-    pipeline.write_new(path, showing.png(), replace_existing=yes)
+    write_new(path, showing.png(), replace_existing=yes)
     typer.echo(json.dumps(showing.as_json(path), indent=2) if as_json else showing.sentence(path))
 
 
@@ -134,7 +134,7 @@ def convert(
 ) -> None:
     """Write another format and count what it cannot say. Example: ocrmaps data convert receipts out.json --to coco"""
     from ocrmaps.annotations import open_source
-    from pipelines import data as pipeline
+    from ocrmaps.pipelines import data as pipeline
 
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     done = pipeline.convert(opened, out, format=to, overwrite=yes)
@@ -157,7 +157,7 @@ def synth(
     as_json: Json = False,
 ) -> None:
     """Invent photographs of receipts with exact outlines. Example: ocrmaps data synth receipts --num 200 --seed 1"""
-    from pipelines import data as pipeline
+    from ocrmaps.pipelines import data as pipeline
 
     with progress_bar("inventing receipts") as progress:
         done = pipeline.synth(

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.build import Json, Root, cache_root
-from cli.progress import progress_bar
-from ocrmaps.report.text import visible
+from ocrmaps.cli.build import Json, Root, cache_root
+from ocrmaps.cli.progress import progress_bar
+from ocrmaps.text import visible
 
 app = typer.Typer(
     help="Find out what went wrong: bundles, replays, the doctor. Example: ocrmaps debug doctor runs/first",
@@ -55,7 +55,7 @@ def bundle(
     as_json: Json = False,
 ) -> None:
     """Keep a run's state and its next step in one folder. Example: ocrmaps debug bundle runs/first --reason slow"""
-    from pipelines import debug
+    from ocrmaps.pipelines import debug
 
     folder = debug.bundle_run(run, reason=reason, cache=cache_root(root), profile=profile)
     made = debug.one_bundle(str(folder), run)
@@ -72,7 +72,7 @@ def bundle(
 @app.command("list")
 def list_(place: PlaceArgument = None, as_json: Json = False) -> None:
     """List the bundles of a run or a folder of runs, the newest first. Example: ocrmaps debug list runs"""
-    from pipelines import debug
+    from ocrmaps.pipelines import debug
 
     found = debug.find_bundles(_place(place))
     if as_json:
@@ -98,7 +98,7 @@ def list_(place: PlaceArgument = None, as_json: Json = False) -> None:
 def show(wanted: Wanted, place: PlaceOption = None, as_json: Json = False) -> None:
     """Say what a bundle is, what is noted in it and which files it has. Example: ocrmaps debug show last"""
     from ocrmaps.debug.reading import damage, files
-    from pipelines import debug
+    from ocrmaps.pipelines import debug
 
     found = debug.one_bundle(wanted, _place(place))
     faults = [found.fault] if found.fault else damage(found)
@@ -132,7 +132,7 @@ def show(wanted: Wanted, place: PlaceOption = None, as_json: Json = False) -> No
 @app.command()
 def replay(wanted: Wanted, place: PlaceOption = None, root: Root = None, as_json: Json = False) -> None:
     """Repeat a bundle's step on the processor; exit 1 if it comes out otherwise. Example: ocrmaps debug replay last"""
-    from pipelines import debug
+    from ocrmaps.pipelines import debug
 
     report = debug.replay_bundle(debug.one_bundle(wanted, _place(place)), cache=cache_root(root))
     if as_json:
@@ -158,7 +158,7 @@ def note(
     as_json: Json = False,
 ) -> None:
     """Add to a bundle what you think or found. Example: ocrmaps debug note last "lr too high?" --kind hypothesis"""
-    from pipelines import debug
+    from ocrmaps.pipelines import debug
 
     found, entry = debug.note(wanted, text, kind=kind.value, place=_place(place))
     if as_json:
@@ -174,7 +174,7 @@ def grep(
     as_json: Json = False,
 ) -> None:
     """Find entries in all bundles; exit 1 if there is none. Example: ocrmaps debug grep 'loss=nan' runs"""
-    from pipelines import debug
+    from ocrmaps.pipelines import debug
 
     answer = debug.grep(query, places or [_place(None)])
     if as_json:
@@ -205,7 +205,7 @@ def clean(
     as_json: Json = False,
 ) -> None:
     """Compress old bundles and remove the oldest; a plan first. Example: ocrmaps debug clean runs --days 14 --yes"""
-    from pipelines import debug
+    from ocrmaps.pipelines import debug
 
     plan = debug.plan_clean(_place(place), keep=keep, days=days)
     work = [action for action in plan if action.do in ("compress", "remove", "sweep")]
@@ -242,7 +242,7 @@ def doctor(
 
     Exit 0 if every stage holds, 1 if one does not.
     """
-    from pipelines import doctor as pipeline
+    from ocrmaps.pipelines import doctor as pipeline
 
     with progress_bar("examining") as progress:
         report = pipeline.examine(
@@ -250,7 +250,7 @@ def doctor(
             longest=longest, progress=progress,
         )  # fmt: skip
     if page is not None:
-        from pipelines.doctor_page import write_page
+        from ocrmaps.report.doctor import write_page
 
         write_page(report, page)
         typer.echo(f"wrote {page}", err=True)

@@ -15,6 +15,6 @@ def demo(
     epochs: Annotated[int, typer.Option(help="Epochs of training.", min=1)] = 11,
 ) -> None:
     """Run the main job on generated receipts. Example: ocrmaps demo --num 160"""
-    from pipelines.demo import demo as run
+    from ocrmaps.pipelines.demo import demo as run
 
     run(out, num=num, seed=seed, epochs=epochs, say=typer.echo)

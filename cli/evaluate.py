@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from cli.build import Json, Root, cache_root
-from cli.oracle import Frame
-from cli.progress import progress_bar
+from ocrmaps.cli.build import Json, Root, cache_root
+from ocrmaps.cli.oracle import Frame
+from ocrmaps.cli.progress import progress_bar
 
 Batch = Annotated[int | None, typer.Option(help="Pictures in a batch; that of the training when not given.", min=1)]
 Threads = Annotated[int | None, typer.Option(help="Threads; all cores, eight at most, when not given.", min=1)]
@@ -82,8 +82,8 @@ def evaluate(
 ) -> None:
     """Score a checkpoint or a file of predictions. Example: ocrmaps evaluate best.ckpt --store receipts --split val"""
     from ocrmaps.evaluation import result_document, write_evaluation
-    from pipelines.evaluate_report import table
-    from pipelines.evaluate_run import Asked, check_out, run
+    from ocrmaps.evaluation.summary import table
+    from ocrmaps.pipelines.evaluate import Asked, check_out, run
 
     asked = Asked(
         checkpoint=checkpoint,
@@ -147,9 +147,9 @@ def tune(
 ) -> None:
     """Choose how maps are read, and freeze it. Example: ocrmaps tune best.ckpt --store receipts --out tuned.ckpt"""
     from ocrmaps.errors import SpecError
-    from pipelines.tune import tune_stored
-    from pipelines.tune_grid import criterion_from, grid_from
-    from pipelines.tune_report import table
+    from ocrmaps.evaluation.tune.grid import criterion_from, grid_from
+    from ocrmaps.evaluation.tune.summary import table
+    from ocrmaps.pipelines.tune import tune_stored
 
     if store is None:
         raise SpecError("settings are chosen on a store: --store is missing", hint="`ocrmaps cache list` shows them")

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli.progress import progress_bar
+from ocrmaps.cli.progress import progress_bar
 
 SourcePath = Annotated[Path, typer.Argument(help="Data set folder, annotation folder or annotation file.")]
 Format = Annotated[str | None, typer.Option("--format", help="Annotation format; found out when not given.")]
@@ -79,9 +79,9 @@ def oracle(
     as_json: Json = False,
 ) -> None:
     """Score perfect maps: what a faultless network could reach. Example: ocrmaps oracle data/receipts --longest 640"""
-    from pipelines import oracle as pipeline
-    from pipelines import oracle_report as report
-    from pipelines.report_pictures import Wish
+    from ocrmaps.evaluation.oracle import judge as pipeline
+    from ocrmaps.evaluation.oracle import summary as report
+    from ocrmaps.report.samples import Wish
 
     wish = None if page is None else Wish(out=page, overwrite=yes, workers=workers, stage=progress_bar)
     if wish is not None:
@@ -101,7 +101,7 @@ def oracle(
         written = report.write_overlays(opened, samples, heads, result, overlays)
         typer.echo(f"wrote {written} overlays into {overlays}", err=True)
     if wish is not None:
-        from pipelines.report_oracle import oracle_page
+        from ocrmaps.report.oracle import oracle_page
 
         done = oracle_page(opened, samples, heads, result, wish)
         typer.echo(f"wrote {done.page}", err=True)
@@ -126,9 +126,9 @@ def recommend(
 ) -> None:
     """Find a recipe under a pixel budget. Example: ocrmaps recommend data/receipts --budget-mpx 0.3 --out my.toml"""
     from ocrmaps.errors import SpecError
-    from pipelines import oracle as pipeline
-    from pipelines import recommend as search
-    from pipelines.oracle_report import plot_tradeoff
+    from ocrmaps.evaluation.oracle import judge as pipeline
+    from ocrmaps.pipelines import recommend as search
+    from ocrmaps.pipelines.recommend import plot_tradeoff
 
     for path in (out, plot):
         if path is not None and path.exists() and not yes:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.progress import progress_bar
+from ocrmaps.cli.progress import progress_bar
 
 Yes = Annotated[bool, typer.Option("--yes", help="Replace files that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -67,7 +67,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Find text in pictures; exit 1 if some could not be read. Example: ocrmaps predict best.ckpt scans --out found"""
-    from pipelines.predict_run import run
+    from ocrmaps.pipelines.predict import run
 
     with progress_bar("predicting") as progress:
         done = run(
@@ -116,9 +116,9 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a detector for other programs; exit 1 if it differs. Example: ocrmaps export best.ckpt --out text.onnx"""
-    from pipelines.export import export as write
-    from pipelines.export import parse_size
-    from pipelines.predict_inputs import find_inputs
+    from ocrmaps.detect.inputs import find_inputs
+    from ocrmaps.pipelines.export import export as write
+    from ocrmaps.pipelines.export import parse_size
 
     wanted = parse_size(size)
     paths = [file.path for file in find_inputs(pictures).files] if pictures else []

@@ -1,4 +1,4 @@
-"""The reference pages and figures in docs, made from the code: `python -m cli.reference` writes those that changed.
+"""Makes the reference pages and figures in docs from the code: `python -m ocrmaps.cli.reference` writes what changed.
 
 The command line is read from the signatures and texts that Typer is given, not from what it prints, so a page does
 not depend on the terminal, on rich or on the version of either.
@@ -27,7 +27,7 @@ EXIT_CODES = {
     4: "trouble with a store: missing, damaged, busy, or of another format",
     130: "interrupted",
 }
-"""What the exit code of any command means; `ocrmaps.errors` and `cli.app` hold them."""
+"""What the exit code of any command means; `ocrmaps.errors` and `ocrmaps.cli.app` hold them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +56,8 @@ class Command:
 def pages() -> dict[str, str]:
     """Path within docs -> content of every generated page and figure."""
     # Imported here: these two pull in what trains, and a reader of this module's records needs neither.
-    from cli.app import app
-    from pipelines import figures, reference
+    from ocrmaps.cli.app import app
+    from ocrmaps.pipelines import figures, reference
 
     return {
         "reference/cli.md": command_page(list(commands(app, "ocrmaps")), reference.MADE),

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from cli.build import Json, Root, Workers, cache_root
-from cli.progress import progress_bar
+from ocrmaps.cli.build import Json, Root, Workers, cache_root
+from ocrmaps.cli.progress import progress_bar
 
 
 class KindName(StrEnum):
@@ -72,7 +72,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one self-contained page on a run, store, source, oracle or benchmark. Example: ocrmaps report runs/first"""
-    from pipelines import report as pipeline
+    from ocrmaps.pipelines import report as pipeline
 
     cache = cache_root(root)
     target = pipeline.find_target(targets[0], cache, kind=None if kind is None else kind.value)
@@ -111,8 +111,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say how two runs differ; unlike ones are refused. Example: ocrmaps compare runs/a runs/b"""
-    from pipelines import compare as pipeline
-    from pipelines.compare_text import table
+    from ocrmaps.report.compare import runs as pipeline
+    from ocrmaps.report.compare.summary import table
 
     found = pipeline.compare(first, second, allow=[word.strip() for word in allow.split(",") if word.strip()])
     typer.echo(json.dumps(found.as_dict(), ensure_ascii=False) if as_json else table(found))

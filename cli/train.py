@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.build import Json, Root, cache_root
+from ocrmaps.cli.build import Json, Root, cache_root
 
 
 def train(
@@ -25,8 +25,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a detector on a store and keep what it learnt. Example: ocrmaps train receipts-run.toml --out runs/first"""
-    from pipelines.train import train as go
-    from pipelines.train_spec import load_run
+    from ocrmaps.pipelines.train import train as go
+    from ocrmaps.training.spec import load_run
 
     spec = load_run(run, settings or ())
     report = go(
@@ -60,8 +60,8 @@ def precision_check(
     Finished runs in the folder are used again, so the same command goes on after an interruption or with more seeds.
     Exits with 1 where a precision is unacceptable.
     """
-    from pipelines.precision import precision_check as go
-    from pipelines.train_spec import load_run
+    from ocrmaps.pipelines.precision import precision_check as go
+    from ocrmaps.training.spec import load_run
 
     spec = load_run(run, settings or ())
     report = go(

@@ -24,7 +24,7 @@ from ocrmaps.maps import MapSpec
 
 Split = Literal["train", "val", "test", ""]
 Codec = Literal["lz4", "lz4hc", "zstd", "raw"]
-"""How one row of one array is packed; `ocrmaps.store.codecs` says what each means in Zarr."""
+"""How one row of one array is packed; `ocrmaps.store.format.codecs` says what each means in Zarr."""
 ARRAYS = ("image", "probability", "threshold", "mask")
 """The arrays of a canvas, in the order in which receipts and tables list them."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -7,7 +7,6 @@ task may run twice, a worker may die and the client may be killed: the next buil
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections import Counter
@@ -17,19 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import DataError, Problem, StoreError
+from ocrmaps.machine import cores
+from ocrmaps.pipelines.executors import run_tasks
 from ocrmaps.recipe import Recipe
-from ocrmaps.store.asking import Answer, Progress, Shortcut, ask
-from ocrmaps.store.building import Building, refuse_damaged
-from ocrmaps.store.explain import Change, changes, summary
-from ocrmaps.store.known import Known
-from ocrmaps.store.manifest import Manifest
-from ocrmaps.store.places import Store
-from ocrmaps.store.planning import Failure, Plan, PlannedRow
+from ocrmaps.store.format.manifest import Manifest
+from ocrmaps.store.places.cache import Store
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.repair import RepairReport
-from ocrmaps.store.repair import repair as repair_version
-from ocrmaps.store.tasks import memory_bound
-from pipelines.build_run import run_tasks
+from ocrmaps.store.upkeep.explain import Change, changes, summary
+from ocrmaps.store.upkeep.repair import RepairReport
+from ocrmaps.store.upkeep.repair import repair as repair_version
+from ocrmaps.store.writing.build import Building, refuse_damaged
+from ocrmaps.store.writing.plan import Failure, Plan, PlannedRow
+from ocrmaps.store.writing.reuse import Known
+from ocrmaps.store.writing.sources import Answer, Progress, Shortcut, ask
+from ocrmaps.store.writing.tasks import memory_bound
 
 STORED_SHARE = 0.20
 """Bytes on disk for one raw byte, for estimates: receipts need 0.12 to 0.16 (docs/explanation/store.md)."""
@@ -84,7 +84,7 @@ def build(
 ) -> BuildReport:
     """Build, resume or find the version that a recipe means. `scheduler`: `threads`, `processes` or an address."""
     start = time.perf_counter()
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or cores()
     store = Store(cache, recipe.name)
     shortcut = Shortcut(recipe, cache)
     answer = None if rehash or dry_run else shortcut.answer()

@@ -11,9 +11,9 @@ from ocrmaps.annotations import Reading, Sample, Source, picture_path, scan
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform
 from ocrmaps.errors import AnnotationError, SpecError
 from ocrmaps.geometry import Frame
+from ocrmaps.pagekit.pictures import Label, Pixels, overlay, png, see
 from ocrmaps.pictures import decode
-from ocrmaps.report.pictures import Label, Pixels, overlay, png, see
-from ocrmaps.report.text import visible
+from ocrmaps.text import visible
 
 
 def find_sample(source: Source, reading: Reading, wanted: str) -> Sample:

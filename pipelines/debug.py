@@ -11,21 +11,21 @@ from typing import Any
 import torch
 
 from ocrmaps.debug.bundles import find_bundles, one_bundle
+from ocrmaps.debug.collect import this_machine, write_bundle
 from ocrmaps.debug.entries import add_note, entries, plain
 from ocrmaps.debug.query import parse_query
 from ocrmaps.debug.reading import STEP, Bundle, damage, unpacked
 from ocrmaps.debug.retention import Action, carry_out, leftovers, plan_retention
+from ocrmaps.detect.trained import LAST, read_checkpoint
 from ocrmaps.errors import DataError, OcrmapsError, Problem, RunError, SpecError, StoreError
 from ocrmaps.loader import MapLoader
-from ocrmaps.report.text import visible
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.capture import Captured, batch_in, batch_of_rows, load_step
-from ocrmaps.training.checkpoint import LAST, read_checkpoint
+from ocrmaps.text import visible
 from ocrmaps.training.module import Augment
-from ocrmaps.training.replay import Replay, replay
-from pipelines.debug_write import this_machine, write_bundle
-from pipelines.train_parts import make_augment
-from pipelines.train_spec import RunSpec, run_from_dict
+from ocrmaps.training.parts import make_augment
+from ocrmaps.training.spec import RunSpec, run_from_dict
+from ocrmaps.training.steps.capture import Captured, batch_in, batch_of_rows, load_step
+from ocrmaps.training.steps.replay import Replay, replay
 
 CHECKPOINTS = "checkpoints"
 

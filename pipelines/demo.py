@@ -10,14 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ocrmaps.annotations import Source, open_source, read
+from ocrmaps.annotations.checks.checkup import check
 from ocrmaps.errors import RunError, SpecError
+from ocrmaps.evaluation.oracle import judge as oracle
+from ocrmaps.pipelines import data, recommend
+from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import load_recipe
-from ocrmaps.store.status import cache_status
-from ocrmaps.store.verify import verify
-from pipelines import data, data_page, oracle, oracle_report, recommend
-from pipelines.build import build
-from pipelines.report_oracle import oracle_page
-from pipelines.report_pictures import Wish
+from ocrmaps.report import checkup as data_page
+from ocrmaps.report.oracle import oracle_page
+from ocrmaps.report.samples import Wish
+from ocrmaps.store.upkeep.status import cache_status
+from ocrmaps.store.upkeep.verify import verify
 
 Say = Callable[[str], None]
 RECIPES = Path(__file__).parent / "recipes"
@@ -39,7 +42,7 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
         val = _receipts(out / "val", "val", max(4, num // 5), seed + 2, say)
 
     with _step(say, "check them"):
-        checkup = data.check([train, val], spec=oracle.Chain.longest(640).canonical)
+        checkup = check([train, val], spec=oracle.Chain.longest(640).canonical)
         (out / "check.html").write_text(data_page.health_page(checkup), encoding="utf-8")
         if not checkup.ok:
             raise RunError("generated receipts have problems", hint=f"look at {out / 'check.html'}")
@@ -61,7 +64,7 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
     with _step(say, "recommend a recipe for 0.30 Mpx a picture"):
         chosen = recommend.recommend(samples, heads, budget_mpx=0.30, judged_on=12)
         recommend.write_recipe(chosen, train, out / "recommended.toml")
-        oracle_report.plot_tradeoff(chosen, out / "tradeoff.png")
+        recommend.plot_tradeoff(chosen, out / "tradeoff.png")
         spec = chosen.chosen.canonical
         say(f"  longest side {spec.side}, r = {chosen.chosen.maps.shrink_ratio:g}: {out / 'recommended.toml'}")
 
@@ -83,9 +86,9 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
             say(f"  {record['store']}/{record['version']}: {word}, {record['counts']['rows']} rows")
 
     with _step(say, f"train a light network for {epochs} epochs"):
-        from ocrmaps.training.stop import Interrupted
-        from pipelines.train import train as run
-        from pipelines.train_spec import load_run
+        from ocrmaps.pipelines.train import train as run
+        from ocrmaps.training.callbacks.stop import Interrupted
+        from ocrmaps.training.spec import load_run
 
         spec_of_run = load_run(RECIPES / "demo-run.toml", [f"budget.epochs={epochs}"])
         folder = _fresh(out / "runs")
@@ -101,8 +104,8 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
             say(f"  best val/hmean {trained.hmean:.4f} at IoU 0.5, in original coordinates: {trained.best}")
 
     with _step(say, "write a page about it"):
-        from pipelines.report import find_target
-        from pipelines.report import report as write_page
+        from ocrmaps.pipelines.report import find_target
+        from ocrmaps.pipelines.report import report as write_page
 
         target = find_target(str(folder), cache, kind="run")
         written = write_page(target, cache=cache, out=out / "report.html", place="inline", overwrite=True)

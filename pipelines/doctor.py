@@ -13,26 +13,31 @@ from typing import Any, Literal
 import numpy as np
 
 from ocrmaps.annotations import Sample, Source, open_source, scan
-from ocrmaps.annotations.frames import check_frame
+from ocrmaps.annotations.checks.frames import check_frame
 from ocrmaps.canonical import CanonicalSpec, plan
+from ocrmaps.debug.doctor import augmented as doctor_augmented
+from ocrmaps.debug.doctor import maps as doctor_maps
+from ocrmaps.debug.doctor import network as doctor_network
+from ocrmaps.debug.doctor import originals as doctor_originals
+from ocrmaps.debug.doctor import pictures as doctor_pictures
+from ocrmaps.debug.doctor import stale as doctor_stale
+from ocrmaps.debug.doctor.choice import choose, facts_of
+from ocrmaps.debug.doctor.records import STAGES, Case, Report, Specs, Stage
+from ocrmaps.debug.doctor.rows import cases_of, damaged_rows
+from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
 from ocrmaps.errors import AnnotationError, OcrmapsError, SpecError, StoreError, StoreNotFound
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header, read_header
+from ocrmaps.pipelines.debug import CHECKPOINTS, is_run, latest_checkpoint, run_of, store_of
+from ocrmaps.progress import Progress
 from ocrmaps.recipe import Recipe
-from ocrmaps.store.layout import MANIFEST
-from ocrmaps.store.places import find_version, stores
-from ocrmaps.store.planning import SPLITS
+from ocrmaps.store.format.layout import MANIFEST
+from ocrmaps.store.places.cache import find_version, stores
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.checkpoint import Trained, load_detector, read_checkpoint
-from pipelines import doctor_augmented, doctor_maps, doctor_network, doctor_originals, doctor_pictures, doctor_stale
-from pipelines.debug import CHECKPOINTS, is_run, latest_checkpoint, run_of, store_of
-from pipelines.doctor_choice import choose, facts_of
-from pipelines.doctor_records import STAGES, Case, Report, Specs, Stage
-from pipelines.doctor_rows import cases_of, damaged_rows
-from pipelines.train_parts import make_augment
-from pipelines.train_spec import RunSpec
+from ocrmaps.store.writing.plan import SPLITS
+from ocrmaps.training.parts import make_augment
+from ocrmaps.training.spec import RunSpec
 
-Progress = Callable[[int, int], None]
 HEADERS = 2000
 """Samples whose header is read, to choose among."""
 

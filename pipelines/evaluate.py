@@ -1,264 +1,126 @@
-"""A checkpoint, or a file of predictions, against a store or a source: every expected picture counts.
-
-`evaluate_checkpoint` and `evaluate_predictions` return an `ocrmaps.evaluation.Evaluation`;
-`ocrmaps.evaluation.write_evaluation` puts its tables into a folder. A picture without prediction is a picture in which
-nothing was found, and the evaluation says how many there were.
-"""
+"""What a command line asks to be evaluated, checked as a whole before anything is opened."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-import torch
-
-from ocrmaps.annotations import Sample, Source
-from ocrmaps.errors import SpecError
-from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
-from ocrmaps.extract import ExtractSpec, extract
-from ocrmaps.geometry import PolygonSet
-from ocrmaps.loader_settings import default_threads
-from ocrmaps.pictures import Header
-from ocrmaps.store.reader import Reader
-from ocrmaps.training.checkpoint import Trained, load_detector
-from pipelines.evaluate_files import PredictionOptions, digest_of, read_predictions
-from pipelines.evaluate_source import file_of, samples_of, source_identity
-from pipelines.evaluate_store import Progress, device_of, evaluate_rows, row_names, rows_of, store_identity
-from pipelines.oracle import subset
-from pipelines.predict import Prediction, predict_pictures
-
-In = TypeVar("In")
-Out = TypeVar("Out")
+from ocrmaps.annotations import open_source
+from ocrmaps.errors import Problem, SpecError
+from ocrmaps.evaluation import IMAGES, PROTOCOLS, RESULT, TEXTS, Evaluation, EvaluationSpec
+from ocrmaps.evaluation.detectors import evaluate_checkpoint, evaluate_predictions
+from ocrmaps.evaluation.predictions import Scale
+from ocrmaps.evaluation.rows import Progress
+from ocrmaps.evaluation.submitted import PredictionOptions
+from ocrmaps.geometry import Frame
+from ocrmaps.store.places.cache import find_version
+from ocrmaps.text import numbers
 
 
-def evaluate_checkpoint(
-    checkpoint: Path,
-    *,
-    version: Path | None = None,
-    split: str = "val",
-    source: Source | None = None,
-    spec: EvaluationSpec | None = None,
-    batch: int | None = None,
-    threads: int | None = None,
-    device: str = "auto",
-    limit: int | None = None,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """A checkpoint on one split of a store version (a folder), or on the pictures of a source.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A checkpoint on a store or a source, or predictions on a source."""
 
-    From a store the network sees the stored rows in the batches of its training, so that a complete pass gives the
-    score of that training again. `limit` looks at so many pictures only: a partial evaluation.
-    """
-    if (version is None) == (source is None):
-        raise SpecError("a checkpoint is evaluated on a store or on a source: name one of the two")
-    check_limit(limit)
-    where = device_of(device)
-    trained = load_detector(checkpoint, device=where)
-    spec = with_operating_point(spec or EvaluationSpec(), trained.extract)
-    identity: dict[str, Any] = {
-        "checkpoint": checkpoint_identity(checkpoint, trained),
-        "extract": asdict(trained.extract),
-        "device": where.type,
-    }
-    threads = threads or default_threads()
-    if version is not None:
-        with Reader(version) as reader:
-            return evaluate_rows(
-                trained, reader, split, spec, batch=batch, threads=threads, device=where, limit=limit,
-                progress=progress, identity=identity,
+    checkpoint: Path | None
+    store: str | None
+    split: str | None
+    source: Path | None
+    predictions: Path | None
+    protocols: tuple[str, ...]
+    thresholds: str
+    format: str | None
+    pictures: Path | None
+    frame: Frame
+    predictions_format: str | None
+    predictions_frame: Frame | None
+    predictions_layout: str | None
+    predictions_scores: Scale
+    leave_out_unknown: bool
+    limit: int | None
+    batch: int | None
+    threads: int | None
+    device: str
+    cache: Path
+
+
+def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
+    """The evaluation that is asked for; options that would do nothing are refused."""
+    spec = spec_of(asked)
+    _check(asked)
+    options = PredictionOptions(
+        format=asked.predictions_format,
+        frame=asked.predictions_frame,
+        layout=asked.predictions_layout,
+        scores=asked.predictions_scores,
+        leave_out_unknown=asked.leave_out_unknown,
+    )
+    if asked.source is None:
+        assert asked.store is not None
+        store, version = find_version(asked.cache, asked.store)
+        if asked.predictions is not None:
+            return evaluate_predictions(
+                asked.predictions, version=store.version(version), split=asked.split or "val", options=options,
+                spec=spec, threads=asked.threads, limit=asked.limit, progress=progress,
             )  # fmt: skip
-    assert source is not None
-    return _on_source(
-        trained, source, spec, batch=batch or 8, threads=threads, device=where, limit=limit, progress=progress,
-        identity=identity,
+        assert asked.checkpoint is not None
+        return evaluate_checkpoint(
+            asked.checkpoint, version=store.version(version), split=asked.split or "val", spec=spec, batch=asked.batch,
+            threads=asked.threads, device=asked.device, limit=asked.limit, progress=progress,
+        )  # fmt: skip
+    source = open_source(asked.source, format=asked.format, pictures=asked.pictures, frame=asked.frame)
+    if asked.predictions is not None:
+        return evaluate_predictions(
+            asked.predictions, source, options=options, spec=spec, threads=asked.threads, limit=asked.limit,
+            progress=progress,
+        )  # fmt: skip
+    assert asked.checkpoint is not None
+    return evaluate_checkpoint(
+        asked.checkpoint, source=source, spec=spec, batch=asked.batch, threads=asked.threads, device=asked.device,
+        limit=asked.limit, progress=progress,
     )  # fmt: skip
 
 
-def evaluate_predictions(
-    predictions: Path,
-    source: Source | None = None,
-    *,
-    version: Path | None = None,
-    split: str = "val",
-    options: PredictionOptions | None = None,
-    spec: EvaluationSpec | None = None,
-    threads: int | None = None,
-    limit: int | None = None,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Predictions against the annotations of a source, or of one split of a store version (a folder).
-
-    Pictures that the predictions do not name count as empty; a picture that nobody expects is refused, or left out
-    where `options` say so. Coordinates are in the frame of the annotations unless the options or the file say another,
-    and are checked against the pictures.
-    """
-    if (version is None) == (source is None):
-        raise SpecError("predictions are compared with a store or with a source: name one of the two")
-    check_limit(limit)
-    options, spec = options or PredictionOptions(), spec or EvaluationSpec()
-    if options.scores == "rank":
-        spec = replace(spec, cuts=())  # cuts through scores of an unknown scale would say nothing
-    threads = threads or default_threads()
-    if version is not None:
-        with Reader(version) as reader:
-            rows = rows_of(reader, split)
-            names = row_names(reader, rows)
-            truths = {names[row]: reader.polygon_set(row) for row in rows}
-            transforms = {names[row]: reader.transform(row) for row in rows}
-            identity: dict[str, Any] = {"store": store_identity(reader, split)}
-        heads = {
-            id: Header(size=t.raw_size, orientation=t.orientation, orientation_tag=None, format="", mode="")
-            for id, t in transforms.items()
-        }
-        frames = {truth.frame for truth in truths.values()}
-        found = read_predictions(
-            predictions, heads, truth_frame=frames.pop() if len(frames) == 1 else "upright", options=options
-        )
-    else:
-        assert source is not None
-        samples, headers_ = samples_of(source)
-        truths, transforms = {sample.id: sample.polygons for sample in samples}, {}
-        heads = dict(zip(truths, headers_, strict=True))
-        identity = {"source": source_identity(source)}
-        found = read_predictions(
-            predictions,
-            heads,
-            truth_frame=source.frame,
-            options=options,
-            images=source.annotations if source.format == "coco" else None,
-            folder=source.pictures,
-        )
-
-    def judge(pair: tuple[str, PolygonSet]) -> PictureResult:
-        id, truth = pair
-        polygons, scores = found.of(id, heads[id], truth.frame)
-        return judge_picture(
-            id,
-            truth,
-            polygons,
-            spec=spec,
-            scores=scores,
-            transform=transforms.get(id),
-            header=heads[id],
-            status="scored" if id in found.pictures else "unpredicted",
-        )
-
-    results = in_threads(subset(list(truths.items()), limit), judge, threads, progress)
-    return evaluate(results, list(truths), spec=spec, identity={"predictions": found.identity, **identity})
-
-
-def _on_source(
-    trained: Trained,
-    source: Source,
-    spec: EvaluationSpec,
-    *,
-    batch: int,
-    threads: int,
-    device: torch.device,
-    limit: int | None,
-    progress: Progress | None,
-    identity: dict[str, Any],
-) -> Evaluation:
-    samples, _ = samples_of(source)
-    chosen = subset(samples, limit)
-    lower = spec.cuts and spec.cuts[0] < trained.extract.score_min and trained.extract.binarise != "learned"
-    predictions = predict_pictures(
-        trained,
-        (file_of(source, sample) for sample in chosen),
-        batch=batch,
-        threads=threads,
-        device=device,
-        frame=source.frame,
-        keep_maps=bool(lower),
-        on_error="report",
+def spec_of(asked: Asked) -> EvaluationSpec:
+    """Protocols and thresholds as a person writes them."""
+    return EvaluationSpec(
+        thresholds=numbers(asked.thresholds, "--iou"),
+        protocols=PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols)),
     )
 
-    def judge(pair: tuple[Sample, Prediction]) -> PictureResult:
-        sample, prediction = pair
-        candidates = None
-        if lower and prediction.probability is not None and prediction.transform is not None:
-            wide = extract(prediction.probability, replace(trained.extract, score_min=spec.cuts[0]))
-            candidates = prediction.transform.apply(wide.polygons, source.frame), wide.scores
-        return judge_picture(
-            sample.id,
-            sample.polygons,
-            prediction.polygons,
-            spec=spec,
-            scores=prediction.scores,
-            transform=prediction.transform,
-            extract=trained.extract,
-            candidates=candidates,
-            status="scored" if prediction.error is None else "failed",
-            problem=prediction.error or "",
+
+def check_out(out: Path | None, *, overwrite: bool) -> None:
+    """Refuse to replace tables before an hour was spent on new ones."""
+    if out is None or overwrite:
+        return
+    there = [name for name in (RESULT, IMAGES, TEXTS) if (out / name).exists()]
+    if there:
+        raise SpecError(
+            f"{out} already holds {', '.join(there)}", hint="name another folder, or add --yes to replace them"
         )
 
-    pairs = zip(chosen, predictions, strict=True)
-    results = in_threads(pairs, judge, threads, progress, total=len(chosen))
-    identity |= {"source": source_identity(source), "precision": "fp32"}
-    return evaluate(results, [sample.id for sample in samples], spec=spec, identity=identity)
 
-
-def in_threads(
-    items: Iterable[In],
-    work: Callable[[In], Out],
-    threads: int,
-    progress: Progress | None = None,
-    *,
-    total: int | None = None,
-) -> list[Out]:
-    """Results in the order of the items, which are asked for only a little ahead of the threads."""
-    if total is None:
-        items = list(items)
-        total = len(items)
-    out: list[Out] = []
-    waiting: deque[Future[Out]] = deque()
-    with ThreadPoolExecutor(threads, thread_name_prefix="judge") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                while len(waiting) > 4 * threads or (waiting and waiting[0].done()):
-                    out.append(waiting.popleft().result())
-                    if progress is not None:
-                        progress(len(out), total)
-            for future in waiting:
-                out.append(future.result())
-                if progress is not None:
-                    progress(len(out), total)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return out
-
-
-def with_operating_point(spec: EvaluationSpec, how: ExtractSpec) -> EvaluationSpec:
-    """The curves also show the score that extraction cuts at."""
-    if not spec.cuts:
-        return spec
-    return replace(spec, cuts=tuple(sorted({*spec.cuts, float(how.score_min)})))
-
-
-def check_limit(limit: int | None) -> None:
-    if limit is not None and limit < 1:
-        raise SpecError(f"found a limit of {limit} pictures, expected 1 or more")
-
-
-def checkpoint_identity(path: Path, trained: Trained) -> dict[str, Any]:
-    """What a score says about the weights that made it."""
-    card = trained.card
-    return {
-        "path": str(path),
-        "sha256": digest_of(path),
-        "identity": trained.identity,
-        "steps": card["steps"],
-        "samples": card["samples"],
-        "epoch": card.get("epoch"),
-        "seed": card["seed"],
-        "precision": card["precision"],
-        "trained_on": dict(card["store"]),
-        "training_score": card.get("score"),
-        "tuned": card.get("tuned"),
-    }
+def _check(asked: Asked) -> None:
+    a, model, stored = asked, asked.checkpoint is not None, asked.store is not None
+    rules = (
+        (model == (a.predictions is None), "name a checkpoint, or --predictions FILE", "checkpoint"),
+        (stored == (a.source is None), "name --store NAME, or --source DIR", "--store"),
+        (a.split is None or a.source is None, "a source is evaluated as a whole", "--split"),
+        (not stored or (a.format, a.pictures) == (None, None), "only for --source", "--format, --pictures"),
+        (not stored or a.frame == "upright", "only for --source: a store knows its frame", "--frame"),
+        (
+            a.predictions is not None
+            or (a.predictions_format, a.predictions_frame, a.predictions_layout, a.predictions_scores)
+            == (None, None, None, "probability"),
+            "only for --predictions",
+            "--predictions-format, --predictions-frame, --predictions-layout, --predictions-scores",
+        ),
+        (a.predictions is not None or not a.leave_out_unknown, "only for --predictions", "--leave-out-unknown"),
+        (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch"),
+    )
+    problems = [Problem(loc=option, message=message) for good, message, option in rules if not good]
+    if problems:
+        raise SpecError(
+            "these options do not go together:",
+            problems=problems,
+            hint="ocrmaps evaluate CHECKPOINT, or --predictions FILE, with --store NAME or --source DIR",
+        )

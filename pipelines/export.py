@@ -27,12 +27,12 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ocrmaps import __version__
+from ocrmaps.detect.load import EXTRA, FORMAT, load_any
+from ocrmaps.detect.parity import Parity, compare
+from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.errors import RunError, SpecError
+from ocrmaps.files import refuse_existing
 from ocrmaps.geometry import Size
-from ocrmaps.training.checkpoint import Trained, load_detector
-from pipelines.data import refuse_existing
-from pipelines.export_parity import Parity, compare
-from pipelines.predict_load import EXTRA, FORMAT, load_any
 
 MAX_SIDE = 16_384
 MAX_BATCH = 4096

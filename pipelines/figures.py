@@ -1,7 +1,7 @@
 """The figures of the explanations as SVG, drawn by the code that they explain: no shape in them is drawn by hand.
 
-Each figure is a function without arguments that gives the same text everywhere. `python -m cli.reference` writes
-them into docs/figures, and a test compares them, so a figure cannot show what the code no longer does.
+Each figure is a function without arguments that gives the same text everywhere. `python -m ocrmaps.cli.reference`
+writes them into docs/figures, and a test compares them, so a figure cannot show what the code no longer does.
 """
 
 from __future__ import annotations

@@ -15,19 +15,19 @@ from typing import Any, get_args
 
 import torch
 
+from ocrmaps.detect.trained import LAST, read_checkpoint
 from ocrmaps.errors import Problem, RunError, SpecError
-from ocrmaps.store.places import find_version
+from ocrmaps.machine import commit, machine
+from ocrmaps.pipelines.train import device_of, train
+from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.checkpoint import LAST, read_checkpoint
-from ocrmaps.training.settings import SAFE_CLIP, Precision, accumulation, check_precision
-from ocrmaps.training.stop import Interrupted
-from pipelines import bench
-from pipelines.precision_stats import Comparison, compare
-from pipelines.train import device_of, train
-from pipelines.train_checks import check_store
-from pipelines.train_log import METRICS, read_metrics
-from pipelines.train_resume import check_same_run
-from pipelines.train_spec import RunSpec
+from ocrmaps.training.callbacks.log import METRICS, read_metrics
+from ocrmaps.training.callbacks.stop import Interrupted
+from ocrmaps.training.checks import check_store
+from ocrmaps.training.optimization import SAFE_CLIP, Precision, accumulation, check_precision
+from ocrmaps.training.paired import Comparison, compare
+from ocrmaps.training.resume import check_same_run
+from ocrmaps.training.spec import RunSpec
 
 BASELINE: Precision = "fp32"
 Say = Callable[[str], None]
@@ -227,7 +227,7 @@ def _check_member(member: Member, store: Mapping[str, str]) -> None:
 def _arithmetic(spec: RunSpec) -> dict[str, Any]:
     """What else than precision changes sums: as `environment.json` of a run says it."""
     device = torch.cuda.get_device_name() if device_of(spec) == "cuda" else "cpu"
-    return {"torch": torch.__version__, "device": device, "processor": bench.machine()["processor"]}
+    return {"torch": torch.__version__, "device": device, "processor": machine()["processor"]}
 
 
 def _final(member: Member) -> float:
@@ -256,5 +256,5 @@ def _identity(members: Sequence[Member], root: str) -> dict[str, Any]:
         "device": _arithmetic(members[0].spec)["device"],
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "commit": bench.commit(),
+        "commit": commit(),
     }

@@ -1,243 +1,158 @@
-"""Pictures in, polygons in the coordinates of the original pictures out.
-
-Everything that decides the result comes from the checkpoint: how pictures are prepared, normalised and how maps are
-read. Decoding runs in threads ahead of the network and extraction in threads beside it; memory does not grow with the
-number of pictures.
-"""
+"""`ocrmaps predict`: a checkpoint or an exported file on pictures, to one result file and perhaps overlays."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from itertools import islice
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from ocrmaps.canonical import CanonicalTransform
+from ocrmaps import __version__
+from ocrmaps.canonical import turn_upright
+from ocrmaps.detect.inputs import find_inputs
+from ocrmaps.detect.load import Replayed, load_any
+from ocrmaps.detect.pages import PictureFile, open_page
+from ocrmaps.detect.predict import Prediction, predict_pictures, with_score
+from ocrmaps.detect.results import Sheet, check_names, file_for, write_predictions
 from ocrmaps.errors import DataError, SpecError
-from ocrmaps.extract import ExtractSpec
-from ocrmaps.extract import extract as read_polygons
-from ocrmaps.geometry import PolygonSet, Size, read_only
-from ocrmaps.training.checkpoint import Trained
-from pipelines.predict_pages import PictureFile, Prepared, pages, prepare
-
-FloatMap = npt.NDArray[np.float32]
-OnError = Literal["raise", "report"]
-AHEAD_PIXELS = 32_000_000
-"""Canvas pixels that may wait for the network, unless one batch is more: 128 MB of maps."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prediction:
-    """What was found in one picture, or why nothing could be."""
-
-    name: str
-    """As given; further pages of a file are `name#2`, `name#3`."""
-    path: Path
-    page: int
-    """Counted from 1."""
-    size: Size | None
-    """(height, width) of the raw picture; None if it could not be read."""
-    polygons: PolygonSet
-    """In the frame that was asked for, clockwise on the screen, by the top of their canonical polygon.
-
-    Not cut to the picture: a box reaches as far beyond the border as its text does, and scores count it so.
-    """
-    scores: npt.NDArray[np.float32]
-    """(k), read-only."""
-    probability: FloatMap | None
-    """(H, W) map on the canvas, where maps are kept."""
-    transform: CanonicalTransform | None
-    error: str | None = None
-    """Why the picture could not be read."""
-    note: str = ""
-    """What a person should know about the result: a picture that this detector's canvases suit badly."""
-
-
-def predict_pictures(
-    trained: Trained,
-    pictures: Iterable[Path | PictureFile],
-    *,
-    batch: int = 8,
-    threads: int | None = None,
-    device: torch.device | str = "cpu",
-    extract: ExtractSpec | None = None,
-    frame: str = "upright",
-    keep_maps: bool = False,
-    on_error: OnError = "raise",
-) -> Iterator[Prediction]:
-    """Predictions in the order of the pictures; every page of a TIFF or PDF is one.
-
-    A picture named by a plain path is called by its file name; a `PictureFile` says another, or one page only.
-    `extract` replaces the checkpoint's own settings. An unreadable picture raises when its turn comes, or is reported
-    as a prediction with an `error`. The detector is moved to the device.
-    """
-    spec = trained.extract if extract is None else extract
-    if frame not in ("upright", "raw"):
-        raise SpecError(f"found frame {frame!r}, expected upright or raw")
-    if on_error not in ("raise", "report"):
-        raise SpecError(f"found on_error {on_error!r}, expected raise or report")
-    if batch < 1 or (threads is not None and threads < 1):
-        raise SpecError(f"found batch {batch} and {threads} threads, expected 1 or more")
-    if trained.detector.training:
-        raise SpecError("the detector is in training mode, where pictures of a batch change each other's maps")
-    trained.detector.to(device)
-    largest = max(h * w for h, w in trained.canonical.canvases)
-    ahead = max(batch, min(4 * batch, AHEAD_PIXELS // largest))
-    work = _Work(
-        trained=trained,
-        spec=spec,
-        batch=batch,
-        threads=threads or available_cores(),
-        device=torch.device(device),
-        frame=frame,
-        keep_maps=keep_maps,
-        raises=on_error == "raise",
-    )
-    return work.predict(pages(pictures), ahead)
-
-
-def available_cores() -> int:
-    """Cores this process may use, 16 at most: more threads only hold more decoded pictures."""
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+from ocrmaps.files import refuse_existing, write_new
+from ocrmaps.pagekit.pictures import Canvas, overlay, png
+from ocrmaps.progress import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """One call of `predict_pictures`, checked."""
+class Predicted:
+    """What one command wrote."""
 
-    trained: Trained
-    spec: ExtractSpec
-    batch: int
-    threads: int
-    device: torch.device
+    out: Path
+    format: str
     frame: str
-    keep_maps: bool
-    raises: bool
+    pictures: int
+    """Pages that were read."""
+    polygons: int
+    failed: tuple[tuple[str, str], ...]
+    """(name, why)"""
+    notes: tuple[tuple[str, str], ...]
+    overlays: Path | None
+    detector: str
 
-    def predict(self, files: Iterator[PictureFile], ahead: int) -> Iterator[Prediction]:
-        """Three stages at once: the next chunk is decoded, this one is in the network, the last one is read."""
-        hands = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
-        readers = ThreadPoolExecutor(self.threads, thread_name_prefix="extract")
-        try:
-            waiting: Sequence[Future[Prediction]] = ()
-            coming = self._decode(hands, islice(files, ahead))
-            while coming:
-                chunk, coming = coming, self._decode(hands, islice(files, ahead))
-                running = self._run(readers, chunk)
-                for done in waiting:
-                    yield done.result()
-                waiting = running
-            for done in waiting:
-                yield done.result()
-        finally:
-            hands.shutdown(wait=True, cancel_futures=True)
-            readers.shutdown(wait=True, cancel_futures=True)
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "out": str(self.out),
+            "format": self.format,
+            "frame": self.frame,
+            "detector": self.detector,
+            "pictures": self.pictures,
+            "polygons": self.polygons,
+            "failed": [{"name": name, "error": why} for name, why in self.failed],
+            "notes": [{"name": name, "note": note} for name, note in self.notes],
+            "overlays": None if self.overlays is None else str(self.overlays),
+        }
 
-    def _decode(
-        self, hands: ThreadPoolExecutor, files: Iterable[PictureFile]
-    ) -> list[tuple[PictureFile, Future[Prepared | DataError]]]:
-        return [(file, hands.submit(self._prepare, file)) for file in files]
+    def sentence(self) -> str:
+        what = f"{self.polygons} polygons in {self.pictures} pictures, {self.frame} coordinates"
+        return f"wrote {self.out} ({self.format}): {what}; {self.detector}"
 
-    def _prepare(self, file: PictureFile) -> Prepared | DataError:
-        try:
-            return prepare(file, self.trained.canonical)
-        except DataError as error:
-            return error
-
-    def _run(
-        self, readers: ThreadPoolExecutor, chunk: Sequence[tuple[PictureFile, Future[Prepared | DataError]]]
-    ) -> list[Future[Prediction]]:
-        """The chunk through the network, pictures of one canvas together; what batches hold depends on order alone."""
-        results: dict[int, Future[Prediction]] = {}
-        groups: dict[Size, list[tuple[int, PictureFile, Prepared]]] = {}
-        for index, (file, future) in enumerate(chunk):
-            prepared = future.result()
-            if isinstance(prepared, DataError):
-                results[index] = self._unread(file, prepared)
-                continue
-            group = groups.setdefault(prepared.transform.canvas, [])
-            group.append((index, file, prepared))
-            if len(group) == self.batch:
-                self._network(readers, groups.pop(prepared.transform.canvas), results)
-        for group in groups.values():
-            self._network(readers, group, results)
-        return [results[index] for index in range(len(chunk))]
-
-    def _network(
-        self,
-        readers: ThreadPoolExecutor,
-        group: Sequence[tuple[int, PictureFile, Prepared]],
-        results: dict[int, Future[Prediction]],
-    ) -> None:
-        images = torch.from_numpy(np.stack([prepared.pixels for _, _, prepared in group])).to(self.device)
-        learned = self.spec.binarise == "learned"
-        with torch.inference_mode():
-            logits = self.trained.detector(images, threshold=learned)
-            maps = torch.sigmoid(logits.probability.float()).cpu().numpy()
-            levels = torch.sigmoid(logits.threshold.float()).cpu().numpy() if learned else None
-        for i, (index, file, prepared) in enumerate(group):
-            # Copies: a map that is kept must not keep its whole batch alive.
-            level = None if levels is None else levels[i].copy()
-            results[index] = readers.submit(self._read, file, prepared.transform, prepared.note, maps[i].copy(), level)
-
-    def _read(
-        self, file: PictureFile, transform: CanonicalTransform, note: str, map: FloatMap, level: FloatMap | None
-    ) -> Prediction:
-        found = read_polygons(map, self.spec, threshold=level)
-        return Prediction(
-            name=file.name,
-            path=file.path,
-            page=file.page or 1,
-            size=transform.raw_size,
-            polygons=_in_frame(found.polygons, transform, self.frame),
-            scores=found.scores,
-            probability=map if self.keep_maps else None,
-            transform=transform,
-            note=note,
-        )
-
-    def _unread(self, file: PictureFile, error: DataError) -> Future[Prediction]:
-        done: Future[Prediction] = Future()
-        if self.raises:
-            done.set_exception(error)
-            return done
-        prediction = Prediction(
-            name=file.name,
-            path=file.path,
-            page=file.page or 1,
-            size=None,
-            polygons=PolygonSet.empty(self.frame),  # type: ignore[arg-type]  # checked at the door
-            scores=read_only([], np.float32),
-            probability=None,
-            transform=None,
-            error=str(error) + (f" ({error.hint})" if error.hint else ""),
-        )
-        done.set_result(prediction)
-        return done
+    def complaints(self) -> list[str]:
+        """What a person must see, for stderr."""
+        lines = [f"note: {name}: {note}" for name, note in self.notes]
+        if self.failed:
+            lines.append(f"{len(self.failed)} pictures could not be read:")
+            lines += [f"  {name}: {why}" for name, why in self.failed]
+        return lines
 
 
-def _in_frame(polygons: PolygonSet, transform: CanonicalTransform, frame: str) -> PolygonSet:
-    """Seen in another frame, still clockwise: a mirrored picture would turn the vertices around."""
-    seen = transform.apply(polygons, frame)  # type: ignore[arg-type]
-    if np.linalg.det(transform.matrix("canonical", seen.frame).matrix[:2, :2]) > 0:
-        return seen
-    return PolygonSet.of(
-        [np.concatenate([p[:1], p[:0:-1]]) for p in seen], frame=seen.frame, ignore=seen.ignore, texts=seen.texts
+def run(
+    checkpoint: Path,
+    pictures: Sequence[str],
+    *,
+    out: Path,
+    format: str = "json",
+    frame: str = "upright",
+    recursive: bool = False,
+    overlays: Path | None = None,
+    batch: int = 8,
+    threads: int | None = None,
+    min_score: float | None = None,
+    device: str = "cpu",
+    strict: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Predicted:
+    """Predict and write; unreadable pictures are reported at the end, or stop at the first with `strict`."""
+    file = file_for(out, format)
+    refuse_existing(file, replace_existing=overwrite)
+    if overlays is not None and overlays.exists() and not overwrite and not (overlays.is_dir() and _empty(overlays)):
+        raise SpecError(f"{overlays} exists and is not an empty folder", hint="name another, or add --yes")
+    inputs = find_inputs(pictures, recursive=recursive)
+    if strict and inputs.refused:
+        raise DataError(": ".join(inputs.refused[0]))
+    check_names([f.name for f in inputs.files], format)
+    trained = load_any(checkpoint)
+    if device != "cpu" and isinstance(trained.detector, Replayed):
+        raise SpecError(f"{checkpoint} is an export, which runs on the processor", hint="leave --device out")
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise SpecError("device: found cuda, but torch sees no CUDA device here", hint="leave --device out")
+    spec = with_score(trained.extract, min_score)
+    found: list[Prediction] = []
+    done: set[Path] = set()
+    for prediction in predict_pictures(
+        trained,
+        inputs.files,
+        batch=batch,
+        threads=threads,
+        device=device,
+        extract=spec,
+        frame=frame,
+        on_error="raise" if strict else "report",
+    ):
+        # Without its map: what stays is as small as the result file.
+        found.append(replace(prediction, probability=None))
+        if overlays is not None and prediction.error is None:
+            _draw(prediction, overlays, overwrite=overwrite)
+        done.add(prediction.path)
+        if progress is not None:
+            progress(len(done), len(inputs.files))
+    head = {
+        "ocrmaps": __version__,
+        "detector": {"file": checkpoint.name, "identity": trained.identity, "store": dict(trained.card["store"])},
+        "extract": asdict(spec),
+        "canonical": asdict(trained.canonical),
+    }
+    sheet = Sheet(predictions=found, frame=frame, head=head)
+    write_predictions(sheet, file, format, overwrite=overwrite)
+    failed = [(p.name, p.error) for p in found if p.error is not None]
+    return Predicted(
+        out=file,
+        format=format,
+        frame=frame,
+        pictures=len(sheet.read),
+        polygons=sum(len(p.polygons) for p in sheet.read),
+        failed=(*inputs.refused, *failed),
+        notes=tuple((p.name, p.note) for p in found if p.note),
+        overlays=overlays,
+        detector=trained.identity,
     )
 
 
-def with_score(spec: ExtractSpec, least: float | None) -> ExtractSpec:
-    """The same reading of maps with another least score, if one is given."""
-    if least is None:
-        return spec
-    if not math.isfinite(least):
-        raise SpecError(f"found a least score of {least}, expected a number from 0 to 1")
-    return replace(spec, score_min=least)
+def _empty(folder: Path) -> bool:
+    return not any(folder.iterdir())
+
+
+def draw(prediction: Prediction) -> bytes:
+    """The picture in the frame of its polygons with their outlines on top, as PNG."""
+    assert prediction.transform is not None
+    frame = prediction.polygons.frame
+    picture = open_page(PictureFile(name=prediction.name, path=prediction.path, page=prediction.page))
+    pixels = picture.pixels
+    if frame == "upright":
+        pixels = np.ascontiguousarray(turn_upright(pixels, picture.header.orientation))
+    return png(overlay(Canvas(pixels=pixels, frame=frame, transform=prediction.transform), prediction.polygons))
+
+
+def _draw(prediction: Prediction, folder: Path, *, overwrite: bool) -> None:
+    path = folder / f"{prediction.name}.png"
+    write_new(path, draw(prediction), replace_existing=overwrite)

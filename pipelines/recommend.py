@@ -19,13 +19,13 @@ import numpy as np
 from ocrmaps.annotations import Sample, Source
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.errors import SpecError
-from ocrmaps.extract_records import Shape
+from ocrmaps.evaluation.oracle.judge import Chain, OracleResult, Progress, fitting_shape, run_oracle, subset
+from ocrmaps.extract.records import Shape
+from ocrmaps.files import write_new
 from ocrmaps.geometry import Size
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header
 from ocrmaps.recipe import Recipe, SourceRecipe, dump_recipe
-from pipelines.data import write_new
-from pipelines.oracle import Chain, OracleResult, Progress, fitting_shape, run_oracle, subset
 
 STRIDE = 32
 """Canvas sides are multiples of this: what a detector with five halvings takes without padding of its own."""
@@ -283,3 +283,36 @@ def table(found: Recommendation) -> str:
     lines.append(f"{judged}; the choice on all {len(found.full.verdicts)}:")
     lines.append(f"   {_praise(chosen)}; canvases {', '.join(f'{h}x{w}' for h, w in chosen.canonical.canvases)}")
     return "\n".join(lines)
+
+
+def plot_tradeoff(found: Recommendation, path: Path) -> None:
+    """Oracle score against pixels for every candidate, the choice marked, as PNG or SVG by the file's ending."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    groups = sorted({(c.maps.style, c.maps.shrink_ratio) for c in found.candidates})
+    for i, (style, ratio) in enumerate(groups):
+        mine = sorted(
+            (c for c in found.candidates if (c.maps.style, c.maps.shrink_ratio) == (style, ratio)), key=lambda c: c.mpx
+        )
+        for threshold, line in ((0.5, "-"), (0.7, "--")):
+            axes.plot(
+                [c.mpx for c in mine],
+                [c.hmean[threshold] for c in mine],
+                line,
+                marker="os^Dv"[i % 5],
+                color=f"C{i}",
+                label=f"{style}, r = {ratio:g}, IoU {threshold:g}",
+            )
+    chosen = found.chosen
+    axes.plot(chosen.mpx, chosen.hmean[0.5], marker="*", markersize=18, color="black", linestyle="", label="chosen")
+    axes.axvline(found.budget_mpx, color="grey", linewidth=1)
+    axes.annotate("budget", (found.budget_mpx, 0.02), xycoords=("data", "axes fraction"), ha="right", color="grey")
+    axes.set_xlabel("million pixels per picture")
+    axes.set_ylabel("oracle hmean")
+    axes.set_title(f"What perfect maps score on {found.judged_on} pictures")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)

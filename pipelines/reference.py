@@ -2,7 +2,7 @@
 
 A key's name, type and default are read from the record, its meaning from the text under the field, and what is
 allowed from the parser itself: it is handed a value that no setting takes and its answer is kept. So a page cannot
-say anything that the code does not. `python -m cli.reference` writes the pages; a test compares them.
+say anything that the code does not. `python -m ocrmaps.cli.reference` writes the pages; a test compares them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ocrmaps.errors import SpecError
 from ocrmaps.maps import MapSpec
 from ocrmaps.model import DECODERS, ENCODERS, HEADS, LOSSES
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe, recipe_from_dict
-from pipelines.train_spec import TABLES, RunSpec, run_from_dict
+from ocrmaps.training.spec import TABLES, RunSpec, run_from_dict
 
-MADE = "<!-- Made by `python -m cli.reference` from the code. Do not edit: change the code and make it again. -->"
+MADE = "<!-- Made by `python -m ocrmaps.cli.reference` from the code. Change the code and make it again. -->"
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "sources[0].format": READERS,
     "model.encoder": ENCODERS,

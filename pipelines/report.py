@@ -11,10 +11,10 @@ from typing import Literal
 
 from ocrmaps.errors import DataError, SpecError, StoreNotFound
 from ocrmaps.geometry import Frame
-from ocrmaps.report.text import visible
-from ocrmaps.store.layout import MANIFEST
-from ocrmaps.store.places import Store, find_version, stores
-from pipelines.report_pictures import Place, Stage, Wish, Written, silent
+from ocrmaps.report.samples import Place, Stage, Wish, Written, silent
+from ocrmaps.store.format.layout import MANIFEST
+from ocrmaps.store.places.cache import Store, find_version, stores
+from ocrmaps.text import visible
 
 Kind = Literal["run", "store", "source", "oracle", "bench"]
 KINDS: tuple[Kind, ...] = ("run", "store", "source", "oracle", "bench")
@@ -117,22 +117,22 @@ def report(
         out=out or default_page(target), place=place, side=side, overwrite=overwrite, workers=workers, stage=stage
     )
     if target.kind == "bench":
-        from pipelines.report_bench import bench_page
+        from ocrmaps.report.bench import bench_page
 
         return bench_page(target.path, wish)
     if target.kind == "store":
-        from pipelines.report_store import store_page
+        from ocrmaps.report.store import store_page
 
         return store_page(target.path, target.name, wish)
     if target.kind == "run":
-        from pipelines.report_run import run_page
+        from ocrmaps.report.run.page import run_page
 
         return run_page(target.path, wish, cache=cache, checkpoint=checkpoint, quick=quick)
     if target.kind == "oracle":
         return _oracle(target.path, wish, longest=longest, format=format, pictures=pictures, frame=frame)
+    from ocrmaps.annotations.checks.checkup import open_sources
     from ocrmaps.canonical import CanonicalSpec
-    from pipelines.data import open_sources
-    from pipelines.report_source import source_page
+    from ocrmaps.report.source import source_page
 
     sources = open_sources([str(target.path), *also], format=format, pictures=pictures, frame=frame)
     if not sources:
@@ -144,8 +144,8 @@ def _oracle(
     path: Path, wish: Wish, *, longest: int, format: str | None, pictures: Path | None, frame: Frame
 ) -> Written:
     """Perfect maps of a source at the project's defaults; `ocrmaps oracle --page` judges any chain."""
-    from pipelines import oracle
-    from pipelines.report_oracle import oracle_page
+    from ocrmaps.evaluation.oracle import judge as oracle
+    from ocrmaps.report.oracle import oracle_page
 
     wish.check()
     source, samples = oracle.open_samples(path, format=format, pictures=pictures, frame=frame)

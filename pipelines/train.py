@@ -6,7 +6,6 @@ checkpoints/{last,best-...}.ckpt   val/*.png   debug/<bundles>
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,28 +18,31 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 
+from ocrmaps.debug.collect import on_crash
+from ocrmaps.detect.trained import LAST
 from ocrmaps.errors import SpecError
+from ocrmaps.files import write_json
 from ocrmaps.loader import MapLoader
+from ocrmaps.machine import commit, machine
 from ocrmaps.model import build_detector, describe
-from ocrmaps.store.places import find_version
+from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.checkpoint import LAST, Keeper, make_card
+from ocrmaps.training import pictures as train_pictures
+from ocrmaps.training.announce import announce, caption, identity, log
+from ocrmaps.training.budget import check_budget, make_budget
+from ocrmaps.training.callbacks.log import Journal, Patience
+from ocrmaps.training.callbacks.sinks import check_sinks, open_sinks
+from ocrmaps.training.callbacks.stop import Interrupted, Stop
+from ocrmaps.training.checkpoint import Keeper, make_card
+from ocrmaps.training.checks import check_sides, check_store
+from ocrmaps.training.compiling import Compiled, check_compile
 from ocrmaps.training.data import MapData
 from ocrmaps.training.module import Augment, DetectorModule
-from ocrmaps.training.settings import check_precision
-from ocrmaps.training.sinks import check_sinks, open_sinks
-from ocrmaps.training.stop import Interrupted, Stop
-from pipelines import bench, train_pictures
-from pipelines.debug_write import on_crash
-from pipelines.train_budget import check_budget, make_budget
-from pipelines.train_checks import check_sides, check_store
-from pipelines.train_compile import Compiled, check_compile
-from pipelines.train_log import Journal, Patience
-from pipelines.train_parts import make_augment, make_module, make_trainer, make_watchers, quiet
-from pipelines.train_ranks import Place, beside, check_ranks
-from pipelines.train_resume import check_folder, check_same_run, find_checkpoint
-from pipelines.train_say import announce, caption, identity, log
-from pipelines.train_spec import RunSpec, portable
+from ocrmaps.training.optimization import check_precision
+from ocrmaps.training.parts import make_augment, make_module, make_trainer, make_watchers, quiet
+from ocrmaps.training.ranks import Place, beside, check_ranks
+from ocrmaps.training.resume import check_folder, check_same_run, find_checkpoint
+from ocrmaps.training.spec import RunSpec, portable
 
 Say = Callable[[str], None]
 
@@ -142,8 +144,8 @@ def train(
                 callbacks.append(RichProgressBar())
             callbacks.append(stop)
             if first:
-                _write(out / "run.json", spec.as_dict())
-                _write(out / "environment.json", _environment(device))
+                write_json(out / "run.json", spec.as_dict())
+                write_json(out / "environment.json", _environment(device))
                 announce(spec, reader, card, budget, tell, resumed)
                 if resumed is None:
                     train_pictures.draw_batch(_first_batch(spec, reader, changed), out / "batch.png")
@@ -183,7 +185,7 @@ def train(
                 if first:
                     train_pictures.draw_curves(journal.rows, out / "curves.png", caption(report.identity))
                     train_pictures.draw_pairs(reader, report, out / "val", spec.watch.pictures, spec.data.val)
-                    _write(out / "result.json", report.as_dict())
+                    write_json(out / "result.json", report.as_dict())
                 tell(
                     f"best val hmean {report.hmean:.4f} at IoU 0.5: {report.best} [{caption(report.identity)}]"
                     if report.hmean is not None
@@ -226,12 +228,12 @@ def _seed(spec: RunSpec) -> None:
 def _environment(device: str) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if device == "cuda" else None
     return {
-        **bench.machine(),
+        **machine(),
         "lightning": pl.__version__,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "device": gpu or "cpu",
-        "commit": bench.commit(),
+        "commit": commit(),
     }
 
 
@@ -240,9 +242,3 @@ def _first_batch(spec: RunSpec, reader: Reader, changed: Augment | None) -> Any:
     with MapLoader(reader.folder, split=spec.data.train, **settings) as loader:
         batch = next(iter(loader))
         return batch if changed is None else changed(batch, 0)
-
-
-def _write(path: Path, data: Any) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)

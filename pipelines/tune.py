@@ -2,7 +2,7 @@
 
 The network runs once. Each map is read with every setting while it is in memory, in threads beside the network, and is
 then dropped: nothing is written to disk and no map is rounded. Least scores cost nothing: they are cuts through one
-matching. Memory: the maps that wait (`ocrmaps.training.scoring.WAITING`) and one count for each picture and setting.
+matching. Memory: the maps that wait (`ocrmaps.evaluation.judging.WAITING`) and one count for each picture and setting.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import numpy as np
 import torch
 
 from ocrmaps.annotations import Source, open_source, read
+from ocrmaps.detect.predict import PictureFile, predict_pictures
+from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
 from ocrmaps.errors import AnnotationError, SpecError
+from ocrmaps.evaluation.detectors import in_threads
+from ocrmaps.evaluation.judging import FloatMap, Judging
+from ocrmaps.evaluation.oracle.judge import headers
+from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, rows_of, store_maps
+from ocrmaps.evaluation.tune.checks import check_apart, check_out, check_splits
+from ocrmaps.evaluation.tune.grid import CRITERION, SHOWN, Grid, Point, Tuned, rank, swept
 from ocrmaps.extract import ExtractSpec, extract
+from ocrmaps.files import digest_of
 from ocrmaps.geometry import Frame, PolygonSet
-from ocrmaps.loader_settings import default_threads
+from ocrmaps.loader.settings import default_threads
 from ocrmaps.metrics.iou import IouSweep, sweep_geometry
 from ocrmaps.metrics.matching import pair_geometry
-from ocrmaps.store.places import find_version
+from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.checkpoint import Trained, load_detector, read_checkpoint
-from ocrmaps.training.scoring import FloatMap, Judging
-from pipelines.evaluate import in_threads
-from pipelines.evaluate_files import digest_of
-from pipelines.evaluate_store import Progress, check_prepared_alike, device_of, rows_of, store_maps
-from pipelines.oracle import headers
-from pipelines.predict import PictureFile, predict_pictures
-from pipelines.tune_checks import check_apart, check_out, check_splits
-from pipelines.tune_grid import CRITERION, SHOWN, Grid, Point, Tuned, rank, swept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
-from ocrmaps.annotations import (
+from ocrmaps.annotations.discovery.detect import Detection, detect_in
+from ocrmaps.annotations.discovery.pictures import Pictures, find_pictures, picture_path
+from ocrmaps.annotations.discovery.signs import Sign
+from ocrmaps.annotations.formats import (
     coco,
     ctw1500,
     cvat,
@@ -27,9 +30,6 @@ from ocrmaps.annotations import (
     totaltext,
     ufo,
 )
-from ocrmaps.annotations.detect import Detection, detect_in
-from ocrmaps.annotations.picture_files import Pictures, find_pictures, picture_path
-from ocrmaps.annotations.recognise import Sign
 from ocrmaps.annotations.records import Reader, Reading, Sample, Source
 from ocrmaps.annotations.writing import Writer, WriteReport
 from ocrmaps.errors import AnnotationError, Problem, SpecError

@@ -16,8 +16,8 @@ from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
-from ocrmaps.annotations.files import clipped, decode, parse_json, read_bytes, shown
-from ocrmaps.annotations.picture_files import PictureFolder, clean_name, leaves
+from ocrmaps.annotations.discovery.pictures import PictureFolder, clean_name, leaves
+from ocrmaps.annotations.grammar.contents import clipped, decode, parse_json, read_bytes, shown
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
 from ocrmaps.geometry import PolygonSet, Size

@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
-from ocrmaps.annotations.picture_files import clean_name
+from ocrmaps.annotations.discovery.pictures import clean_name
 from ocrmaps.annotations.records import Sample
 from ocrmaps.errors import AnnotationError, FrameError, Problem
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.extract import ExtractSpec
-from ocrmaps.extract_unclip import rectangle_growth
+from ocrmaps.extract.unclip import rectangle_growth
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
 from ocrmaps.metrics.iou import IouMatch
 from ocrmaps.metrics.matching import PairGeometry

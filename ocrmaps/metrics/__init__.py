@@ -16,14 +16,7 @@ from ocrmaps.metrics.cleval import (
     match_cleval_scales,
     mean_per_picture,
 )
-from ocrmaps.metrics.deteval import (
-    DETEVAL,
-    DetEvalCounts,
-    DetEvalRule,
-    deteval_geometry,
-    match_deteval,
-    total_deteval,
-)
+from ocrmaps.metrics.deteval import DETEVAL, DetEvalCounts, DetEvalRule, deteval_geometry, match_deteval, total_deteval
 from ocrmaps.metrics.iou import (
     THRESHOLDS,
     IouCounts,

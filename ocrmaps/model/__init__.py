@@ -16,10 +16,10 @@ from torch import nn
 from ocrmaps.errors import SpecError
 from ocrmaps.model.decoder import ASF, FPN, PAN
 from ocrmaps.model.detector import Detector, DetectorSpec, declarations, describe
-from ocrmaps.model.encoder import Light, load_encoder_weights
-from ocrmaps.model.encoder_mobilenet import mobilenetv3_large, mobilenetv3_small
-from ocrmaps.model.encoder_resnet import resnet18, resnet34, resnet50
-from ocrmaps.model.encoder_timm import TimmEncoder
+from ocrmaps.model.encoders.mobilenet import mobilenetv3_large, mobilenetv3_small
+from ocrmaps.model.encoders.registry import Light, load_encoder_weights
+from ocrmaps.model.encoders.resnet import resnet18, resnet34, resnet50
+from ocrmaps.model.encoders.timm import TimmEncoder
 from ocrmaps.model.head import DBHead, Logits
 from ocrmaps.model.loss import DBLoss, FocalDBLoss, LossTerms, Targets
 from ocrmaps.model.parts import build_part

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocrmaps.errors import SpecError
-from ocrmaps.model.encoder import initialise
+from ocrmaps.model.encoders.registry import initialise
 
 
 def suited_width(channels: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from ocrmaps.errors import SpecError
-from ocrmaps.model.encoder import conv_bn, initialise
+from ocrmaps.model.encoders.registry import conv_bn, initialise
 
 
 class Logits(NamedTuple):

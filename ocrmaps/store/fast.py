@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.codecs import packing
-from ocrmaps.store.identity import ROW_DIGEST, row_digest
-from ocrmaps.store.layout import ShardKey, row_shape
+from ocrmaps.store.format.codecs import packing
+from ocrmaps.store.format.identity import ROW_DIGEST, row_digest
+from ocrmaps.store.format.layout import ShardKey, row_shape
 from ocrmaps.store.reader import Reader
 
 OPEN_SHARDS = 64

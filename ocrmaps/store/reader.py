@@ -24,14 +24,14 @@ from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.geometry import FRAMES, PolygonSet, Size
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store import lock
-from ocrmaps.store.codecs import packing
-from ocrmaps.store.identity import file_digest, row_digest
-from ocrmaps.store.layout import LEDGER, MANIFEST, ShardKey, row_shape
-from ocrmaps.store.manifest import read_manifest
-from ocrmaps.store.planning import SPLITS
-from ocrmaps.store.shards import ABSENT, index_nbytes, read_index
-from ocrmaps.store.tables import Table, unpack_text
+from ocrmaps.store.format.codecs import packing
+from ocrmaps.store.format.identity import file_digest, row_digest
+from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, row_shape
+from ocrmaps.store.format.manifest import read_manifest
+from ocrmaps.store.format.shards import ABSENT, index_nbytes, read_index
+from ocrmaps.store.format.tables import Table, unpack_text
+from ocrmaps.store.places import lock
+from ocrmaps.store.writing.plan import SPLITS
 
 Out = Mapping[str, npt.NDArray[np.uint8]]
 """Arrays by name, (number of rows, *row shape) uint8 C-contiguous, to be filled."""

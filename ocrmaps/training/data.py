@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 import torch
 
 from ocrmaps.loader import MapLoader
-from ocrmaps.loader_batch import Batch
+from ocrmaps.loader.batch import Batch
 
 
 class Epochs:

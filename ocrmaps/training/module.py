@@ -13,11 +13,11 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from ocrmaps.loader_batch import Batch
+from ocrmaps.loader.batch import Batch
 from ocrmaps.model import Detector, Targets
 from ocrmaps.training import randomness
+from ocrmaps.training.optimization import OptimiserSpec, Precision, ScheduleSpec
 from ocrmaps.training.scoring import Score, Scorer
-from ocrmaps.training.settings import OptimiserSpec, Precision, ScheduleSpec
 
 Augment = Callable[[Batch, int], Batch]
 """A batch and the epoch it is shown in -> what is learnt from."""

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ocrmaps.annotations import READERS, SIGNS, WRITERS, detect, open_source
-from ocrmaps.annotations.places import head_of
+from ocrmaps.annotations import READERS, SIGNS, WRITERS, open_source
+from ocrmaps.annotations.discovery import detect
+from ocrmaps.annotations.discovery.candidates import head_of
 from ocrmaps.errors import AnnotationError, SpecError
 from tests.contracts.reader import lay
 
@@ -169,7 +170,7 @@ def test_many_files_are_recognised_by_some_of_them(tmp_path, monkeypatch):
     lay(tmp_path, {f"gt/gt_{i:03d}.txt": ROW for i in range(200)} | {f"img/{i:03d}.jpg": b"" for i in range(200)})
     looked = []
     monkeypatch.setattr(
-        "ocrmaps.annotations.places.head_of", lambda path, real=head_of: looked.append(path) or real(path)
+        "ocrmaps.annotations.discovery.candidates.head_of", lambda path, real=head_of: looked.append(path) or real(path)
     )
     assert detect(tmp_path).format == "icdar"
     assert len(looked) < 50

@@ -7,8 +7,9 @@ import os
 
 import pytest
 
-from ocrmaps.annotations import READERS, files, scan
-from ocrmaps.annotations.files import decode, parse_json, shown, step
+from ocrmaps.annotations import READERS, scan
+from ocrmaps.annotations.grammar import contents as files
+from ocrmaps.annotations.grammar.contents import decode, parse_json, shown, step
 from ocrmaps.errors import AnnotationError
 from tests.contracts.reader import kinds, lay, scanned, source_of
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import ocrmaps.pictures
 from ocrmaps.annotations import Sample, find_pictures, picture_path, read, scan
-from ocrmaps.annotations.picture_files import PICTURE_SUFFIXES, clean_name
+from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, clean_name
 from ocrmaps.errors import AnnotationError
 from ocrmaps.geometry import PolygonSet
 from tests.contracts.reader import ESCAPES, kinds, lay, source_of

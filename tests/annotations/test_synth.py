@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.annotations import WRITERS, open_source, read
-from ocrmaps.annotations.synth import ANNOTATIONS, Photo, encode, photo, photos, save
-from ocrmaps.annotations.synth_photo import Pose, dense
-from ocrmaps.annotations.synth_print import TYPEFACES, _font
-from ocrmaps.annotations.synth_spec import SynthSpec
-from ocrmaps.annotations.synth_text import plain, write_rows
+from ocrmaps.annotations.synth.photo import Pose, dense
+from ocrmaps.annotations.synth.press import TYPEFACES, _font
+from ocrmaps.annotations.synth.receipts import ANNOTATIONS, Photo, encode, photo, photos, save
+from ocrmaps.annotations.synth.spec import SynthSpec
+from ocrmaps.annotations.synth.text import plain, write_rows
 from ocrmaps.canonical import turn_upright
 from ocrmaps.errors import AnnotationError, RunError, SpecError
 from ocrmaps.geometry import Affine, upright_size

@@ -9,7 +9,7 @@ import numpy as np
 import torch.nn.functional as F
 
 from ocrmaps.augment import AugmentSpec, draw_plan
-from ocrmaps.augment_pixels import _grid, warp
+from ocrmaps.augment.pixels import _grid, warp
 from ocrmaps.geometry import Affine
 from ocrmaps.maps import MapSpec, draw_maps
 from tests.augment.scenes import bar, batch_of, canonical

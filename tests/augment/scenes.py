@@ -7,7 +7,7 @@ import torch
 
 from ocrmaps.augment import Outlines
 from ocrmaps.geometry import Affine, PolygonSet
-from ocrmaps.loader_batch import Batch
+from ocrmaps.loader.batch import Batch
 from ocrmaps.maps import MapSpec, draw_maps
 
 RATIO = 0.6

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ocrmaps.augment import AugmentSpec, Plan, apply_plan, augment, draw_plan
-from ocrmaps.augment_pixels import to_bytes, warp
+from ocrmaps.augment.pixels import to_bytes, warp
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import Affine
-from ocrmaps.loader_batch import Batch
+from ocrmaps.loader.batch import Batch
 from ocrmaps.maps import MapSpec, draw_maps
 from tests.augment.scenes import RATIO, bar, batch_of, canonical, random_batch
 

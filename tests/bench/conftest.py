@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipelines import bench
-from pipelines.bench_ceilings import of_ceilings
+from ocrmaps.pipelines.bench import record as bench
+from ocrmaps.pipelines.bench.ceilings import of_ceilings
 
 
 @cache

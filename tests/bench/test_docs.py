@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.bench_thresholds import load_thresholds
+from ocrmaps.pipelines.bench.thresholds import load_thresholds
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "benchmarks.md"
 

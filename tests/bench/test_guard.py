@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ocrmaps.errors import DataError, SpecError
-from pipelines.bench_guard import check, missing_in, unsteady
-from pipelines.bench_thresholds import Threshold, Thresholds, load_thresholds
+from ocrmaps.pipelines.bench.guard import check, missing_in, unsteady
+from ocrmaps.pipelines.bench.thresholds import Threshold, Thresholds, load_thresholds
 
 RATIO = Threshold(bench="maps", better="higher", worse=1.5, look="maps.py")
 SHARE = Threshold(bench="step", better="lower", limit=0.01, look="watchers.py")

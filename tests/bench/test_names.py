@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pipelines import bench
-from pipelines.bench_all import ALL
-from pipelines.bench_ceilings import BOUNDS, of_ceilings
+from ocrmaps.pipelines.bench import record as bench
+from ocrmaps.pipelines.bench.all import ALL
+from ocrmaps.pipelines.bench.ceilings import BOUNDS, of_ceilings
 
 NAMES = {
     "machine": {

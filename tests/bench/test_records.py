@@ -8,12 +8,14 @@ from importlib import metadata
 import pytest
 
 from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, RunError, SpecError
-from pipelines import bench, bench_all, bench_save
-from pipelines.bench_all import in_own_process, measure_all
-from pipelines.bench_break_even import Costs, bench_break_even, break_even
-from pipelines.bench_load import Load
-from pipelines.bench_note import note
-from pipelines.bench_save import RECORD, baseline, check_against, save_record
+from ocrmaps.pipelines.bench import all as bench_all
+from ocrmaps.pipelines.bench import record as bench
+from ocrmaps.pipelines.bench import save as bench_save
+from ocrmaps.pipelines.bench.all import in_own_process, measure_all
+from ocrmaps.pipelines.bench.cases.break_even import Costs, bench_break_even, break_even
+from ocrmaps.pipelines.bench.load import Load
+from ocrmaps.pipelines.bench.note import note
+from ocrmaps.pipelines.bench.save import RECORD, baseline, check_against, save_record
 
 RESULTS = (
     {"name": "maps/exact_vs_reference", "value": 25.0, "unit": "x", "reference": "plain | loop", "spread": 3.0},
@@ -184,7 +186,7 @@ def test_break_even_is_build_over_what_an_epoch_saves(costs, epochs):
 
 
 def test_break_even_is_measured_on_any_source(tmp_path):
-    from pipelines import data
+    from ocrmaps.pipelines import data
 
     data.synth(tmp_path / "mine", format="coco", num=3, seed=0)
     figures = {result["name"]: result for result in bench_break_even(1, source=tmp_path / "mine", quick=True)}

@@ -13,21 +13,19 @@ from typing import Any
 
 import pytest
 
-from pipelines import (
-    bench,
-    bench_break_even,
-    bench_build,
-    bench_extract,
-    bench_loader,
-    bench_maps,
-    bench_metrics,
-    bench_step,
-    bench_store,
-    bench_validation,
-)
-from pipelines.bench_guard import check
-from pipelines.bench_loader_cases import receipts
-from pipelines.bench_thresholds import Thresholds, load_thresholds
+from ocrmaps.pipelines.bench import record as bench
+from ocrmaps.pipelines.bench.cases import break_even as bench_break_even
+from ocrmaps.pipelines.bench.cases import build as bench_build
+from ocrmaps.pipelines.bench.cases import extract as bench_extract
+from ocrmaps.pipelines.bench.cases import loader as bench_loader
+from ocrmaps.pipelines.bench.cases import maps as bench_maps
+from ocrmaps.pipelines.bench.cases import metrics as bench_metrics
+from ocrmaps.pipelines.bench.cases import step as bench_step
+from ocrmaps.pipelines.bench.cases import store as bench_store
+from ocrmaps.pipelines.bench.cases import validation as bench_validation
+from ocrmaps.pipelines.bench.cases.rows import receipts
+from ocrmaps.pipelines.bench.guard import check
+from ocrmaps.pipelines.bench.thresholds import Thresholds, load_thresholds
 
 TIMES = 10
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrmaps.annotations.findings import Finding
+from ocrmaps.annotations.checks.checkup import Checkup, check, open_sources
+from ocrmaps.annotations.checks.findings import Finding
 from ocrmaps.canonical import CanonicalSpec
-from pipelines.data import Checkup, check, open_sources
 from tests.checks.conftest import box, picture
 
 SPEC = CanonicalSpec.longest(640)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrmaps.annotations.frames import FrameTable, check_frame, explain, require_frame
+from ocrmaps.annotations.checks.frames import FrameTable, check_frame, explain, require_frame
 from ocrmaps.annotations.records import Sample
 from ocrmaps.errors import FrameError
 from ocrmaps.geometry import PolygonSet, upright_affine

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from ocrmaps.annotations import leakage
-from ocrmaps.annotations.imprint import Imprint
-from ocrmaps.annotations.leakage import SAME, Shown, find_copies, same_picture
-from ocrmaps.annotations.survey import survey
+from ocrmaps.annotations.checks import leakage
+from ocrmaps.annotations.checks.imprint import Imprint
+from ocrmaps.annotations.checks.leakage import SAME, Shown, find_copies, same_picture
+from ocrmaps.annotations.checks.survey import survey
 from tests.checks.conftest import receipt
 
 LINES = ["CORNER SHOP LTD", "12 Market Street", "TEL 555 0199", "TAX INVOICE", "-----------------------",

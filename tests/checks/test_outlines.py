@@ -10,7 +10,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrmaps.annotations.outlines import Outlines
+from ocrmaps.annotations.checks.outlines import Outlines
 from ocrmaps.annotations.records import Sample
 from ocrmaps.errors import FrameError
 from ocrmaps.geometry import Affine, PolygonSet

@@ -9,7 +9,7 @@ import time
 import pytest
 import xxhash
 
-from ocrmaps.annotations.survey import in_threads, look, survey
+from ocrmaps.annotations.checks.survey import in_threads, look, survey
 from tests.checks.conftest import picture
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cli.app", *arguments]
+    command = [sys.executable, "-m", "ocrmaps", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, **kwargs)
 
 
@@ -26,7 +26,7 @@ def commands() -> list[tuple[str, ...]]:
     """Every command of the tree, from the tree itself."""
     import typer.main
 
-    from cli.app import app
+    from ocrmaps.cli.app import app
 
     def walk(command, path):
         children = getattr(command, "commands", None)
@@ -41,7 +41,7 @@ def commands() -> list[tuple[str, ...]]:
 def test_every_command_explains_itself_in_a_sentence_and_an_example(path):
     import typer.main
 
-    from cli.app import app
+    from ocrmaps.cli.app import app
 
     command = typer.main.get_command(app)
     for name in path:
@@ -84,7 +84,7 @@ def test_an_error_with_json_is_one_document_on_stdout(tmp_path):
 def test_interruption_is_said_in_a_line(tmp_path):
     # A test run in the background of a shell ignores interruptions, and its children would inherit that.
     with subprocess.Popen(
-        [sys.executable, "-m", "cli.app", "data", "synth", str(tmp_path / "out"), "--num", "100000"],
+        [sys.executable, "-m", "ocrmaps", "data", "synth", str(tmp_path / "out"), "--num", "100000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
@@ -100,7 +100,7 @@ def test_interruption_is_said_in_a_line(tmp_path):
 
 def called(monkeypatch, wrong: BaseException | None = None) -> None:
     """`main` in this process, with a command that ends in this error."""
-    from cli import app as cli
+    from ocrmaps.cli import app as cli
 
     def command(**_) -> None:
         if wrong is not None:
@@ -142,7 +142,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
 
 
 def test_an_interruption_that_breaks_an_import_is_still_an_interruption(monkeypatch, capsys):
-    from cli import app as cli
+    from ocrmaps.cli import app as cli
 
     def command(**_) -> None:
         try:
@@ -171,7 +171,7 @@ def test_output_that_the_terminal_cannot_show_is_escaped(tmp_path):
 
 def test_json_is_utf8_whatever_the_terminal(tmp_path):
     arguments = ["verify", "b\u00e9", "--root", str(tmp_path), "--json"]
-    command = [sys.executable, "-m", "cli.app", *arguments]
+    command = [sys.executable, "-m", "ocrmaps", *arguments]
     done = subprocess.run(command, capture_output=True, cwd=ROOT, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert "b\u00e9" in json.loads(done.stdout.decode("utf-8"))["error"]["message"]
 

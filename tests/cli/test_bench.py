@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.bench import BENCHES as NAMED
+from ocrmaps.cli.bench import BENCHES as NAMED
 from ocrmaps.errors import SpecError
-from pipelines import bench
+from ocrmaps.pipelines.bench import record as bench
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +59,7 @@ def records(tmp_path):
 
 
 def bench_check(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cli.app", "bench", "check", *map(str, words)]
+    command = [sys.executable, "-m", "ocrmaps", "bench", "check", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
@@ -91,7 +91,7 @@ def test_check_of_unlike_records_ends_with_3(records):
 
 def test_an_existing_record_is_refused_before_minutes_of_measuring(tmp_path):
     (tmp_path / "record.json").write_text("{}", encoding="utf-8")
-    command = [sys.executable, "-m", "cli.app", "bench", "all", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "ocrmaps", "bench", "all", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 2
     assert "another record" in done.stderr
@@ -101,7 +101,7 @@ def test_an_existing_record_is_refused_before_minutes_of_measuring(tmp_path):
 def test_each_help_is_a_sentence_with_an_example(name):
     from typer.main import get_command
 
-    from cli.bench import app
+    from ocrmaps.cli.bench import app
 
     text = get_command(app).commands[name].help
     assert f". Example: ocrmaps bench {name}" in " ".join(text.split())

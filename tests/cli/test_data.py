@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.app import main
+from ocrmaps.cli.app import main
 
 ROOT = Path(__file__).resolve().parents[2]
 LINES = [[[10, 10], [90, 10], [90, 30], [10, 30]], [[10, 40], [70, 40], [70, 60], [10, 60]]]
@@ -277,7 +277,7 @@ def test_interruption_ends_a_check_with_a_line(tmp_path):
         os.link(path / "images" / "0.png", path / "images" / name)
     # A test run in the background of a shell ignores interruptions, and its children would inherit that.
     with subprocess.Popen(
-        [sys.executable, "-m", "cli.app", "data", "check", str(path)],
+        [sys.executable, "-m", "ocrmaps", "data", "check", str(path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.annotations import READERS, Source, open_source, read, scan
-from ocrmaps.annotations.picture_files import clean_name
+from ocrmaps.annotations.discovery.pictures import clean_name
 from ocrmaps.errors import AnnotationError, OcrmapsError
 from tests.contracts.mutations import mutated
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.train import train
+from ocrmaps.pipelines.train import train
 from tests.training.conftest import cache, one_thread, small_run, world  # noqa: F401
 
 AUGMENT = {"flip": 0.5, "rotate": 5.0, "scale": [0.8, 1.2], "brightness": 0.2}

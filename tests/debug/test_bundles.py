@@ -19,7 +19,7 @@ from ocrmaps.debug.reading import damage, read_bundle
 from ocrmaps.debug.redact import Redactor
 from ocrmaps.debug.writing import Draft
 from ocrmaps.errors import SpecError
-from pipelines import debug
+from ocrmaps.pipelines import debug
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 NOBODY = Redactor(environment={})

@@ -8,7 +8,7 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from cli.app import app
+from ocrmaps.cli.app import app
 from ocrmaps.debug.bundles import find_bundles
 from tests.debug.test_bundles import make
 

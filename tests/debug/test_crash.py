@@ -8,13 +8,15 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from ocrmaps.debug import collect as debug_write
+from ocrmaps.debug import parts as debug_parts
 from ocrmaps.debug.bundles import find_bundles
 from ocrmaps.debug.entries import entries
+from ocrmaps.detect.trained import load_detector
 from ocrmaps.errors import DataError, RunError, SpecError
-from ocrmaps.training.checkpoint import load_detector
-from ocrmaps.training.replay import replay
-from pipelines import debug, debug_parts, debug_write
-from pipelines.train import train
+from ocrmaps.pipelines import debug
+from ocrmaps.pipelines.train import train
+from ocrmaps.training.steps.replay import replay
 from tests.debug.conftest import Boom
 from tests.training.conftest import small_run
 
@@ -178,7 +180,7 @@ def test_a_part_that_fails_is_told_and_the_rest_is_there(cache, tmp_path, monkey
     monkeypatch.setattr(debug_parts.train_pictures, "draw_batch", lambda batch, path, side=0: broken())
     monkeypatch.setattr(debug_parts, "git_state", broken)
     # The run draws its first batch itself, so only what happens after the crash may fail.
-    monkeypatch.setattr("pipelines.train.train_pictures", type("Still", (), {"draw_batch": lambda *a: None}))
+    monkeypatch.setattr("ocrmaps.pipelines.train.train_pictures", type("Still", (), {"draw_batch": lambda *a: None}))
     crash(cache, tmp_path / "o", Raise(2))
     (bundle,) = find_bundles(tmp_path)
     told = [e["message"] for e in entries(bundle) if e["kind"] == "absent"]

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.debug.doctor.choice import choose
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import Affine
 from ocrmaps.maps import MapSpec
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.data import synth
+from ocrmaps.pipelines.doctor import examine
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
-from ocrmaps.store import tasks
-from ocrmaps.store.places import find_version
-from pipelines.build import build
-from pipelines.data import synth
-from pipelines.doctor import examine
-from pipelines.doctor_choice import choose
-from pipelines.doctor_page import write_page
+from ocrmaps.report.doctor import write_page
+from ocrmaps.store.places.cache import find_version
+from ocrmaps.store.writing import tasks
 
 SHAPE = {"lines": (6, 10), "curved": 0.0, "empty": 0.0, "wide": 0.0}
 

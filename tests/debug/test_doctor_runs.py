@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from ocrmaps.geometry import Affine
-from pipelines.build import build
-from pipelines.doctor import examine
-from pipelines.train import train
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.doctor import examine
+from ocrmaps.pipelines.train import train
 from tests.debug.conftest import AUGMENT
 from tests.debug.test_doctor import said, stage
 from tests.training.conftest import small_run
@@ -103,7 +103,7 @@ def test_a_network_that_answers_nonsense_breaks_at_prediction(learnt, world, tmp
 
 
 def test_a_network_that_is_shown_inverted_pictures_is_told_what_it_understands(learnt, world, monkeypatch):
-    from pipelines import doctor_network
+    from ocrmaps.debug.doctor import network as doctor_network
 
     honest = doctor_network._predict
     monkeypatch.setattr(doctor_network, "_predict", lambda d, image: honest(d, 255 - image))
@@ -133,7 +133,7 @@ def test_maps_read_otherwise_than_drawn_break_at_original(learnt, world, tmp_pat
 
 def test_a_wrong_way_back_breaks_at_original(learnt, world, monkeypatch):
     """Polygons come back scaled, as by a second implementation of the inverse that knows another size."""
-    from pipelines import doctor_originals
+    from ocrmaps.debug.doctor import originals as doctor_originals
 
     honest = doctor_originals.match_iou
 
@@ -182,7 +182,7 @@ def test_an_augmentation_by_one_matrix_holds(augmenting, world):
 
 @pytest.mark.parametrize("what", WRONG)
 def test_an_augmentation_that_goes_wrong_breaks_at_augmented(augmenting, world, what, monkeypatch):
-    import pipelines.train_parts as pipeline
+    import ocrmaps.training.parts as pipeline
 
     honest = pipeline.augment
     monkeypatch.setattr(pipeline, "augment", lambda *args, **settings: WRONG[what](honest(*args, **settings)))

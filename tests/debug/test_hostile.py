@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from cli.app import main
+from ocrmaps.cli.app import main
 from ocrmaps.debug import reading
 from ocrmaps.debug.bundles import find_bundles, one_bundle
 from ocrmaps.debug.reading import NoBundle, damage, open_bundle, parse_facts, read_bundle, unpacked
 from ocrmaps.debug.retention import carry_out
 from ocrmaps.debug.writing import Draft
 from ocrmaps.errors import DataError, SpecError
-from pipelines import debug
+from ocrmaps.pipelines import debug
 from tests.debug.test_bundles import NOBODY, NOW, make
 from tests.debug.test_retention import plan
 

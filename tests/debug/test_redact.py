@@ -128,10 +128,11 @@ def test_no_file_of_a_real_bundle_holds_a_secret(world, tmp_path, monkeypatch):
 
     from lightning.pytorch.callbacks import Callback
 
+    from ocrmaps.debug import collect as debug_write
     from ocrmaps.debug.bundles import find_bundles
-    from ocrmaps.store.places import find_version
-    from pipelines import debug, debug_write
-    from pipelines.train import train
+    from ocrmaps.pipelines import debug
+    from ocrmaps.pipelines.train import train
+    from ocrmaps.store.places.cache import find_version
 
     home = tmp_path / "home" / "zebedee"
     home.mkdir(parents=True)

@@ -16,7 +16,7 @@ from ocrmaps.debug.reading import damage, unpacked
 from ocrmaps.debug.retention import carry_out, compress, leftovers, plan_retention
 from ocrmaps.debug.writing import Draft
 from ocrmaps.errors import DataError, SpecError
-from pipelines import debug
+from ocrmaps.pipelines import debug
 from tests.debug.test_bundles import NOBODY, NOW, make
 
 

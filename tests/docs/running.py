@@ -137,7 +137,7 @@ def run(command: str, folder: Path) -> tuple[int, str]:
 
 def run_ocrmaps(words: Sequence[str], folder: Path, variables: dict[str, str] | None = None) -> tuple[int, str]:
     """The command line in this process: its exit code, and stdout and stderr as a terminal mixes them."""
-    from cli.app import main
+    from ocrmaps.cli.app import main
 
     said = io.StringIO()
     before, argv, environment = set(sys.modules), sys.argv, dict(os.environ)
@@ -166,9 +166,9 @@ def run_ocrmaps(words: Sequence[str], folder: Path, variables: dict[str, str] | 
 
 def parse_toml(text: str) -> str:
     """`recipe`, `run` or `thresholds`: which strict parser takes a text; a part is put into the least whole."""
+    from ocrmaps.pipelines.bench.thresholds import load_thresholds
     from ocrmaps.recipe import Recipe, recipe_from_dict
-    from pipelines.bench_thresholds import load_thresholds
-    from pipelines.train_spec import RunSpec, run_from_dict
+    from ocrmaps.training.spec import RunSpec, run_from_dict
 
     data = tomllib.loads(text)
     if "figures" in data:
@@ -214,6 +214,6 @@ def _shim(folder: Path) -> Path:
     place = folder.parent / "bin"
     place.mkdir(exist_ok=True)
     script = place / "ocrmaps"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m cli.app "$@"\n', encoding="utf-8")
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m ocrmaps "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     return place

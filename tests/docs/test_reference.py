@@ -7,10 +7,10 @@ import re
 import pytest
 import typer
 
-from cli import reference
-from pipelines import reference as settings
+from ocrmaps.cli import reference
+from ocrmaps.pipelines import reference as settings
 
-REFRESH = "python -m cli.reference (or `make docs`) writes it anew"
+REFRESH = "python -m ocrmaps.cli.reference (or `make docs`) writes it anew"
 PAGES = reference.pages()
 
 
@@ -29,21 +29,21 @@ def test_making_a_page_again_changes_nothing(monkeypatch):
 
 
 def test_every_command_has_a_sentence_and_an_example():
-    from cli.app import app
+    from ocrmaps.cli.app import app
 
     for command in reference.commands(app, "ocrmaps"):
         assert command.text and command.example.startswith("ocrmaps "), command.name
 
 
 def test_every_option_says_what_it_is_for():
-    from cli.app import app
+    from ocrmaps.cli.app import app
 
     bare = [f"{c.name} {p.names}" for c in reference.commands(app, "ocrmaps") for p in c.parameters if not p.text]
     assert bare == []
 
 
 def test_options_are_named_as_help_names_them():
-    from cli.app import app
+    from ocrmaps.cli.app import app
 
     whole = typer.main.get_command(app)
     for command in reference.commands(app, "ocrmaps"):

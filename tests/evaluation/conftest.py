@@ -10,11 +10,11 @@ import torch
 
 from ocrmaps.annotations import Source, open_source
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.data import synth
+from ocrmaps.pipelines.train import TrainReport, train
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
-from ocrmaps.store.places import find_version
-from pipelines.build import build
-from pipelines.data import synth
-from pipelines.train import TrainReport, train
+from ocrmaps.store.places.cache import find_version
 from tests.training.conftest import small_run
 
 SPLITS = {"train": 6, "val": 4, "test": 3}

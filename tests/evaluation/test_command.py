@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from cli.app import main
 from ocrmaps.annotations import open_source
-from pipelines.bench_validation import epoch
-from pipelines.predict_run import run as predict
+from ocrmaps.cli.app import main
+from ocrmaps.pipelines.bench.cases.validation import epoch
+from ocrmaps.pipelines.predict import run as predict
 
 
 @pytest.fixture
@@ -118,8 +118,8 @@ def test_the_benchmark_scores_every_row_as_the_oracle_would(version):
 
 def test_the_plain_chain_of_the_benchmark_finds_the_texts(world):
     from ocrmaps.annotations import read
-    from pipelines.bench_loader_cases import SPEC
-    from pipelines.references.validation_plain import plain_validation
+    from ocrmaps.pipelines.bench.cases.rows import SPEC
+    from ocrmaps.pipelines.bench.references.validation import plain_validation
 
     source = open_source(world / "val")
     found = [plain_validation(source.pictures / s.picture, s.polygons, SPEC) for s in read(source)]

@@ -11,17 +11,17 @@ from PIL import Image, ImageOps
 
 from ocrmaps.annotations import open_source, read
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.detect.trained import read_checkpoint
 from ocrmaps.errors import AnnotationError, DataError, FrameError, SpecError
 from ocrmaps.evaluation import EvaluationSpec, evaluate, judge_picture, result_document
+from ocrmaps.evaluation.detectors import evaluate_checkpoint, evaluate_predictions
 from ocrmaps.evaluation.predictions import match_names
+from ocrmaps.evaluation.submitted import PredictionOptions
+from ocrmaps.evaluation.summary import table
 from ocrmaps.geometry import PolygonSet
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.predict import run as predict
 from ocrmaps.recipe import Recipe, SourceRecipe
-from ocrmaps.training.checkpoint import read_checkpoint
-from pipelines.build import build
-from pipelines.evaluate import evaluate_checkpoint, evaluate_predictions
-from pipelines.evaluate_files import PredictionOptions
-from pipelines.evaluate_report import table
-from pipelines.predict_run import run as predict
 
 EXACT = ("json", "ufo", "coco", "paddle", "csv")
 

@@ -16,10 +16,10 @@ from PIL import Image
 from ocrmaps.annotations import Source, open_source
 from ocrmaps.errors import AnnotationError, DataError, FrameError, OcrmapsError, SpecError
 from ocrmaps.evaluation import Evaluation, result_document
+from ocrmaps.evaluation.detectors import evaluate_predictions
 from ocrmaps.evaluation.predictions import FORMATS, read_prediction_file
-from pipelines.evaluate import evaluate_predictions
-from pipelines.evaluate_files import PredictionOptions
-from pipelines.evaluate_report import table
+from ocrmaps.evaluation.submitted import PredictionOptions
+from ocrmaps.evaluation.summary import table
 
 WIDTH, HEIGHT = 200, 100
 
@@ -389,7 +389,7 @@ def test_names_in_an_archive_that_lead_outside_are_refused(place: Place):
 
 
 def test_an_archive_that_would_unpack_to_too_much_is_refused(place: Place, monkeypatch):
-    monkeypatch.setattr("ocrmaps.annotations.documents.MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("ocrmaps.annotations.grammar.documents.MAX_BYTES", 1_000_000)
     with pytest.raises(AnnotationError, match="unpacked bytes, expected at most"):
         score(place, place.zip("bomb.zip", {f"res_{n}.txt": "0" * 400_000 for n in "abc"}))
 

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from ocrmaps.annotations import open_source
+from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import EvaluationSpec
+from ocrmaps.evaluation.detectors import evaluate_checkpoint
+from ocrmaps.evaluation.tune.grid import CRITERION, SHOWN, Grid, criterion_from, grid_from, rank
+from ocrmaps.evaluation.tune.summary import table
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.metrics.iou import IouSweep
-from ocrmaps.training.checkpoint import load_detector, read_checkpoint
-from pipelines.evaluate import evaluate_checkpoint
-from pipelines.tune import tune_stored
-from pipelines.tune_grid import CRITERION, SHOWN, Grid, criterion_from, grid_from, rank
-from pipelines.tune_report import table
+from ocrmaps.pipelines.tune import tune_stored
 
 GRID = Grid(binarise=(0.3, 0.4), score_min=(0.4, 0.5, 0.6), ratios=(2.0,))
 IOU_ONLY = EvaluationSpec(protocols=("iou",))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrmaps.extract_contours import enclosed_means, polygon_means, trace_outlines
+from ocrmaps.extract.contours import enclosed_means, polygon_means, trace_outlines
 from tests.extract.drawing import rectangle, signed_distance
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ocrmaps.errors import SpecError
 from ocrmaps.extract import ExtractSpec, _in_order, extract
-from pipelines.bench_extract import speck_map
+from ocrmaps.pipelines.bench.cases.extract import speck_map
 from tests.extract.drawing import arc_text, best_iou, draw_kernels, iou, rectangle
 
 POLYGONS = ExtractSpec(shape="polygons")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import shapely
 
-from ocrmaps.extract_contours import trace_outlines
-from ocrmaps.extract_polygons import PIECE, fit_polygons, simplify_ring
-from ocrmaps.extract_rectangles import fit_rectangles, rectangle_corners
+from ocrmaps.extract.contours import trace_outlines
+from ocrmaps.extract.polygons import PIECE, fit_polygons, simplify_ring
+from ocrmaps.extract.rectangles import fit_rectangles, rectangle_corners
 from tests.extract.drawing import arc_text, rectangle, signed_distance
 
 

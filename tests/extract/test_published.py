@@ -10,9 +10,9 @@ import pyclipper
 import pytest
 
 from ocrmaps.extract import ExtractSpec, extract
-from ocrmaps.extract_published import grow_quads
-from pipelines.bench_extract import receipt_map
-from pipelines.references.extract_plain import plain_boxes, plain_polygons
+from ocrmaps.extract.published import grow_quads
+from ocrmaps.pipelines.bench.cases.extract import receipt_map
+from ocrmaps.pipelines.bench.references.extract import plain_boxes, plain_polygons
 
 PIXELS, SCORE = 1, 1e-4
 """How well results must agree."""

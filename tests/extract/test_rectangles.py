@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ocrmaps.extract_contours import trace_outlines
-from ocrmaps.extract_rectangles import CX, CY, SLACK, UX, UY, A, B, fit_rectangles, rectangle_corners
+from ocrmaps.extract.contours import trace_outlines
+from ocrmaps.extract.rectangles import CX, CY, SLACK, UX, UY, A, B, fit_rectangles, rectangle_corners
 from tests.extract.drawing import rectangle, signed_distance
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.extract import ExtractSpec, extract
-from ocrmaps.extract_split import split_regions
+from ocrmaps.extract.split import split_regions
 
 
 def two_lines(bridge: int) -> np.ndarray:

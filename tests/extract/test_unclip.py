@@ -8,7 +8,7 @@ import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ocrmaps.extract_unclip import MITRE_LIMIT, corner_terms, grow_polygons, offset_rings, rectangle_growth
+from ocrmaps.extract.unclip import MITRE_LIMIT, corner_terms, grow_polygons, offset_rings, rectangle_growth
 from tests.extract.drawing import arc_text, rectangle
 from tests.strategies import simple_outlines
 

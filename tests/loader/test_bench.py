@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import bench_loader, bench_loader_cases
+from ocrmaps.pipelines.bench.cases import loader as bench_loader
+from ocrmaps.pipelines.bench.cases import rows as bench_loader_cases
 from tests.loader.conftest import loading
 
 

@@ -17,11 +17,11 @@ import psutil
 import pytest
 import torch
 
-from ocrmaps import loader_pass
 from ocrmaps.errors import RunError, SpecError, StoreCorrupt, StoreNotFound
 from ocrmaps.loader import MapLoader
-from ocrmaps.loader_batch import Batch
-from ocrmaps.store.lock import removing
+from ocrmaps.loader import epoch as loader_pass
+from ocrmaps.loader.batch import Batch
+from ocrmaps.store.places.lock import removing
 from ocrmaps.store.reader import Reader
 from tests.loader.test_rows import flip
 from tests.store.world import make_world

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrmaps.loader_order import Order, share, steps
+from ocrmaps.loader.order import Order, share, steps
 
 CANVASES = [(64, 64), (64, 32), (32, 64)]
 

@@ -15,9 +15,9 @@ from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store import fast
 from ocrmaps.store.fast import FastReader
-from ocrmaps.store.layout import canvas_name, row_shape
+from ocrmaps.store.format.layout import canvas_name, row_shape
+from ocrmaps.store.format.shards import assemble
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.shards import assemble
 from tests.store.world import make_world, with_layout
 
 

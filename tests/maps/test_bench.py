@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ocrmaps.maps import DRAWN, MapSpec, draw_maps
-from pipelines import bench_maps as bench
+from ocrmaps.pipelines.bench.cases import maps as bench
 
 
 def test_the_benchmark_reports_ratios_times_and_the_share_of_the_minimum(monkeypatch):

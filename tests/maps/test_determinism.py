@@ -18,10 +18,12 @@ import pytest
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.registry import CPUDispatcher
 
-from ocrmaps import maps_kernels, maps_official, maps_rings
 from ocrmaps.compiled import compiled
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import Maps, MapSpec, draw_maps
+from ocrmaps.maps import kernels as maps_kernels
+from ocrmaps.maps import official as maps_official
+from ocrmaps.maps import rings as maps_rings
 
 MODULES = (maps_kernels, maps_official, maps_rings)
 ROOT = Path(__file__).resolve().parents[2]

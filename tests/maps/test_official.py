@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.maps import MapSpec, Outcome, draw_maps
-from pipelines.references.maps_plain import PlainMaps, draw_plain
+from ocrmaps.pipelines.bench.references.maps import PlainMaps, draw_plain
 from tests.maps.shapes import canonical, rectangle, ribbon, simple_polygons, star
 from tests.strategies import outlines
 

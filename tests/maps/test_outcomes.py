@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.maps import DRAWN, MapSpec, Outcome, draw_maps
-from ocrmaps.maps_rings import settle_rings
+from ocrmaps.maps.rings import settle_rings
 from tests.maps.brute import TIE, centres, distance_and_inside
 from tests.maps.shapes import canonical, rectangle
 from tests.strategies import outlines

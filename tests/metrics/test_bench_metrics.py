@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ocrmaps.metrics import match_cleval, match_deteval, match_iou
-from pipelines import bench_metrics
-from pipelines.references.metrics_plain import plain_cleval, plain_deteval, plain_iou
+from ocrmaps.pipelines.bench.cases import metrics as bench_metrics
+from ocrmaps.pipelines.bench.references.metrics import plain_cleval, plain_deteval, plain_iou
 from tests.metrics.pages import trouble
 
 

@@ -13,7 +13,7 @@ from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.metrics import ClevalCounts, ClevalRule, match_cleval, match_cleval_scales, mean_per_picture
 from ocrmaps.metrics.characters import centres, false_alarm_length, spines, text_length
-from pipelines.references.metrics_plain import plain_cleval
+from ocrmaps.pipelines.bench.references.metrics import plain_cleval
 from tests.metrics.pages import box, boxes, score_of, trouble, wordless
 from tests.strategies import outlines, polygon_sets
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.metrics import DetEvalRule, match_deteval, total_deteval
-from pipelines.references.metrics_plain import plain_deteval
+from ocrmaps.pipelines.bench.references.metrics import plain_deteval
 from tests.metrics.pages import box, boxes, trouble
 from tests.strategies import outlines, polygon_sets
 

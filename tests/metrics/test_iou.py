@@ -20,7 +20,7 @@ from ocrmaps.metrics import (
     sweep_geometry,
     total_iou,
 )
-from pipelines.references.metrics_plain import plain_iou
+from ocrmaps.pipelines.bench.references.metrics import plain_iou
 from tests.metrics.pages import box, boxes, trouble
 from tests.strategies import outlines, polygon_sets, simple_outlines
 

@@ -19,7 +19,7 @@ from ocrmaps.metrics import (
     matching,
     transcripts,
 )
-from pipelines.references.metrics_plain import plain_cleval, plain_deteval, plain_iou
+from ocrmaps.pipelines.bench.references.metrics import plain_cleval, plain_deteval, plain_iou
 from tests.metrics.pages import trouble, wordless
 
 SEEDS = range(40)

@@ -141,7 +141,7 @@ def test_a_spec_survives_plain_data():
         ({"encoder": ""}, "model.encoder"),
         ({"encoder_options": [1]}, "expected a table of options"),
         ({"encoder": "no.such.module:Net"}, "there is no module no"),
-        ({"encoder": "ocrmaps.model.encoder:Lihgt"}, "has no class or function Lihgt; it has .*Light"),
+        ({"encoder": "ocrmaps.model.encoders.registry:Lihgt"}, "has no class or function Lihgt; it has .*Light"),
         ({"encoder": "a:b:c"}, "expected one of"),
         ({"encoder": "os.path:join"}, "cannot be called as encoder"),
     ],

@@ -10,7 +10,7 @@ import torch
 
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.model import ENCODERS, DetectorSpec, build_detector
-from ocrmaps.model.encoder import Light, load_encoder_weights
+from ocrmaps.model.encoders.registry import Light, load_encoder_weights
 from tests.model.contracts import EncoderContract, PublishedEncoderContract
 
 LAYOUTS = Path(__file__).parent / "layouts"

@@ -12,13 +12,13 @@ from PIL import Image
 from ocrmaps.annotations import Sample
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import AnnotationError, DataError, FrameError
+from ocrmaps.evaluation.oracle import judge as oracle
+from ocrmaps.evaluation.oracle.judge import Chain, run_oracle
+from ocrmaps.evaluation.oracle.summary import as_json, buckets, worst
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.geometry import ORIENTATIONS, Affine, PolygonSet, upright_affine, upright_size
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header
-from pipelines import oracle
-from pipelines.oracle import Chain, run_oracle
-from pipelines.oracle_report import as_json, buckets, worst
 
 
 def header(height: int, width: int, orientation: int = 1) -> Header:

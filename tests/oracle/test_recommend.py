@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ocrmaps.annotations import Source
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import SpecError
+from ocrmaps.pipelines.recommend import STRIDE, mean_mpx, propose_canvases, recommend, write_recipe
 from ocrmaps.recipe import load_recipe
-from pipelines.recommend import STRIDE, mean_mpx, propose_canvases, recommend, write_recipe
 from tests.oracle.test_oracle import header, lines, sample
 
 sizes = st.lists(st.tuples(st.integers(100, 900), st.integers(100, 900)), min_size=1, max_size=12)
@@ -105,7 +105,7 @@ def test_an_impossible_budget_is_refused_with_what_is_needed(budget):
 
 @pytest.mark.shared
 def test_real_receipts_fit_the_budget(shared):
-    from pipelines import oracle
+    from ocrmaps.evaluation.oracle import judge as oracle
 
     source, samples = oracle.open_samples(
         shared / "data" / "sroie" / "train", format=None, pictures=None, frame="upright"

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.detect.trained import Trained
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec, build_detector
 from ocrmaps.model.head import Logits
-from ocrmaps.training.checkpoint import Trained
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 STEEPNESS = 12.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ocrmaps.training.checkpoint import Trained
+from ocrmaps.detect.trained import Trained
 from tests.predict.bright import bright, paint, write_checkpoint
 
 

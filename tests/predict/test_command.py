@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cli.app import main
+from ocrmaps.cli.app import main
 from tests.predict.bright import TEXTS, card, paint
 from tests.predict.test_orientations import stored
 

@@ -15,14 +15,14 @@ from PIL import Image
 from torch import nn
 
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.detect.load import EXTRA, load_any
+from ocrmaps.detect.parity import compare
+from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.errors import DataError, RunError, SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec, build_detector
-from pipelines import export as exporting
-from pipelines.export import Exported, export, parse_size
-from pipelines.export_parity import compare
-from pipelines.predict import predict_pictures
-from pipelines.predict_load import EXTRA, load_any
+from ocrmaps.pipelines import export as exporting
+from ocrmaps.pipelines.export import Exported, export, parse_size
 from tests.predict.bright import TEXTS, bright, card, write_checkpoint
 from tests.predict.test_command import ocrmaps, scans  # noqa: F401  # fixtures
 

@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from ocrmaps.annotations import open_source, read
+from ocrmaps.detect.predict import PictureFile, predict_pictures
+from ocrmaps.detect.results import FORMATS, Sheet, check_names, file_for, write_predictions
 from ocrmaps.errors import AnnotationError, SpecError
-from pipelines.predict import PictureFile, predict_pictures
-from pipelines.predict_files import FORMATS, Sheet, check_names, file_for, write_predictions
 from tests.predict.bright import paint
 
 READ_AS = {"json": "ufo", "ufo": "ufo", "icdar-zip": "icdar", "coco": "coco", "paddle": "paddle", "csv": "submission"}

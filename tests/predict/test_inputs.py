@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from ocrmaps.detect.inputs import find_inputs
 from ocrmaps.errors import DataError
-from pipelines.predict_inputs import find_inputs
 
 
 @pytest.fixture

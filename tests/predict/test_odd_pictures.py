@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.predict import predict_pictures
+from ocrmaps.detect.predict import predict_pictures
 from tests.predict.bright import TEXTS, paint
 
 

@@ -11,8 +11,8 @@ from PIL import ExifTags, Image, ImageOps
 from shapely.geometry import Polygon
 
 from ocrmaps.canonical import CanonicalSpec, turn_upright
-from ocrmaps.training.checkpoint import Trained
-from pipelines.predict import predict_pictures
+from ocrmaps.detect.predict import predict_pictures
+from ocrmaps.detect.trained import Trained
 from tests.predict.bright import HEIGHT, TEXTS, WIDTH, bright
 
 UPRIGHT_TO_RAW = {

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from ocrmaps.canonical import CanonicalSpec, plan, render
+from ocrmaps.detect.predict import PictureFile, predict_pictures, with_score
 from ocrmaps.errors import PictureError, SpecError
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.pictures import decode
-from pipelines.predict import PictureFile, predict_pictures, with_score
 from tests.predict.bright import TEXTS, bright, paint
 
 
@@ -134,7 +134,7 @@ def test_pages_of_a_tiff_keep_their_own_orientation(trained, tmp_path):
 def test_pages_of_a_pdf_are_drawn_or_the_extra_is_named(trained, tmp_path, monkeypatch):
     sheet = Image.fromarray(paint((440, 340), [[(40, 40), (240, 40), (240, 70), (40, 70)]]))
     sheet.save(tmp_path / "scan.pdf", save_all=True, append_images=[sheet], resolution=100)
-    monkeypatch.setattr("pipelines.predict_pages.find_spec", lambda name: None)
+    monkeypatch.setattr("ocrmaps.detect.pages.find_spec", lambda name: None)
     (missing,) = predict_pictures(trained, [tmp_path / "scan.pdf"], on_error="report")
     assert "ocrmaps[pdf]" in missing.error
     monkeypatch.undo()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.data import synth
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
-from pipelines.build import build
-from pipelines.data import synth
 
 
 @pytest.fixture(scope="session")
@@ -43,8 +43,8 @@ def run_folder(made: Path) -> Iterator[Path]:
     """A finished run of two epochs on the store."""
     import torch
 
-    from pipelines.train import train
-    from pipelines.train_spec import run_from_dict
+    from ocrmaps.pipelines.train import train
+    from ocrmaps.training.spec import run_from_dict
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from ocrmaps.report import page as part
-from ocrmaps.report import plots
-from ocrmaps.report.page import Card, Section, Tile
-from ocrmaps.report.pictures import jpeg
+from ocrmaps.pagekit import page as part
+from ocrmaps.pagekit import plots
+from ocrmaps.pagekit.page import Card, Section, Tile
+from ocrmaps.pagekit.pictures import jpeg
 from tests.report.chromium import needs_browser, visit
 
 pytestmark = needs_browser

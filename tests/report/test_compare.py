@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrmaps.errors import RunError, SpecError
-from pipelines.compare import compare
-from pipelines.compare_alike import differences
-from pipelines.compare_interval import paired_interval
-from pipelines.compare_text import table
+from ocrmaps.report.compare.alike import differences
+from ocrmaps.report.compare.interval import paired_interval
+from ocrmaps.report.compare.runs import compare
+from ocrmaps.report.compare.summary import table
 
 ROOT = "a" * 64
 

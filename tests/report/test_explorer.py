@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.report import explorer
-from ocrmaps.report.explorer import INLINE_BYTES, Album, Entry, Kind, Layer, Outlines, plan_pictures
-from ocrmaps.report.page import data_block
+from ocrmaps.pagekit import explorer
+from ocrmaps.pagekit.explorer import INLINE_BYTES, Album, Entry, Kind, Layer, Outlines, plan_pictures
+from ocrmaps.pagekit.page import data_block
 
 PICTURE = Layer(key="picture", name="picture", letter="i", kind="picture", medium="image", on=True)
 TRUTH = Layer(key="truth", name="truth", letter="o", kind="outline", on=True)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.report import explorer
-from ocrmaps.report import page as part
-from ocrmaps.report.explorer import Album, Entry, Kind, Layer, Outlines
-from ocrmaps.report.page import Section
-from ocrmaps.report.pictures import jpeg, png
+from ocrmaps.pagekit import explorer
+from ocrmaps.pagekit import page as part
+from ocrmaps.pagekit.explorer import Album, Entry, Kind, Layer, Outlines
+from ocrmaps.pagekit.page import Section
+from ocrmaps.pagekit.pictures import jpeg, png
 from tests.report.chromium import act, needs_browser
 
 pytestmark = needs_browser

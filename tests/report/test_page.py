@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrmaps.report import page as part
-from ocrmaps.report.page import Card, Html, Section, Tile
-from ocrmaps.report.style import COLOURS, STYLE
-from ocrmaps.report.text import number, percent, visible
+from ocrmaps.pagekit import page as part
+from ocrmaps.pagekit.page import Card, Html, Section, Tile
+from ocrmaps.pagekit.style import COLOURS, STYLE
+from ocrmaps.text import number, percent, visible
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u202e\x1b[31m\x00'
 
@@ -164,9 +164,9 @@ def test_controls_and_pressed_buttons_have_accessible_contrast(scheme):
 
 
 def test_outlines_stand_out_from_their_casing_and_in_the_legend():
-    from pipelines.report_run import KINDS as of_runs
-    from pipelines.report_source import KINDS as of_sources
-    from pipelines.report_store import KINDS as of_stores
+    from ocrmaps.report.run.page import KINDS as of_runs
+    from ocrmaps.report.source import KINDS as of_sources
+    from ocrmaps.report.store import KINDS as of_stores
 
     for kind in {*of_runs, *of_sources, *of_stores}:
         for ground in ("#ffffff", COLOURS[0]["back"], COLOURS[1]["back"]):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ocrmaps.errors import DataError, RunError, SpecError, StoreNotFound
-from pipelines.report import find_target, report
+from ocrmaps.pipelines.report import find_target, report
 from tests.report.chromium import act, needs_browser
 from tests.report.test_page import Reader
 
@@ -138,9 +138,9 @@ def test_a_run_that_was_interrupted_has_a_quick_page_without_a_store(run_folder,
 
 
 def test_a_store_that_changed_since_the_run_is_refused(made, run_folder, tmp_path):
-    from ocrmaps.training.checkpoint import load_detector
-    from pipelines.report_records import read_run
-    from pipelines.report_run_judge import find_data
+    from ocrmaps.detect.trained import load_detector
+    from ocrmaps.report.run.judge import find_data
+    from ocrmaps.training.folder import read_run
 
     run = read_run(run_folder)
     trained = load_detector(run.checkpoint())

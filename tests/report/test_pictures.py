@@ -11,8 +11,8 @@ from PIL import Image
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import FrameError
 from ocrmaps.geometry import PolygonSet
+from ocrmaps.pagekit.pictures import Canvas, beside, jpeg, overlay, png, see, shrink, window
 from ocrmaps.pictures import decode
-from ocrmaps.report.pictures import Canvas, beside, jpeg, overlay, png, see, shrink, window
 
 SPEC = CanonicalSpec.longest(96)
 

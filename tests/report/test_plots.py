@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrmaps.report import plots
-from ocrmaps.report.plots import Series
+from ocrmaps.pagekit import plots
+from ocrmaps.pagekit.plots import Series
 
 
 def svg(html) -> ET.Element:

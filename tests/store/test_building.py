@@ -13,14 +13,14 @@ import pytest
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import AnnotationError, StoreBusy, StoreError
 from ocrmaps.maps import MapSpec
-from ocrmaps.store.building import Building
-from ocrmaps.store.explain import changes, summary
-from ocrmaps.store.inputs import Memory, examine
-from ocrmaps.store.places import inputs_memory
+from ocrmaps.store.format.shards import index_nbytes
+from ocrmaps.store.places.cache import inputs_memory
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.shards import index_nbytes
-from ocrmaps.store.tasks import build_shard
-from ocrmaps.store.verify import verify
+from ocrmaps.store.upkeep.explain import changes, summary
+from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.store.writing.build import Building
+from ocrmaps.store.writing.inputs import Memory, examine
+from ocrmaps.store.writing.tasks import build_shard
 from tests.store.world import World, make_world
 
 
@@ -187,7 +187,7 @@ def test_a_changed_recipe_field_draws_everything_and_is_named(world: World, chan
 
 def test_a_raised_algorithm_number_draws_everything_and_is_named(world: World, monkeypatch):
     before = world.build()
-    monkeypatch.setattr("ocrmaps.store.identity.ALGORITHMS", {"pictures": 1, "canonical": 2})
+    monkeypatch.setattr("ocrmaps.store.format.identity.ALGORITHMS", {"pictures": 1, "canonical": 2})
     with Reader(world.store.version(before.version)) as old:
         assert summary(changes(world.plan(), old)) == {"algorithms.canonical": 7}
     assert drawn(world) == {"drawn": 7}

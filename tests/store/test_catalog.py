@@ -13,12 +13,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli import build as build_commands
-from cli import cache as cache_commands
+from ocrmaps.cli import build as build_commands
+from ocrmaps.cli import cache as cache_commands
 from ocrmaps.errors import DataError, OcrmapsError, StoreCorrupt, StoreError, StoreNotFound
-from ocrmaps.store.catalog import diff, list_versions, statistics
-from ocrmaps.store.places import find_version
-from ocrmaps.store.transfer import pack, unpack
+from ocrmaps.store.places.cache import find_version
+from ocrmaps.store.upkeep.catalog import diff, list_versions, statistics
+from ocrmaps.store.upkeep.transfer import pack, unpack
 from tests.store.world import World
 from tests.torture.cluster import source_world
 
@@ -108,7 +108,7 @@ def test_health_reports_debris_and_drift(shell, monkeypatch):
     shell("build {recipe}")
     assert shell("cache health --json")["problems"] == []
     (shell.here / "cache" / "stranger").mkdir()
-    monkeypatch.setattr("ocrmaps.store.health.code_digests", lambda: {"maps": "other"})
+    monkeypatch.setattr("ocrmaps.store.upkeep.health.code_digests", lambda: {"maps": "other"})
     problems = shell("cache health --json", code=1)["problems"]
     assert any("stranger" in problem for problem in problems)
     assert any("code changed" in problem for problem in problems)
@@ -236,8 +236,8 @@ def test_a_version_does_not_differ_from_itself(world: World):
 
 
 def test_a_million_rows_have_a_small_manifest_and_a_quick_status(tmp_path: Path):
-    """The size of the manifest must not follow the rows; `pipelines.bench_build` times the status."""
-    from pipelines.bench_build_synthetic import synthetic_version
+    """The size of the manifest must not follow the rows; `ocrmaps.pipelines.bench.cases.build` times the status."""
+    from ocrmaps.pipelines.bench.cases.build_synthetic import synthetic_version
 
     small, large = synthetic_version(tmp_path, "small", 10), synthetic_version(tmp_path, "large", 100_000)
     sizes = [(folder / "manifest.json").stat().st_size for folder in (small, large)]

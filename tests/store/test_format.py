@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from ocrmaps.errors import StoreCorrupt
 from ocrmaps.recipe import ARRAYS, Codec
-from ocrmaps.store.codecs import CODECS, packing
-from ocrmaps.store.layout import FILL, ShardKey, canvas_metadata, document_bytes, list_files
+from ocrmaps.store.format.codecs import CODECS, packing
+from ocrmaps.store.format.layout import FILL, ShardKey, canvas_metadata, document_bytes, list_files
+from ocrmaps.store.format.shards import ABSENT, assemble, index_nbytes, read_index
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.shards import ABSENT, assemble, index_nbytes, read_index
 from tests.store.world import World, with_layout
 
 

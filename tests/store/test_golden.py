@@ -9,11 +9,11 @@ import pytest
 import xxhash
 
 from ocrmaps.errors import StoreFormat
-from ocrmaps.store.identity import ALGORITHMS, canonical_json
-from ocrmaps.store.layout import MANIFEST
+from ocrmaps.store.format.identity import ALGORITHMS, canonical_json
+from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.transfer import unpack
-from ocrmaps.store.verify import verify
+from ocrmaps.store.upkeep.transfer import unpack
+from ocrmaps.store.upkeep.verify import verify
 from tests.store.world import make_world
 
 ARCHIVE = Path(__file__).parent / "golden" / "format-1.tar"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrmaps.store.journal import Journal
+from ocrmaps.store.writing.journal import Journal
 
 RECEIPTS = [{"shard": f"canvas-64x64/{i}", "text": "é\n" * i} for i in range(4)]
 
@@ -38,7 +38,7 @@ def test_a_torn_last_line_costs_only_itself_and_no_later_one(path: Path, cut: in
 
 def test_an_append_that_fails_half_way_is_cut_off_by_the_next(path: Path, monkeypatch):
     from ocrmaps.errors import StoreError
-    from ocrmaps.store import disk
+    from ocrmaps.store.places import posix as disk
 
     journal = Journal(path)
     journal.append(RECEIPTS[:1])

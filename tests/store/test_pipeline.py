@@ -1,4 +1,4 @@
-"""`pipelines.build` from a recipe on disk: schedulers agree, unchanged is free, budgets hold, roots may move."""
+"""A build from a recipe on disk: schedulers agree, unchanged is free, budgets hold, roots may move."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrmaps.annotations.frames import FrameTable
-from ocrmaps.annotations.synth import SynthSpec, save
+from ocrmaps.annotations.checks.frames import FrameTable
+from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.errors import DataError, SpecError, StoreCorrupt, StoreError
+from ocrmaps.pipelines import executors as build_run
+from ocrmaps.pipelines.build import build, repair
 from ocrmaps.recipe import SourceRecipe, default_recipe, dump_recipe, load_recipe
-from ocrmaps.store import asking, disk
-from ocrmaps.store.places import Store
+from ocrmaps.store.places import posix as disk
+from ocrmaps.store.places.cache import Store
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.status import cache_status
-from ocrmaps.store.tasks import build_shard
-from ocrmaps.store.verify import verify
-from pipelines import build_run
-from pipelines.build import build, repair
+from ocrmaps.store.upkeep.status import cache_status
+from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.store.writing import sources as asking
+from ocrmaps.store.writing.tasks import build_shard
 from tests.torture.cluster import kill_cluster, source_world
 
 
@@ -86,14 +87,14 @@ def test_a_worker_lost_from_a_cluster_costs_nothing(quick_folder):
 
 
 def test_a_scheduler_that_is_not_there_is_named(recipe, cache, monkeypatch):
-    monkeypatch.setattr("pipelines.build_run.ANSWER_SECONDS", 1)
+    monkeypatch.setattr("ocrmaps.pipelines.executors.ANSWER_SECONDS", 1)
     with pytest.raises(StoreError, match=r"127\.0\.0\.1:1"):
         build(recipe, cache, scheduler="tcp://127.0.0.1:1")
 
 
 def test_an_unchanged_build_reads_no_source(recipe, cache, monkeypatch):
     first = build(recipe, cache)
-    monkeypatch.setattr("pipelines.build.ask", lambda *a, **k: pytest.fail("asked again"))
+    monkeypatch.setattr("ocrmaps.pipelines.build.ask", lambda *a, **k: pytest.fail("asked again"))
     again = build(recipe, cache)
     assert (again.state, again.version, again.root_digest) == ("unchanged", first.version, first.root_digest)
 
@@ -187,7 +188,7 @@ def test_a_full_disk_commits_nothing_and_the_next_build_resumes(recipe, cache):
 
 
 def test_too_little_space_is_refused_before_anything_is_drawn(recipe, cache, monkeypatch):
-    monkeypatch.setattr("pipelines.build._free", lambda cache: 10)
+    monkeypatch.setattr("ocrmaps.pipelines.build._free", lambda cache: 10)
     with pytest.raises(StoreError, match="are free"):
         build(recipe, cache)
 
@@ -252,7 +253,7 @@ def test_verify_at_level_rebuild_notices_that_a_source_changed(recipe, cache, qu
 
 
 def test_verify_at_level_rebuild_notices_that_code_draws_differently(recipe, cache, monkeypatch):
-    from ocrmaps.store import tasks
+    from ocrmaps.store.writing import tasks
 
     report = build(recipe, cache)
     render = tasks.render

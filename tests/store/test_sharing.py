@@ -18,13 +18,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ocrmaps.errors import StoreBusy, StoreCorrupt, StoreError, StoreNotFound
 from ocrmaps.maps import MapSpec
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.building import Building
-from ocrmaps.store.catalog import pin, pins, unpin
-from ocrmaps.store.lock import found_in
+from ocrmaps.store.places.lock import found_in
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.removal import plan_clear, plan_gc, remove
-from ocrmaps.store.tasks import build_shard
-from ocrmaps.store.verify import verify
+from ocrmaps.store.upkeep.catalog import pin, pins, unpin
+from ocrmaps.store.upkeep.removal import plan_clear, plan_gc, remove
+from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.store.writing.build import Building
+from ocrmaps.store.writing.tasks import build_shard
 from tests.store.world import World, make_world
 from tests.torture.processes import forked
 

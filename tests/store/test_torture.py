@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ocrmaps.store import disk
+from ocrmaps.store.places import posix as disk
 from tests.torture import kills, mutations, power, steps
 from tests.torture.__main__ import faults
 

@@ -14,13 +14,13 @@ from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
-from ocrmaps.store.building import Building
-from ocrmaps.store.inputs import Memory, Picture, examine
-from ocrmaps.store.known import Known
-from ocrmaps.store.manifest import Manifest
-from ocrmaps.store.places import Store, inputs_memory
-from ocrmaps.store.planning import Plan, ReadSource, make_plan
-from ocrmaps.store.tasks import build_shard
+from ocrmaps.store.format.manifest import Manifest
+from ocrmaps.store.places.cache import Store, inputs_memory
+from ocrmaps.store.writing.build import Building
+from ocrmaps.store.writing.inputs import Memory, Picture, examine
+from ocrmaps.store.writing.plan import Plan, ReadSource, make_plan
+from ocrmaps.store.writing.reuse import Known
+from ocrmaps.store.writing.tasks import build_shard
 
 
 @dataclass(kw_only=True)

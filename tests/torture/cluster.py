@@ -16,10 +16,10 @@ import psutil
 from PIL import Image
 
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe, dump_recipe
-from ocrmaps.store.places import Store
-from ocrmaps.store.verify import verify
-from pipelines.build import build
+from ocrmaps.store.places.cache import Store
+from ocrmaps.store.upkeep.verify import verify
 from tests.store.world import make_world
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +27,7 @@ _CLIENT = """
 import sys
 from pathlib import Path
 from ocrmaps.recipe import load_recipe
-from pipelines.build import build
+from ocrmaps.pipelines.build import build
 if __name__ == "__main__":
     print("imported", flush=True)
     report = build(load_recipe(sys.argv[1]), Path(sys.argv[2]), workers=2, scheduler="processes")

@@ -13,10 +13,10 @@ import numpy as np
 
 from ocrmaps.errors import StoreNotFound
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.building import Building
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.tasks import build_shard
-from ocrmaps.store.verify import verify
+from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.store.writing.build import Building
+from ocrmaps.store.writing.tasks import build_shard
 from tests.store.world import World, make_world
 from tests.torture.processes import forked
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ocrmaps.errors import StoreError
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.layout import list_files
+from ocrmaps.store.format.layout import list_files
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.verify import verify
+from ocrmaps.store.upkeep.verify import verify
 from tests.store.world import World, make_world
 from tests.torture.processes import forked
 

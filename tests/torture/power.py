@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.store import disk
-from ocrmaps.store.removal import plan_clear, remove
-from ocrmaps.store.verify import verify
+from ocrmaps.store.places import posix as disk
+from ocrmaps.store.upkeep.removal import plan_clear, remove
+from ocrmaps.store.upkeep.verify import verify
 from tests.store.world import World, make_world
 
 Event = tuple[Any, ...]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ocrmaps.store import disk
-from ocrmaps.store.verify import verify
+from ocrmaps.store.places import posix as disk
+from ocrmaps.store.upkeep.verify import verify
 from tests.store.world import World, make_world
 from tests.torture.processes import CRASHED, forked
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.data import synth
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
-from pipelines.build import build
-from pipelines.data import synth
-from pipelines.train_spec import RunSpec, run_from_dict
+from ocrmaps.training.spec import RunSpec, run_from_dict
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,14 +9,14 @@ import shutil
 import pytest
 import torch
 
+from ocrmaps.detect.trained import read_checkpoint
 from ocrmaps.errors import SpecError
-from ocrmaps.store.places import find_version
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.train import train
+from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.checkpoint import read_checkpoint
-from pipelines.build import build
-from pipelines.train import train
-from pipelines.train_budget import check_budget, make_budget
-from pipelines.train_spec import load_run
+from ocrmaps.training.budget import check_budget, make_budget
+from ocrmaps.training.spec import load_run
 from tests.training.conftest import recipe, small_run
 
 QUIET = {"watch__pictures": 0}

@@ -15,10 +15,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from ocrmaps.training.checkpoint import Keeper, read_checkpoint
-from ocrmaps.training.stop import Interrupted, Stop
-from pipelines.train import train
-from pipelines.train_log import read_metrics
+from ocrmaps.detect.trained import read_checkpoint
+from ocrmaps.pipelines.train import train
+from ocrmaps.training.callbacks.log import read_metrics
+from ocrmaps.training.callbacks.stop import Interrupted, Stop
+from ocrmaps.training.checkpoint import Keeper
 from tests.training.conftest import small_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +45,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from lightning.pytorch.callbacks import Callback
-import pipelines.train
-from cli.app import main
+import ocrmaps.pipelines.train
+from ocrmaps.cli.app import main
 
 here = sys.argv.pop(1)
 
@@ -57,8 +58,8 @@ class Wait(Callback):
             while not Path(here + ".pressed").exists() and time.monotonic() < end:
                 time.sleep(0.01)
 
-real = pipelines.train.train
-pipelines.train.train = lambda spec, **given: real(spec, extra=(Wait(),), **given)
+real = ocrmaps.pipelines.train.train
+ocrmaps.pipelines.train.train = lambda spec, **given: real(spec, extra=(Wait(),), **given)
 main()
 """
 

@@ -14,18 +14,18 @@ from torch import nn
 from ocrmaps.errors import SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import build_detector, build_loss
-from ocrmaps.store.places import find_version
+from ocrmaps.pipelines.bench.cases.step import Waits
+from ocrmaps.pipelines.train import train
+from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
+from ocrmaps.training.callbacks.watch import Pace
 from ocrmaps.training.checkpoint import Keeper
 from ocrmaps.training.data import MapData
 from ocrmaps.training.module import DetectorModule, average_into
+from ocrmaps.training.optimization import OptimiserSpec, ScheduleSpec
+from ocrmaps.training.parts import make_trainer, make_watchers, quiet
 from ocrmaps.training.scoring import Scorer
-from ocrmaps.training.settings import OptimiserSpec, ScheduleSpec
-from ocrmaps.training.watch import Pace
-from pipelines.bench_step import Waits
-from pipelines.train import train
-from pipelines.train_parts import make_trainer, make_watchers, quiet
-from pipelines.train_spec import load_run, run_from_dict
+from ocrmaps.training.spec import load_run, run_from_dict
 from tests.training.conftest import small_run
 
 
@@ -124,7 +124,7 @@ def test_the_shortest_run_has_a_schedule():
 
 
 def test_half_precision_asks_for_its_safety():
-    from ocrmaps.training.settings import accumulation, check_precision
+    from ocrmaps.training.optimization import accumulation, check_precision
 
     assert accumulation(OptimiserSpec(), "fp16-safe") == 2
     with pytest.raises(SpecError, match=r"optimiser\.clip: found 50\.0.*\n.*optimiser\.accumulate: found 1"):

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ocrmaps.errors import RunError, SpecError
-from pipelines.precision import plan, precision_check
-from pipelines.precision_stats import UNKNOWN, compare, detectable, t_power, t_quantile
+from ocrmaps.pipelines.precision import plan, precision_check
+from ocrmaps.training.paired import UNKNOWN, compare, detectable, t_power, t_quantile
 from tests.training.conftest import small_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -175,7 +175,7 @@ def test_the_command_prints_one_document(checked, world, tmp_path):
     )
     shutil.copytree(out, tmp_path / "o")
     done = subprocess.run(
-        [sys.executable, "-m", "cli.app", "precision-check", str(tmp_path / "small.toml"), "--seeds", "2", "--epochs",
+        [sys.executable, "-m", "ocrmaps", "precision-check", str(tmp_path / "small.toml"), "--seeds", "2", "--epochs",
          "1", "--out", str(tmp_path / "o"), "--root", str(world / "cache"), "--json"],
         capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip

@@ -10,19 +10,19 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from ocrmaps.debug.bundles import find_bundles
+from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.loader import MapLoader
 from ocrmaps.model import Targets, build_detector, build_loss
-from ocrmaps.store.places import find_version
+from ocrmaps.pipelines.train import train
+from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.capture import batch_of_rows, load_step
-from ocrmaps.training.checkpoint import load_detector, read_checkpoint
-from ocrmaps.training.guard import NotFinite
-from ocrmaps.training.replay import replay
+from ocrmaps.training.callbacks.guard import NotFinite
+from ocrmaps.training.callbacks.log import read_metrics
+from ocrmaps.training.ranks import check_ranks
 from ocrmaps.training.scoring import Scorer
-from pipelines.train import train
-from pipelines.train_log import read_metrics
-from pipelines.train_ranks import check_ranks
+from ocrmaps.training.steps.capture import batch_of_rows, load_step
+from ocrmaps.training.steps.replay import replay
 from tests.loader.test_rows import flip
 from tests.training.conftest import small_run
 

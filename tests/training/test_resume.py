@@ -10,11 +10,12 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from ocrmaps.detect.trained import read_checkpoint
 from ocrmaps.errors import DataError, RunError, SpecError
 from ocrmaps.model import build_detector
-from ocrmaps.training.checkpoint import Keeper, read_checkpoint
-from pipelines.train import train
-from pipelines.train_resume import find_checkpoint
+from ocrmaps.pipelines.train import train
+from ocrmaps.training.checkpoint import Keeper
+from ocrmaps.training.resume import find_checkpoint
 from tests.training.conftest import small_run
 
 QUIET = {"watch__pictures": 0}

@@ -11,15 +11,15 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.errors import DataError, RunError, SpecError, StoreNotFound
-from ocrmaps.store.places import find_version
+from ocrmaps.evaluation.rows import store_maps
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.train import train
+from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.checkpoint import load_detector, read_checkpoint
+from ocrmaps.training.callbacks.log import read_metrics
 from ocrmaps.training.scoring import Scorer
-from pipelines.build import build
-from pipelines.evaluate_store import store_maps
-from pipelines.train import train
-from pipelines.train_log import read_metrics
 from tests.training.conftest import recipe, small_run
 
 

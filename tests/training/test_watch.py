@@ -11,11 +11,11 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.errors import RunError, SpecError
-from ocrmaps.training import trace
-from ocrmaps.training.checkpoint import load_detector, read_checkpoint
-from pipelines.train import train
-from pipelines.train_log import read_metrics
+from ocrmaps.pipelines.train import train
+from ocrmaps.training.callbacks import trace
+from ocrmaps.training.callbacks.log import read_metrics
 from tests.training.conftest import small_run
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.annotations.coco import outlines_of
-from ocrmaps.annotations.files import shown
+from ocrmaps.annotations.formats.coco import outlines_of
+from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.errors import AnnotationError
 from ocrmaps.evaluation.predictions.contents import Leaf, only
 from ocrmaps.evaluation.predictions.records import Found, rank_of

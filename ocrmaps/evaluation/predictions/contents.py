@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ocrmaps.annotations.documents import documents
-from ocrmaps.annotations.files import decode, read_bytes, refusal
-from ocrmaps.annotations.lines import numbered
-from ocrmaps.annotations.picture_files import clean_name
+from ocrmaps.annotations.discovery.pictures import clean_name
+from ocrmaps.annotations.grammar.contents import decode, read_bytes, refusal
+from ocrmaps.annotations.grammar.documents import documents
+from ocrmaps.annotations.grammar.lines import numbered
 from ocrmaps.evaluation.predictions.records import Found
 
 SUFFIXES = (".txt", ".json", ".jsonl", ".csv")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ocrmaps.annotations.lines import box, is_box_and_offsets, leading, numbered, unquoted
+from ocrmaps.annotations.grammar.lines import box, is_box_and_offsets, leading, numbered, unquoted
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.layout import Layout, Line, decide, finite, take_apart
 from ocrmaps.evaluation.predictions.records import Found

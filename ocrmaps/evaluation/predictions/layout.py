@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ocrmaps.annotations.files import shown
-from ocrmaps.annotations.lines import NUMBER
+from ocrmaps.annotations.grammar.contents import shown
+from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.errors import AnnotationError, Problem, SpecError
 from ocrmaps.evaluation.predictions.records import Scale
 

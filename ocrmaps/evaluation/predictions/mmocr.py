@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ocrmaps.annotations.files import shown
-from ocrmaps.annotations.lines import box
+from ocrmaps.annotations.grammar.contents import shown
+from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found, rank_of
 

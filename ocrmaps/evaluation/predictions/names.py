@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ocrmaps.annotations.picture_files import is_picture
+from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.errors import DataError, Problem
 
 _PAGE = re.compile(r"(.+)#([0-9]{1,9})")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ocrmaps.annotations.files import shown
-from ocrmaps.annotations.lines import numbered
+from ocrmaps.annotations.grammar.contents import shown
+from ocrmaps.annotations.grammar.lines import numbered
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found, rank_of
 

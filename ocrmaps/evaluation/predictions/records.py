@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ocrmaps.annotations.files import shown
 from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.records import Source
 from ocrmaps.errors import Problem
 from ocrmaps.geometry import FloatArray, Frame, PolygonSet, Size

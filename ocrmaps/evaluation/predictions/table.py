@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 
-from ocrmaps.annotations.files import MAX_BYTES, shown
-from ocrmaps.annotations.lines import NUMBER
+from ocrmaps.annotations.grammar.contents import MAX_BYTES, shown
+from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ocrmaps.annotations.files import refusal, shown, step
+from ocrmaps.annotations.grammar.contents import refusal, shown, step
 from ocrmaps.evaluation.predictions.contents import Leaf, only
 from ocrmaps.evaluation.predictions.records import Found, rank_of
 

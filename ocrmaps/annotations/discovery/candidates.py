@@ -1,0 +1,199 @@
+"""Where annotations could be: looks at the beginning of the files below a path and asks every format what it sees."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ocrmaps.annotations.discovery.pictures import is_picture
+from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, Sign, peek_json
+from ocrmaps.annotations.grammar.contents import MAX_BYTES
+from ocrmaps.annotations.grammar.documents import ZIP_ERRORS
+from ocrmaps.annotations.grammar.lines import leading
+from ocrmaps.annotations.grammar.xml import peek_xml
+
+TEXT_SUFFIXES = (".txt", ".csv", ".tsv")
+SUFFIXES = (*TEXT_SUFFIXES, ".json", ".jsonl", ".xml", ".zip")
+_FILES = 24
+"""Files of a folder that are looked at; one format speaks for all files of a folder or the reader says otherwise."""
+_LINES = 40
+_FOLDERS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Annotations that one format recognises."""
+
+    format: str
+    path: Path
+    reason: str
+
+
+def places_in(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
+    """Everything recognised at a path: the file itself, or what a folder and its subfolders hold.
+
+    Two levels of subfolders at most, and the second only where the first holds nothing.
+    """
+    if path.is_file():
+        return _in_file(path, signs)
+    first = subfolders(path)
+    found = _in_folder(path, signs) + [place for folder in first for place in _in_folder(folder, signs)]
+    if found:
+        return found
+    return [place for folder in first for inner in subfolders(folder) for place in _in_folder(inner, signs)]
+
+
+def subfolders(path: Path) -> list[Path]:
+    """The visible folders inside a folder, sorted, not following links out of patience."""
+    try:
+        with os.scandir(path) as listed:
+            names = sorted(entry.name for entry in listed if _visible(entry.name) and entry.is_dir())
+    except OSError:
+        return []
+    return [path / name for name in names[:_FOLDERS]]
+
+
+def entries(path: Path) -> list[Path]:
+    """The visible entries of a folder, sorted; nothing where it cannot be listed."""
+    return [path / name for name in _names(path)]
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(path) if _visible(name))
+    except OSError:
+        return []
+
+
+def _visible(name: str) -> bool:
+    return not name.startswith((".", "__MACOSX"))
+
+
+def seen_in(path: Path) -> str:
+    """What a folder holds, for a message: `310 .jpg, 2 folders`."""
+    counts: Counter[str] = Counter()
+    for entry in entries(path):
+        counts["folders" if entry.is_dir() else entry.suffix.lower() or "files without ending"] += 1
+    return ", ".join(f"{n} {what}" for what, n in counts.most_common(6)) or "nothing"
+
+
+def _asked(head: Head, signs: Mapping[str, Sign]) -> list[tuple[str, str]]:
+    return [(name, reason) for name, sign in signs.items() if (reason := sign.recognise(head))]
+
+
+def _in_file(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
+    if path.suffix.lower() == ".zip":
+        return [Place(name, path, reason) for name, reason in _asked(_zip_head(path), signs)]
+    head = head_of(path)
+    found = _asked(head, signs)
+    if not found and head.lines:  # one picture's file, perhaps
+        found = _asked(Head(suffix=head.suffix, lines=head.lines, per_picture=True), signs)
+    return [Place(name, path, reason) for name, reason in found]
+
+
+def _in_folder(folder: Path, signs: Mapping[str, Sign]) -> list[Place]:
+    # By the names first: a folder may hold a million pictures, which need not become paths.
+    named: dict[str, list[str]] = {suffix: [] for suffix in SUFFIXES}
+    for name in _names(folder):
+        named.get(os.path.splitext(name)[1].lower(), []).append(name)
+    found: dict[tuple[str, Path], Place] = {}
+    loose: dict[str, list[Head]] = {}
+    for suffix, names in named.items():
+        # Only as many files as are looked at are asked for what they are: a folder may hold a million.
+        files = (p for p in map(folder.joinpath, names) if p.is_file())
+        for path in islice(files, _FILES):
+            if suffix == ".zip":
+                for place in _in_file(path, signs):
+                    found[place.format, path] = place
+                continue
+            head = head_of(path)
+            for format, reason in _asked(head, signs):
+                where = folder if signs[format].per_picture else path
+                found.setdefault((format, where), Place(format, where, reason))
+            if head.lines:
+                loose.setdefault(suffix, []).append(head)
+    taken = {place.path.suffix.lower() for place in found.values() if place.path != folder}
+    for suffix, heads in loose.items():
+        if suffix not in taken:
+            for name, reason in _asked(_together(suffix, heads), signs):
+                found.setdefault((name, folder), Place(name, folder, reason))
+    return list(found.values())
+
+
+def head_of(path: Path) -> Head:
+    """The beginning of one file; empty where it cannot be read or is no text."""
+    suffix = path.suffix.lower()
+    try:
+        with path.open("rb") as file:
+            data = file.read(HEAD_BYTES + 1)
+            if suffix == ".json" and len(data) > HEAD_BYTES and peek_is_vague(_text(data)):
+                data += file.read(MAX_BYTES)
+    except (OSError, ValueError):
+        return Head(suffix=suffix)
+    return _head(suffix, data)
+
+
+def peek_is_vague(text: str) -> bool:
+    """Whether the part of a json file that was seen holds a single top-level value at most: too little to tell."""
+    value = peek_json(text)
+    return isinstance(value, dict) and not any(isinstance(v, (dict, list)) and v for v in value.values())
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8-sig", "replace")
+
+
+def _head(suffix: str, data: bytes) -> Head:
+    text = _text(data)
+    if "\0" in text[:4096]:
+        return Head(suffix=suffix)
+    start = text.lstrip()[:1]
+    if suffix == ".xml" or (start == "<" and suffix not in TEXT_SUFFIXES):
+        return Head(suffix=suffix, xml=peek_xml(text))
+    if start == "{":
+        return Head(suffix=suffix, json=peek_json(text))
+    if suffix in (".json", ".jsonl"):
+        return Head(suffix=suffix)
+    return Head(suffix=suffix, lines=tuple(_lines(text, cut=len(data) > HEAD_BYTES)))
+
+
+def _lines(text: str, *, cut: bool) -> list[str]:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n", _LINES)
+    kept = lines[:_LINES] if len(lines) > _LINES or not cut else lines[:-1]
+    return [line for line in kept if line.strip(" \t")]
+
+
+def _together(suffix: str, heads: Sequence[Head]) -> Head:
+    """One head for the per-picture files of a folder. Prose beside them (a read-me, a licence) has no vote."""
+    voting = [head for head in heads if head.lines[0].lstrip().startswith("x:") or _numeric(head.lines)]
+    lines = tuple(line for head in voting for line in head.lines)
+    return Head(suffix=suffix, lines=lines if 2 * len(voting) >= len(heads) else (), per_picture=True)
+
+
+def _numeric(lines: Sequence[str]) -> bool:
+    return any(leading(line.split(",")) >= 4 or leading(line.split()) >= 4 for line in lines)
+
+
+def _zip_head(path: Path) -> Head:
+    heads: list[Head] = []
+    suffix = ".zip"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist()[: 4 * _FILES]:
+                suffix = os.path.splitext(entry.filename)[1].lower()
+                if suffix in (*TEXT_SUFFIXES, ".xml", ".json") and not is_picture(entry.filename):
+                    with archive.open(entry) as file:
+                        heads.append(_head(suffix, file.read(HEAD_BYTES)))
+                if len(heads) >= _FILES:
+                    break
+    except ZIP_ERRORS:
+        return Head(suffix=".zip")
+    texts = [head for head in heads if head.lines]
+    if texts:
+        return _together(texts[0].suffix, texts)
+    return heads[0] if heads else Head(suffix=".zip")

@@ -1,0 +1,62 @@
+"""docTR labels.json: picture name -> `polygons`, a list of outlines or an object from class to such a list.
+
+There are no texts and no ignore marks. `img_dimensions` is not used, for nothing says whether width or height comes
+first; `img_hash` is not checked. Both are counted, and so are the classes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ocrmaps.annotations.discovery.signs import Head
+from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.grammar.contents import step
+from ocrmaps.annotations.records import Reading, Source
+
+
+def recognise(head: Head) -> str:
+    """Why this looks like docTR labels, or nothing."""
+    if isinstance(head.json, dict) and head.json:
+        first = next(iter(head.json.values()))
+        if isinstance(first, dict) and ("polygons" in first or "img_hash" in first):
+            return 'json from picture name to an object with "polygons"'
+    return ""
+
+
+def read(source: Source) -> Reading:
+    """The samples of one labels.json, in file order; classes of one picture follow each other."""
+    g = Gather(source)
+    with g.attempt():
+        root = g.json(source.annotations, g.file, ids="")
+        if g.expect(root, dict, g.file, "an object from picture name to labels"):
+            for name, entry in root.items():
+                _entry(g, name, entry)
+    return g.reading()
+
+
+def _entry(g: Gather, name: str, entry: Any) -> None:
+    since = len(g.problems)
+    loc = f"{g.file}:{step('', name)}"
+    if not g.expect(entry, dict, loc, 'an object with "polygons"'):
+        return
+    g.unused.update(key for key in entry if key != "polygons")
+    polygons = entry.get("polygons")
+    points: list[Any] = []
+    places: list[str] = []
+    if isinstance(polygons, dict):
+        for label, outlines in polygons.items():
+            place = step(f"{loc}.polygons", label)
+            if g.expect(outlines, list, place, "a list of outlines"):
+                points += outlines
+                places += [f"{place}[{i}]" for i in range(len(outlines))]
+                g.unused["class"] += len(outlines)
+    elif g.expect(polygons, list, f"{loc}.polygons", "a list of outlines"):
+        points = polygons
+        places = []
+    where = partial(_where, f"{loc}.polygons", places)
+    g.sample(g.picture(name, loc), loc=loc, points=points, where=where, since=since)
+
+
+def _where(loc: str, places: list[str], i: int) -> str:
+    return places[i] if places else f"{loc}[{i}]"

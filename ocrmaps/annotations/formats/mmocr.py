@@ -1,0 +1,147 @@
+"""MMOCR json: 1.x (`metainfo`, `data_list` of `img_path` and `instances`), and the 0.x file of one json object a line.
+
+Outlines are `polygon` (flat), else `bbox` (x0, y0, x1, y1; in 0.x x, y, width, height). `ignore` / `iscrowd` ignore.
+The 0.x file of images and annotations is COCO json and read as that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.annotations.discovery.signs import Head
+from ocrmaps.annotations.formats.coco import outlines_of
+from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.grammar.lines import box, numbered
+from ocrmaps.annotations.records import Reading, Sample, Source
+from ocrmaps.annotations.writing import Draft, WriteReport, compact, write_file
+
+_ENTRY = {"img_path", "height", "width", "instances"}
+_INSTANCE = {"polygon", "bbox", "bbox_label", "ignore", "text"}
+_OLD_ENTRY = {"file_name", "height", "width", "annotations"}
+
+
+def recognise(head: Head) -> str:
+    """Why this looks like MMOCR json, or nothing."""
+    if isinstance(head.json, dict):
+        if isinstance(head.json.get("data_list"), list):
+            return 'json with a "data_list"'
+        if "file_name" in head.json and "annotations" in head.json:
+            return 'one json object a line, with "file_name" and "annotations"'
+    return ""
+
+
+def read(source: Source) -> Reading:
+    """The samples of one file, in file order."""
+    g = Gather(source)
+    with g.attempt():
+        text = g.text(source.annotations, g.file)
+        first = [line.strip() for _, line in zip(range(2), (line for _, line in numbered(text)), strict=False)]
+        if len(first) == 2 and first[0].startswith("{") and first[0].endswith("}") and first[1].startswith("{"):
+            for number, line in numbered(text):
+                with g.attempt():
+                    loc = f"{g.file}:{number}"
+                    _old_entry(g, g.parse_json(line, g.file, line=number), loc)
+        else:
+            root = g.parse_json(text, g.file)
+            if isinstance(root, dict) and "file_name" in root:
+                _old_entry(g, root, f"{g.file}:1")
+            elif g.expect(root, dict, g.file, 'an object with "data_list"'):
+                entries = root.get("data_list")
+                if g.expect(entries, list, f"{g.file}:data_list", "a list of pictures"):
+                    g.unused.update(key for key in root if key != "data_list")
+                    for i, entry in enumerate(entries):
+                        _entry(g, entry, f"{g.file}:data_list[{i}]")
+    return g.reading()
+
+
+def _entry(g: Gather, entry: Any, loc: str) -> None:
+    since = len(g.problems)
+    if not g.expect(entry, dict, loc, 'an object with "img_path" and "instances"'):
+        return
+    instances = entry.get("instances")
+    if not g.expect(instances, list, f"{loc}.instances", "a list of outlines"):
+        return
+    if not entry.keys() <= _ENTRY:
+        g.unused.update(f"picture {key}" for key in entry.keys() - _ENTRY)
+    points, ignore, texts, places = [], [], [], []
+    for i, instance in enumerate(instances):
+        if not g.expect(instance, dict, f"{loc}.instances[{i}]", 'an object with "polygon"'):
+            continue
+        polygon = instance.get("polygon")
+        if polygon is None:
+            polygon = _corners(instance.get("bbox"))
+        points.append(polygon)
+        flag = instance.get("ignore")
+        ignore.append(False if flag is None else flag)
+        texts.append(instance.get("text"))
+        places.append(i)
+        if not instance.keys() <= _INSTANCE:
+            g.unused.update(f"instance {key}" for key in instance.keys() - _INSTANCE)
+    g.sample(
+        g.picture(entry.get("img_path"), f"{loc}.img_path"),
+        loc=loc,
+        points=points,
+        ignore=ignore,
+        texts=texts,
+        where=partial(_where, loc, places),
+        size=g.size(entry.get("height"), entry.get("width"), loc),
+        since=since,
+    )
+
+
+def _corners(bbox: Any) -> Any:
+    """x0, y0, x1, y1 as a quad; anything else comes back as it is and is refused as an outline."""
+    return box(*bbox) if isinstance(bbox, list) and len(bbox) == 4 else bbox
+
+
+def _where(loc: str, places: list[int], i: int) -> str:
+    return f"{loc}.instances[{places[i]}].polygon"
+
+
+def _old_entry(g: Gather, entry: Any, loc: str) -> None:
+    since = len(g.problems)
+    if not g.expect(entry, dict, loc, 'an object with "file_name" and "annotations"'):
+        return
+    annotations = entry.get("annotations")
+    if not g.expect(annotations, list, f"{loc}.annotations", "a list of outlines"):
+        return
+    if not entry.keys() <= _OLD_ENTRY:
+        g.unused.update(f"picture {key}" for key in entry.keys() - _OLD_ENTRY)
+    found = outlines_of(g, [(f"{loc}.annotations[{i}]", item) for i, item in enumerate(annotations)])
+    g.sample(
+        g.picture(entry.get("file_name"), f"{loc}.file_name"),
+        loc=loc,
+        points=found.points,
+        ignore=found.ignore,
+        texts=found.texts,
+        where=found.where,
+        size=g.size(entry.get("height"), entry.get("width"), loc),
+        since=since,
+    )
+
+
+def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
+    """One MMOCR 1.x file. It can say everything that a sample holds; a missing size is counted."""
+    draft = Draft(samples)
+    entries = []
+    for sample in draft.samples:
+        entry: dict[str, Any] = {"img_path": sample.id}
+        if sample.size is None:
+            draft.lose("picture sizes unknown")
+        else:
+            entry |= {"height": sample.size[0], "width": sample.size[1]}
+        entry["instances"] = []
+        for points, ignore, text in draft.outlines(sample):
+            xs, ys = points[::2], points[1::2]
+            bbox = [min(xs), min(ys), max(xs), max(ys)]
+            instance: dict[str, Any] = {"polygon": points, "bbox": bbox, "bbox_label": 0, "ignore": ignore}
+            if text is not None:
+                instance["text"] = text
+            entry["instances"].append(instance)
+        entries.append(compact(entry))
+    info = {"dataset_type": "TextDetDataset", "task_name": "textdet", "category": [{"id": 0, "name": "text"}]}
+    body = ",\n".join(entries)
+    return write_file(draft, out, f'{{"metainfo": {compact(info)}, "data_list": [\n{body}\n]}}\n', overwrite=overwrite)

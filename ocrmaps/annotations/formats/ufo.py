@@ -1,0 +1,103 @@
+"""UFO json: `images` -> picture name -> `words` -> word id -> `points`, with or without text, illegibility and size.
+
+Every point is kept as written. `illegibility: true` is the ignore flag; word ids are not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.annotations.discovery.signs import Head
+from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.grammar.contents import step
+from ocrmaps.annotations.records import Reading, Sample, Source
+from ocrmaps.annotations.writing import Draft, WriteReport, compact, number_pairs, write_file
+
+_IMAGE = {"words", "img_w", "img_h"}
+_WORD = {"points", "transcription", "illegibility"}
+
+
+def recognise(head: Head) -> str:
+    """Why this looks like UFO, or nothing."""
+    if isinstance(head.json, dict) and isinstance(head.json.get("images"), dict):
+        return 'json whose "images" is an object with one entry per picture'
+    return ""
+
+
+def read(source: Source) -> Reading:
+    """The samples of one UFO file, in file order."""
+    g = Gather(source)
+    with g.attempt():
+        root = g.json(source.annotations, g.file, ids="images")
+        if g.expect(root, dict, g.file, 'an object with "images"'):
+            images = root.get("images")
+            if g.expect(images, dict, f"{g.file}:images", "an object from picture name to words"):
+                g.unused.update(key for key in root if key != "images")
+                for name, image in images.items():
+                    _image(g, name, image)
+    return g.reading()
+
+
+def _image(g: Gather, name: str, image: Any) -> None:
+    since = len(g.problems)
+    loc = f"{g.file}:{step('images', name)}"
+    if not g.expect(image, dict, loc, 'an object with "words"'):
+        return
+    words = image.get("words")
+    words = {} if words is None else words  # a picture without text may leave it out
+    if not g.expect(words, dict, f"{loc}.words", "an object from word id to word"):
+        return
+    if not image.keys() <= _IMAGE:
+        g.unused.update(f"image {key}" for key in image.keys() - _IMAGE)
+    points, texts, ignore, keys = [], [], [], []
+    for key, word in words.items():
+        if isinstance(word, dict):
+            points.append(word.get("points"))
+            texts.append(word.get("transcription"))
+            illegible = word.get("illegibility")
+            ignore.append(False if illegible is None else illegible)
+            keys.append(key)
+            if not word.keys() <= _WORD:
+                g.unused.update(f"word {key}" for key in word.keys() - _WORD)
+        else:
+            g.expect(word, dict, step(f"{loc}.words", key), 'an object with "points"')
+    g.sample(
+        g.picture(name, loc),
+        loc=loc,
+        points=points,
+        ignore=ignore,
+        texts=texts,
+        where=partial(_where, loc, keys),
+        size=g.size(image.get("img_h"), image.get("img_w"), loc),
+        since=since,
+    )
+
+
+def _where(loc: str, keys: list[str], i: int) -> str:
+    return f"{step(f'{loc}.words', keys[i])}.points"
+
+
+def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
+    """One UFO file. It can say everything that a sample holds; a missing size is counted."""
+    draft = Draft(samples)
+    entries = []
+    for sample in draft.samples:
+        image: dict[str, Any] = {}
+        if sample.size is None:
+            draft.lose("picture sizes unknown")
+        else:
+            image = {"img_h": sample.size[0], "img_w": sample.size[1]}
+        words = {}
+        for i, (points, ignore, text) in enumerate(draft.outlines(sample), start=1):
+            word: dict[str, Any] = {"points": number_pairs(points)}
+            if text is not None:
+                word["transcription"] = text
+            if ignore:
+                word["illegibility"] = True
+            words[f"{i:04d}"] = word
+        entries.append(f"{compact(sample.id)}: {compact({**image, 'words': words})}")
+    body = ",\n".join(entries)
+    return write_file(draft, out, f'{{"images": {{\n{body}\n}}}}\n', overwrite=overwrite)

@@ -1,0 +1,96 @@
+"""A small xml tree with line numbers, without document types: no entities to expand, nothing outside to fetch."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from ocrmaps.annotations.grammar.contents import refusal, shown
+from ocrmaps.errors import AnnotationError
+
+MAX_DEPTH = 64
+
+
+@dataclass(slots=True)
+class Element:
+    """One element: tag, attributes, children, the text directly inside and the line it starts on."""
+
+    tag: str
+    attributes: dict[str, str]
+    line: int
+    children: list[Element] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
+
+    def named(self, tag: str) -> list[Element]:
+        return [child for child in self.children if child.tag == tag]
+
+
+def parse_xml(text: str, loc: str) -> Element:
+    """The root element of a text; refuses document types, deep nesting and anything not well formed."""
+    if not text.strip():
+        raise refusal(loc, "found an empty file, expected xml", "empty-file")
+    parser = expat.ParserCreate("utf-8")
+    parser.buffer_text = True
+    roots: list[Element] = []
+    stack: list[Element] = []
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        element = Element(tag, attributes, parser.CurrentLineNumber)
+        if len(stack) >= MAX_DEPTH:
+            raise refusal(f"{loc}:{element.line}", f"found xml nested over {MAX_DEPTH} levels deep", "too-deep")
+        (stack[-1].children if stack else roots).append(element)
+        stack.append(element)
+
+    def end(tag: str) -> None:
+        stack.pop()
+
+    def data(part: str) -> None:
+        if stack:
+            stack[-1].parts.append(part)
+
+    def doctype(name: str, *rest: object) -> None:
+        found = f"found a document type {shown(name)}, expected plain xml: entities are not expanded here"
+        raise refusal(f"{loc}:{parser.CurrentLineNumber}", found, "xml-entities")
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = data
+    parser.StartDoctypeDeclHandler = doctype
+    try:
+        parser.Parse(text.encode("utf-8"), True)
+    except AnnotationError:  # itself a ValueError
+        raise
+    except expat.ExpatError as error:
+        reason = expat.ErrorString(error.code)
+        raise refusal(f"{loc}:{error.lineno}:{error.offset}", f"found invalid xml: {reason}", "invalid-xml") from None
+    except (ValueError, LookupError) as error:
+        raise refusal(loc, f"found invalid xml: {error}", "invalid-xml") from None
+    return roots[0]
+
+
+def peek_xml(text: str) -> tuple[str, frozenset[str]] | None:
+    """(root tag, `tag@attribute` names) of what was complete before the text was cut off; None if it is no xml."""
+    parser = expat.ParserCreate("utf-8")
+    tags: list[str] = []
+    seen: set[str] = set()
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        tags.append(tag)
+        seen.add(tag)
+        seen.update(f"{tag}@{name}" for name in attributes)
+
+    def doctype(name: str, *rest: object) -> None:
+        raise AnnotationError("a document type")
+
+    parser.StartElementHandler = start
+    parser.StartDoctypeDeclHandler = doctype
+    with suppress(
+        expat.ExpatError, AnnotationError, ValueError, LookupError
+    ):  # cut off or damaged: what was seen counts
+        parser.Parse(text.encode("utf-8", "replace"), False)
+    return (tags[0], frozenset(seen)) if tags else None

@@ -1,0 +1,108 @@
+"""Reads a checkpoint: the detector, the canonical spec its pictures need and the settings its maps are read with.
+
+A checkpoint holds plain data and tensors only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.errors import DataError, SpecError
+from ocrmaps.extract import ExtractSpec
+from ocrmaps.model import Detector, DetectorSpec, build_detector
+
+FORMAT = 1
+LAST = "last.ckpt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A detector with all it was trained for."""
+
+    detector: Detector
+    """Ready to predict: in evaluation mode, without gradients."""
+    model: DetectorSpec
+    canonical: CanonicalSpec
+    """How its pictures were prepared, and new ones must be."""
+    extract: ExtractSpec
+    """How its maps are read."""
+    card: Mapping[str, Any]
+    """Store, recipe, run, steps, samples, seed, precision, score: what produced these weights."""
+
+    @property
+    def identity(self) -> str:
+        """One line that belongs beside every number made with it."""
+        card = self.card
+        return (
+            f"step {card['steps']}, {card['samples']} samples, root {card['store']['root_digest'][:12]}, "
+            f"seed {card['seed']}, {card['precision']}"
+        )
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """A whole checkpoint on the host, or a refusal that says what the file is not."""
+    path = Path(path)
+    if path.is_dir():
+        inside = sorted(path.glob("checkpoints/*.ckpt")) or sorted(path.glob("*.ckpt"))
+        raise SpecError(
+            f"{path}: found a folder, expected a checkpoint",
+            hint=f"it holds {', '.join(str(p) for p in inside[:4])}" if inside else "name a .ckpt file",
+        )
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise SpecError(
+            f"{path}: no such checkpoint", hint="checkpoints are in the run's folder, under checkpoints/"
+        ) from error
+    except Exception as error:
+        # Any at all: a file that is not ours can fail the reader in any way. Not in the library's own words: they
+        # advise to load the file with the check turned off.
+        raise DataError(
+            f"{path}: cannot be read as a checkpoint ({type(error).__name__})",
+            hint="the file may be cut short, or hold code, which is never run from a file",
+        ) from error
+    card = content.get("ocrmaps") if isinstance(content, dict) else None
+    if not isinstance(card, dict) or "format" not in card or "state_dict" not in content:
+        shown = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else type(content).__name__
+        raise DataError(
+            f"{path}: found {shown or 'nothing'}, expected a checkpoint written by `ocrmaps train`",
+            hint="weights of other projects start a training as model.encoder_weights",
+        )
+    if card["format"] != FORMAT:
+        raise DataError(
+            f"{path}: found checkpoint format {card['format']!r}, this ocrmaps reads {FORMAT}",
+            hint="use the ocrmaps that wrote it",
+        )
+    return content
+
+
+def load_detector(path: Path | str, *, device: torch.device | str = "cpu") -> Trained:
+    """The detector of a checkpoint, built from the spec inside and ready to predict."""
+    content = read_checkpoint(path)
+    card = content["ocrmaps"]
+    try:
+        model = DetectorSpec.of(card["model"])
+        prefix = card["weights"] + "."
+        weights = {
+            key.removeprefix(prefix): value for key, value in content["state_dict"].items() if key.startswith(prefix)
+        }
+        canonical, extract = CanonicalSpec(**card["canonical"]), ExtractSpec(**card["extract"])
+        _ = card["store"]["root_digest"], card["steps"], card["samples"], card["seed"], card["precision"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: its description is not complete ({type(error).__name__}: {error})") from error
+    detector = build_detector(model, pretrained=False)
+    try:
+        detector.load_state_dict(weights)
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise DataError(
+            f"{path}: its weights do not fit the model it describes ({' '.join(line.strip() for line in lines[:3])})"
+        ) from error
+    detector.to(device).eval().requires_grad_(False)
+    return Trained(detector=detector, model=model, canonical=canonical, extract=extract, card=card)

@@ -1,0 +1,265 @@
+"""A checkpoint, or a file of predictions, against a store or a source: every expected picture counts.
+
+`evaluate_checkpoint` and `evaluate_predictions` return an `ocrmaps.evaluation.Evaluation`;
+`ocrmaps.evaluation.write_evaluation` puts its tables into a folder. A picture without prediction is a picture in which
+nothing was found, and the evaluation says how many there were.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from ocrmaps.annotations import Sample, Source
+from ocrmaps.detect.predict import Prediction, predict_pictures
+from ocrmaps.detect.trained import Trained, load_detector
+from ocrmaps.errors import SpecError
+from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
+from ocrmaps.evaluation.oracle.judge import subset
+from ocrmaps.evaluation.rows import Progress, device_of, evaluate_rows, row_names, rows_of, store_identity
+from ocrmaps.evaluation.sources import file_of, samples_of, source_identity
+from ocrmaps.evaluation.submitted import PredictionOptions, read_predictions
+from ocrmaps.extract import ExtractSpec, extract
+from ocrmaps.files import digest_of
+from ocrmaps.geometry import PolygonSet
+from ocrmaps.loader.settings import default_threads
+from ocrmaps.pictures import Header
+from ocrmaps.store.reader import Reader
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+def evaluate_checkpoint(
+    checkpoint: Path,
+    *,
+    version: Path | None = None,
+    split: str = "val",
+    source: Source | None = None,
+    spec: EvaluationSpec | None = None,
+    batch: int | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """A checkpoint on one split of a store version (a folder), or on the pictures of a source.
+
+    From a store the network sees the stored rows in the batches of its training, so that a complete pass gives the
+    score of that training again. `limit` looks at so many pictures only: a partial evaluation.
+    """
+    if (version is None) == (source is None):
+        raise SpecError("a checkpoint is evaluated on a store or on a source: name one of the two")
+    check_limit(limit)
+    where = device_of(device)
+    trained = load_detector(checkpoint, device=where)
+    spec = with_operating_point(spec or EvaluationSpec(), trained.extract)
+    identity: dict[str, Any] = {
+        "checkpoint": checkpoint_identity(checkpoint, trained),
+        "extract": asdict(trained.extract),
+        "device": where.type,
+    }
+    threads = threads or default_threads()
+    if version is not None:
+        with Reader(version) as reader:
+            return evaluate_rows(
+                trained, reader, split, spec, batch=batch, threads=threads, device=where, limit=limit,
+                progress=progress, identity=identity,
+            )  # fmt: skip
+    assert source is not None
+    return _on_source(
+        trained, source, spec, batch=batch or 8, threads=threads, device=where, limit=limit, progress=progress,
+        identity=identity,
+    )  # fmt: skip
+
+
+def evaluate_predictions(
+    predictions: Path,
+    source: Source | None = None,
+    *,
+    version: Path | None = None,
+    split: str = "val",
+    options: PredictionOptions | None = None,
+    spec: EvaluationSpec | None = None,
+    threads: int | None = None,
+    limit: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Predictions against the annotations of a source, or of one split of a store version (a folder).
+
+    Pictures that the predictions do not name count as empty; a picture that nobody expects is refused, or left out
+    where `options` say so. Coordinates are in the frame of the annotations unless the options or the file say another,
+    and are checked against the pictures.
+    """
+    if (version is None) == (source is None):
+        raise SpecError("predictions are compared with a store or with a source: name one of the two")
+    check_limit(limit)
+    options, spec = options or PredictionOptions(), spec or EvaluationSpec()
+    if options.scores == "rank":
+        spec = replace(spec, cuts=())  # cuts through scores of an unknown scale would say nothing
+    threads = threads or default_threads()
+    if version is not None:
+        with Reader(version) as reader:
+            rows = rows_of(reader, split)
+            names = row_names(reader, rows)
+            truths = {names[row]: reader.polygon_set(row) for row in rows}
+            transforms = {names[row]: reader.transform(row) for row in rows}
+            identity: dict[str, Any] = {"store": store_identity(reader, split)}
+        heads = {
+            id: Header(size=t.raw_size, orientation=t.orientation, orientation_tag=None, format="", mode="")
+            for id, t in transforms.items()
+        }
+        frames = {truth.frame for truth in truths.values()}
+        found = read_predictions(
+            predictions, heads, truth_frame=frames.pop() if len(frames) == 1 else "upright", options=options
+        )
+    else:
+        assert source is not None
+        samples, headers_ = samples_of(source)
+        truths, transforms = {sample.id: sample.polygons for sample in samples}, {}
+        heads = dict(zip(truths, headers_, strict=True))
+        identity = {"source": source_identity(source)}
+        found = read_predictions(
+            predictions,
+            heads,
+            truth_frame=source.frame,
+            options=options,
+            images=source.annotations if source.format == "coco" else None,
+            folder=source.pictures,
+        )
+
+    def judge(pair: tuple[str, PolygonSet]) -> PictureResult:
+        id, truth = pair
+        polygons, scores = found.of(id, heads[id], truth.frame)
+        return judge_picture(
+            id,
+            truth,
+            polygons,
+            spec=spec,
+            scores=scores,
+            transform=transforms.get(id),
+            header=heads[id],
+            status="scored" if id in found.pictures else "unpredicted",
+        )
+
+    results = in_threads(subset(list(truths.items()), limit), judge, threads, progress)
+    return evaluate(results, list(truths), spec=spec, identity={"predictions": found.identity, **identity})
+
+
+def _on_source(
+    trained: Trained,
+    source: Source,
+    spec: EvaluationSpec,
+    *,
+    batch: int,
+    threads: int,
+    device: torch.device,
+    limit: int | None,
+    progress: Progress | None,
+    identity: dict[str, Any],
+) -> Evaluation:
+    samples, _ = samples_of(source)
+    chosen = subset(samples, limit)
+    lower = spec.cuts and spec.cuts[0] < trained.extract.score_min and trained.extract.binarise != "learned"
+    predictions = predict_pictures(
+        trained,
+        (file_of(source, sample) for sample in chosen),
+        batch=batch,
+        threads=threads,
+        device=device,
+        frame=source.frame,
+        keep_maps=bool(lower),
+        on_error="report",
+    )
+
+    def judge(pair: tuple[Sample, Prediction]) -> PictureResult:
+        sample, prediction = pair
+        candidates = None
+        if lower and prediction.probability is not None and prediction.transform is not None:
+            wide = extract(prediction.probability, replace(trained.extract, score_min=spec.cuts[0]))
+            candidates = prediction.transform.apply(wide.polygons, source.frame), wide.scores
+        return judge_picture(
+            sample.id,
+            sample.polygons,
+            prediction.polygons,
+            spec=spec,
+            scores=prediction.scores,
+            transform=prediction.transform,
+            extract=trained.extract,
+            candidates=candidates,
+            status="scored" if prediction.error is None else "failed",
+            problem=prediction.error or "",
+        )
+
+    pairs = zip(chosen, predictions, strict=True)
+    results = in_threads(pairs, judge, threads, progress, total=len(chosen))
+    identity |= {"source": source_identity(source), "precision": "fp32"}
+    return evaluate(results, [sample.id for sample in samples], spec=spec, identity=identity)
+
+
+def in_threads(
+    items: Iterable[In],
+    work: Callable[[In], Out],
+    threads: int,
+    progress: Progress | None = None,
+    *,
+    total: int | None = None,
+) -> list[Out]:
+    """Results in the order of the items, which are asked for only a little ahead of the threads."""
+    if total is None:
+        items = list(items)
+        total = len(items)
+    out: list[Out] = []
+    waiting: deque[Future[Out]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="judge") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                while len(waiting) > 4 * threads or (waiting and waiting[0].done()):
+                    out.append(waiting.popleft().result())
+                    if progress is not None:
+                        progress(len(out), total)
+            for future in waiting:
+                out.append(future.result())
+                if progress is not None:
+                    progress(len(out), total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return out
+
+
+def with_operating_point(spec: EvaluationSpec, how: ExtractSpec) -> EvaluationSpec:
+    """The curves also show the score that extraction cuts at."""
+    if not spec.cuts:
+        return spec
+    return replace(spec, cuts=tuple(sorted({*spec.cuts, float(how.score_min)})))
+
+
+def check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        raise SpecError(f"found a limit of {limit} pictures, expected 1 or more")
+
+
+def checkpoint_identity(path: Path, trained: Trained) -> dict[str, Any]:
+    """What a score says about the weights that made it."""
+    card = trained.card
+    return {
+        "path": str(path),
+        "sha256": digest_of(path),
+        "identity": trained.identity,
+        "steps": card["steps"],
+        "samples": card["samples"],
+        "epoch": card.get("epoch"),
+        "seed": card["seed"],
+        "precision": card["precision"],
+        "trained_on": dict(card["store"]),
+        "training_score": card.get("score"),
+        "tuned": card.get("tuned"),
+    }

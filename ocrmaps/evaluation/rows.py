@@ -1,0 +1,168 @@
+"""A checkpoint on the rows of a store, in the batches and the arithmetic (fp32) that its training validated in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.detect.trained import Trained
+from ocrmaps.errors import Problem, SpecError
+from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
+from ocrmaps.evaluation.judging import FloatMap, Judging, found_in
+from ocrmaps.extract import ExtractSpec
+from ocrmaps.geometry import PolygonSet
+from ocrmaps.loader import MapLoader
+from ocrmaps.progress import Progress
+from ocrmaps.store.reader import Reader
+from ocrmaps.store.writing.plan import SPLITS
+
+"""(done, total), called from the main thread."""
+
+
+def evaluate_rows(
+    trained: Trained,
+    reader: Reader,
+    split: str,
+    spec: EvaluationSpec,
+    *,
+    batch: int | None,
+    threads: int,
+    device: torch.device,
+    limit: int | None,
+    progress: Progress | None,
+    identity: dict[str, Any],
+) -> Evaluation:
+    """The evaluation of one split; `identity` is completed by what the store says of itself."""
+    check_prepared_alike(trained.canonical, reader)
+    rows = rows_of(reader, split)
+    names = row_names(reader, rows)
+
+    def judge(row: int, probability: FloatMap, level: FloatMap | None) -> PictureResult:
+        truth, detections, found = found_in(reader, row, trained.extract, probability, level)
+        return judge_picture(
+            names[row],
+            truth,
+            detections,
+            spec=spec,
+            scores=found.scores,
+            transform=reader.transform(row),
+            extract=trained.extract,
+            candidates=_candidates(reader, row, trained.extract, spec, probability, level),
+        )
+
+    judging = Judging(judge, threads=threads)
+    judging.begin()
+    total, done = min(len(rows), limit or len(rows)), 0
+    try:
+        for seen, probability, level in store_maps(trained, reader, split, batch=batch, device=device):
+            kept = seen[: total - done]
+            judging.add(kept, probability[: len(kept)], None if level is None else level[: len(kept)])
+            done += len(kept)
+            if progress is not None:
+                progress(done, total)
+            if done >= total:
+                break
+        results = judging.results()
+    finally:
+        judging.close()
+    identity |= {"store": store_identity(reader, split), "precision": "fp32"}
+    return evaluate(results.values(), [names[row] for row in rows], spec=spec, identity=identity)
+
+
+def store_identity(reader: Reader, split: str) -> dict[str, Any]:
+    """What a score says about the rows it was made on."""
+    return {
+        "name": reader.folder.parent.name,
+        "version": reader.manifest.version,
+        "root_digest": reader.root_digest,
+        "split": split,
+    }
+
+
+def store_maps(
+    trained: Trained, reader: Reader, split: str, *, batch: int | None = None, device: torch.device
+) -> Iterator[tuple[list[int], FloatMap, FloatMap | None]]:
+    """(rows, probability maps, threshold maps where extraction learns its threshold) of a split, batch after batch.
+
+    The batches are those of a validation while training, unless another size is given.
+    """
+    size = batch or int(trained.card["run"].get("data", {}).get("batch", 8))
+    learned = trained.extract.binarise == "learned"
+    with (
+        MapLoader(
+            reader.folder, split=split, batch_size=size, shuffle=False, device=None if device.type == "cpu" else device
+        ) as loader,
+        torch.inference_mode(),
+    ):
+        for item in loader:
+            logits = trained.detector(item.image, threshold=learned)
+            probability = torch.sigmoid(logits.probability.float()).cpu().numpy()
+            level = torch.sigmoid(logits.threshold.float()).cpu().numpy() if learned else None
+            yield item.row.tolist(), probability, level
+
+
+def _candidates(
+    reader: Reader,
+    row: int,
+    how: ExtractSpec,
+    spec: EvaluationSpec,
+    probability: FloatMap,
+    level: FloatMap | None,
+) -> tuple[PolygonSet, Any] | None:
+    """What extraction finds at the lowest score of the curves; None where there is no curve or nothing to add."""
+    if not spec.cuts or spec.cuts[0] >= how.score_min:
+        return None
+    _, detections, found = found_in(reader, row, replace(how, score_min=spec.cuts[0]), probability, level)
+    return detections, found.scores
+
+
+def check_prepared_alike(canonical: CanonicalSpec, reader: Reader) -> None:
+    """Refuse a store whose pictures were prepared in another way than the checkpoint's were."""
+    mine, theirs = asdict(canonical), asdict(reader.manifest.recipe.canonical)
+    problems = [
+        Problem(loc=f"canonical.{name}", message=f"the checkpoint needs {mine[name]!r}, the store has {theirs[name]!r}")
+        for name in mine
+        if mine[name] != theirs[name]
+    ]
+    if problems:
+        raise SpecError(
+            f"store {reader.folder.parent.name}/{reader.manifest.version} was prepared for another detector:",
+            problems=problems,
+            hint="--source prepares pictures as the checkpoint needs them, or build a store with its settings",
+        )
+
+
+def rows_of(reader: Reader, split: str) -> list[int]:
+    """The rows of a split; an unknown or empty one is refused with what there is."""
+    rows = reader.select(split).tolist() if split in SPLITS else []
+    if not rows:
+        counts = {name: len(reader.select(name)) for name in SPLITS}
+        found = ", ".join(f"{name!r} {n}" for name, n in counts.items() if n) or "no rows at all"
+        raise SpecError(
+            f"store {reader.folder.parent.name}/{reader.manifest.version}: split {split!r} has no rows; it has {found}",
+            hint="name one of these with --split",
+        )
+    return rows
+
+
+def row_names(reader: Reader, rows: Sequence[int]) -> dict[int, str]:
+    """What each row is called in the tables: its sample id, with source and split where two sources share ids."""
+    ids = {row: reader.id(row) for row in rows}
+    times = Counter(ids.values())
+    return {row: id if times[id] == 1 else reader.name(row) for row, id in ids.items()}
+
+
+def device_of(device: str) -> torch.device:
+    """The device that is named; `auto` is a CUDA device where there is one."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise SpecError(f"found device {device!r}, expected auto, cpu or cuda")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SpecError("device: found cuda, but torch sees no CUDA device here", hint="device auto or cpu")
+    return torch.device(device)

@@ -1,0 +1,113 @@
+"""An evaluation for people: scores with their state, why texts were not found, where recall is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ocrmaps.evaluation import Evaluation, groups
+from ocrmaps.evaluation.submitted import left_out
+from ocrmaps.evaluation.totals import reason_counts
+
+Row = tuple[str, ...]
+_PARTS = ("hmean", "precision", "recall")
+
+
+def table(evaluation: Evaluation) -> str:
+    """Everything on one screen; each line of scores says if it is of a part of the pictures only."""
+    parts = [_about(evaluation), *_scores(evaluation), "", *_reasons(evaluation), "", *_heights(evaluation)]
+    return "\n".join(parts)
+
+
+def _about(evaluation: Evaluation) -> str:
+    identity = evaluation.identity
+    lines = []
+    if "checkpoint" in identity:
+        lines.append(f"{identity['checkpoint']['path']}: {identity['checkpoint']['identity']}")
+    if "predictions" in identity:
+        found = identity["predictions"]
+        read_as = found["format"] + (f" ({found['layout']})" if found["layout"] else "")
+        scores = {False: "no scores", "rank": "scores as ranks"}.get(found["scores"], "scores")
+        held = f"{found['detections']} detections in {found['pictures']} pictures"
+        lines += [f"{found['path']}: {held}, {read_as}, {scores}", *left_out(found)]
+    if "store" in identity:
+        store = identity["store"]
+        lines.append(f"on {store['name']}/{store['version']}, {store['split']}, root {store['root_digest'][:12]}")
+    if "source" in identity:
+        lines.append(f"on {identity['source']['annotations']}, coordinates {identity['source']['frame']}")
+    state = evaluation.state if not evaluation.complete else f"all {len(evaluation.expected)}"
+    said = f"pictures: {state}"
+    for status, words in (("unpredicted", "without a prediction"), ("failed", "that could not be read")):
+        number = evaluation.count(status)  # type: ignore[arg-type]
+        if number:
+            said += f"; {number} {words}, counted as empty"
+    return "\n".join([*lines, said])
+
+
+def _scores(evaluation: Evaluation) -> list[str]:
+    rows: list[Row] = [("protocol", "hmean", "precision", "recall", "")]
+    empty = all(not values for values in evaluation.seen.values())
+    if empty:
+        return ["no text to be found in these pictures: there is no score"]
+    note = "" if evaluation.complete else evaluation.state
+    for name, values in evaluation.seen.items():
+        if name == "iou":
+            for t in evaluation.spec.thresholds:
+                ap = values.get(f"average_precision@{t}")
+                said = note if ap is None else f"AP {ap:.4f} {note}".rstrip()
+                rows.append((f"IoU {t:g}", *(_share(values[f"{p}@{t}"]) for p in _PARTS), said))
+        elif name == "deteval":
+            rows.append(("DetEval", *(_share(values[p]) for p in _PARTS), note))
+        else:
+            rows.append(("CLEval", *(_share(values[f"dataset.{p}"]) for p in _PARTS), note))
+            if "dataset.read_hmean" in values:
+                read = (_share(values[f"dataset.read_{p}"]) for p in _PARTS)
+                rows.append(("CLEval, read", *read, note))
+    return _aligned(rows)
+
+
+def _reasons(evaluation: Evaluation) -> list[str]:
+    counts = reason_counts(evaluation.pictures)
+    at = evaluation.spec.iou
+    total = evaluation.totals[at]
+    lines = []
+    for kind, scored in (("text", total.truth_care), ("detection", total.detection_care)):
+        wrong = sorted(((n, reason) for reason, n in counts[kind].items() if n), key=lambda pair: -pair[0])
+        what = "not found" if kind == "text" else "too many"
+        said = ", ".join(f"{n} {reason.replace('_', ' ')}" for n, reason in wrong)
+        lines.append(f"{scored - total.matched} of {scored} {kind}s {what} at IoU {at:g}{': ' + said if said else ''}")
+    aside = [
+        f"{number} {words}"
+        for number, words in (
+            (total.truth_ignored, "texts ignored"),
+            (total.truth_invalid, "texts that are no polygon"),
+            (total.detection_ignored, "detections on ignored regions"),
+            (total.detection_invalid, "detections that are no polygon"),
+        )
+        if number
+    ]
+    return lines + ([f"not scored: {', '.join(aside)}"] if aside else [])
+
+
+def _heights(evaluation: Evaluation) -> list[str]:
+    at = f"{evaluation.spec.iou:g}"
+    known = any(picture.transform is not None for picture in evaluation.pictures)
+    by = "canonical_height" if known else "height"
+    found: Sequence[dict[str, Any]] = [row for row in groups(evaluation, by) if row["texts"]]
+    name = "text height, px as the model sees it" if known else "text height, px"
+    rows: list[Row] = [(name, "texts", "recall")]
+    rows += [(row["group"], str(row["texts"]), _share(row["recall"][at])) for row in found]
+    return _aligned(rows)
+
+
+def _share(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _aligned(rows: Sequence[Row]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    words = (0, 4)
+    return [
+        "  ".join(row[i].ljust(w) if i in words else row[i].rjust(w) for i, w in enumerate(widths)).rstrip()
+        for row in rows
+    ]

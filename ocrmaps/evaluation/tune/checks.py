@@ -1,0 +1,68 @@
+"""What must hold before settings are chosen: pictures that were not learnt, and a test set that stays out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.annotations import Source, read
+from ocrmaps.errors import Problem, SpecError
+from ocrmaps.store.format.identity import picture_fingerprint
+from ocrmaps.store.reader import Reader
+
+
+def check_out(checkpoint: Path, out: Path, *, overwrite: bool) -> None:
+    """The new checkpoint is another file; one that is there is kept unless told otherwise."""
+    if out.exists() and checkpoint.exists() and out.samefile(checkpoint):
+        raise SpecError(f"{out} is the checkpoint itself", hint="name another file: the old settings stay readable")
+    if out.is_dir() or (out.exists() and not overwrite):
+        raise SpecError(f"{out} exists already", hint="name another file, or add --yes to replace it")
+
+
+def check_splits(split: str, test_split: str | None, test_source: Path | None, card: Mapping[str, Any]) -> None:
+    """Settings are never chosen on a test split, nor tested where they were chosen."""
+    if split == "test":
+        raise SpecError(
+            "settings are not chosen on the test split: its score would say nothing afterwards",
+            hint="--split val --test-split test",
+        )
+    if test_split == split:
+        raise SpecError(f"split {split!r} is chosen on and tested on", hint="name another --test-split")
+    if test_split is not None and test_source is not None:
+        raise SpecError("name --test-split or --test-source, not both")
+
+
+def check_apart(
+    reader: Reader, split: str, test_split: str | None, test_source: Source | None, card: Mapping[str, Any]
+) -> None:
+    """No picture that was learnt is chosen on, and none that was learnt or chosen on is tested on, byte for byte."""
+    learnt = card["run"].get("data", {}).get("train", "train")
+    if split == learnt and reader.root_digest == card["store"]["root_digest"]:
+        raise SpecError(
+            f"split {split!r} is what this checkpoint learnt from: every setting looks good there",
+            hint="choose on a split that was held out, such as val",
+        )
+    digests = reader.rows["picture"]
+    chosen = {digests[row].tobytes(): row for row in reader.select(split).tolist()}
+    if reader.root_digest == card["store"]["root_digest"]:
+        # Only the version that was learnt from tells which pictures those were.
+        chosen |= {digests[row].tobytes(): row for row in reader.select(learnt).tolist()}
+    both: list[Problem] = []
+    if test_split is not None:
+        both = [
+            Problem(reader.name(row), f"the same picture as {reader.name(chosen[key])}")
+            for row in reader.select(test_split).tolist()
+            if (key := digests[row].tobytes()) in chosen
+        ]
+    if test_source is not None:
+        for sample in read(test_source):
+            key = picture_fingerprint((test_source.pictures / sample.picture).read_bytes())
+            if key in chosen:
+                both.append(Problem(sample.loc, f"the same picture as {reader.name(chosen[key])}"))
+    if both:
+        raise SpecError(
+            f"{len(both)} test pictures are also learnt or chosen on, byte for byte:",
+            problems=both,
+            hint="a test says something about pictures that nobody has seen: take them out of one of the two",
+        )

@@ -1,0 +1,119 @@
+"""A probability map becomes polygons with scores: the inverse of drawing target maps (`maps.py`).
+
+What is above the binarise threshold falls into regions (pixels that touch, corners included); a region's outline is
+fitted by a rotated rectangle or a polygon, scored, and grown back by as much as drawing had shrunk it. Coordinates
+are canonical pixels, (x, y) float64 with pixel centres at +0.5, never rounded, and not clipped to the map: a box may
+reach beyond the picture as its text does. To bring them to another frame is the task of `CanonicalTransform`.
+
+    >>> import numpy as np
+    >>> map = np.zeros((40, 60), dtype=np.float32)
+    >>> map[18:22, 15:45] = 1  # the kernel of 30 x 4 pixels that r = 0.6 leaves of a text of 34.3 x 8.3
+    >>> extract(map, ExtractSpec(shrink_ratio=0.6)).polygons[0].round(1).tolist()
+    [[12.9, 15.9], [47.1, 15.9], [47.1, 24.1], [12.9, 24.1]]
+
+Two conventions of the maps matter and are part of the spec. In `exact` maps a pixel belongs to a kernel when its
+centre does, so the kernel's outline runs half a pixel outside its outermost pixel centres. In `official` maps the
+outline itself is drawn, so it runs through the centres of the outermost pixels.
+
+Order: by the top of the polygon, then its left end, then the higher score. Holes are no texts, but a text inside the
+hole of another region is one. Nothing is changed in the maps that are given, and nothing is kept between calls.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.errors import SpecError
+from ocrmaps.extract.records import Extraction, ExtractSpec, Outcomes
+from ocrmaps.geometry import PolygonSet, read_only
+
+__all__ = ["ExtractSpec", "Extraction", "Outcomes", "extract"]
+
+FloatMap = npt.NDArray[np.float32]
+
+
+def extract(
+    probability: npt.ArrayLike, spec: ExtractSpec | None = None, *, threshold: npt.ArrayLike | None = None
+) -> Extraction:
+    """The polygons of an (H, W) probability map, for `binarise="learned"` against a threshold map of the same scale.
+
+    Float maps hold 0 to 1; uint8 maps 0 to 255, which means 0 to 1; bool maps are 0 or 1.
+    """
+    spec = ExtractSpec() if spec is None else spec
+    values = _read_map(probability, "probability")
+    level = _read_level(values, spec, threshold)
+    # Imported here: a spec must be cheap to import, compilers and geometry engines are not.
+    if spec.arithmetic == "published":
+        from ocrmaps.extract.published import published_boxes, published_polygons
+
+        rings, scores, outcomes = (published_boxes if spec.shape == "boxes" else published_polygons)(values, spec)
+    else:
+        from ocrmaps.extract.regions import find_texts
+
+        rings, scores, outcomes = find_texts(values, level, spec)
+    polygons, ordered = _in_order(rings, scores)
+    return Extraction(polygons=polygons, scores=ordered, outcomes=outcomes)
+
+
+def _in_order(rings: list[Any], scores: npt.NDArray[np.float64]) -> tuple[PolygonSet, npt.NDArray[np.float32]]:
+    """Top to bottom, then left to right, then the higher score first."""
+    if not rings:
+        return PolygonSet.empty("canonical"), read_only([], np.float32)
+    ends = np.cumsum([0, *(len(ring) for ring in rings)])
+    flat = np.concatenate(rings)
+    tops = np.minimum.reduceat(flat[:, 1], ends[:-1])
+    lefts = np.minimum.reduceat(flat[:, 0], ends[:-1])
+    order = np.lexsort((-scores, lefts, tops))
+    return PolygonSet.of([rings[i] for i in order], frame="canonical"), read_only(scores[order], np.float32)
+
+
+def _read_map(map: npt.ArrayLike, name: str) -> FloatMap:
+    """The map as a contiguous float32 array, or a refusal that names what is wrong with it."""
+    array = np.asarray(map)
+    if array.ndim != 2 or 0 in array.shape:
+        hint = f"pass one map at a time: {name}[0, 0] of a batch" if array.ndim > 2 else ""
+        raise SpecError(f"{name}: found an array of shape {array.shape}, expected (height, width)", hint=hint)
+    if array.dtype == np.bool_:
+        return np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype == np.uint8:
+        if array.max() == 1:
+            raise SpecError(
+                f"{name}: found a uint8 map of zeros and ones; in uint8 maps 255 means 1, so nothing would be text",
+                hint=f"pass {name}.astype(bool) if its ones mean text",
+            )
+        return np.divide(array, np.float32(255), dtype=np.float32, order="C")
+    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+        raise SpecError(f"{name}: found numbers of type {array.dtype}, expected a float, uint8 or bool map")
+    low, high = float(array.min()), float(array.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        bad = ~np.isfinite(array)
+        y, x = (int(i) for i in np.unravel_index(bad.argmax(), array.shape))
+        raise SpecError(f"{name}: found {array[y, x]} at (x={x}, y={y}) and {int(bad.sum())} such values in all")
+    if low < 0 or high > 1:
+        raise SpecError(
+            f"{name}: found values from {low:g} to {high:g}, expected 0 to 1",
+            hint="logits go through a sigmoid first; resampled maps are clipped",
+        )
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _read_level(values: FloatMap, spec: ExtractSpec, threshold: npt.ArrayLike | None) -> float | FloatMap:
+    if spec.binarise != "learned":
+        if threshold is not None:
+            found = f"a threshold map was given but binarise is {spec.binarise:g}"
+            raise SpecError(found, hint='binarise="learned" uses it')
+        # As the map's own type sees it, so that comparing and interpolating agree.
+        return float(np.float32(spec.binarise))
+    if threshold is None:
+        raise SpecError('binarise is "learned" but no threshold map was given', hint="extract(..., threshold=map)")
+    kind = np.asarray(threshold).dtype
+    if kind.kind != "f":
+        raise SpecError(f"threshold: found numbers of type {kind}, expected a float map on the probability map's scale")
+    level = _read_map(threshold, "threshold")
+    if level.shape != values.shape:
+        raise SpecError(f"threshold: found shape {level.shape}, expected {values.shape} as the probability map has")
+    return level

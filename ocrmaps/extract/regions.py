@@ -1,0 +1,99 @@
+"""Regions of a map become texts: outlined, fitted, scored, capped and grown, all candidates of a step at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.extract.contours import Outlines, enclosed_means, polygon_means, trace_outlines
+from ocrmaps.extract.polygons import fit_polygons
+from ocrmaps.extract.records import ExtractSpec, Found, Outcomes
+from ocrmaps.extract.rectangles import UX, UY, A, B, fit_rectangles, rectangle_corners
+from ocrmaps.extract.split import split_regions
+from ocrmaps.extract.unclip import grow_polygons, rectangle_growth
+from ocrmaps.geometry import FloatArray
+
+FloatMap = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
+THINNEST = 0.5
+"""Pixels: a kernel that marked a pixel is taken to be at least this thick, else nothing could be grown from it."""
+
+
+def find_texts(values: FloatMap, level: float | FloatMap, spec: ExtractSpec) -> Found:
+    """Rings in canonical pixels, their scores, and what became of all regions above the level."""
+    cells: Array = values > level
+    before = None
+    if spec.split is not None:
+        cells, before = split_regions(cells, spec.split)
+    outlines = trace_outlines(cells, values if spec.contour == "subpixel" else None, level)
+    parts = 0 if before is None else len(outlines) - before
+    return _fit_and_grow(values, spec, outlines, parts=parts)
+
+
+def _fit_and_grow(values: FloatMap, spec: ExtractSpec, outlines: Outlines, *, parts: int) -> Found:
+    keep: Array = np.arange(len(outlines))
+    scores: Array = np.zeros(len(outlines))
+    low_score = 0
+    if spec.score == "slow":
+        scores = enclosed_means(values, outlines.cracks, outlines.offsets)
+        keep = np.flatnonzero(scores >= spec.score_min)
+        low_score = len(outlines) - len(keep)
+        scores = scores[keep]
+    rectangles: Array = fit_rectangles(outlines.points, outlines.cracks, outlines.offsets, keep)
+    rectangles[:, A:] = np.maximum(rectangles[:, A:], THINNEST)
+    inset: Array = _inset(rectangles, spec)
+
+    large = rectangles[:, B] - 2 * inset >= spec.min_kernel_side
+    small_kernel = int((~large).sum())
+    keep, scores, rectangles, inset = (x[large] for x in (keep, scores, rectangles, inset))
+    if spec.shape == "boxes":
+        corners = rectangle_corners(rectangles, -inset)
+        points, offsets = corners.reshape(-1, 2), 4 * np.arange(len(keep) + 1)
+    else:
+        corners = rectangle_corners(rectangles, np.zeros(len(keep)))
+        points, offsets = fit_polygons(outlines.points, outlines.offsets, keep, rectangles, corners, spec.simplify)
+    if spec.score == "fast":
+        scores = polygon_means(values, points, offsets)
+    chosen = scores >= spec.score_min
+    low_score += int((~chosen).sum())
+    over_cap = 0
+    if spec.max_candidates is not None and chosen.sum() > spec.max_candidates:
+        ranking = np.argsort(np.where(chosen, -scores, np.inf), kind="stable")
+        over_cap = int(chosen.sum()) - spec.max_candidates
+        chosen[ranking[spec.max_candidates :]] = False
+    picked = np.flatnonzero(chosen)
+    rectangles, inset, scores = rectangles[picked], inset[picked], scores[picked]
+
+    long, short = rectangles[:, A] - 2 * inset, rectangles[:, B] - 2 * inset
+    if spec.shape == "boxes":
+        growth = rectangle_growth(long, short, q=spec.q, ratio=spec.growth_ratio)
+        rings = list(rectangle_corners(rectangles, growth - inset))
+    else:
+        selected = [points[offsets[i] : offsets[i + 1]] for i in picked]
+        flat = np.concatenate(selected) if selected else np.zeros((0, 2))
+        ends = np.cumsum([0, *(len(ring) for ring in selected)])
+        rings, growth = grow_polygons(flat, ends, inset, q=spec.q, ratio=spec.growth_ratio)
+    fit = short + 2 * growth >= spec.min_side
+    outcomes = Outcomes(
+        found=len(outlines),
+        kept=int(fit.sum()),
+        small_kernel=small_kernel,
+        low_score=low_score,
+        over_cap=over_cap,
+        small=int((~fit).sum()),
+        holes=outlines.holes,
+        parts=parts,
+    )
+    return [rings[i] for i in np.flatnonzero(fit)], scores[fit], outcomes
+
+
+def _inset(rectangles: FloatArray, spec: ExtractSpec) -> FloatArray:
+    """(k): how far the drawn kernel's outline lies inside the outline of its pixels."""
+    if spec.kernel == "exact":
+        return np.zeros(len(rectangles))
+    # The outline itself was drawn: along a line of any slope the pixels nearest to it, half a pixel away at most
+    # in the steeper direction.
+    half = 0.5 * np.maximum(np.abs(rectangles[:, UX]), np.abs(rectangles[:, UY]))
+    return np.clip((rectangles[:, B] - THINNEST) / 2, 0.0, half)

@@ -1,0 +1,90 @@
+"""Describes the machine that runs and the code that runs on it: cores, memory, libraries, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+"""The folder that holds the library: a checkout's top, or site-packages."""
+LIBRARIES = ("lightning", "numba", "numcodecs", "numpy", "pillow", "pyclipper", "shapely", "torch", "zarr")
+OPENCV = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+"""Distributions that bring the same module; which one is the user's choice."""
+ABSENT = "not installed"
+
+
+def cores(most: int | None = None) -> int:
+    """How many threads can run at once in this process, at most `most`."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return found if most is None else min(most, found)
+
+
+def machine() -> dict[str, Any]:
+    """What a reader of figures needs to know about the hardware and the libraries."""
+    import psutil
+
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpu": _gpu(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "libraries": _libraries(),
+    }
+
+
+def _libraries() -> dict[str, str]:
+    found = {name: _version(name) for name in (*LIBRARIES, *OPENCV)}
+    absent = [name for name in OPENCV if found[name] == ABSENT]
+    if len(absent) == len(OPENCV):
+        found["opencv"] = f"no distribution of {', '.join(OPENCV)}"
+    return dict(sorted((name, version) for name, version in found.items() if name not in absent))
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ABSENT
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def commit() -> str:
+    """The commit of the checkout that runs, with `+changes` when files differ; `unknown` outside a checkout."""
+    try:
+        if not in_checkout():
+            return "unknown"
+        head, changes = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return head + ("+changes" if changes else "")
+
+
+def in_checkout() -> bool:
+    """Whether the code runs from its own checkout, not from an environment inside another project's."""
+    return Path(git("rev-parse", "--show-toplevel")).resolve() == CHECKOUT
+
+
+def git(*words: str) -> str:
+    """What git says about the folder that holds the code."""
+    command = ["git", "-C", str(CHECKOUT), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()

@@ -1,0 +1,138 @@
+"""The manifest: what was asked, what was written, and what is merely recorded. Its own bytes are proven, too.
+
+asked     recipe and inputs; its fingerprint names the version
+written   canvases, table columns and ledger with their digests; its fingerprint is the root digest
+recorded  paths, counts by source, times, tool versions: never hashed into either
+digest    of everything above, so that a change anywhere in the file is found
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat
+from ocrmaps.geometry import Size
+from ocrmaps.recipe import Recipe, recipe_from_dict
+from ocrmaps.store.format.identity import FORMAT, fingerprint, version_name
+from ocrmaps.store.format.layout import MANIFEST, canvas_metadata, document_bytes, group_metadata
+from ocrmaps.store.format.tables import Column, table_metadata
+from ocrmaps.store.places.lock import found_in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A parsed manifest; small, whatever the number of rows."""
+
+    asked: Mapping[str, Any]
+    written: Mapping[str, Any]
+    recorded: Mapping[str, Any]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint({"format": FORMAT, **self.asked})
+
+    @property
+    def version(self) -> str:
+        return version_name(self.fingerprint)
+
+    @cached_property
+    def root_digest(self) -> str:
+        """One digest over every stored byte, by way of the digests of tables, shards and ledger."""
+        return fingerprint(self.written)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the build, with the paths it had then."""
+        return recipe_from_dict(self.recorded["recipe"], where=f"recipe of {self.version}")
+
+    @cached_property
+    def canvases(self) -> tuple[Size, ...]:
+        return tuple((c["size"][0], c["size"][1]) for c in self.written["canvases"])
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Places in the arrays of each canvas: its rows and those that failed."""
+        return tuple(c["positions"] for c in self.written["canvases"])
+
+    @property
+    def rows_per_shard(self) -> int:
+        return int(self.asked["recipe"]["layout"]["rows_per_shard"])
+
+    @property
+    def codecs(self) -> dict[str, str]:
+        layout = self.asked["recipe"]["layout"]
+        return {name: layout[name] for name in layout if name != "rows_per_shard"}
+
+    @property
+    def rows(self) -> int:
+        return int(self.written["counts"]["rows"])
+
+    def columns(self, table: str) -> dict[str, Column]:
+        return {
+            name: Column(dtype=c["dtype"], shape=tuple(c["shape"]), digest=c["digest"])
+            for name, c in self.written["tables"][table].items()
+        }
+
+    def documents(self) -> dict[str, bytes]:
+        """The bytes of every `zarr.json` of the version by path: all follow from this manifest."""
+        out = {"zarr.json": group_metadata({"ocrmaps": {"format": FORMAT, "version": self.version}})}
+        for canvas, positions in zip(self.canvases, self.positions, strict=True):
+            out |= canvas_metadata(canvas, positions, self.rows_per_shard, self.codecs)
+        for table in self.written["tables"]:
+            out |= table_metadata(table, self.columns(table))
+        return {path: document_bytes(document) for path, document in out.items()}
+
+    def to_bytes(self) -> bytes:
+        """The one spelling of this manifest."""
+        body = {
+            "format": FORMAT,
+            "version": self.version,
+            "fingerprint": self.fingerprint,
+            "root_digest": self.root_digest,
+            "asked": self.asked,
+            "written": self.written,
+            "recorded": self.recorded,
+        }
+        body["digest"] = fingerprint(body)
+        # Indented, because people read it; the digest makes any other spelling an error.
+        return (json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read_manifest(folder: Path, *, hint: str = "") -> Manifest:
+    """The manifest of a committed version, refused unless every byte is as it was written."""
+    path = folder / MANIFEST
+    try:
+        data = found_in(folder, path.read_bytes, hint=hint)
+    except StoreError:
+        raise  # a version that is not there is an OSError, too
+    except OSError as error:
+        raise StoreCorrupt(f"{path}: cannot be read ({error})", hint=hint) from error
+    try:
+        body = json.loads(data)
+        stated = body["format"]
+        # A newer format may differ in everything else, so its number is looked at first.
+        if (
+            isinstance(stated, int)
+            and stated != FORMAT
+            and fingerprint({k: body[k] for k in body if k != "digest"}) == body["digest"]
+        ):
+            raise StoreFormat(
+                f"{path}: found store format {stated}, this ocrmaps reads format {FORMAT}",
+                hint="install the ocrmaps that wrote it, or build again from the recipe",
+            )
+        manifest = Manifest(asked=body["asked"], written=body["written"], recorded=body["recorded"])
+        same = manifest.to_bytes() == data
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreCorrupt(f"{path}: not a manifest as ocrmaps writes it ({error})", hint=hint) from error
+    if not same:
+        raise StoreCorrupt(f"{path}: its bytes differ from what its own digests state", hint=hint)
+    if folder.name != manifest.version:
+        raise StoreCorrupt(
+            f"{path}: found the manifest of version {manifest.version} in a folder named {folder.name}", hint=hint
+        )
+    return manifest

@@ -1,0 +1,186 @@
+"""The small tables of a version (rows, shards, polygons) as plain Zarr columns, checked against the manifest when read.
+
+A column is one uncompressed chunk. It is read whole on first use, its digest is compared, and the array handed out is
+read-only; nothing is mapped, so a file that somebody truncates later cannot crash the process.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.errors import StoreCorrupt, StoreFormat
+from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, file_digest
+from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
+from ocrmaps.store.places import posix as disk
+
+Columns = Mapping[str, npt.NDArray[Any]]
+_N = len(ARRAYS)
+TRANSFORM = ("orientation", "raw_h", "raw_w", "resized_h", "resized_w", "offset_x", "offset_y")
+"""What the `transform` column holds; the canvas has its own column."""
+TABLES: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
+    "rows": {
+        "id_offsets": ("uint64", ()),
+        "id_bytes": ("uint8", ()),
+        "split": ("uint8", ()),
+        "source": ("uint16", ()),
+        "frame": ("uint8", ()),
+        "canvas": ("uint16", ()),
+        "position": ("uint32", ()),
+        "transform": ("int32", (len(TRANSFORM),)),
+        "picture": ("uint8", (32,)),
+        "annotation": ("uint8", (32,)),
+        "fingerprint": ("uint8", (32,)),
+        "chunk_offset": ("uint64", (_N,)),
+        "chunk_nbytes": ("uint32", (_N,)),
+        "chunk_digest": ("uint8", (_N, ROW_DIGEST)),
+    },
+    "shards": {
+        "canvas": ("uint16", ()),
+        "index": ("uint32", ()),
+        "nbytes": ("uint64", (_N,)),
+        "digest": ("uint8", (_N, FILE_DIGEST)),
+    },
+    "polygons": {
+        "row_offsets": ("uint64", ()),
+        "offsets": ("uint64", ()),
+        "points": ("float64", (2,)),
+        "ignore": ("uint8", ()),
+        "outcome": ("uint8", ()),
+        "has_text": ("uint8", ()),
+        "text_offsets": ("uint64", ()),
+        "text_bytes": ("uint8", ()),
+    },
+}
+"""Columns by table: type and the shape of one entry. `*_offsets` have one entry more than what they delimit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """What the manifest states of a column: enough to prove the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    digest: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"dtype": self.dtype, "shape": list(self.shape), "digest": self.digest}
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+
+def column_path(table: str, name: str, shape: Sequence[int]) -> str | None:
+    """The one chunk of a column, relative to the version; None for an empty column, which has no file."""
+    if 0 in shape:
+        return None
+    return f"{table}/{name}/c" + ".0" * len(shape)
+
+
+def table_metadata(table: str, columns: Mapping[str, Column]) -> dict[str, dict[str, Any]]:
+    """`zarr.json` documents of a table by path."""
+    out = {f"{table}/zarr.json": group_metadata({})}
+    for name, column in columns.items():
+        out[f"{table}/{name}/zarr.json"] = column_metadata(column.shape, column.dtype)
+    return out
+
+
+def write_table(root: Path, table: str, columns: Columns) -> dict[str, Column]:
+    """Write a table below `root`, to be synced by the caller; types and entry shapes are those of `TABLES`."""
+    written: dict[str, Column] = {}
+    for name, (dtype, entry) in TABLES[table].items():
+        array = np.ascontiguousarray(columns[name], dtype=np.dtype(dtype).newbyteorder("<"))
+        if array.shape[1:] != entry:
+            raise ValueError(f"{table}/{name}: entries of shape {array.shape[1:]}, expected {entry}")
+        written[name] = Column(dtype=dtype, shape=array.shape, digest=file_digest(array).hex())
+        path = column_path(table, name, array.shape)
+        if path is not None:
+            write_afresh(root / path, array.tobytes())
+    for path, document in table_metadata(table, written).items():
+        write_afresh(root / path, document_bytes(document))
+    return written
+
+
+def write_afresh(path: Path, data: bytes) -> None:
+    """Write a file of a staging tree in place of any earlier attempt; nobody sees it before the commit."""
+    disk.make_folder(path.parent, durable=False)
+    disk.unlink(path)
+    disk.write_new(path, [data], durable=False)
+
+
+class Table:
+    """The verified columns of one table of a version; safe to share between threads."""
+
+    def __init__(self, root: Path, table: str, columns: Mapping[str, Column], *, hint: str = "") -> None:
+        expected = TABLES[table]
+        if set(columns) != set(expected):
+            raise StoreFormat(f"{root}: table {table} has columns {sorted(columns)}, expected {sorted(expected)}")
+        self._root, self._table, self._columns, self._hint = root, table, dict(columns), hint
+        self._loaded: dict[str, npt.NDArray[Any]] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """The whole column, read-only; StoreCorrupt where the file is not what the manifest states."""
+        loaded = self._loaded.get(name)
+        if loaded is None:
+            with self._lock:
+                loaded = self._loaded.get(name)
+                if loaded is None:
+                    loaded = self._loaded[name] = self._load(name)
+        return loaded
+
+    def length(self, name: str) -> int:
+        """Entries of a column as the manifest states them, without reading it."""
+        return self._columns[name].shape[0]
+
+    def _load(self, name: str) -> npt.NDArray[Any]:
+        column = self._columns[name]
+        dtype = np.dtype(column.dtype).newbyteorder("<")
+        path = column_path(self._table, name, column.shape)
+        if path is None:
+            return np.empty(column.shape, dtype=dtype)
+        file = self._root / path
+        try:
+            # One byte more than stated is asked for, so that a longer file shows.
+            data = np.fromfile(file, dtype=np.uint8, count=column.nbytes + 1)
+        except FileNotFoundError as error:
+            raise StoreCorrupt(
+                f"{file}: the file is missing, expected {column.nbytes} bytes", hint=self._hint
+            ) from error
+        except OSError as error:
+            raise StoreCorrupt(f"{file}: cannot be read ({error})", hint=self._hint) from error
+        if data.nbytes != column.nbytes:
+            raise StoreCorrupt(f"{file}: found {file.stat().st_size} bytes, expected {column.nbytes}", hint=self._hint)
+        found = file_digest(data).hex()
+        if found != column.digest:
+            raise StoreCorrupt(f"{file}: found digest {found}, expected {column.digest}", hint=self._hint)
+        array = data.view(dtype).reshape(column.shape)
+        array.flags.writeable = False
+        return array
+
+
+def pack_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
+    """Texts as one run of UTF-8 and the offsets (n + 1) between them.
+
+    >>> offsets, data = pack_texts(["a", "", "é"])
+    >>> offsets.tolist(), unpack_text(offsets, data, 2)
+    ([0, 1, 1, 3], 'é')
+    """
+    # Annotations may hold lone surrogates (undecodable bytes kept by a reader): they come back as they went in.
+    data = "".join(texts).encode("utf-8", "surrogatepass")
+    lengths = [len(text) for text in texts]
+    if sum(lengths) != len(data):  # not ASCII alone
+        lengths = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+    return np.cumsum([0, *lengths], dtype=np.uint64), np.frombuffer(data, dtype=np.uint8)
+
+
+def unpack_text(offsets: npt.NDArray[np.uint64], data: npt.NDArray[np.uint8], index: int) -> str:
+    return data[int(offsets[index]) : int(offsets[index + 1])].tobytes().decode("utf-8", "surrogatepass")

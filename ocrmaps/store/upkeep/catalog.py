@@ -1,0 +1,209 @@
+"""What versions a cache holds, what is in them, how two differ, and which ones nothing may remove."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ocrmaps.errors import StoreError
+from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.format.layout import MANIFEST
+from ocrmaps.store.format.manifest import read_manifest
+from ocrmaps.store.places import lock
+from ocrmaps.store.places import posix as disk
+from ocrmaps.store.places.cache import Store, stores
+from ocrmaps.store.reader import Reader
+from ocrmaps.store.upkeep.explain import Change, fields_changed, summary
+from ocrmaps.store.writing.plan import SPLITS
+
+
+def list_versions(cache: Path) -> list[dict[str, Any]]:
+    """Every committed version of every store, the newest first; a damaged one is listed with what is wrong."""
+    out = []
+    for store in stores(cache):
+        pinned = pins(store)
+        for version in store.versions():
+            entry: dict[str, Any] = {"store": store.name, "version": version, "pinned": pinned.get(version)}
+            try:
+                manifest = read_manifest(store.version(version))
+            except StoreError as error:
+                out.append({**entry, "problem": str(error)})
+                continue
+            out.append(
+                {
+                    **entry,
+                    "root_digest": manifest.root_digest,
+                    "rows": manifest.rows,
+                    "failed": manifest.written["counts"]["failed"],
+                    "splits": manifest.written["counts"]["splits"],
+                    "bytes": size_of(store.version(version)),
+                    "built": manifest.recorded.get("built", {}).get("at"),
+                }
+            )
+    return out
+
+
+def show(folder: Path, *, ledger: int = 0) -> dict[str, Any]:
+    """What one version is: recipe, sources with expected and written counts, canvases, failures."""
+    with Reader(folder) as reader:
+        manifest = reader.manifest
+        lines = list(reader.ledger())
+        return {
+            "version": manifest.version,
+            "root_digest": manifest.root_digest,
+            "counts": manifest.written["counts"],
+            "canvases": manifest.written["canvases"],
+            "sources": manifest.recorded["sources"],
+            "recipe": manifest.recorded["recipe"],
+            "algorithms": manifest.asked["algorithms"],
+            "built": manifest.recorded.get("built", {}),
+            "tools": manifest.recorded["tools"],
+            "ledger": {"lines": len(lines), "by_reason": dict(Counter(line["reason"] for line in lines))},
+            "ledger_lines": lines[:ledger],
+            "problems": [line for line in lines if line["reason"] == "skipped"][:100],
+        }
+
+
+def diff(old: Path, new: Path) -> dict[str, Any]:
+    """Which samples two versions do not share, and which recipe fields and algorithms differ."""
+    with Reader(old) as a, Reader(new) as b:
+        rows_a, rows_b = _keys(a), _keys(b)
+        found = [Change(sample=_name(key), what="removed", redraw=False) for key in rows_a if key not in rows_b]
+        for key, j in rows_b.items():
+            i = rows_a.get(key)
+            if i is None:
+                found.append(Change(sample=_name(key), what="new", redraw=True))
+                continue
+            causes = [
+                what
+                for what, column in (("image", "picture"), ("annotation", "annotation"))
+                if not np.array_equal(a.rows[column][i], b.rows[column][j])
+            ]
+            redrawn = not np.array_equal(a.rows["fingerprint"][i], b.rows["fingerprint"][j])
+            if redrawn and not causes:
+                causes = ["recipe"]
+            if causes:
+                found.append(Change(sample=_name(key), what=", ".join(causes), redraw=redrawn))
+        return {
+            "old": {"version": a.manifest.version, "root_digest": a.root_digest, "rows": len(a)},
+            "new": {"version": b.manifest.version, "root_digest": b.root_digest, "rows": len(b)},
+            "fields": fields_changed(b.manifest.asked, a.manifest.asked),
+            "summary": summary(found),
+            "changes": [change.as_dict() for change in found],
+        }
+
+
+def statistics(folder: Path) -> dict[str, Any]:
+    """Numbers about a version that reports quote: rows, bytes and ratios by array, polygons, outcomes."""
+    with Reader(folder) as reader:
+        manifest = reader.manifest
+        sizes = np.array([h * w for h, w in manifest.canvases], dtype=np.int64)
+        pixels = int(sizes[reader.rows["canvas"]].sum()) if len(reader) else 0
+        packed = reader.rows["chunk_nbytes"].sum(axis=0, dtype=np.int64).tolist()
+        raw = [pixels * (3 if array == "image" else 1) for array in ARRAYS]
+        polygons = np.diff(reader.polygons["row_offsets"]).astype(np.int64)
+        return {
+            "version": manifest.version,
+            "root_digest": manifest.root_digest,
+            "counts": manifest.written["counts"],
+            "canvases": {f"{h}x{w}": n for (h, w), n in zip(manifest.canvases, manifest.positions, strict=True)},
+            "arrays": {
+                array: {"bytes": n, "raw_bytes": r, "ratio": round(r / n, 3) if n else None}
+                for array, n, r in zip(ARRAYS, packed, raw, strict=True)
+            },
+            "share_of_raw": round(sum(packed) / sum(raw), 5) if pixels else None,
+            "polygons_per_row": {
+                "min": int(polygons.min(initial=0) if not len(polygons) else polygons.min()),
+                "median": float(np.median(polygons)) if len(polygons) else 0.0,
+                "max": int(polygons.max(initial=0)),
+            },
+        }
+
+
+def rows_table(folder: Path) -> list[dict[str, Any]]:
+    """One plain record a row, for tables elsewhere."""
+    with Reader(folder) as reader:
+        sources = reader.manifest.written["sources"]
+        polygons = np.diff(reader.polygons["row_offsets"]).tolist()
+        return [
+            {
+                "row": row,
+                "split": SPLITS[int(reader.rows["split"][row])],
+                "source": sources[int(reader.rows["source"][row])],
+                "id": reader.id(row),
+                "canvas": "x".join(map(str, reader.canvas(row))),
+                "position": int(reader.rows["position"][row]),
+                "orientation": int(reader.rows["transform"][row, 0]),
+                "raw_height": int(reader.rows["transform"][row, 1]),
+                "raw_width": int(reader.rows["transform"][row, 2]),
+                "polygons": polygons[row],
+                "bytes": int(reader.rows["chunk_nbytes"][row].sum()),
+                "picture_sha256": reader.rows["picture"][row].tobytes().hex(),
+            }
+            for row in range(len(reader))
+        ]
+
+
+def pins(store: Store) -> dict[str, str]:
+    """Pinned versions and why."""
+    found = disk.read_json(store.pins)
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+        raise StoreError(f"{store.pins}: found {found!r}, expected versions with reasons", hint="correct or remove it")
+    return found
+
+
+def pin(store: Store, version: str, reason: str) -> None:
+    """Keep a version whatever gc, clear and quotas want."""
+    read_manifest(store.version(version))
+    with lock.building(store.lock("pins"), f"the pins of store {store.name}"):
+        _write_pins(store, {**pins(store), version: reason})
+
+
+def unpin(store: Store, version: str) -> None:
+    """Let a version go its way again."""
+    with lock.building(store.lock("pins"), f"the pins of store {store.name}"):
+        found = pins(store)
+        if version not in found:
+            raise StoreError(f"{store.name}/{version} is not pinned; pinned are: {', '.join(found) or 'none'}")
+        _write_pins(store, {v: reason for v, reason in found.items() if v != version})
+
+
+def _write_pins(store: Store, found: dict[str, str]) -> None:
+    import json
+
+    disk.publish(store.pins, [json.dumps(found, indent=2, sort_keys=True).encode()])
+
+
+def size_of(folder: Path, *, own: bool = False) -> int:
+    """Bytes of all files below a folder; with `own` only of files that no other version shares by a link."""
+    total = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            try:
+                status = os.lstat(os.path.join(above, name))
+            except FileNotFoundError:
+                continue  # somebody removed it while we looked
+            if not own or status.st_nlink == 1:
+                total += status.st_size
+    return total
+
+
+def is_version(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file()
+
+
+def _keys(reader: Reader) -> dict[tuple[str, str, str], int]:
+    sources = reader.manifest.written["sources"]
+    split, source = reader.rows["split"].tolist(), reader.rows["source"].tolist()
+    return {(SPLITS[split[i]], sources[source[i]], id): i for i, id in enumerate(reader.ids())}
+
+
+def _name(key: Sequence[str]) -> str:
+    return "/".join(part for part in key if part)

@@ -1,0 +1,248 @@
+"""One shard, one task: draw or copy its rows, pack them, prove them, write its files whole and once, give a receipt.
+
+A task is a pure function of its record: run twice, anywhere, in any order, it writes the same bytes under another
+temporary name and renames them over themselves. A picture that cannot be drawn is data: the row says why.
+Memory: one picture with its maps, plus the packed rows of one shard (`memory_bound`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, needed_resolution, render
+from ocrmaps.errors import DataError, StoreCorrupt, StoreError
+from ocrmaps.geometry import PolygonSet
+from ocrmaps.maps import DRAWN, Maps, MapSpec, Outcome, draw_maps
+from ocrmaps.pictures import decode
+from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.format.codecs import packing
+from ocrmaps.store.format.identity import file_digest, fingerprint, picture_fingerprint, row_digest
+from ocrmaps.store.format.layout import MASK_PROBABILITY, MASK_THRESHOLD, ShardKey
+from ocrmaps.store.format.shards import assemble
+from ocrmaps.store.places import posix as disk
+
+Row = dict[str, npt.NDArray[np.uint8]]
+"""The four arrays of one row, by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyRow:
+    """A row that another version holds already: its packed bytes and what is known about them."""
+
+    files: tuple[str, ...]
+    """One shard file per array."""
+    chunks: tuple[tuple[int, int, str], ...]
+    """Offset, length and digest per array."""
+    outcomes: tuple[int, ...]
+    """Per polygon, an index into `OUTCOMES`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowTask:
+    """One sample and its place in the shard."""
+
+    slot: int
+    name: str
+    """How messages call the sample: split, source and id."""
+    picture: str
+    picture_sha: str
+    fingerprint: str
+    polygons: PolygonSet
+    transform: CanonicalTransform
+    copy: CopyRow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardTask:
+    """Everything that one shard follows from, and where it goes."""
+
+    key: ShardKey
+    rows: tuple[RowTask, ...]
+    rows_per_shard: int
+    canonical: CanonicalSpec
+    maps: MapSpec
+    codecs: Mapping[str, str]
+    tree: str
+    """The staging tree; it must exist, so a late task cannot bring it back."""
+    temporary: str
+    """The folder for unfinished files, beside the tree and on its file system."""
+    linked: tuple[tuple[str, str], ...] = ()
+    """Files of an older version with exactly these rows and their digests, one per array; empty to assemble anew."""
+
+    @property
+    def asked(self) -> str:
+        """The fingerprint of the rows: a receipt answers this task only if it names the same."""
+        return fingerprint([str(self.key), [[r.slot, r.fingerprint] for r in self.rows]])
+
+
+OUTCOMES: tuple[str, ...] = tuple(str(outcome) for outcome in Outcome)
+"""Names of the codes in the `outcome` column; the manifest lists them, so later ones may be added."""
+
+
+def build_shard(task: ShardTask, stop: threading.Event | None = None) -> dict[str, Any]:
+    """Build one shard; returns its receipt as plain data, a few hundred bytes a row."""
+    start = time.perf_counter()
+    receipt = _link(task) if task.linked else None
+    if receipt is None:
+        packed: dict[str, list[bytes | None]] = {array: [None] * task.rows_per_shard for array in ARRAYS}
+        rows = []
+        for row in task.rows:
+            if stop is not None and stop.is_set():
+                raise StoreError(f"{task.key}: stopped on request")
+            rows.append(_row(row, task, packed))
+        receipt = _write(task, rows, packed)
+    receipt["seconds"] = round(time.perf_counter() - start, 4)
+    return receipt
+
+
+def draw_row(data: bytes, row: RowTask, canonical: CanonicalSpec, maps: MapSpec) -> tuple[Row, Maps]:
+    """The four arrays of one sample from its picture's bytes: the only place where a stored row comes from."""
+    wanted = needed_resolution(row.transform) if canonical.decode == "reduced" else None
+    picture = decode(data, name=row.name, at_least=wanted)
+    image = render(picture, row.transform, canonical)
+    drawn = draw_maps(row.transform.apply(row.polygons, "canonical"), maps, row.transform.canvas)
+    mask = drawn.probability_mask * np.uint8(MASK_PROBABILITY) + drawn.threshold_mask * np.uint8(MASK_THRESHOLD)
+    return {"image": image, "probability": drawn.probability, "threshold": drawn.quantised, "mask": mask}, drawn
+
+
+def _row(row: RowTask, task: ShardTask, packed: dict[str, list[bytes | None]]) -> dict[str, Any]:
+    if row.copy is not None:
+        copied = _copied(row.copy)
+        if copied is not None:
+            for array, data in zip(ARRAYS, copied, strict=True):
+                packed[array][row.slot] = data
+            return {"slot": row.slot, "how": "copied", "outcomes": list(row.copy.outcomes)}
+    try:
+        data = _input(row)
+        arrays, drawn = draw_row(data, row, task.canonical, task.maps)
+    except DataError as error:
+        return {"slot": row.slot, "how": "failed", "reason": "bad-picture", "message": str(error)}
+    for array in ARRAYS:
+        packed[array][row.slot] = _proven(arrays[array], task.codecs[array], f"{row.name}, {array}")
+    return {"slot": row.slot, "how": "drawn", "outcomes": [OUTCOMES.index(o) for o in drawn.outcomes]}
+
+
+def _input(row: RowTask) -> bytes:
+    """The picture's bytes, which must still be those that the version is named after."""
+    path = Path(row.picture)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        # It could be read when the version got its name: that is the disk's or the network's fault, not the picture's.
+        raise StoreError(
+            f"{row.name}: {path} can no longer be read ({error.strerror})", hint="the same command resumes the build"
+        ) from error
+    if picture_fingerprint(data).hex() != row.picture_sha:
+        raise StoreError(
+            f"{row.name}: {path} changed while the version was being built",
+            hint="build again: the new picture gets its own version (--rehash if its time stamp did not change)",
+        )
+    return data
+
+
+def _proven(array: npt.NDArray[np.uint8], codec: str, where: str) -> bytes:
+    """Packed bytes that have been unpacked again and compared: compressors have had bugs."""
+    chosen = packing(codec)
+    data = chosen.encode(np.ascontiguousarray(array))
+    back = np.empty(array.shape, dtype=np.uint8)
+    chosen.decode(data, back)
+    if not np.array_equal(back, array):
+        raise StoreCorrupt(
+            f"{where}: what {codec} packed does not unpack to the same values",
+            hint="test this machine's memory; then choose another codec in [layout] and report the picture",
+        )
+    return data
+
+
+def _copied(copy: CopyRow) -> list[bytes] | None:
+    """The packed bytes of a known row, or None where they are no longer what they were: then it is drawn again."""
+    out = []
+    for file, (offset, nbytes, digest) in zip(copy.files, copy.chunks, strict=True):
+        try:
+            with open(file, "rb") as handle:
+                handle.seek(offset)
+                data = handle.read(nbytes)
+        except OSError:
+            return None
+        if row_digest(data).hex() != digest:
+            return None
+        out.append(data)
+    return out
+
+
+def _write(task: ShardTask, rows: list[dict[str, Any]], packed: dict[str, list[bytes | None]]) -> dict[str, Any]:
+    files: dict[str, Any] = {}
+    chunks: dict[str, Any] = {}
+    unfinished = {array: disk.temporary_name(Path(task.temporary), array) for array in ARRAYS}
+    for array in ARRAYS:
+        parts, index = assemble(packed[array], task.rows_per_shard)
+        files[array] = [disk.write_new(unfinished[array], parts, durable=False), file_digest(*parts).hex()]
+        for row in rows:
+            data = packed[array][row["slot"]]
+            if data is not None:
+                chunks.setdefault(row["slot"], []).append(
+                    [int(index[row["slot"], 0]), len(data), row_digest(data).hex()]
+                )
+    # All four are on the disk before any gets its name. The names themselves are made durable at commit: until then a
+    # lost one is noticed, because a receipt is believed only with its files.
+    disk.sync(list(unfinished.values()))
+    for array in ARRAYS:
+        disk.rename(unfinished[array], Path(task.tree) / task.key.path(array))
+    for row in rows:
+        row["chunks"] = chunks.get(row["slot"], [])
+    return {"shard": str(task.key), "asked": task.asked, "files": files, "rows": rows}
+
+
+def _link(task: ShardTask) -> dict[str, Any] | None:
+    """Give an older version's files a second name; None where a file is no longer what its version recorded."""
+    files: dict[str, Any] = {}
+    for array, (source, digest) in zip(ARRAYS, task.linked, strict=True):
+        try:
+            data = Path(source).read_bytes()
+        except OSError:
+            return None
+        if file_digest(data).hex() != digest:
+            return None
+        path = Path(task.tree) / task.key.path(array)
+        unfinished = disk.temporary_name(Path(task.temporary), array)
+        try:
+            disk.link(Path(source), unfinished)
+        except StoreError:
+            # Another file system, or one without links: written like any other shard, whose errors are real ones.
+            disk.write_new(unfinished, [data])
+        disk.rename(unfinished, path)
+        files[array] = [len(data), digest]
+    return {"shard": str(task.key), "asked": task.asked, "files": files, "rows": [_linked(row) for row in task.rows]}
+
+
+def _linked(row: RowTask) -> dict[str, Any]:
+    assert row.copy is not None  # only shards of known rows are linked
+    return {
+        "slot": row.slot,
+        "how": "linked",
+        "outcomes": list(row.copy.outcomes),
+        "chunks": [list(chunk) for chunk in row.copy.chunks],
+    }
+
+
+def memory_bound(canonical: CanonicalSpec, rows_per_shard: int, pixels: int) -> int:
+    """Bytes that one worker can need for a shard: the largest picture (`pixels`) and its copies, and the packed rows.
+
+    Rows are counted as if nothing compressed: real receipts need a fifth of that part.
+    """
+    canvas = max(h * w for h, w in canonical.canvases)
+    # Decoded RGB and Pillow's copy of it; per canvas pixel 6 stored bytes, twice for the proof, and float32 maps.
+    return pixels * 3 * 2 + canvas * (6 * 2 + 16) + rows_per_shard * canvas * 6
+
+
+def drawn_outcome(code: int) -> bool:
+    """Whether a polygon with this code has a kernel in the probability map."""
+    return Outcome(OUTCOMES[code]) in DRAWN

@@ -1,0 +1,83 @@
+"""What a run says of itself before the first step and beside its numbers, on the screen and in its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.evaluation.oracle.judge import BENT_SHARE, bent_share
+from ocrmaps.store.reader import Reader
+from ocrmaps.training.budget import Budget
+from ocrmaps.training.resume import Resumed
+from ocrmaps.training.spec import RunSpec
+
+Say = Callable[[str], None]
+_LOOKED_AT = 200
+"""Rows whose outlines are looked at before the first step."""
+
+
+def identity(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What produced the numbers of a run, besides how far it came."""
+    return {"root_digest": card["store"]["root_digest"], "seed": card["seed"], "precision": card["precision"]}
+
+
+def caption(i: Mapping[str, Any]) -> str:
+    """What belongs beside a number of a finished run."""
+    return (
+        f"{i['steps']} steps, {i['samples']} samples, root {i['root_digest'][:12]}, seed {i['seed']}, {i['precision']}"
+    )
+
+
+def announce(
+    spec: RunSpec, reader: Reader, card: Mapping[str, Any], budget: Budget, tell: Say, resumed: Resumed | None
+) -> None:
+    """Say what is trained, on what, for how long, and where it goes on."""
+    built = card["built"]
+    store = f"{card['store']['name']}/{card['store']['version']}"
+    counts = {split: len(reader.select(split)) for split in (spec.data.train, spec.data.val)}
+    parts = ", ".join(f"{p} {built[p]['class']} {built[p]['parameters']:,}" for p in ("encoder", "decoder", "head"))
+    tell(f"run {spec.name}: store {store}, root {reader.root_digest[:12]}, rows {counts}")
+    size = "x".join(map(str, built["flops_size"]))
+    taps = " ".join(f"{c}@{s}" for c, s in zip(built["channels"], built["strides"], strict=True))
+    tell(
+        f"built: {parts}; {built['parameters']:,} parameters, {built['flops'] / 1e9:.2f} GFLOPs at {size}; "
+        f"channels@stride {taps} into {built['decoder_channels']}"
+    )
+    if spec.hardware.devices > 1 or spec.hardware.compile:
+        tell(f"devices: {spec.hardware.devices}{budget.shared}; compile: {spec.hardware.compile or 'off'}")
+    tell(f"budget: {budget.sentence(spec)}; seed {spec.seed}, {spec.precision}")
+    extract = card["extract"]
+    tell(
+        f"maps are read with: {extract['unclip']} unclip, r {extract['shrink_ratio']:g}, binarise "
+        f"{extract['binarise']}, score at least {extract['score_min']:g}"
+    )
+    if extract["shape"] == "boxes":
+        sets = [reader.polygon_set(row) for row in reader.select(spec.data.train)[:_LOOKED_AT].tolist()]
+        if (bent := bent_share(sets)) > BENT_SHARE:
+            tell(
+                f"WARNING: {bent:.0%} of the outlines in split {spec.data.train} are bent, and boxes cannot follow "
+                "them: --set extract.shape=polygons reads and scores outlines"
+            )
+    if resumed is None:
+        return
+    for word in resumed.passed_over:
+        tell(f"WARNING: not resumed from the latest state: {word}")
+    tell(f"resumed from {resumed.path}, step {resumed.steps}")
+
+
+@contextmanager
+def log(path: Path, say: Say, *, append: bool, first: bool) -> Iterator[Say]:
+    """What is said is also written, line by line; only the first process says anything."""
+    if not first:
+        yield lambda line: None
+        return
+    with path.open("a" if append else "w", encoding="utf-8") as file:
+
+        def tell(line: str) -> None:
+            say(line)
+            file.write(line + "\n")
+            file.flush()
+
+        yield tell

@@ -1,0 +1,60 @@
+"""What must hold before the first step: sound data, honest splits with text in them, sides that fit."""
+
+from __future__ import annotations
+
+from ocrmaps.errors import Problem, RunError, SpecError
+from ocrmaps.store.reader import Reader
+from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.training.spec import RunSpec, resolve
+
+
+def check_store(spec: RunSpec, reader: Reader) -> RunSpec:
+    """Refuse data that a run cannot be trusted on; the run with what follows from its store."""
+    found = verify(reader.folder, level="quick")
+    if not found.ok:
+        raise RunError(
+            f"{reader.folder}: the store is damaged:", problems=found.problems, hint=f"ocrmaps repair {reader.folder}"
+        )
+    spec = resolve(spec, reader.manifest.recipe)
+    rows = {name: reader.select(split) for name, split in (("train", spec.data.train), ("val", spec.data.val))}
+    empty = [name for name, r in rows.items() if not len(r)]
+    if empty:
+        splits = ", ".join(f"{k or 'no split'} {v}" for k, v in reader.manifest.written["counts"]["splits"].items())
+        raise SpecError(
+            "the store has no rows for this run:",
+            problems=[Problem(f"data.{n}", f"split {getattr(spec.data, n)!r} is empty; found {splits}") for n in empty],
+            hint="a source of the recipe says its split; build a version that has both",
+        )
+    textless = [name for name, r in rows.items() if all(reader.polygon_set(row).ignore.all() for row in r.tolist())]
+    if textless:
+        raise SpecError(
+            "a run needs text that counts to learn from, and to be scored on:",
+            problems=[
+                Problem(f"data.{n}", f"all text of split {getattr(spec.data, n)!r} ({len(rows[n])} rows) is ignored")
+                for n in textless
+            ],
+            hint="a network that finds nothing would score 1.0; is the text marked as illegible on purpose?",
+        )
+    digests = reader.rows["picture"]
+    known = {digests[row].tobytes(): row for row in rows["train"].tolist()}
+    both = [(row, known[key]) for row in rows["val"].tolist() if (key := digests[row].tobytes()) in known]
+    if both:
+        raise SpecError(
+            f"{len(both)} of {len(rows['val'])} validation pictures are also trained on, byte for byte:",
+            problems=[Problem(reader.name(v), f"the same picture as {reader.name(t)}") for v, t in both],
+            hint="a score on pictures that were learnt says nothing: take them out of one split and build again",
+        )
+    return spec
+
+
+def check_sides(spec: RunSpec, reader: Reader, multiple: int) -> None:
+    sizes = {f"canvas {h}x{w}": (h, w) for h, w in reader.manifest.canvases}
+    if spec.augment.size is not None:
+        sizes["augment.size"] = spec.augment.size
+    problems = [
+        Problem(name, f"found {h}x{w}, this model needs sides that are multiples of {multiple}")
+        for name, (h, w) in sizes.items()
+        if h % multiple or w % multiple
+    ]
+    if problems:
+        raise SpecError("the model does not take pictures of these sizes:", problems=problems)

@@ -1,0 +1,97 @@
+"""What people look at in a run's folder: the first batch, the curves, truth beside prediction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ocrmaps.detect.trained import load_detector
+from ocrmaps.extract import extract
+from ocrmaps.geometry import Affine
+from ocrmaps.loader.batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS, Batch
+from ocrmaps.pagekit.pictures import Canvas, Pixels, beside, enlarged, overlay, png, shrink, titled
+from ocrmaps.store.reader import Reader
+
+KERNEL, BAND, UNLEARNT = (31, 111, 235), (0, 158, 115), (217, 119, 0)
+LEGIBLE = 900
+"""Pictures of truth beside prediction are enlarged to at least this height."""
+
+
+def draw_batch(batch: Batch, path: Path, side: int = 420) -> None:
+    """The pictures of a batch as they are learnt: kernels blue, threshold bands green, what is not learnt orange."""
+    tiles = []
+    for image, kernel, threshold, mask in zip(*(t.cpu().numpy() for t in batch[:4]), strict=True):
+        band = ((threshold > 0) & (mask & THRESHOLD_COUNTS > 0)) * (threshold / 254.0)
+        shown = _tint(image.astype(np.float32), 0.6 * band, BAND)
+        shown = _tint(shown, 0.6 * (kernel > 0), KERNEL)
+        shown = _tint(shown, 0.7 * (mask & PROBABILITY_COUNTS == 0), UNLEARNT)
+        tiles.append(shrink(shown.astype(np.uint8), side))
+    height = max(t.shape[0] for t in tiles)
+    width = max(t.shape[1] for t in tiles)
+    columns = min(4, len(tiles))
+    rows = -(-len(tiles) // columns)
+    sheet = np.full((rows * (height + 6), columns * (width + 6), 3), 128, dtype=np.uint8)
+    for i, tile in enumerate(tiles):
+        y, x = i // columns * (height + 6), i % columns * (width + 6)
+        sheet[y : y + tile.shape[0], x : x + tile.shape[1]] = tile
+    path.write_bytes(png(sheet))
+
+
+def _tint(pixels: Any, share: Any, colour: tuple[int, int, int]) -> Any:
+    weight = np.asarray(share, dtype=np.float32)[..., None]
+    return pixels * (1 - weight) + np.array(colour, dtype=np.float32) * weight
+
+
+def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, caption: str) -> None:
+    """Losses and scores over the steps of the run."""
+    if not rows:
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for axes, keys in ((left, ("train/loss", "val/loss")), (right, ("val/hmean", "val/precision", "val/recall"))):
+        for key in keys:
+            points = [(row["step"], row[key]) for row in rows if key in row]
+            if points:
+                axes.plot(*zip(*points, strict=True), marker=".", label=key)
+        axes.set_xlabel("optimiser step")
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+    left.set_title("loss")
+    right.set_title("validation, IoU 0.5")
+    figure.suptitle(caption, fontsize=9)
+    figure.savefig(path, dpi=110)
+
+
+def draw_pairs(reader: Reader, report: Any, folder: Path, number: int, split: str) -> None:
+    """Truth on the left, what the best checkpoint finds on the right, for the first samples of a split."""
+    if not number:
+        return
+    trained = load_detector(report.best or report.last)
+    folder.mkdir(exist_ok=True)
+    for row in reader.select(split)[:number].tolist():
+        image = reader.read_row(row, ("image",))["image"]
+        with torch.inference_mode():
+            logits = trained.detector(torch.from_numpy(image)[None])
+        probability = torch.sigmoid(logits.probability[0]).numpy()
+        level = torch.sigmoid(logits.threshold[0]).numpy() if trained.extract.binarise == "learned" else None
+        found = extract(probability, trained.extract, threshold=level).polygons
+        transform = reader.transform(row)
+        # Lines are as thick at any size: on a small canvas they would cover the text that they enclose.
+        times = -(-LEGIBLE // image.shape[0])
+        canvas = enlarged(Canvas(pixels=image, frame="canonical", transform=transform), times)
+        truth = canvas.transform.apply(reader.polygon_set(row), "canonical")
+        found = found.transform(Affine.scaling(times, times), "canonical")
+        sides = (titled(overlay(canvas, truth), "truth"), titled(overlay(canvas, found), f"found: {len(found)}"))
+        pair: Pixels = beside(*sides, height=sides[0].shape[0])
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", reader.id(row))[-80:]
+        (folder / f"{row:05d}-{name}.png").write_bytes(png(pair))

@@ -1,0 +1,169 @@
+"""Scoring against plain per-pair code of the same rules: speed, the price of a sweep, large pictures.
+
+Documents are the reference cases beside the checkout where they are found (100 Korean documents, about 105 words
+each, with real detections), generated pages of the same density otherwise; every result says which.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ocrmaps.geometry import FloatArray, PolygonSet
+from ocrmaps.metrics import match_cleval, match_deteval, match_geometry, match_iou, pair_geometry, sweep_geometry
+from ocrmaps.pipelines.bench.references.metrics import plain_cleval, plain_deteval, plain_iou
+from ocrmaps.pipelines.bench.times import distribution, figure
+
+Page = tuple[PolygonSet, PolygonSet]
+_CASES = Path(__file__).resolve().parents[4] / "shared" / "golden" / "metrics" / "cases.json"
+
+
+def bench_metrics(*, repeats: int = 3, quick: bool = False) -> list[dict[str, Any]]:
+    """Measure every protocol, `quick` on four generated pages; values are medians over the repeats.
+
+    Spreads are the largest minus the smallest.
+    """
+    pages, source = generated(4, lines=5) if quick else documents()
+    timed = pages[:: max(len(pages) // 2, 1)][:2]
+    for page in pages[:3]:
+        match_iou(*page, order="best"), match_deteval(*page), match_cleval(*page)
+        sweep_geometry(pair_geometry(*page), np.zeros(len(page[1])), cuts=(0.5,))
+
+    words = statistics.mean(len(truth) for truth, _ in pages)
+    on = f"{len(pages)} {source}, {words:.0f} words each"
+    few = f"{len(timed)} of them"
+    out = [
+        _ratio("metrics/iou_vs_reference", plain_iou, match_iou, timed, repeats, f"per-pair shapely loop, {few}: {on}"),
+        _ratio("metrics/deteval_vs_reference", plain_deteval, match_deteval, timed[:1], 1, f"per-pair loop, 1 of {on}"),
+        _ratio(
+            "metrics/cleval_vs_reference", plain_cleval, match_cleval, timed[:1], 1, f"per-character loop, 1 of {on}"
+        ),
+        _each("metrics/iou_ms", match_iou, pages, repeats, on),
+        _each("metrics/deteval_ms", match_deteval, pages, repeats, on),
+        _each("metrics/cleval_ms", match_cleval, pages, repeats, on),
+        _sweep(pages, repeats, on),
+    ]
+    return out + _large(repeats, 300 if quick else 2000)
+
+
+def documents() -> tuple[list[Page], str]:
+    """Truth and detections of the document pages, and what they are."""
+    if not _CASES.is_file():
+        return generated(100)
+    cases = json.loads(_CASES.read_text(encoding="utf-8"))
+    pages = [
+        (
+            PolygonSet.of(
+                [np.reshape(q, (4, 2)) for q in case["gt"]], frame="raw", ignore=case["ignore"], texts=case["gt_text"]
+            ),
+            PolygonSet.of([np.reshape(q, (4, 2)) for q in case["det"]], frame="raw", texts=case["det_text"]),
+        )
+        for case in cases
+        if case["id"].startswith("kr_doc")
+    ]
+    return pages, "reference documents"
+
+
+def generated(pages: int, lines: int = 15) -> tuple[list[Page], str]:
+    """Invented pages, the same on every run."""
+    rng = np.random.default_rng(0)
+    return [_page(rng, lines) for _ in range(pages)], "generated pages"
+
+
+def _page(rng: np.random.Generator, lines: int) -> Page:
+    """A page of lines of 7 words; some detections moved, some in two pieces, some joined with the next word."""
+    truth: list[FloatArray] = []
+    found: list[FloatArray] = []
+    texts: list[str] = []
+    read: list[str] = []
+    for line in range(lines):
+        x, last = 40.0, -1
+        for _ in range(7):
+            n = int(rng.integers(2, 10))
+            quad = _box(x, 60.0 + 70 * line, x + 22 * n, 100.0 + 70 * line)
+            truth.append(quad + rng.normal(0, 1, (4, 2)))
+            texts.append("".join(rng.choice(list("abcdefgh"), n)))
+            x, chance = x + 22 * n + 15, rng.random()
+            if chance < 0.06 and last >= 0:
+                found[last][1:3] = quad[1:3]
+                read[last] += texts[-1]
+            elif chance < 0.1:
+                middle = (quad[0, 0] + quad[1, 0]) / 2
+                (x0, y0), (x1, y1) = quad[0], quad[2]
+                found += [_box(x0, y0, middle, y1), _box(middle, y0, x1, y1)]
+                read += [texts[-1][: n // 2], texts[-1][n // 2 :]]
+                last = -1
+            else:
+                last = len(found)
+                found.append(quad + rng.normal(0, 3, (4, 2)))
+                read.append(texts[-1])
+    return PolygonSet.of(truth, frame="raw", texts=texts), PolygonSet.of(found, frame="raw", texts=read)
+
+
+def _box(x0: float, y0: float, x1: float, y1: float) -> FloatArray:
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _all(score: Callable[..., Any], pages: Sequence[Page]) -> float:
+    return _seconds(lambda: [score(*page) for page in pages])
+
+
+def _ratio(
+    name: str, plain: Callable[..., Any], fast: Callable[..., Any], pages: Sequence[Page], repeats: int, reference: str
+) -> dict[str, Any]:
+    """Plain time over fast time on the same pages, one after the other in each repeat."""
+    values = [_all(plain, pages) / statistics.median(_all(fast, pages) for _ in range(20)) for _ in range(repeats)]
+    return figure(name, values, "x", reference)
+
+
+def _each(name: str, score: Callable[..., Any], pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:
+    each = [[_all(score, [page]) * 1000 for page in pages] for _ in range(3 * repeats)]
+    times = distribution([ms for one in each for ms in one])
+    return figure(name, [statistics.mean(one) for one in each], "ms", f"per picture, {on}") | {"times": times}
+
+
+def _sweep(pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:
+    """Twenty score cuts at three IoU thresholds over one evaluation at the same three, both with the geometry."""
+    rng = np.random.default_rng(0)
+    scores = [rng.random(len(found)) for _, found in pages]
+    cuts = np.linspace(0.05, 0.95, 20).tolist()
+
+    def swept() -> None:
+        for page, score in zip(pages, scores, strict=True):
+            sweep_geometry(pair_geometry(*page), score, cuts=cuts)
+
+    values = [_seconds(swept) / _all(match_iou, pages) for _ in range(3 * repeats)]
+    return figure("metrics/sweep_20_vs_single", values, "x", f"one evaluation, {on}")
+
+
+def _large(repeats: int, n: int) -> list[dict[str, Any]]:
+    """`n` truths by as many detections: spread over a page, and piled up so that all pairs overlap."""
+    rng = np.random.default_rng(0)
+    out = []
+    for name, side in ((f"metrics/boxes_{n}_s", 3000.0), (f"metrics/boxes_{n}_piled_s", 1.0)):
+        centre, half = rng.uniform(0, side, (n, 1, 2)), rng.uniform(8, 30, (n, 1, 2))
+        boxes = centre + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.normal(0, 0.5, (n, 4, 2))
+        truth = PolygonSet.of(boxes, frame="raw")
+        found = PolygonSet.of(boxes + rng.normal(0, 1, boxes.shape), frame="raw")
+        values = [_all(match_iou, [(truth, found)]) for _ in range(repeats)]
+        tracemalloc.start()
+        geometry = pair_geometry(truth, found)
+        match_geometry(geometry)
+        peak = tracemalloc.get_traced_memory()[1] / 2**20
+        tracemalloc.stop()
+        result = figure(name, values, "s", f"{n} x {n} quads, {len(geometry.overlap)} pairs overlap")
+        out.append({**result, "peak_mib": round(peak, 1)})
+    return out

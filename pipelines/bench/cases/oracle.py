@@ -1,0 +1,55 @@
+"""The ceilings of the project's chain and the published one on the same receipts, printed with the other figures."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.annotations import Sample
+from ocrmaps.evaluation.oracle import judge as oracle
+from ocrmaps.evaluation.oracle.judge import Chain, run_oracle
+from ocrmaps.pictures import Header
+from ocrmaps.pipelines import data
+from ocrmaps.pipelines.recommend import recommend
+
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "sroie" / "train"
+"""Real receipts, where they stand beside the checkout."""
+BUDGET = 0.30
+
+
+def bench_oracle() -> list[dict[str, Any]]:
+    """Scores, not times: nothing is repeated, because the same input gives the same score."""
+    with tempfile.TemporaryDirectory() as folder:
+        samples, heads, what = _receipts(Path(folder))
+        results = []
+        for side in (640, 1024):
+            for name, chain in (
+                ("exact", Chain.longest(side)),
+                ("exact_r04", Chain.longest(side, shrink_ratio=0.4)),
+                ("published", Chain.published(side)),
+            ):
+                found = run_oracle(samples, heads, chain)
+                results += [
+                    _result(f"oracle/{name}_{side}_iou{round(t * 100)}", found.hmean[t], what, found.mpx_per_image)
+                    for t in (0.5, 0.7, 0.9)
+                ]
+        chosen = recommend(samples, heads, budget_mpx=BUDGET).chosen
+        results.append(
+            _result(f"oracle/recommended_{BUDGET:.2f}_mpx_iou50", chosen.hmean[0.5], what, chosen.mpx)
+            | {"side": chosen.canonical.side, "shrink_ratio": chosen.maps.shrink_ratio}
+        )
+    return results
+
+
+def _receipts(folder: Path) -> tuple[list[Sample], list[Header], str]:
+    path, what = REAL, "SROIE train, 310 receipts, line boxes"
+    if not REAL.is_dir():
+        path, what = folder / "receipts", "60 generated receipts, line boxes"
+        data.synth(path, format="ufo", num=60, seed=0)
+    source, samples = oracle.open_samples(path, format=None, pictures=None, frame="upright")
+    return samples, oracle.headers(source, samples), what
+
+
+def _result(name: str, hmean: float, what: str, mpx: float) -> dict[str, Any]:
+    return {"name": name, "value": hmean, "unit": "hmean", "reference": what, "spread": 0.0, "mpx_per_image": mpx}

@@ -1,0 +1,135 @@
+"""What a validation epoch costs besides the network: stored rows to scores, beside the plain chain in the same run.
+
+Both start from what they have on disk and end with the counts of the IoU rule in original coordinates. The plain chain
+decodes, resizes and draws every time; ours reads all four stored arrays, as a validation with a loss does. The maps
+that were drawn, or stored, take the place of the network's output in both. Where the time of each chain goes is
+measured beside the ratio, step by step in one thread.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ocrmaps.annotations import open_source, read
+from ocrmaps.evaluation.judging import found_in
+from ocrmaps.evaluation.oracle.judge import subset
+from ocrmaps.extract import ExtractSpec
+from ocrmaps.loader import MapLoader
+from ocrmaps.loader.settings import default_threads
+from ocrmaps.metrics.iou import match_iou
+from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, SPEC, receipts, recipe_of
+from ocrmaps.pipelines.bench.references.validation import plain_validation
+from ocrmaps.pipelines.bench.times import Laps, figure
+from ocrmaps.pipelines.build import build
+from ocrmaps.store.reader import Reader
+from ocrmaps.training.scoring import THRESHOLDS, Score, Scorer
+
+PLAIN = 6
+"""Pictures of the plain chain in each round, evenly drawn; ours handles all."""
+
+
+def bench_validation(repeats: int = 5, *, quick: bool = False) -> list[dict[str, Any]]:
+    """The ratio of processor time for one picture, and what each chain takes. Needs 0.3 GB of temporary space."""
+    room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
+    threads = cv2.getNumThreads()
+    try:
+        asked, what = receipts(room / "source", 16 if quick else SAMPLES)
+        folder = build(recipe_of(asked), room / "cache").folder
+        source = open_source(asked.path, format=asked.format, pictures=asked.pictures)
+        chosen = subset(read(source), PLAIN)
+        cv2.setNumThreads(1)
+        with Reader(folder) as reader:
+            score = epoch(reader)  # opens files, fills the page cache, compiles
+            plain_validation(source.pictures / chosen[0].picture, chosen[0].polygons, SPEC)
+            ours: list[tuple[float, float]] = []
+            plain: list[tuple[float, float]] = []
+            for _ in range(max(1, repeats)):
+                ours.append(_per_picture(lambda: epoch(reader), len(reader)))
+                plain.append(
+                    _per_picture(
+                        lambda: [plain_validation(source.pictures / s.picture, s.polygons, SPEC) for s in chosen],
+                        len(chosen),
+                    )
+                )
+            texts = float(np.mean([len(sample.polygons) for sample in chosen]))
+            what = f"{what} at 640, {texts:.0f} texts each"
+            theirs = Laps()
+            for sample in chosen:
+                theirs.start()
+                plain_validation(source.pictures / sample.picture, sample.polygons, SPEC, theirs)
+            return [
+                *_figures(ours, plain, score, what),
+                *steps(reader).figures("validation/{}_ms", f"one thread, {what}"),
+                *theirs.figures("validation/plain_{}_ms", f"the plain chain, {PLAIN} of {what}"),
+            ]
+    finally:
+        cv2.setNumThreads(threads)
+        shutil.rmtree(room, ignore_errors=True)
+
+
+def steps(reader: Reader) -> Laps:
+    """What each step of `epoch` takes for each row, one row after the other."""
+    spec, laps = _reading(reader), Laps()
+    for row in reader.select("train").tolist():
+        laps.start()
+        arrays = reader.read_row(row)
+        laps("read")
+        probability = arrays["probability"].astype(np.float32)
+        laps("convert")
+        truth, detections, _ = found_in(reader, row, spec, probability)
+        laps("extract")
+        match_iou(truth, detections, thresholds=THRESHOLDS)
+        laps("match")
+    return laps
+
+
+def _reading(reader: Reader) -> ExtractSpec:
+    return ExtractSpec(shrink_ratio=reader.manifest.recipe.maps.shrink_ratio)
+
+
+def epoch(reader: Reader) -> Score:
+    """Every row read, extracted and matched: a validation without its network."""
+    rows = reader.select("train")
+    scorer = Scorer(reader, rows, _reading(reader))
+    scorer.begin()
+    with MapLoader(reader.folder, split="train", batch_size=BATCH, shuffle=False) as loader:
+        for batch in loader:
+            scorer.add(batch.row.tolist(), batch.probability.float().numpy())
+    return scorer.total(scorer.results())
+
+
+def _per_picture(run: Any, pictures: int) -> tuple[float, float]:
+    """(processor seconds, seconds of the clock) for one picture."""
+    cpu, clock = time.process_time(), time.perf_counter()
+    run()
+    return (time.process_time() - cpu) / pictures, (time.perf_counter() - clock) / pictures
+
+
+def _figures(
+    ours: list[tuple[float, float]], plain: list[tuple[float, float]], score: Score, what: str
+) -> list[dict[str, Any]]:
+    ratios = [p[0] / o[0] for o, p in zip(ours, plain, strict=True)]
+    clock = [p[1] / o[1] for o, p in zip(ours, plain, strict=True)]
+    return [
+        {
+            "name": "validation/vs_plain",
+            "value": statistics.median(ratios),
+            "unit": "x",
+            "reference": f"decode, resize, draw, box each contour, compare all pairs, one by one: {PLAIN} of {what}",
+            "spread": max(ratios) - min(ratios),
+            "by_the_clock": round(statistics.median(clock), 2),
+            "threads": default_threads(),
+            "hmean_of_the_maps": round(score.hmean(), 4),
+        },
+        figure("validation/ms", [1e3 * o[0] for o in ours], "ms", f"processor time for a picture; {what}"),
+        figure("validation/clock_ms", [1e3 * o[1] for o in ours], "ms", f"by the clock, {default_threads()} threads"),
+        figure("validation/plain_ms", [1e3 * p[0] for p in plain], "ms", f"the plain chain; {PLAIN} of {what}"),
+    ]

@@ -1,0 +1,192 @@
+"""Benchmarks as records: what was measured, against what, where and with which code."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ocrmaps.errors import SpecError
+from ocrmaps.machine import commit, machine
+from ocrmaps.pipelines.bench.load import Watch
+from ocrmaps.pipelines.bench.times import spelled
+from ocrmaps.report.bench import TIMES
+
+RECEIPTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "sroie" / "train"
+"""Real receipts, which most benchmarks use where they stand beside the checkout."""
+Result = dict[str, Any]
+"""name, value, unit, reference, spread (of the repeats, same unit), and whatever else explains the value."""
+
+
+def _machine(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.machine import bench_machine
+
+    return bench_machine(repeats, quick=quick)
+
+
+def _decode(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.decode import bench_decode
+
+    return bench_decode(repeats)
+
+
+def _maps(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.maps import bench_maps
+
+    return bench_maps(repeats=repeats)
+
+
+def _extract(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.extract import bench_extract
+
+    return bench_extract(repeats=repeats)
+
+
+def _metrics(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.metrics import bench_metrics
+
+    return bench_metrics(repeats=repeats, quick=quick)
+
+
+def _oracle(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.oracle import bench_oracle
+
+    return bench_oracle()
+
+
+def _build(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.build import bench_build
+
+    return bench_build(repeats=min(repeats, 3), quick=quick)  # three full builds a figure are what fits in a minute
+
+
+def _store(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.store import bench_store
+
+    return bench_store(repeats, quick=quick)
+
+
+def _loader(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.loader import bench_loader
+
+    return bench_loader(repeats, quick=quick)
+
+
+def _break_even(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.break_even import bench_break_even
+
+    return bench_break_even(repeats=min(repeats, 3), quick=quick)
+
+
+def _step(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.step import bench_step
+
+    return bench_step(repeats=min(repeats, 3), quick=quick)
+
+
+def _validation(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.validation import bench_validation
+
+    return bench_validation(repeats=1 if quick else min(repeats, 5), quick=quick)
+
+
+def _page(repeats: int, quick: bool = False) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.page import bench_page
+
+    return bench_page(repeats, quick=quick)
+
+
+BENCHES: dict[str, Callable[[int, bool], list[Result]]] = {
+    "machine": _machine,
+    "decode": _decode,
+    "maps": _maps,
+    "extract": _extract,
+    "metrics": _metrics,
+    "oracle": _oracle,
+    "build": _build,
+    "store": _store,
+    "loader": _loader,
+    "break-even": _break_even,
+    "step": _step,
+    "validation": _validation,
+    "page": _page,
+}
+"""What can be measured, in the order in which `all` measures: (repeats, quick) -> figures."""
+
+
+def run(names: Sequence[str], *, repeats: int, quick: bool = False) -> dict[str, Any]:
+    """The record of these benchmarks, measured in this process."""
+    refuse_unknown(names)
+    watch = Watch()
+    results = [result for name in names for result in BENCHES[name](repeats, quick)]
+    return record_of(results, watch, quick=quick)
+
+
+def refuse_unknown(names: Iterable[str]) -> None:
+    """Raise for names that are no benchmark."""
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        raise SpecError(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
+
+
+def record_of(results: Sequence[Result], watch: Watch, *, quick: bool) -> dict[str, Any]:
+    """What `--json` prints: figures, where, how and with which code they were measured, and who else was busy."""
+    return {
+        "results": list(results),
+        "machine": machine(),
+        "load": watch.finish().as_dict(),
+        "quick": quick,
+        "data": "receipts beside the checkout" if RECEIPTS.is_dir() else "invented",
+        "command": command(sys.argv[1:], Path.cwd()),
+        "commit": commit(),
+    }
+
+
+def command(words: Sequence[str], here: Path) -> str:
+    """The command line as it may be published: paths below `here` relative to it, others by their last part only.
+
+    >>> command(["bench", "all", "--out", "/home/ann/work/new", "--source=/data/mine.toml"], Path("/home/ann/work"))
+    'ocrmaps bench all --out new --source=.../mine.toml'
+    """
+    from ocrmaps.debug.collect import this_machine
+
+    return this_machine().text(shlex.join(["ocrmaps", *(_public(word, here) for word in words)]))
+
+
+def _public(word: str, here: Path) -> str:
+    name, mark, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    path = Path(value).expanduser() if value.startswith("~") else Path(value)
+    if not path.is_absolute():
+        return word
+    below = path.relative_to(here).as_posix() if path.is_relative_to(here) else f".../{path.name}"
+    return f"{name}{mark}{below}"
+
+
+def table(record: dict[str, Any]) -> str:
+    """The record for people: one line a figure, then how single times are spread."""
+    rows = [("figure", "value", "unit", "spread", "reference")]
+    rows += [
+        (r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"], 2), r["reference"]) for r in record["results"]
+    ]
+    name, value, unit, spread = (max(len(row[i]) for row in rows) for i in range(4))
+    lines = [f"{r[0]:{name}}  {r[1]:>{value}}  {r[2]:{unit}}  {r[3]:>{spread}}  {r[4]}" for r in rows]
+    lines += _single_times(record["results"])
+    m = record["machine"]
+    lines.append(f"{m['processor']}, {m['cores']} cores, {m['system']}, commit {record['commit']}")
+    lines.append(record["load"]["note"])
+    return "\n".join(lines)
+
+
+def _single_times(results: Sequence[Result]) -> list[str]:
+    known = [r for r in results if "times" in r]
+    if not known:
+        return []
+    width = max(len(r["name"]) for r in known)
+    head = f"{'single times':{width}}  {'count':>7}" + "".join(f"  {name:>9}" for name in TIMES.values())
+    rows = [
+        f"{r['name']:{width}}  {r['times']['count']:>7}" + "".join(f"  {spelled(r['times'][key]):>9}" for key in TIMES)
+        for r in known
+    ]
+    return ["", head, *rows, ""]

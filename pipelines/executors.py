@@ -1,0 +1,136 @@
+"""Runs the shards of a build with Dask: on threads of this process, on processes, or on any cluster.
+
+Only kilobyte receipts come back, and the client alone records them. A task may run twice and a worker may die: a shard
+is written whole, under another temporary name each time, and its bytes are the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from ocrmaps.errors import OcrmapsError, StoreError
+from ocrmaps.store.writing.build import Building
+from ocrmaps.store.writing.sources import Progress
+from ocrmaps.store.writing.tasks import ShardTask, build_shard
+
+ANSWER_SECONDS = 10
+"""How long a named scheduler may take to answer."""
+_LINKS = 16
+"""Shards of an older version that are linked in one go."""
+
+
+def run_tasks(
+    building: Building, *, workers: int, scheduler: str = "threads", progress: Progress | None = None
+) -> None:
+    """Run every shard that is still missing and record its receipt as it arrives."""
+    tasks = building.tasks()
+    total = sum(len(rows) for rows in building.plan.shards.values())
+    done = sum(len(receipt["rows"]) for receipt in building.receipts.values())
+    nbytes = failed = 0
+
+    def say() -> None:
+        if progress is not None:
+            progress(f"drawing, {nbytes / 1e6:.0f} MB, {failed} failed", done, total)
+
+    def record(receipts: Sequence[dict[str, Any]]) -> None:
+        nonlocal done, nbytes, failed
+        building.record(*receipts)
+        done += sum(len(receipt["rows"]) for receipt in receipts)
+        nbytes += sum(n for receipt in receipts for n, _ in receipt["files"].values())
+        failed += sum(row["how"] == "failed" for receipt in receipts for row in receipt["rows"])
+        say()
+
+    say()
+    drawn = [task for task in tasks if not task.linked]
+    linked = [task for task in tasks if task.linked]
+    # Giving files a second name is little work: it fills the gaps that drawing leaves, and receipts share one sync.
+    links = [linked[i : i + _LINKS] for i in range(0, len(linked), _LINKS)]
+    if scheduler == "threads":
+        _on_threads([[task] for task in drawn] + links, workers, record)
+        return
+    _on_threads(links, workers, record)
+    if drawn:
+        with _cluster(scheduler, min(workers, len(drawn))) as client:
+            _on_cluster(client, drawn, record)
+
+
+def _on_threads(
+    batches: Sequence[Sequence[ShardTask]], workers: int, record: Callable[[Sequence[dict[str, Any]]], None]
+) -> None:
+    if not batches:
+        return
+    from dask.callbacks import Callback
+    from dask.threaded import get
+
+    stop = threading.Event()
+    waiting = deque(batches)
+
+    def build_next() -> list[dict[str, Any]]:
+        return [build_shard(task, stop) for task in waiting.popleft()]
+
+    # Dask chooses the order of independent keys; that of the batches is ours, the most work first.
+    graph = {f"shards-{i}": (build_next,) for i in range(len(batches))}
+    arrived = Callback(posttask=lambda key, result, graph, state, worker: record(result))
+    workers = min(workers, len(batches))
+    pool = ThreadPoolExecutor(workers)
+    try:
+        with arrived:
+            get(graph, list(graph), pool=pool, num_workers=workers)
+    except BaseException:
+        stop.set()  # rows in progress are finished, shards in progress are not
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _on_cluster(client: Any, tasks: Sequence[ShardTask], record: Callable[[Sequence[dict[str, Any]]], None]) -> None:
+    from distributed import as_completed
+
+    futures = [
+        client.submit(build_shard, task, key=f"{task.asked[:16]}-{task.key}", pure=False, retries=2, priority=-i)
+        for i, task in enumerate(tasks)
+    ]
+    try:
+        for future in as_completed(futures):
+            record([future.result()])
+            future.release()
+    except BaseException as error:
+        client.cancel(futures, force=True)
+        if isinstance(error, OcrmapsError | KeyboardInterrupt) or not isinstance(error, Exception):
+            raise
+        raise StoreError(
+            f"the cluster gave up on a shard: {type(error).__name__}: {error}",
+            hint="look at the workers' logs (memory?); the same command resumes with what is proven",
+        ) from error
+
+
+@contextmanager
+def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    if scheduler != "processes":
+        try:
+            client = Client(scheduler, timeout=ANSWER_SECONDS)
+        except (OSError, ValueError) as error:
+            raise StoreError(
+                f"no dask scheduler answers at {scheduler} ({error})", hint="start one with `dask scheduler`"
+            ) from error
+        with client:
+            yield client
+        return
+    try:
+        cluster = LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.ERROR
+        )
+    except RuntimeError as error:
+        raise StoreError(
+            f"the worker processes did not start ({error})", hint="run it again, or use --scheduler threads"
+        ) from error
+    with cluster, Client(cluster) as client:
+        yield client

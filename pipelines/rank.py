@@ -1,0 +1,45 @@
+"""One of the processes beside the first of a run on several devices: `python -m ocrmaps.pipelines.rank JOB RANK`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from ocrmaps.pipelines.train import train
+from ocrmaps.training.callbacks.stop import Interrupted
+from ocrmaps.training.ranks import Place, join
+from ocrmaps.training.spec import run_from_dict
+
+
+def main(file: Path, rank: int) -> int:
+    """Take part in the run that the file describes; a failure is left beside it for the first process to tell."""
+    job, meeting = json.loads(file.read_text(encoding="utf-8")), file.parent
+    torch.set_num_threads(job["threads"])
+    place = Place(rank=rank, world=job["world"])
+    try:
+        (meeting / f"ready-{rank}").touch()
+        join(place, meeting, job["device"])
+        train(
+            run_from_dict(job["run"], where="run of the first process"),
+            out=Path(job["out"]),
+            cache=Path(job["cache"]),
+            resume=job["checkpoint"],
+            place=place,
+        )
+    except Interrupted:
+        pass
+    except BaseException as error:
+        report = {"time": time.time(), "message": f"{type(error).__name__}: {error}"}
+        part = meeting / f"failed-{rank}.part"
+        part.write_text(json.dumps(report), encoding="utf-8")
+        part.rename(meeting / f"failed-{rank}.json")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
