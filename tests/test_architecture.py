@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -213,3 +214,32 @@ def test_b5a_pictures_are_decoded_and_turned_in_one_place():
         if word in path.read_text(encoding="utf-8")
     ]
     assert found == []
+
+
+ONCE = {
+    r"\bOPERATIONAL\b.*= \(": ("ocrmaps/training/differences.py",),
+    r"\b(PROBABILITY|THRESHOLD)_COUNTS = ": ("ocrmaps/maps/records.py",),
+    r"SAFE_ACCUMULATE if": ("ocrmaps/training/optimization.py",),
+    r"mask\w*(\[\w+\])? (&|<<|>>) \d": (),
+
+    r"sched_getaffinity|cpu_count": (
+        "ocrmaps/machine.py", "pipelines/bench/load.py", "pipelines/bench/cases/loader.py",
+    ),
+        "ocrmaps/machine.py",
+        "pipelines/bench/load.py",
+        "pipelines/bench/cases/loader.py",
+    ),
+    r"rev-parse": ("ocrmaps/machine.py", "ocrmaps/debug/parts.py"),
+    r"file_digest\(file": ("ocrmaps/files.py",),
+}
+"""What would be a fact written twice -> the files that may hold it."""
+
+
+def test_facts_are_written_once():
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}: {pattern}"
+        for path in _files()
+        for pattern, places in ONCE.items()
+        if path.relative_to(ROOT).as_posix() not in places and re.search(pattern, path.read_text(encoding="utf-8"))
+    }
+    assert found == set()

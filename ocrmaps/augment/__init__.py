@@ -17,7 +17,8 @@ from ocrmaps.augment.outlines import Outlines, draw_unlearnable
 from ocrmaps.augment.pixels import move_whole_pixels, recolour, to_bytes, to_device, warp
 from ocrmaps.augment.plan import AugmentSpec, Plan, draw_plan
 from ocrmaps.errors import SpecError
-from ocrmaps.loader.batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS, Batch
+from ocrmaps.loader.batch import Batch
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 
 __all__ = ["AugmentSpec", "Outlines", "Plan", "apply_plan", "augment", "draw_plan"]
 

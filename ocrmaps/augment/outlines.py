@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import FloatArray, IntArray, PolygonSet, Size, read_only
-from ocrmaps.loader.batch import PROBABILITY_COUNTS
+from ocrmaps.maps.records import PROBABILITY_COUNTS
 
 TOLERANCE = 0.5
 """Text that leaves the picture by less, in pixels, is whole."""

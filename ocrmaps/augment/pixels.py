@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ocrmaps.augment.plan import Plan
 from ocrmaps.geometry import FloatArray
-from ocrmaps.loader.batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS, Batch
+from ocrmaps.loader.batch import Batch
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 
 NOISE_SIDE = 512
 """The noise repeats after this many pixels."""

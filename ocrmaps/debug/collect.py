@@ -25,6 +25,7 @@ from ocrmaps.errors import OcrmapsError
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.callbacks.guard import NotFinite
 from ocrmaps.training.module import Augment, DetectorModule
+from ocrmaps.training.optimization import OptimiserSpec, accumulation
 from ocrmaps.training.steps.capture import Captured, Witness, batch_of_rows, finish, save_step
 
 Say = Callable[[str], None]
@@ -110,8 +111,7 @@ def _card(module: DetectorModule | None, run: Mapping[str, Any]) -> dict[str, An
 
 
 def _accumulates(run: Mapping[str, Any]) -> bool:
-    given = run["optimiser"]["accumulate"]
-    return (given or (2 if run["precision"] == "fp16-safe" else 1)) > 1
+    return accumulation(OptimiserSpec(**run["optimiser"]), run["precision"]) > 1
 
 
 def write_bundle(

@@ -19,6 +19,7 @@ from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader.batch import Batch
 from ocrmaps.machine import git, in_checkout, machine
+from ocrmaps.maps.records import PROBABILITY_COUNTS
 from ocrmaps.pagekit.pictures import Canvas, overlay, png, shrink
 from ocrmaps.store.reader import Reader
 from ocrmaps.training import pictures as train_pictures
@@ -51,7 +52,7 @@ def predict(draft: Draft, batch: Batch, card: Mapping[str, Any]) -> None:
     draft.keep("predictions.pt")
     finite = bool(probability.isfinite().all())
     inside = batch.probability > 0
-    counts = batch.mask & 1 > 0
+    counts = batch.mask & PROBABILITY_COUNTS > 0
     facts = {
         "finite": finite,
         "lowest": float(probability.min()),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ocrmaps.loader.batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 
 Pixels = npt.NDArray[np.uint8]
 KERNEL, BAND, UNLEARNT, WRONG = (31, 111, 235), (0, 158, 115), (217, 119, 0), (214, 0, 110)

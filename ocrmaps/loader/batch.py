@@ -6,11 +6,6 @@ from typing import NamedTuple
 
 from torch import Tensor, device
 
-PROBABILITY_COUNTS = 1
-"""Bit of `Batch.mask`: the probability is learnt at this pixel."""
-THRESHOLD_COUNTS = 2
-"""Bit of `Batch.mask`: the threshold is learnt at this pixel."""
-
 
 class Batch(NamedTuple):
     """Rows of one canvas, all bytes as stored; nothing is normalised or scaled before it is on the device.

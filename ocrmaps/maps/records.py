@@ -53,6 +53,12 @@ DRAWN = frozenset({Outcome.DRAWN, Outcome.REPAIRED, Outcome.SPLIT})
 """Outcomes that leave a kernel in the probability map."""
 
 
+PROBABILITY_COUNTS = 1
+"""Bit of a packed mask: the probability is learnt at this pixel."""
+THRESHOLD_COUNTS = 2
+"""Bit of a packed mask: the threshold is learnt at this pixel."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MapSpec:
     """How maps are drawn; None takes the style's own value, so a spec always holds numbers.
@@ -135,6 +141,11 @@ class Maps:
     def drawn(self) -> BoolArray:
         """(k): polygons with a kernel in the probability map; the others are ignored regions."""
         return np.array([outcome in DRAWN for outcome in self.outcomes], dtype=np.bool_)
+
+    @property
+    def mask(self) -> U8Array:
+        """Both masks in one byte a pixel, as bits PROBABILITY_COUNTS and THRESHOLD_COUNTS: what stores keep."""
+        return self.probability_mask * np.uint8(PROBABILITY_COUNTS) + self.threshold_mask * np.uint8(THRESHOLD_COUNTS)
 
     @property
     def quantised(self) -> U8Array:

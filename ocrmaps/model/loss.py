@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocrmaps.errors import Problem, SpecError
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.model.head import Logits
 
 THRESHOLD_STEPS = 254
@@ -34,8 +35,8 @@ class Targets(NamedTuple):
 
     @classmethod
     def unpack(cls, probability: Tensor, threshold: Tensor, mask: Tensor) -> Targets:
-        """From stored arrays, whose mask has bit 0 where the probability counts and bit 1 where the threshold does."""
-        return cls(probability, threshold, (mask & 1).bool(), (mask & 2).bool())
+        """From stored arrays, whose mask holds both masks as bits."""
+        return cls(probability, threshold, (mask & PROBABILITY_COUNTS).bool(), (mask & THRESHOLD_COUNTS).bool())
 
 
 class LossTerms(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ocrmaps.loader.batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.pagekit.explorer import Layer
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.report.samples import maps

@@ -13,7 +13,8 @@ import torch
 from ocrmaps.detect.trained import load_detector
 from ocrmaps.extract import extract
 from ocrmaps.geometry import Affine
-from ocrmaps.loader.batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS, Batch
+from ocrmaps.loader.batch import Batch
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.pagekit.pictures import Canvas, Pixels, beside, enlarged, overlay, png, shrink, titled
 from ocrmaps.store.reader import Reader
 

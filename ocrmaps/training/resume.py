@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ocrmaps.detect.trained import LAST, read_checkpoint
 from ocrmaps.errors import DataError, Problem, RunError, SpecError
+from ocrmaps.training.differences import differences, is_operational
 from ocrmaps.training.spec import HardwareSpec, portable
 
 Say = Callable[[str], None]
-OPERATIONAL = ("name", "watch", "keep", "device", "data.cache", "data.store")
-"""Settings that a resumed run may change: they do not decide the weights (the store is compared by its digest)."""
-
-
 BEFORE = {"hardware": asdict(HardwareSpec())}
 """Tables that runs of earlier releases did not have: what they did is what the defaults say."""
 
@@ -87,9 +84,9 @@ def check_same_run(theirs: Mapping[str, Any], mine: Mapping[str, Any], path: Pat
     """Refuse to go on from a checkpoint of another run: only settings that do not decide weights may differ."""
     old, new = (portable(run, Path.home()) for run in (theirs["run"], mine["run"]))
     problems = [
-        Problem(f"run.{key}", f"the checkpoint has {a!r}, this run {b!r}")
-        for key, a, b in _differences(BEFORE | old, new)
-        if not any(key == o or key.startswith(f"{o}.") for o in OPERATIONAL)
+        Problem(f"run.{found.key}", f"the checkpoint has {found.a!r}, this run {found.b!r}")
+        for found in differences(BEFORE | old, new)
+        if not is_operational(found.key)
     ]
     a, b = theirs["store"], mine["store"]
     hint = "resume with the settings of that run, or start another one with another --out"
@@ -99,12 +96,3 @@ def check_same_run(theirs: Mapping[str, Any], mine: Mapping[str, Any], path: Pat
         hint += f"; --set data.store={a['name']}/{a['version']} asks for the version it learnt from"
     if problems:
         raise RunError(f"{path}: this checkpoint is of another run:", problems=problems, hint=hint)
-
-
-def _differences(a: Mapping[str, Any], b: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any, Any]]:
-    for key in sorted({*a, *b}):
-        left, right = a.get(key), b.get(key)
-        if isinstance(left, dict) and isinstance(right, dict) and not key.endswith("options"):
-            yield from _differences(left, right, f"{above}{key}.")
-        elif left != right:
-            yield f"{above}{key}", left, right

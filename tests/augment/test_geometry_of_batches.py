@@ -169,7 +169,7 @@ def test_moved_maps_are_the_maps_of_moved_text(text, ignored, move):
     moved = apply_plan(batch_of([polygons], (SIDE, SIDE)), fixed_plan([affine], (SIDE, SIDE)))
     d = float(after.distances[0])
 
-    found, expected = moved.mask[0].numpy(), after.probability_mask | after.threshold_mask << 1
+    found, expected = moved.mask[0].numpy(), after.mask
     counted = ((found & expected & 2) > 0) & on_canvas(affine)
     wrong = np.abs(moved.threshold[0].numpy()[counted] / 254 - after.threshold[counted])
     assert wrong.max(initial=0) <= REACH / before.distances[0] + 1.01 / 254

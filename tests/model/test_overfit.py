@@ -18,7 +18,7 @@ def test_one_picture_is_learnt_by_heart():
     noise = np.random.default_rng(0).integers(0, 120, (*size, 1), dtype=np.uint8)
     inside = draw_maps(PolygonSet.of(lines, frame="canonical", ignore=[True, True]), MapSpec(), size)
     image = np.where(inside.probability_mask[..., None] == 0, noise, image)
-    mask = maps.probability_mask | maps.threshold_mask << 1
+    mask = maps.mask
     arrays = (maps.probability.copy(), maps.quantised, mask)
     targets = Targets.unpack(*(torch.from_numpy(a)[None] for a in arrays))
     detector, loss = build_detector(DetectorSpec(encoder="light")).train(), build_loss()

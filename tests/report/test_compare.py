@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrmaps.errors import RunError, SpecError
-from ocrmaps.report.compare.alike import differences
 from ocrmaps.report.compare.interval import paired_interval
 from ocrmaps.report.compare.runs import compare
 from ocrmaps.report.compare.summary import table
+from ocrmaps.training.differences import differences
 
 ROOT = "a" * 64
 

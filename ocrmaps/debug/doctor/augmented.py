@@ -15,8 +15,9 @@ from ocrmaps.debug import pictures as debug_pictures
 from ocrmaps.debug.doctor.records import Case, Stage, group_by_canvas
 from ocrmaps.errors import OcrmapsError
 from ocrmaps.geometry import Affine, FloatArray, Size
-from ocrmaps.loader.batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS, Batch
+from ocrmaps.loader.batch import Batch
 from ocrmaps.maps import MapSpec, draw_maps
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.training.module import Augment
 
 

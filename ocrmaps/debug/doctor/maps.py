@@ -15,10 +15,11 @@ from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader import MapLoader
 from ocrmaps.maps import DRAWN, MapSpec, Outcome, draw_maps
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.metrics import match_iou
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.fast import FastReader
-from ocrmaps.store.format.layout import MASK_PROBABILITY, MASK_THRESHOLD, row_shape
+from ocrmaps.store.format.layout import row_shape
 from ocrmaps.store.reader import Reader
 
 GIVEN_BACK = 0.5
@@ -26,7 +27,7 @@ GIVEN_BACK = 0.5
 LOADED = 6
 """Batches of a pass that are compared with the store."""
 RATIOS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-LIMITS = {"probability": 1, "threshold": 254, "mask": MASK_PROBABILITY | MASK_THRESHOLD}
+LIMITS = {"probability": 1, "threshold": 254, "mask": PROBABILITY_COUNTS | THRESHOLD_COUNTS}
 """The largest value of each stored map."""
 
 
@@ -46,8 +47,7 @@ def look_at_maps(cases: Sequence[Case], stage: Stage, specs: Specs, reader: Read
         mine = {
             "probability": fresh.probability,
             "threshold": fresh.quantised,
-            "mask": fresh.probability_mask * np.uint8(MASK_PROBABILITY)
-            + fresh.threshold_mask * np.uint8(MASK_THRESHOLD),
+            "mask": fresh.mask,
         }
         case.maps = mine
         if reader is not None and case.row is not None:
@@ -119,7 +119,7 @@ def _turned_round(case: Case, mine: Mapping[str, Any]) -> str:
         name
         for name, limit in LIMITS.items()
         if np.array_equal(case.maps[name], limit - mine[name])
-        or (name == "mask" and np.array_equal(case.maps[name] & 1, 1 - (mine[name] & 1)))
+        or (name == "mask" and np.array_equal(case.maps[name] & PROBABILITY_COUNTS, ~mine[name] & PROBABILITY_COUNTS))
     ]
     return f"; high and low are swapped in {' and '.join(found)}" if found else ""
 

@@ -14,7 +14,7 @@ from ocrmaps.debug import pictures as debug_pictures
 from ocrmaps.debug.doctor.records import Case, Stage
 from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import OcrmapsError
-from ocrmaps.loader.batch import PROBABILITY_COUNTS, THRESHOLD_COUNTS
+from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.model import Detector
 from ocrmaps.recipe import Recipe
 

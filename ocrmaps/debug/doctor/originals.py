@@ -13,7 +13,7 @@ from ocrmaps.debug.doctor.records import Case, Stage
 from ocrmaps.detect.trained import Trained
 from ocrmaps.extract import extract
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.loader.batch import PROBABILITY_COUNTS
+from ocrmaps.maps.records import PROBABILITY_COUNTS
 from ocrmaps.metrics import match_iou
 from ocrmaps.metrics.iou import IouCounts
 from ocrmaps.pagekit.pictures import Canvas, overlay

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ocrmaps.training.differences import Difference, differences
 from ocrmaps.training.folder import Run
 
 REFUSALS: dict[str, str] = {
@@ -14,40 +14,6 @@ REFUSALS: dict[str, str] = {
     "evaluation": "how maps are read and how predictions are scored",
 }
 """What must be the same, and what each word means."""
-OPERATIONAL = ("name", "watch.", "keep.", "device", "data.cache", "data.store")
-"""Settings that do not decide weights or scores; the store is compared by its digest."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One thing that the runs do not share."""
-
-    key: str
-    a: Any
-    b: Any
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"key": self.key, "a": self.a, "b": self.b}
-
-
-def differences(a: Mapping[str, Any], b: Mapping[str, Any], above: str = "") -> Iterator[Difference]:
-    """What two nested settings do not share, by dotted key; a key that one lacks is None there.
-
-    >>> list(differences({"x": {"y": 1, "z": 2}}, {"x": {"y": 1, "z": 3}}))
-    [Difference(key='x.z', a=2, b=3)]
-    """
-    for key in sorted({*a, *b}):
-        left, right = a.get(key), b.get(key)
-        if isinstance(left, Mapping) or isinstance(right, Mapping):
-            left = left if isinstance(left, Mapping) else {} if left is None else {"": left}
-            right = right if isinstance(right, Mapping) else {} if right is None else {"": right}
-            yield from differences(left, right, f"{above}{key}.")
-        elif left != right:
-            yield Difference(key=f"{above}{key}".rstrip("."), a=left, b=right)
-
-
-def is_operational(key: str) -> bool:
-    return any(key == o or (o.endswith(".") and key.startswith(o)) for o in OPERATIONAL)
 
 
 def unlikeness(a: Run, b: Run, tables: Sequence[Any]) -> Iterator[tuple[str, tuple[Difference, ...]]]:

@@ -15,9 +15,10 @@ import numpy as np
 
 from ocrmaps.errors import Problem, RunError, SpecError
 from ocrmaps.evaluation import RESULT, read_evaluation
-from ocrmaps.report.compare.alike import REFUSALS, Difference, differences, is_operational, said, unlikeness
+from ocrmaps.report.compare.alike import REFUSALS, said, unlikeness
 from ocrmaps.report.compare.interval import Interval, paired_interval
 from ocrmaps.text import visible
+from ocrmaps.training.differences import Difference, differences, is_operational
 from ocrmaps.training.folder import Run, read_run
 
 _COLUMNS = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ocrmaps.report.compare.alike import REFUSALS, Difference, said
+from ocrmaps.report.compare.alike import REFUSALS, said
 from ocrmaps.report.compare.runs import Comparison, best_row
 from ocrmaps.text import number, visible
+from ocrmaps.training.differences import Difference
 
 
 def table(comparison: Comparison) -> str:

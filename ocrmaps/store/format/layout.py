@@ -23,8 +23,6 @@ from ocrmaps.store.format.identity import canonical_json
 MANIFEST, LEDGER = "manifest.json", "ledger.jsonl"
 FILL = 255
 """Fill value of every array: outside the valid values of probability (0, 1), threshold (0 to 254) and mask (0 to 3)."""
-MASK_PROBABILITY, MASK_THRESHOLD = 1, 2
-"""Bits of `mask`: set where the probability, the threshold counts in the loss."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

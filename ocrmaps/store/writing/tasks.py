@@ -25,7 +25,7 @@ from ocrmaps.pictures import decode
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import file_digest, fingerprint, picture_fingerprint, row_digest
-from ocrmaps.store.format.layout import MASK_PROBABILITY, MASK_THRESHOLD, ShardKey
+from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.format.shards import assemble
 from ocrmaps.store.places import posix as disk
 
@@ -109,7 +109,7 @@ def draw_row(data: bytes, row: RowTask, canonical: CanonicalSpec, maps: MapSpec)
     picture = decode(data, name=row.name, at_least=wanted)
     image = render(picture, row.transform, canonical)
     drawn = draw_maps(row.transform.apply(row.polygons, "canonical"), maps, row.transform.canvas)
-    mask = drawn.probability_mask * np.uint8(MASK_PROBABILITY) + drawn.threshold_mask * np.uint8(MASK_THRESHOLD)
+    mask = drawn.mask
     return {"image": image, "probability": drawn.probability, "threshold": drawn.quantised, "mask": mask}, drawn
 
 

@@ -82,7 +82,7 @@ def _rows(shot: Photo) -> dict[str, Bytes]:
     picture = decode(encode(shot), name="invented")
     transform = plan(picture.header.size, picture.header.orientation, spec)
     drawn = draw_maps(transform.apply(shot.sample.polygons, "canonical"), MapSpec(), transform.canvas)
-    mask = drawn.probability_mask | drawn.threshold_mask << 1
+    mask = drawn.mask
     arrays = (render(picture, transform, spec), drawn.probability, drawn.quantised, mask.astype(np.uint8))
     return dict(zip(ARRAYS, arrays, strict=True))
 
