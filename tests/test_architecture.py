@@ -221,10 +221,7 @@ ONCE = {
     r"\b(PROBABILITY|THRESHOLD)_COUNTS = ": ("ocrmaps/maps/records.py",),
     r"SAFE_ACCUMULATE if": ("ocrmaps/training/optimization.py",),
     r"mask\w*(\[\w+\])? (&|<<|>>) \d": (),
-
     r"sched_getaffinity|cpu_count": (
-        "ocrmaps/machine.py", "pipelines/bench/load.py", "pipelines/bench/cases/loader.py",
-    ),
         "ocrmaps/machine.py",
         "pipelines/bench/load.py",
         "pipelines/bench/cases/loader.py",
