@@ -11,7 +11,7 @@ canvas, D = A (1 - r^2) / L, and `dist` is the Euclidean distance from c to the 
 
 An ignored region is the closed inside of a polygon that is not drawn (ignored by its annotation, too small, without a
 kernel pixel, broken). Nothing is taught there, whatever else it overlaps, and it draws nothing itself.
-Maps of style `official` are what the original DB implementation draws, pixel for pixel: see `maps_official`.
+Maps of style `official` are what the original DB implementation draws, pixel for pixel: see `ocrmaps.maps.official`.
 """
 
 from __future__ import annotations
