@@ -11,6 +11,7 @@ import typer
 
 from ocrmaps.cli.build import Json, Root, cache_root
 from ocrmaps.cli.progress import progress_bar
+from ocrmaps.cli.trust import Trust, allowed
 from ocrmaps.text import visible
 
 app = typer.Typer(
@@ -51,13 +52,14 @@ def bundle(
     run: RunFolder,
     reason: Annotated[str, typer.Option(help="Why; becomes part of the bundle's name.")] = "manual",
     profile: Annotated[bool, typer.Option("--profile", help="Also trace where the time of the step goes.")] = False,
+    trust: Trust = None,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Keep a run's state and its next step in one folder. Example: ocrmaps debug bundle runs/first --reason slow"""
     from ocrmaps.pipelines import debug
 
-    folder = debug.bundle_run(run, reason=reason, cache=cache_root(root), profile=profile)
+    folder = debug.bundle_run(run, reason=reason, cache=cache_root(root), profile=profile, trusted=allowed(trust))
     made = debug.one_bundle(str(folder), run)
     if as_json:
         _dump(made.as_dict())
@@ -130,11 +132,14 @@ def show(wanted: Wanted, place: PlaceOption = None, as_json: Json = False) -> No
 
 
 @app.command()
-def replay(wanted: Wanted, place: PlaceOption = None, root: Root = None, as_json: Json = False) -> None:
+def replay(
+    wanted: Wanted, place: PlaceOption = None, trust: Trust = None, root: Root = None, as_json: Json = False
+) -> None:
     """Repeat a bundle's step on the processor; exit 1 if it comes out otherwise. Example: ocrmaps debug replay last"""
     from ocrmaps.pipelines import debug
 
-    report = debug.replay_bundle(debug.one_bundle(wanted, _place(place)), cache=cache_root(root))
+    found = debug.one_bundle(wanted, _place(place))
+    report = debug.replay_bundle(found, cache=cache_root(root), trusted=allowed(trust))
     if as_json:
         _dump(report.as_dict())
     else:
@@ -230,6 +235,7 @@ def clean(
 def doctor(
     target: Annotated[str, typer.Argument(help="A run's folder, a checkpoint, a store, or annotations.")],
     samples: Annotated[int, typer.Option(help="Samples to follow, extremes first.", min=1, max=200)] = 6,
+    trust: Trust = None,
     page: Annotated[Path | None, typer.Option(help="Show it in pictures: one self-contained HTML page.")] = None,
     root: Root = None,
     frame: Annotated[FrameName, typer.Option(help="Frame of the annotations, for a source.")] = FrameName.upright,
@@ -244,10 +250,11 @@ def doctor(
     """
     from ocrmaps.pipelines import doctor as pipeline
 
+    trusted = allowed(trust)
     with progress_bar("examining") as progress:
         report = pipeline.examine(
             target, samples=samples, cache=cache_root(root), frame=frame.value, format=format, pictures=pictures,
-            longest=longest, progress=progress,
+            longest=longest, trusted=trusted, progress=progress,
         )  # fmt: skip
     if page is not None:
         from ocrmaps.report.doctor import write_page

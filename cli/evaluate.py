@@ -12,6 +12,7 @@ import typer
 from ocrmaps.cli.build import Json, Root, cache_root
 from ocrmaps.cli.oracle import Frame
 from ocrmaps.cli.progress import progress_bar
+from ocrmaps.cli.trust import Trust, allowed
 
 Batch = Annotated[int | None, typer.Option(help="Pictures in a batch; that of the training when not given.", min=1)]
 Threads = Annotated[int | None, typer.Option(help="Threads; all cores, eight at most, when not given.", min=1)]
@@ -76,6 +77,7 @@ def evaluate(
     batch: Batch = None,
     threads: Threads = None,
     device: Device = "auto",
+    trust: Trust = None,
     root: Root = None,
     yes: Yes = False,
     as_json: Json = False,
@@ -106,6 +108,7 @@ def evaluate(
         threads=threads,
         device=device,
         cache=cache_root(root),
+        trusted=allowed(trust),
     )
     check_out(out, overwrite=yes)
     with progress_bar("evaluating") as progress:
@@ -141,6 +144,7 @@ def tune(
     batch: Batch = None,
     threads: Threads = None,
     device: Device = "auto",
+    trust: Trust = None,
     root: Root = None,
     yes: Yes = False,
     as_json: Json = False,
@@ -153,6 +157,7 @@ def tune(
 
     if store is None:
         raise SpecError("settings are chosen on a store: --store is missing", hint="`ocrmaps cache list` shows them")
+    trusted = allowed(trust)
     with progress_bar("tuning") as progress:
         tuned = tune_stored(
             checkpoint,
@@ -169,6 +174,7 @@ def tune(
             threads=threads,
             device=device,
             overwrite=yes,
+            trusted=trusted,
             progress=progress,
         )
     typer.echo(json.dumps(tuned.as_dict(), ensure_ascii=False) if as_json else table(tuned))

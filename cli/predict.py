@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ocrmaps.cli.progress import progress_bar
+from ocrmaps.cli.trust import Trust, TrustCode, allowed
 
 Yes = Annotated[bool, typer.Option("--yes", help="Replace files that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -63,12 +64,15 @@ def predict(
     ] = None,
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.cpu,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable picture.")] = False,
+    trust: Trust = None,
+    trust_code: TrustCode = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
     """Find text in pictures; exit 1 if some could not be read. Example: ocrmaps predict best.ckpt scans --out found"""
     from ocrmaps.pipelines.predict import run
 
+    trusted = allowed(trust, trust_code)
     with progress_bar("predicting") as progress:
         done = run(
             checkpoint,
@@ -84,6 +88,7 @@ def predict(
             device=device.value,
             strict=strict,
             overwrite=yes,
+            trusted=trusted,
             progress=progress,
         )
     for line in done.complaints():
@@ -112,6 +117,7 @@ def export(
     pictures: Annotated[
         list[str] | None, typer.Option(help="Compare boxes on these pictures instead of generated receipts.")
     ] = None,
+    trust: Trust = None,
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
@@ -122,7 +128,9 @@ def export(
 
     wanted = parse_size(size)
     paths = [file.path for file in find_inputs(pictures).files] if pictures else []
-    done = write(checkpoint, out, format=format.value, size=wanted, pictures=paths, overwrite=yes)
+    done = write(
+        checkpoint, out, format=format.value, size=wanted, pictures=paths, overwrite=yes, trusted=allowed(trust)
+    )
     if not done.parity.boxes:
         typer.echo("note: no boxes were found, so only maps were compared; name pictures with --pictures", err=True)
     typer.echo(json.dumps(done.as_json(), indent=2) if as_json else done.sentence())

@@ -11,6 +11,7 @@ import typer
 
 from ocrmaps.cli.build import Json, Root, Workers, cache_root
 from ocrmaps.cli.progress import progress_bar
+from ocrmaps.cli.trust import Trust, allowed
 
 
 class KindName(StrEnum):
@@ -66,6 +67,7 @@ def report(
         Path | None, typer.Option(help="Of a source or oracle: folder that picture names are relative to.")
     ] = None,
     frame: Annotated[FrameName, typer.Option(help="Of a source or oracle: its frame.")] = FrameName.upright,
+    trust: Trust = None,
     root: Root = None,
     workers: Workers = None,
     yes: Annotated[bool, typer.Option("--yes", help="Replace a page that exists.")] = False,
@@ -91,6 +93,7 @@ def report(
         pictures=pictures,
         frame=frame.value,
         also=targets[1:],
+        trusted=allowed(trust),
         stage=progress_bar,
     )
     if as_json:

@@ -19,6 +19,7 @@ from ocrmaps.debug.retention import Action, carry_out, leftovers, plan_retention
 from ocrmaps.detect.trained import LAST, read_checkpoint
 from ocrmaps.errors import DataError, OcrmapsError, Problem, RunError, SpecError, StoreError
 from ocrmaps.loader import MapLoader
+from ocrmaps.model import DetectorSpec, check_parts
 from ocrmaps.store.reader import Reader
 from ocrmaps.text import visible
 from ocrmaps.training.module import Augment
@@ -26,6 +27,7 @@ from ocrmaps.training.parts import make_augment
 from ocrmaps.training.spec import RunSpec, run_from_dict
 from ocrmaps.training.steps.capture import Captured, batch_in, batch_of_rows, load_step
 from ocrmaps.training.steps.replay import Replay, replay
+from ocrmaps.trust import NOTHING, Trusted
 
 CHECKPOINTS = "checkpoints"
 
@@ -73,7 +75,9 @@ def latest_checkpoint(folder: Path) -> Path:
     return path
 
 
-def bundle_run(run: Path, *, reason: str, cache: Path | None = None, profile: bool = False) -> Path:
+def bundle_run(
+    run: Path, *, reason: str, cache: Path | None = None, profile: bool = False, trusted: Trusted = NOTHING
+) -> Path:
     """A bundle of a run as its latest checkpoint left it: the step that it would take next."""
     if not is_run(run):
         raise SpecError(f"{run}: no run.json in it, expected a run's folder", hint="ocrmaps train writes runs/NAME")
@@ -89,9 +93,12 @@ def bundle_run(run: Path, *, reason: str, cache: Path | None = None, profile: bo
     found = store_of(card, run, cache)
     shared: dict[str, Any] = {
         "reason": reason, "message": f"asked for: {reason}", "card": card, "device": "cpu", "profile": profile,
+        "trusted": trusted,
     }  # fmt: skip
     if isinstance(found, str):
         return write_bundle(run, captured=None, reader=None, augment=None, absent=found, **shared)
+    # Before anything is written: once the bundle is begun, a part that may not be built is one more absence in it.
+    check_parts(DetectorSpec.of(card["model"]), spec.loss.name, trusted)
     with Reader(found) as reader:
         changed = make_augment(spec, reader)
         captured = _next_step(content, spec, reader)
@@ -164,7 +171,7 @@ def augment_of(card: dict[str, Any], reader: Reader) -> Augment | None:
     return make_augment(run_of(card), reader)
 
 
-def replay_bundle(bundle: Bundle, *, cache: Path | None = None) -> ReplayReport:
+def replay_bundle(bundle: Bundle, *, cache: Path | None = None, trusted: Trusted = NOTHING) -> ReplayReport:
     """Repeat the captured step on the host from the bundle alone, then compare its tensors with the store."""
     faults = [bundle.fault] if bundle.fault else [f"damaged: {fault}" for fault in damage(bundle)]
     if faults:
@@ -178,7 +185,7 @@ def replay_bundle(bundle: Bundle, *, cache: Path | None = None) -> ReplayReport:
                 f"{bundle.name}: there is no captured step in it ({why})", hint="ocrmaps debug show says more"
             )
         try:
-            again = replay(path)
+            again = replay(path, trusted=trusted)
             return ReplayReport(bundle=bundle, replay=again, store=_against_store(path, bundle, cache))
         except OcrmapsError:
             raise

@@ -37,6 +37,7 @@ from ocrmaps.store.reader import Reader
 from ocrmaps.store.writing.plan import SPLITS
 from ocrmaps.training.parts import make_augment
 from ocrmaps.training.spec import RunSpec
+from ocrmaps.trust import NOTHING, Trusted
 
 HEADERS = 2000
 """Samples whose header is read, to choose among."""
@@ -51,12 +52,13 @@ def examine(
     format: str | None = None,
     pictures: Path | None = None,
     longest: int = 640,
+    trusted: Trusted = NOTHING,
     progress: Progress = lambda done, total: None,
 ) -> Report:
     """Follow `samples` samples of a run, a checkpoint, a store or annotations."""
     path = Path(target)
     if is_run(path) or path.suffix == ".ckpt":
-        return _examine_run(target, path, samples, cache, progress)
+        return _examine_run(target, path, samples, cache, progress, trusted)
     if (path / MANIFEST).exists() or not path.exists():
         folder = _store(target, cache or Path(".ocrmaps"))
         with Reader(folder) as reader:
@@ -83,7 +85,9 @@ def _stages() -> dict[str, Stage]:
     return {name: Stage(name=name) for name in STAGES}
 
 
-def _examine_run(target: str, path: Path, number: int, cache: Path | None, progress: Progress) -> Report:
+def _examine_run(
+    target: str, path: Path, number: int, cache: Path | None, progress: Progress, trusted: Trusted
+) -> Report:
     run = path if is_run(path) else path.parent.parent
     checkpoint = best_checkpoint(path) if is_run(path) else path
     card = read_checkpoint(checkpoint)["ocrmaps"]
@@ -91,7 +95,7 @@ def _examine_run(target: str, path: Path, number: int, cache: Path | None, progr
     if isinstance(found, str):
         # The version it learnt from is gone. What its run file means today is examined instead, and told apart below.
         found = _todays_store(card, run, cache, found)
-    trained = load_detector(checkpoint)
+    trained = load_detector(checkpoint, trusted=trusted)
     with Reader(found) as reader:
         return _examine_store(
             target, "run", reader, number, progress, trained=trained, spec=run_of(card), checkpoint=checkpoint

@@ -15,6 +15,7 @@ from ocrmaps.evaluation.submitted import PredictionOptions
 from ocrmaps.geometry import Frame
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.text import numbers
+from ocrmaps.trust import Trusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Asked:
     threads: int | None
     device: str
     cache: Path
+    trusted: Trusted
 
 
 def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
@@ -65,7 +67,7 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
         assert asked.checkpoint is not None
         return evaluate_checkpoint(
             asked.checkpoint, version=store.version(version), split=asked.split or "val", spec=spec, batch=asked.batch,
-            threads=asked.threads, device=asked.device, limit=asked.limit, progress=progress,
+            threads=asked.threads, device=asked.device, limit=asked.limit, trusted=asked.trusted, progress=progress,
         )  # fmt: skip
     source = open_source(asked.source, format=asked.format, pictures=asked.pictures, frame=asked.frame)
     if asked.predictions is not None:
@@ -76,7 +78,7 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     assert asked.checkpoint is not None
     return evaluate_checkpoint(
         asked.checkpoint, source=source, spec=spec, batch=asked.batch, threads=asked.threads, device=asked.device,
-        limit=asked.limit, progress=progress,
+        limit=asked.limit, trusted=asked.trusted, progress=progress,
     )  # fmt: skip
 
 
@@ -116,6 +118,7 @@ def _check(asked: Asked) -> None:
         ),
         (a.predictions is not None or not a.leave_out_unknown, "only for --predictions", "--leave-out-unknown"),
         (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch"),
+        (a.predictions is None or not a.trusted.names, "no network is built for --predictions", "--trust"),
     )
     problems = [Problem(loc=option, message=message) for good, message, option in rules if not good]
     if problems:

@@ -27,12 +27,13 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ocrmaps import __version__
-from ocrmaps.detect.load import EXTRA, FORMAT, load_any
+from ocrmaps.detect.load import EXTRA, FORMAT, PROGRAMS, SUFFIXES, kind_of, load_any
 from ocrmaps.detect.parity import Parity, compare
 from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.errors import RunError, SpecError
-from ocrmaps.files import refuse_existing
+from ocrmaps.files import digest_of, refuse_existing
 from ocrmaps.geometry import Size
+from ocrmaps.trust import NOTHING, Trusted
 
 MAX_SIDE = 16_384
 MAX_BATCH = 4096
@@ -63,6 +64,8 @@ class Exported:
     size: Size | None
     """(height, width), or None for any."""
     bytes: int
+    sha256: str
+    """What `--trust-code` takes, where the file is a program."""
     parity: Parity
 
     def as_json(self) -> dict[str, Any]:
@@ -71,12 +74,14 @@ class Exported:
             "format": self.format,
             "size": "dynamic" if self.size is None else list(self.size),
             "bytes": self.bytes,
+            "sha256": self.sha256,
             "parity": self.parity.as_json(),
         }
 
     def sentence(self) -> str:
         size = "any size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
-        return f"wrote {self.path} ({self.format}, {size}, {self.bytes / 1e6:.1f} MB): {self.parity.sentence()}"
+        trust = "" if self.format not in PROGRAMS else f"; ocrmaps predict runs it with --trust-code {self.sha256}"
+        return f"wrote {self.path} ({self.format}, {size}, {self.bytes / 1e6:.1f} MB): {self.parity.sentence()}{trust}"
 
 
 def parse_size(text: str) -> Size | None:
@@ -101,14 +106,21 @@ def export(
     size: Size | None = None,
     pictures: Sequence[Path] = (),
     overwrite: bool = False,
+    trusted: Trusted = NOTHING,
 ) -> Exported:
     """Write the file, load it back, compare it with the checkpoint; a file that differs never gets its name."""
     if format not in FORMATS:
         raise SpecError(f"found format {format!r}, expected one of {', '.join(FORMATS)}")
+    if kind_of(out) != format:
+        suffixes = " or ".join(suffix for suffix, other in SUFFIXES.items() if other == format)
+        raise SpecError(
+            f"{out}: found a name that does not say {format}, expected one that ends in {suffixes}",
+            hint="`ocrmaps predict` opens a file as what its name says",
+        )
     refuse_existing(out, replace_existing=overwrite)
     if format == "onnx":
         _require("onnx", "onnxscript", "onnxruntime")
-    trained = load_detector(checkpoint)
+    trained = load_detector(checkpoint, trusted=trusted)
     multiple = int(trained.detector.multiple)
     if size is not None:
         _check_size(size, multiple)
@@ -121,7 +133,10 @@ def export(
         with _quiet():
             FORMATS[format](Graph(trained), trained, part, size)
         try:
-            parity = compare(trained, load_any(part), size=size, multiple=multiple, pictures=pictures)
+            # Written a moment ago from a detector that is already built.
+            own = Trusted.of(digests=[digest_of(part)] if format in PROGRAMS else ())
+            again = load_any(part, trusted=own)
+            parity = compare(trained, again, size=size, multiple=multiple, pictures=pictures)
         except SpecError as error:
             raise RunError(
                 f"the exported file does not run and was not kept: {error}",
@@ -132,11 +147,11 @@ def export(
                 f"the exported file differs from the checkpoint and was not kept: {'; '.join(parity.faults)}",
                 hint="another --format may do; say which torch and onnxruntime this is in a report",
             )
-        number = part.stat().st_size
+        number, digest = part.stat().st_size, digest_of(part)
         os.replace(part, out)
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
-    return Exported(path=out, format=format, size=size, bytes=number, parity=parity)
+    return Exported(path=out, format=format, size=size, bytes=number, sha256=digest, parity=parity)
 
 
 def description(trained: Trained, size: Size | None) -> str:

@@ -21,6 +21,7 @@ from ocrmaps.errors import DataError, SpecError
 from ocrmaps.files import refuse_existing, write_new
 from ocrmaps.pagekit.pictures import Canvas, overlay, png
 from ocrmaps.progress import Progress
+from ocrmaps.trust import NOTHING, Trusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ def run(
     device: str = "cpu",
     strict: bool = False,
     overwrite: bool = False,
+    trusted: Trusted = NOTHING,
     progress: Progress | None = None,
 ) -> Predicted:
     """Predict and write; unreadable pictures are reported at the end, or stop at the first with `strict`."""
@@ -91,7 +93,7 @@ def run(
     if strict and inputs.refused:
         raise DataError(": ".join(inputs.refused[0]))
     check_names([f.name for f in inputs.files], format)
-    trained = load_any(checkpoint)
+    trained = load_any(checkpoint, trusted=trusted)
     if device != "cpu" and isinstance(trained.detector, Replayed):
         raise SpecError(f"{checkpoint} is an export, which runs on the processor", hint="leave --device out")
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():

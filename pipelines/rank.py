@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from ocrmaps.pipelines.train import train
 from ocrmaps.training.callbacks.stop import Interrupted
 from ocrmaps.training.ranks import Place, join
 from ocrmaps.training.spec import run_from_dict
+from ocrmaps.trust import Trusted
 
 
 def main(file: Path, rank: int) -> int:
@@ -24,7 +26,7 @@ def main(file: Path, rank: int) -> int:
         (meeting / f"ready-{rank}").touch()
         join(place, meeting, job["device"])
         train(
-            run_from_dict(job["run"], where="run of the first process"),
+            replace(run_from_dict(job["run"], where="run of the first process"), trusted=Trusted.of(job["trusted"])),
             out=Path(job["out"]),
             cache=Path(job["cache"]),
             resume=job["checkpoint"],

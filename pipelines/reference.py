@@ -24,7 +24,7 @@ from ocrmaps.errors import SpecError
 from ocrmaps.maps import MapSpec
 from ocrmaps.model import DECODERS, ENCODERS, HEADS, LOSSES
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe, recipe_from_dict
-from ocrmaps.training.spec import TABLES, RunSpec, run_from_dict
+from ocrmaps.training.spec import NOT_SETTINGS, TABLES, RunSpec, run_from_dict
 
 MADE = "<!-- Made by `python -m ocrmaps.cli.reference` from the code. Change the code and make it again. -->"
 REGISTRIES: dict[str, Mapping[str, Any]] = {
@@ -95,7 +95,7 @@ def run_page() -> str:
         base = {"store": "a"} if table == "data" else {}
         return lambda keys: at_top({table: {**base, **keys}})
 
-    tables = [Table(title="", record=RunSpec, leave_out=(*TABLES, "said"), parse=at_top, defaults=_NAME)]
+    tables = [Table(title="", record=RunSpec, leave_out=(*TABLES, *NOT_SETTINGS), parse=at_top, defaults=_NAME)]
     tables += [
         Table(title=f"[{name}]", record=record, path=name, parse=within(name)) for name, record in TABLES.items()
     ]
@@ -256,7 +256,7 @@ def _cell(text: str) -> str:
 
 def missing_meanings() -> list[str]:
     """Keys of both files without a text under the field, as `Record.key`."""
-    left_out = {Recipe: set(RECIPE_TABLES), RunSpec: {*TABLES, "said"}}
+    left_out = {Recipe: set(RECIPE_TABLES), RunSpec: {*TABLES, *NOT_SETTINGS}}
     records = (Recipe, SourceRecipe, CanonicalSpec, MapSpec, Layout, RunSpec, *TABLES.values())
     return [
         f"{record.__module__}.{record.__name__}.{key.name}"

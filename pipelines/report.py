@@ -15,6 +15,7 @@ from ocrmaps.report.samples import Place, Stage, Wish, Written, silent
 from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.places.cache import Store, find_version, stores
 from ocrmaps.text import visible
+from ocrmaps.trust import NOTHING, Trusted
 
 Kind = Literal["run", "store", "source", "oracle", "bench"]
 KINDS: tuple[Kind, ...] = ("run", "store", "source", "oracle", "bench")
@@ -108,11 +109,14 @@ def report(
     pictures: Path | None = None,
     frame: Frame = "upright",
     also: Sequence[str] = (),
+    trusted: Trusted = NOTHING,
     stage: Stage = silent,
 ) -> Written:
-    """Write the page of a target. `checkpoint` and `quick` belong to runs; `longest`, `format`, `pictures` and `frame`
-    to sources and oracles, `also` (further sources) to sources."""
-    _refuse_strays(target, checkpoint=checkpoint, quick=quick, format=format, pictures=pictures, also=also)
+    """Write the page of a target. `checkpoint`, `quick` and `trusted` belong to runs; `longest`, `format`, `pictures`
+    and `frame` to sources and oracles, `also` (further sources) to sources."""
+    _refuse_strays(
+        target, checkpoint=checkpoint, quick=quick, format=format, pictures=pictures, also=also, trusted=trusted
+    )
     wish = Wish(
         out=out or default_page(target), place=place, side=side, overwrite=overwrite, workers=workers, stage=stage
     )
@@ -127,7 +131,7 @@ def report(
     if target.kind == "run":
         from ocrmaps.report.run.page import run_page
 
-        return run_page(target.path, wish, cache=cache, checkpoint=checkpoint, quick=quick)
+        return run_page(target.path, wish, cache=cache, checkpoint=checkpoint, quick=quick, trusted=trusted)
     if target.kind == "oracle":
         return _oracle(target.path, wish, longest=longest, format=format, pictures=pictures, frame=frame)
     from ocrmaps.annotations.checks.checkup import open_sources
@@ -164,12 +168,14 @@ def _refuse_strays(
     format: str | None,
     pictures: Path | None,
     also: Sequence[str],
+    trusted: Trusted,
 ) -> None:
     strays = [
         name
         for name, given, kinds in (
             ("--checkpoint", checkpoint is not None, ("run",)),
             ("--quick", quick, ("run",)),
+            ("--trust", bool(trusted.names), ("run",)),
             ("--format", format is not None, ("source", "oracle")),
             ("--pictures", pictures is not None, ("source", "oracle")),
             ("further targets", bool(also), ("source",)),

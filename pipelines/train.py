@@ -110,7 +110,7 @@ def train(
         checkpoint = None if resumed is None else resumed.path
         _seed(spec)
         # A checkpoint brings all weights: those that the first start was made from may be gone by now.
-        detector = build_detector(spec.model, pretrained=resumed is None)
+        detector = build_detector(spec.model, pretrained=resumed is None, trusted=spec.trusted)
         check_sides(spec, reader, detector.multiple)
         built = describe(detector, max(reader.manifest.canvases))
         card = make_card(
@@ -130,7 +130,7 @@ def train(
         )  # fmt: skip
         with (
             log(out / "run.log", say, append=resumed is not None, first=first) as tell,
-            on_crash(spec.as_dict(), out, reader, changed, tell) as witness,
+            on_crash(spec.as_dict(), out, reader, changed, tell, trusted=spec.trusted) as witness,
         ):
             keeper = Keeper(out / "checkpoints", top=spec.keep.top, every_steps=spec.keep.every_steps)
             stop = Stop(keeper)
@@ -155,6 +155,7 @@ def train(
                 )  # fmt: skip
             job = {
                 "run": spec.as_dict(),
+                "trusted": sorted(spec.trusted.names),
                 "out": str(out),
                 "cache": str(where),
                 "checkpoint": checkpoint and str(checkpoint),
@@ -184,7 +185,9 @@ def train(
                 )
                 if first:
                     train_pictures.draw_curves(journal.rows, out / "curves.png", caption(report.identity))
-                    train_pictures.draw_pairs(reader, report, out / "val", spec.watch.pictures, spec.data.val)
+                    train_pictures.draw_pairs(
+                        reader, report, out / "val", spec.watch.pictures, spec.data.val, spec.trusted
+                    )
                     write_json(out / "result.json", report.as_dict())
                 tell(
                     f"best val hmean {report.hmean:.4f} at IoU 0.5: {report.best} [{caption(report.identity)}]"

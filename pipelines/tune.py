@@ -34,6 +34,7 @@ from ocrmaps.metrics.iou import IouSweep, sweep_geometry
 from ocrmaps.metrics.matching import pair_geometry
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
+from ocrmaps.trust import NOTHING, Trusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,7 @@ def tune_stored(
     threads: int | None = None,
     device: str = "auto",
     overwrite: bool = False,
+    trusted: Trusted = NOTHING,
     progress: Progress | None = None,
 ) -> Tuned:
     """Choose on `split` of a store, freeze into `out`, then score the test pictures once.
@@ -71,7 +73,7 @@ def tune_stored(
     """
     check_out(checkpoint, out, overwrite=overwrite)
     grid, threads, where = grid or Grid(), threads or default_threads(), device_of(device)
-    trained = load_detector(checkpoint, device=where)
+    trained = load_detector(checkpoint, device=where, trusted=trusted)
     check_splits(split, test_split, test_source, trained.card)
     settings, cuts = grid.settings(trained.extract), grid.cuts(trained.extract)
     tried = Tried(settings=settings, cuts=cuts, thresholds=swept(criterion))
@@ -95,7 +97,7 @@ def tune_stored(
         test_sweeps = _sweep_source(trained, test_samples, tried, batch or 8, threads, where, progress)
         tested_on = {"source": str(test_source), "frame": test_frame, "pictures": len(read(test_samples))}
     chosen = points[0]
-    freeze(checkpoint, out, chosen, before=before, chosen_on=chosen_on, grid=grid)
+    freeze(checkpoint, out, chosen, before=before, chosen_on=chosen_on, grid=grid, trusted=trusted)
     test_points: tuple[Point, ...] = ()
     if test_sweeps is not None:
         test_points = rank(settings, test_sweeps, own=trained.extract, criterion=criterion)
@@ -229,7 +231,14 @@ def _identity(reader: Reader, split: str) -> dict[str, Any]:
 
 
 def freeze(
-    checkpoint: Path, out: Path, chosen: Point, *, before: Point, chosen_on: Mapping[str, Any], grid: Grid
+    checkpoint: Path,
+    out: Path,
+    chosen: Point,
+    *,
+    before: Point,
+    chosen_on: Mapping[str, Any],
+    grid: Grid,
+    trusted: Trusted = NOTHING,
 ) -> None:
     """The same weights with the chosen settings, in a file that appears whole and holds plain data only."""
     content = read_checkpoint(checkpoint)
@@ -251,7 +260,7 @@ def freeze(
     temporary = out.with_name(f".{out.name}.part")
     try:
         torch.save(content, temporary)
-        load_detector(temporary)
+        load_detector(temporary, trusted=trusted)
         os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)

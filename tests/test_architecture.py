@@ -22,9 +22,9 @@ DOORS = ("__init__", "__main__")
 
 # The rooms of the library from the ground up: each may import those before it.
 ORDER = (
-    "errors", "progress", "geometry", "text", "files", "machine", "compiled", "pictures", "canonical", "settings",
-    "annotations", "maps", "extract", "metrics", "recipe", "store", "loader", "augment", "model", "pagekit", "detect",
-    "evaluation", "training", "debug", "report",
+    "errors", "trust", "progress", "geometry", "text", "files", "machine", "compiled", "pictures", "canonical",
+    "settings", "annotations", "maps", "extract", "metrics", "recipe", "store", "loader", "augment", "model", "pagekit",
+    "detect", "evaluation", "training", "debug", "report",
 )  # fmt: skip
 
 # outside library -> path prefixes that may import it

@@ -27,6 +27,7 @@ from ocrmaps.training.callbacks.guard import NotFinite
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.training.optimization import OptimiserSpec, accumulation
 from ocrmaps.training.steps.capture import Captured, Witness, batch_of_rows, finish, save_step
+from ocrmaps.trust import NOTHING, Trusted
 
 Say = Callable[[str], None]
 
@@ -48,7 +49,13 @@ def this_machine() -> Redactor:
 
 @contextmanager
 def on_crash(
-    run: Mapping[str, Any], out: Path, reader: Reader, augment: Augment | None, tell: Say
+    run: Mapping[str, Any],
+    out: Path,
+    reader: Reader,
+    augment: Augment | None,
+    tell: Say,
+    *,
+    trusted: Trusted = NOTHING,
 ) -> Iterator[Witness]:
     """Yields the callback that looks on; an error in the block leaves a bundle in `out`/debug and goes on its way.
 
@@ -62,7 +69,7 @@ def on_crash(
         if isinstance(error, OcrmapsError) and not witness.started:
             raise
         try:
-            folder = _crashed(error, witness, run, out, reader, augment)
+            folder = _crashed(error, witness, run, out, reader, augment, trusted)
         except Exception as second:
             # The first error is the one that matters; the second is told beside it and must not take its place.
             told = f"the debug bundle could not be written: {type(second).__name__}: {second}"
@@ -79,7 +86,13 @@ def on_crash(
 
 
 def _crashed(
-    error: Exception, witness: Witness, run: Mapping[str, Any], out: Path, reader: Reader, augment: Augment | None
+    error: Exception,
+    witness: Witness,
+    run: Mapping[str, Any],
+    out: Path,
+    reader: Reader,
+    augment: Augment | None,
+    trusted: Trusted,
 ) -> Path:
     module, absent, captured = witness.module, "", None
     try:
@@ -101,6 +114,7 @@ def _crashed(
         accumulated=_accumulates(run),
         error=error,
         absent=absent,
+        trusted=trusted,
     )
 
 
@@ -128,13 +142,14 @@ def write_bundle(
     error: BaseException | None = None,
     profile: bool = False,
     absent: str = "",
+    trusted: Trusted = NOTHING,
 ) -> Path:
     """The bundle's folder, complete. `absent` says why there is no captured step, where there is none."""
     draft = Draft(out / "debug", reason=reason, now=lambda: datetime.now(UTC), redactor=this_machine())
     try:
         return _fill(
             draft, out, message=message, captured=captured, reader=reader, card=card, augment=augment, device=device,
-            accumulated=accumulated, error=error, profile=profile, absent=absent,
+            accumulated=accumulated, error=error, profile=profile, absent=absent, trusted=trusted,
         )  # fmt: skip
     except BaseException:
         draft.abandon()
@@ -155,6 +170,7 @@ def _fill(
     error: BaseException | None,
     profile: bool,
     absent: str,
+    trusted: Trusted,
 ) -> Path:
     run = card.get("run", {})
     where = {} if captured is None else {"step": captured.step, "epoch": captured.epoch + 1}
@@ -187,7 +203,10 @@ def _fill(
     if captured is None:
         draft.entry("warning", "absent", f"captured step: absent, {absent or 'no step had been taken'}")
     else:
-        draft.part("captured step", lambda: _step(draft, captured, reader, card, augment, device, accumulated, profile))
+        draft.part(
+            "captured step",
+            lambda: _step(draft, captured, reader, card, augment, device, accumulated, profile, trusted),
+        )
     return draft.commit(facts)
 
 
@@ -200,6 +219,7 @@ def _step(
     device: str,
     accumulated: bool,
     profile: bool,
+    trusted: Trusted,
 ) -> None:
     captured = replace(captured, norm=None) if accumulated else captured
     for past, (loss, norm) in enumerate(captured.history):
@@ -214,7 +234,7 @@ def _step(
     batch = None
     if reader is not None:
         batch = draft.part("batch", lambda: batch_of_rows(reader, captured.rows, captured.epoch, augment))
-    then = finish(captured, batch, card)
+    then = finish(captured, batch, card, trusted=trusted)
     device = "cpu" if captured.kind in ("asked for", "beside the step") else device
     clean = draft.redactor.data(dict(card))
     names = [draft.redactor.text(name) for name in captured.names]
@@ -231,9 +251,9 @@ def _step(
     if batch is None:
         return
     draft.part("picture of the batch", lambda: debug_parts.draw_batch(draft, batch))
-    draft.part("predictions", lambda: debug_parts.predict(draft, batch, card))
+    draft.part("predictions", lambda: debug_parts.predict(draft, batch, card, trusted))
     if profile:
-        draft.part("profiler trace", lambda: debug_parts.profile(draft, batch, card))
+        draft.part("profiler trace", lambda: debug_parts.profile(draft, batch, card, trusted))
 
 
 def _first_line(error: BaseException) -> str:

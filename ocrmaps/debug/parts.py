@@ -24,6 +24,7 @@ from ocrmaps.pagekit.pictures import Canvas, overlay, png, shrink
 from ocrmaps.store.reader import Reader
 from ocrmaps.training import pictures as train_pictures
 from ocrmaps.training.steps.capture import detector_in, load_step
+from ocrmaps.trust import Trusted
 
 LOG_LINES, METRIC_ROWS = 400, 2000
 """At most so much of the log and of metrics.csv goes into a bundle, the latest."""
@@ -40,9 +41,9 @@ def draw_batch(draft: Draft, batch: Batch) -> None:
     draft.keep("batch.png")
 
 
-def predict(draft: Draft, batch: Batch, card: Mapping[str, Any]) -> None:
+def predict(draft: Draft, batch: Batch, card: Mapping[str, Any], trusted: Trusted) -> None:
     """What these weights see in this batch: maps, polygons in the batch's own pixels, pictures."""
-    detector = detector_in(load_step(draft.folder / STEP)).eval()
+    detector = detector_in(load_step(draft.folder / STEP), trusted=trusted).eval()
     spec = ExtractSpec(**card["extract"])
     with torch.inference_mode():
         logits = detector(batch.image)
@@ -105,15 +106,15 @@ def _rows_of(pictures: list[Any]) -> bytes:
     return png(debug_pictures.stack([shrink(p, 900) for p in pictures]))
 
 
-def profile(draft: Draft, batch: Batch, card: Mapping[str, Any]) -> None:
+def profile(draft: Draft, batch: Batch, card: Mapping[str, Any], trusted: Trusted) -> None:
     """Where the time of this step goes on this processor."""
     from torch.profiler import ProfilerActivity, profile
 
     from ocrmaps.training.steps.capture import take_step
 
-    detector = detector_in(load_step(draft.folder / STEP))
+    detector = detector_in(load_step(draft.folder / STEP), trusted=trusted)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as trace:
-        take_step(detector, batch, card["run"]["loss"], card["precision"], None)
+        take_step(detector, batch, card["run"]["loss"], card["precision"], None, trusted=trusted)
     raw = draft.path("profile.raw")
     try:
         trace.export_chrome_trace(str(raw))

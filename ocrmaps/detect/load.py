@@ -1,14 +1,18 @@
-"""A detector from whatever file holds one: a checkpoint of training, or what `ocrmaps export` wrote.
+"""A detector from a file: a checkpoint of training, or what `ocrmaps export` wrote; what it is, its name says.
 
-Exports run on the processor. Their file carries how pictures are prepared and how maps are read.
+TorchScript and exported programs are programs, run only where the digest of the file is trusted. Exports run on the
+processor. Their file carries how pictures are prepared and how maps are read.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ from ocrmaps.errors import DataError, SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
 from ocrmaps.model.head import Logits
+from ocrmaps.trust import NOTHING, Trusted
 
 FORMAT = 1
 EXTRA = "ocrmaps.json"
@@ -32,6 +37,12 @@ _READING = (*_RUNNING, KeyError, AttributeError, OSError, EOFError, IndexError)
 """What torch's loaders raise for files that are damaged or something else."""
 _ONNX = b"\x08"
 """First byte of an ONNX file: the tag of its version field. Checkpoints begin as zip archives or pickles do."""
+CHECKPOINT = "checkpoint"
+SUFFIXES = {".onnx": "onnx", ".pt": "torchscript", ".ts": "torchscript", ".pt2": "program"}
+"""What a file is by its name; any other name is a checkpoint's."""
+PROGRAMS = ("torchscript", "program")
+_CALLED = {"onnx": "an ONNX file", "torchscript": "TorchScript", "program": "an exported program",
+           CHECKPOINT: "a checkpoint"}  # fmt: skip
 Maps = Callable[[Tensor], "tuple[Tensor, ...]"]
 
 
@@ -59,37 +70,77 @@ class Replayed(nn.Module):
         return Logits(logits[0], logits[1] if threshold and len(logits) > 1 else None)
 
 
-def load_any(path: Path) -> Trained:
-    """The detector in a file with all that predicting needs; what kind of file it is follows from its content."""
-    kind = _kind(path)
-    if kind == "checkpoint":
-        return load_detector(path)
-    run, text = {"onnx": _onnx, "torchscript": _torchscript, "program": _program}[kind](path)
+def kind_of(path: Path) -> str:
+    """What a file is by its name: a key of `export.FORMATS`, or `checkpoint`."""
+    return SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
+
+
+def load_any(path: Path, *, trusted: Trusted = NOTHING) -> Trained:
+    """The detector in a file with all that predicting needs. What it is opened as is decided by its name alone."""
+    kind, found = kind_of(path), _content(path)
+    if found is not None and found != kind:
+        suffixes = ", ".join(suffix for suffix, other in SUFFIXES.items() if other == found) or ".ckpt"
+        raise DataError(
+            f"{path}: found {_CALLED[found]} inside, expected {_CALLED[kind]} by its name",
+            hint=f"if you know where it comes from, give it the name of what it is ({suffixes})",
+        )
+    if trusted.digests and kind not in PROGRAMS:
+        raise SpecError(f"{path}: this is {_CALLED[kind]}, which needs no trust", hint="leave --trust-code out")
+    if kind == CHECKPOINT:
+        return load_detector(path, trusted=trusted)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise SpecError(f"{path}: no such file", hint="`ocrmaps export` writes one from a checkpoint") from error
+    if found is None and kind in PROGRAMS:
+        raise DataError(
+            f"{path}: cannot be read as {_CALLED[kind]} (it is damaged, or something else)",
+            hint="export the checkpoint again",
+        )
+    if kind == "onnx":
+        run, text = _onnx(path, data)
+    else:
+        _check_trusted(path, data, _CALLED[kind], trusted)
+        run, text = _torchscript(path, data) if kind == "torchscript" else _program(path, data)
     return _trained(path, run, text)
 
 
-def _kind(path: Path) -> str:
+def _check_trusted(path: Path, data: bytes, what: str, trusted: Trusted) -> None:
+    """The same bytes are digested and run afterwards: what changes meanwhile changes nothing."""
+    digest = hashlib.sha256(data).hexdigest()
+    if digest not in trusted.digests:
+        raise DataError(
+            f"{path}: this is {what}, a program that would run with your rights; its SHA-256 is {digest}",
+            hint=f"if you made it or trust who did: --trust-code {digest}; an ONNX file or a checkpoint needs no trust",
+        )
+
+
+def _content(path: Path) -> str | None:
+    """What a file looks like inside; None where that says nothing, as for damaged ones."""
     try:
         if not path.is_file():
-            return "checkpoint"
+            return None
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
-                named = path.suffix.lower() == ".onnx"
-                return "onnx" if named or file.read(1) == _ONNX else "checkpoint"
+                return "onnx" if file.read(1) == _ONNX else None
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, ValueError, zipfile.BadZipFile):
-        return "checkpoint"
+        return None
     if any(name.endswith("/constants.pkl") for name in names):
         return "torchscript"
     if any(name.endswith("archive_format") for name in names) or "serialized_exported_program.json" in names:
         return "program"
-    return "checkpoint"
+    return CHECKPOINT if any(name.endswith("/data.pkl") for name in names) else None
 
 
-def _onnx(path: Path) -> tuple[Maps, str | None]:
-    if find_spec("onnxruntime") is None:
-        raise SpecError(f"{path}: ONNX needs onnxruntime, not installed here", hint='pip install "ocrmaps[onnx]"')
+def _onnx(path: Path, data: bytes) -> tuple[Maps, str | None]:
+    missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
+    if missing:
+        raise SpecError(
+            f"{path}: ONNX needs {', '.join(missing)}, not installed here", hint='pip install "ocrmaps[onnx]"'
+        )
+    _check_places(path, data)
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
@@ -110,24 +161,60 @@ def _onnx(path: Path) -> tuple[Maps, str | None]:
     return run, session.get_modelmeta().custom_metadata_map.get(EXTRA)
 
 
-def _torchscript(path: Path) -> tuple[Maps, str | None]:
+def _check_places(path: Path, data: bytes) -> None:
+    """Refuse weights outside of the file's folder: whatever is read there could come out again in the results."""
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load_model_from_string(data)
+    except DecodeError as error:
+        raise _unreadable(path, "ONNX file", error) from error
+    folder = path.parent.resolve()
+    for place in _places(model):
+        try:
+            target = (folder / place).resolve()
+            inside = not os.path.isabs(place) and ".." not in Path(place).parts and target.is_relative_to(folder)
+            sound = inside and target.is_file()
+        except (OSError, ValueError, RuntimeError):
+            sound = False
+        if not sound:
+            raise DataError(
+                f"{path}: found weights in {place!r}, expected them in the file or in a file of its own folder",
+                hint="export the checkpoint again, or keep the files that belong together in one folder, without links",
+            )
+
+
+def _places(message: Any) -> Iterator[str]:
+    """Where the tensors of an ONNX model say that their values are, wherever in the model they are."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield from (entry.value for entry in message.external_data if entry.key == "location")
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            # A single message has fields of its own, several are a sequence of them.
+            for inner in [value] if hasattr(value, "ListFields") else value:
+                yield from _places(inner)
+
+
+def _torchscript(path: Path, data: bytes) -> tuple[Maps, str | None]:
     extra: dict[str, Any] = {EXTRA: ""}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch announces that this format will not grow any more
-            module = torch.jit.load(str(path), map_location="cpu", _extra_files=extra)
+            module = torch.jit.load(io.BytesIO(data), map_location="cpu", _extra_files=extra)
     except _READING as error:
         raise _unreadable(path, "TorchScript file", error) from error
     text = extra[EXTRA]
     return _tuple(module), text.decode("utf-8", "replace") if isinstance(text, bytes) else text
 
 
-def _program(path: Path) -> tuple[Maps, str | None]:
+def _program(path: Path, data: bytes) -> tuple[Maps, str | None]:
     extra: dict[str, Any] = {EXTRA: ""}
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            module = torch.export.load(file, extra_files=extra).module()
+            module = torch.export.load(io.BytesIO(data), extra_files=extra).module()
     except _READING as error:
         raise _unreadable(path, "exported program", error) from error
     return _tuple(module), extra[EXTRA]

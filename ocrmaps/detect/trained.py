@@ -16,6 +16,7 @@ from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import Detector, DetectorSpec, build_detector
+from ocrmaps.trust import NOTHING, Trusted
 
 FORMAT = 1
 LAST = "last.ckpt"
@@ -82,8 +83,11 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     return content
 
 
-def load_detector(path: Path | str, *, device: torch.device | str = "cpu") -> Trained:
-    """The detector of a checkpoint, built from the spec inside and ready to predict."""
+def load_detector(path: Path | str, *, device: torch.device | str = "cpu", trusted: Trusted = NOTHING) -> Trained:
+    """The detector of a checkpoint, built from the spec inside and ready to predict.
+
+    Parts come from the registries; a `package.module:Name` in the file is built only where `trusted` has it.
+    """
     content = read_checkpoint(path)
     card = content["ocrmaps"]
     try:
@@ -96,7 +100,7 @@ def load_detector(path: Path | str, *, device: torch.device | str = "cpu") -> Tr
         _ = card["store"]["root_digest"], card["steps"], card["samples"], card["seed"], card["precision"]
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: its description is not complete ({type(error).__name__}: {error})") from error
-    detector = build_detector(model, pretrained=False)
+    detector = build_detector(model, pretrained=False, trusted=trusted)
     try:
         detector.load_state_dict(weights)
     except RuntimeError as error:

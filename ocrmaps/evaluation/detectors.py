@@ -31,6 +31,7 @@ from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader.settings import default_threads
 from ocrmaps.pictures import Header
 from ocrmaps.store.reader import Reader
+from ocrmaps.trust import NOTHING, Trusted
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -47,6 +48,7 @@ def evaluate_checkpoint(
     threads: int | None = None,
     device: str = "auto",
     limit: int | None = None,
+    trusted: Trusted = NOTHING,
     progress: Progress | None = None,
 ) -> Evaluation:
     """A checkpoint on one split of a store version (a folder), or on the pictures of a source.
@@ -58,7 +60,7 @@ def evaluate_checkpoint(
         raise SpecError("a checkpoint is evaluated on a store or on a source: name one of the two")
     check_limit(limit)
     where = device_of(device)
-    trained = load_detector(checkpoint, device=where)
+    trained = load_detector(checkpoint, device=where, trusted=trusted)
     spec = with_operating_point(spec or EvaluationSpec(), trained.extract)
     identity: dict[str, Any] = {
         "checkpoint": checkpoint_identity(checkpoint, trained),

@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ocrmaps.errors import SpecError
+from ocrmaps.trust import NOTHING, Trusted, is_own
 
 
-def find_part(kind: str, name: str, known: Mapping[str, Callable[..., Any]]) -> Callable[..., Any]:
-    """The constructor called `name`: a key of the registry, or `package.module:Name` for one's own.
+def find_part(
+    kind: str, name: str, known: Mapping[str, Callable[..., Any]], trusted: Trusted = NOTHING
+) -> Callable[..., Any]:
+    """The constructor called `name`: a key of the registry, or a `package.module:Name` that is trusted.
 
     >>> find_part("decoder", "fnp", {"fpn": dict, "pan": dict})
     Traceback (most recent call last):
@@ -19,9 +22,10 @@ def find_part(kind: str, name: str, known: Mapping[str, Callable[..., Any]]) -> 
     """
     if name in known:
         return known[name]
-    module_name, colon, attribute = name.partition(":")
-    if not colon or not attribute or not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
+    if not is_own(name):
         raise SpecError(f"found {kind} {name!r}, expected one of {', '.join(sorted(known))}, or package.module:Name")
+    check_trusted(kind, name, trusted)
+    module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -38,11 +42,25 @@ def find_part(kind: str, name: str, known: Mapping[str, Callable[..., Any]]) -> 
     return part
 
 
+def check_trusted(kind: str, name: str, trusted: Trusted) -> None:
+    """Refuse a `package.module:Name` that nobody trusts, without importing it."""
+    if is_own(name) and name not in trusted.names:
+        raise SpecError(
+            f"{kind} {name}: this is code from outside ocrmaps, and a name in a file is no reason to run it",
+            hint=f"if you know and trust that code: --trust {name}; a training takes it from its run file",
+        )
+
+
 def build_part(
-    kind: str, name: str, known: Mapping[str, Callable[..., Any]], *given: Any, options: Mapping[str, Any]
+    kind: str,
+    name: str,
+    known: Mapping[str, Callable[..., Any]],
+    *given: Any,
+    options: Mapping[str, Any],
+    trusted: Trusted = NOTHING,
 ) -> Any:
     """Call the constructor `name` with what the model gives and the user's options; every option must be taken."""
-    part = find_part(kind, name, known)
+    part = find_part(kind, name, known, trusted)
     parameters = list(inspect.signature(part).parameters.values())
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         own = [p.name for p in parameters[len(given) :] if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]

@@ -39,6 +39,8 @@ def announce(
     counts = {split: len(reader.select(split)) for split in (spec.data.train, spec.data.val)}
     parts = ", ".join(f"{p} {built[p]['class']} {built[p]['parameters']:,}" for p in ("encoder", "decoder", "head"))
     tell(f"run {spec.name}: store {store}, root {reader.root_digest[:12]}, rows {counts}")
+    if spec.trusted.names:
+        tell(f"trusted, because the run file names it: {spec.trusted}")
     size = "x".join(map(str, built["flops_size"]))
     taps = " ".join(f"{c}@{s}" for c, s in zip(built["channels"], built["strides"], strict=True))
     tell(

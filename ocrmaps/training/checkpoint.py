@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,6 +15,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from ocrmaps.detect.trained import FORMAT, LAST
+from ocrmaps.errors import DataError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
 from ocrmaps.store.format.manifest import Manifest
@@ -76,6 +78,11 @@ class Keeper(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         pairs = [(score, name) for score, name in state_dict["best"]]
+        # These names are written to and removed: a file must not choose where.
+        if not all(re.fullmatch(r"best-[A-Za-z0-9.-]+\.ckpt", str(name)) for _, name in pairs):
+            raise DataError(
+                f"found best checkpoints {[name for _, name in pairs]}, expected names such as best-....ckpt"
+            )
         self.best = [pair for pair in pairs if (self.folder / pair[1]).is_file()]
         self._lost = [pair for pair in pairs if pair not in self.best]
 

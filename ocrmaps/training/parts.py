@@ -52,8 +52,8 @@ def make_module(
 ) -> DetectorModule:
     """The module of a run, with a new detector unless one is given."""
     module = DetectorModule(
-        build_detector(spec.model) if detector is None else detector,
-        build_loss(spec.loss.name, spec.loss.options),
+        build_detector(spec.model, trusted=spec.trusted) if detector is None else detector,
+        build_loss(spec.loss.name, spec.loss.options, trusted=spec.trusted),
         optimiser=spec.optimiser,
         schedule=spec.schedule,
         precision=spec.precision,

@@ -23,6 +23,10 @@ from ocrmaps.model import DetectorSpec
 from ocrmaps.recipe import Recipe
 from ocrmaps.training.optimization import OptimiserSpec, Precision, ScheduleSpec
 from ocrmaps.training.rules import file_model, problem_of, rules
+from ocrmaps.trust import NOTHING, Trusted, is_own
+
+NOT_SETTINGS = ("said", "trusted")
+"""What a run knows beside its settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,10 +153,12 @@ class RunSpec:
     """auto: a CUDA device where there is one."""
     said: frozenset[str] = field(default=frozenset(), compare=False)
     """Which settings the file gave, as `table.key`: the others may follow the store."""
+    trusted: Trusted = field(default=NOTHING, compare=False)
+    """Parts from outside that may be built: those that `load_run` found in the run file, none of a run in a card."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, everything said."""
-        data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "said"}
+        data = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_SETTINGS}
         plain = {key: asdict(value) if is_dataclass(value) else value for key, value in data.items()}  # type: ignore[arg-type]
         return json.loads(json.dumps(plain, default=str))
 
@@ -222,13 +228,19 @@ def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
     weights = data["model"].get("encoder_weights") if isinstance(data.get("model"), dict) else None
     if isinstance(weights, str) and weights:
         data["model"]["encoder_weights"] = str(path.absolute().parent / weights)
-    return run_from_dict(data, where=str(path), changed=changed)
+    return with_own_parts(run_from_dict(data, where=str(path), changed=changed))
+
+
+def with_own_parts(spec: RunSpec) -> RunSpec:
+    """The run with the parts it names trusted. Only for a run that a person wrote, never for one read from a card."""
+    named = (spec.model.encoder, spec.model.decoder, spec.model.head, spec.loss.name)
+    return replace(spec, trusted=Trusted(names=frozenset(name for name in named if is_own(name))))
 
 
 def run_from_dict(data: Mapping[str, Any], *, where: str = "run", changed: Sequence[str] = ()) -> RunSpec:
     """A run from plain data, refused with all its problems at once; `changed` are settings given elsewhere."""
     try:
-        parsed: Any = file_model(RunSpec, leave_out=("said",)).model_validate_json(json.dumps(data, default=str))
+        parsed: Any = file_model(RunSpec, leave_out=NOT_SETTINGS).model_validate_json(json.dumps(data, default=str))
     except ValidationError as error:
         known = {"": _names(RunSpec), **{key: _names(record) for key, record in TABLES.items()}}
         raise _refused([problem_of(e, known) for e in error.errors(include_url=False)], where, changed) from error
@@ -244,7 +256,7 @@ def run_from_dict(data: Mapping[str, Any], *, where: str = "run", changed: Seque
         except SpecError as error:
             found = error.problems or (Problem(loc=key, message=str(error)),)
             problems += found
-    rest = {f.name: getattr(parsed, f.name) for f in fields(RunSpec) if f.name not in (*TABLES, "said")}
+    rest = {f.name: getattr(parsed, f.name) for f in fields(RunSpec) if f.name not in (*TABLES, *NOT_SETTINGS)}
     spec = RunSpec(**records, **rest, said=frozenset(said)) if not problems else None
     problems += rules(parsed)
     if problems or spec is None:
@@ -282,7 +294,7 @@ def resolve_extract(spec: RunSpec, recipe: Recipe) -> ExtractSpec:
 
 
 def _names(record: type[Any]) -> list[str]:
-    return [f.name for f in fields(record) if f.name != "said"]
+    return [f.name for f in fields(record) if f.name not in NOT_SETTINGS]
 
 
 def _refused(problems: Sequence[Problem], where: str, changed: Sequence[str]) -> SpecError:

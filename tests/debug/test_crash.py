@@ -17,6 +17,7 @@ from ocrmaps.errors import DataError, RunError, SpecError
 from ocrmaps.pipelines import debug
 from ocrmaps.pipelines.train import train
 from ocrmaps.training.steps.replay import replay
+from ocrmaps.trust import Trusted
 from tests.debug.conftest import Boom
 from tests.training.conftest import small_run
 
@@ -117,7 +118,9 @@ def test_a_loss_that_fails_on_a_batch_reproduces_from_the_bundle_alone(cache, tm
     monkeypatch.syspath_prepend(tmp_path)
     crash(cache, tmp_path / "o", Callback(), loss__name="somebodys_losses:Picky")
     (bundle,) = find_bundles(tmp_path / "o")
-    report = debug.replay_bundle(bundle)
+    with pytest.raises(SpecError, match="loss somebodys_losses:Picky: this is code from outside"):
+        debug.replay_bundle(bundle)
+    report = debug.replay_bundle(bundle, trusted=Trusted.of(["somebodys_losses:Picky"]))
     assert report.ok and report.replay.now.error == "ZeroDivisionError: no pixel of that kind"
 
 

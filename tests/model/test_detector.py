@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.model import DECODERS, ENCODERS, DetectorSpec, Targets, build_detector, build_loss, describe
+from ocrmaps.trust import Trusted
 from tests.model.contracts import some_targets
 
 LIGHT = DetectorSpec(encoder="light")
@@ -148,7 +149,7 @@ def test_a_spec_survives_plain_data():
 )
 def test_settings_that_cannot_be_used_are_refused(settings, message):
     with pytest.raises(SpecError, match=message):
-        build_detector(DetectorSpec.of(settings))
+        build_detector(DetectorSpec.of(settings), trusted=Trusted(names=frozenset([settings.get("encoder", "")])))
 
 
 def test_all_problems_of_a_spec_are_named_at_once():
@@ -171,6 +172,9 @@ class Own(nn.Module):
 """
 
 
+MINE = Trusted.of(["my_parts:Own"])
+
+
 @pytest.fixture
 def own_module(tmp_path, monkeypatch):
     (tmp_path / "my_parts.py").write_text(OWN)
@@ -181,30 +185,38 @@ def own_module(tmp_path, monkeypatch):
 
 
 def test_ones_own_encoder_is_built_by_name_with_its_options(own_module):
-    detector = build_detector(DetectorSpec(encoder=own_module, encoder_options={"lies": 0}))
+    detector = build_detector(DetectorSpec(encoder=own_module, encoder_options={"lies": 0}), trusted=MINE)
     assert (2, 64, 96) == detector(pictures()).probability.shape
     assert {"class": "Own", "parameters": 196 + 136} == describe(detector, (64, 64))["encoder"]
 
 
+@pytest.mark.parametrize("names", [[], ["my_parts:Other"], ["my_parts:Own2", "my_parts.x:Own"]])
+def test_ones_own_encoder_is_not_imported_unless_its_exact_name_is_trusted(own_module, names):
+    with pytest.raises(SpecError, match="encoder my_parts:Own: this is code from outside") as refused:
+        build_detector(DetectorSpec(encoder=own_module), trusted=Trusted.of(names))
+    assert "--trust my_parts:Own;" in refused.value.hint
+    assert "my_parts" not in sys.modules
+
+
 def test_ones_own_encoder_takes_no_unknown_option(own_module):
     with pytest.raises(SpecError, match="takes no option 'depth'; it takes lies, strides"):
-        build_detector(DetectorSpec(encoder=own_module, encoder_options={"depth": 1}))
+        build_detector(DetectorSpec(encoder=own_module, encoder_options={"depth": 1}), trusted=MINE)
 
 
 def test_a_declaration_that_does_not_double_is_refused(own_module):
     with pytest.raises(SpecError, match="each stride twice the one before"):
-        build_detector(DetectorSpec(encoder=own_module, encoder_options={"strides": (4, 16)}))
+        build_detector(DetectorSpec(encoder=own_module, encoder_options={"strides": (4, 16)}), trusted=MINE)
 
 
 def test_a_declaration_that_the_features_contradict_is_found(own_module):
-    detector = build_detector(DetectorSpec(encoder=own_module, encoder_options={"strides": (8, 16)}))
+    detector = build_detector(DetectorSpec(encoder=own_module, encoder_options={"strides": (8, 16)}), trusted=MINE)
     with pytest.raises(SpecError, match="but gives features of shapes"):
         describe(detector, (64, 64))
 
 
 def test_a_module_that_misses_a_library_says_which(own_module):
     with pytest.raises(SpecError, match="my_broken needs a_library_nobody_has, which is not installed"):
-        build_detector(DetectorSpec(encoder="my_broken:Net"))
+        build_detector(DetectorSpec(encoder="my_broken:Net"), trusted=Trusted.of(["my_broken:Net"]))
 
 
 def test_the_description_is_of_what_was_built():

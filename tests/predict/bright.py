@@ -23,6 +23,7 @@ from ocrmaps.detect.trained import Trained
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec, build_detector
 from ocrmaps.model.head import Logits
+from ocrmaps.trust import Trusted
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 STEEPNESS = 12.0
@@ -78,6 +79,9 @@ MODEL = DetectorSpec(
     std=STD,
 )
 
+TRUSTED = Trusted.of([MODEL.encoder, MODEL.decoder, MODEL.head])
+"""What a person has to allow who uses the checkpoint of this detector."""
+
 
 def card(canonical: CanonicalSpec, extract: ExtractSpec, model: DetectorSpec = MODEL) -> dict[str, Any]:
     content = {
@@ -101,7 +105,7 @@ def bright(canonical: CanonicalSpec | None = None, extract: ExtractSpec | None =
     """The detector as if it had been trained."""
     canonical = canonical or CanonicalSpec.longest(320, shapes=(1.0, 0.5))
     extract = extract or ExtractSpec(shrink_ratio=SHRINK)
-    detector = build_detector(MODEL).eval().requires_grad_(False)
+    detector = build_detector(MODEL, trusted=TRUSTED).eval().requires_grad_(False)
     said = card(canonical, extract)
     return Trained(detector=detector, model=MODEL, canonical=canonical, extract=extract, card=said)
 

@@ -12,16 +12,17 @@ import torch
 from PIL import Image
 
 from ocrmaps.cli.app import main
-from tests.predict.bright import TEXTS, card, paint
+from tests.predict.bright import TEXTS, TRUSTED, card, paint
 from tests.predict.test_orientations import stored
 
 
 @pytest.fixture
 def ocrmaps(monkeypatch, capsys):
-    """Run a command: (exit code, stdout, stderr)."""
+    """Run a command, the parts of the painted detector trusted: (exit code, stdout, stderr)."""
+    trust = [word for name in sorted(TRUSTED.names) for word in ("--trust", name)]
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["ocrmaps", *map(str, arguments)])
+        monkeypatch.setattr("sys.argv", ["ocrmaps", *map(str, arguments), *trust])
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,12 +19,15 @@ from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.detect.load import EXTRA, load_any
 from ocrmaps.detect.parity import compare
 from ocrmaps.detect.predict import predict_pictures
+from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import DataError, RunError, SpecError
 from ocrmaps.extract import ExtractSpec
+from ocrmaps.files import digest_of
 from ocrmaps.model import DetectorSpec, build_detector
 from ocrmaps.pipelines import export as exporting
-from ocrmaps.pipelines.export import Exported, export, parse_size
-from tests.predict.bright import TEXTS, bright, card, write_checkpoint
+from ocrmaps.pipelines.export import Exported, parse_size
+from ocrmaps.trust import Trusted
+from tests.predict.bright import TEXTS, TRUSTED, bright, card, write_checkpoint
 from tests.predict.test_command import ocrmaps, scans  # noqa: F401  # fixtures
 
 HAS_ONNX = all(find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
@@ -32,6 +36,14 @@ FORMATS = [
     "torchscript",
     "program",
 ]
+NAMES = {"onnx": "text.onnx", "torchscript": "text.pt", "program": "text.pt2"}
+export = partial(exporting.export, trusted=TRUSTED)
+
+
+def load_own(path: Path) -> Trained:
+    """The detector of a file that is trusted as it is."""
+    digests = [] if path.suffix == ".onnx" else [digest_of(path)]
+    return load_any(path, trusted=Trusted.of(digests=digests))
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +60,18 @@ def format(request) -> str:
 
 @pytest.fixture(scope="module")
 def done(format, checkpoint, page, tmp_path_factory) -> Exported:
-    return export(checkpoint, tmp_path_factory.mktemp("export") / "text.bin", format=format, pictures=[page])
+    return export(checkpoint, tmp_path_factory.mktemp("export") / NAMES[format], format=format, pictures=[page])
 
 
 def test_a_file_predicts_what_the_checkpoint_predicts(done, trained, page):
     assert (done.parity.boxes, done.parity.faults) == (len(TEXTS), ())
     assert done.parity.maps < 1e-5 and done.parity.least_iou > 0.999
     assert len({shape[0] for shape in done.parity.shapes}) == 2 and len(done.parity.shapes) >= 3
-    again = load_any(done.path)
+    again = load_own(done.path)
     assert (again.canonical, again.extract, again.identity) == (trained.canonical, trained.extract, trained.identity)
     mine, theirs = (next(predict_pictures(t, [page])) for t in (trained, again))
     assert np.abs(mine.polygons.points - theirs.polygons.points).max() < 1e-3
-    assert [p.name for p in done.path.parent.iterdir()] == ["text.bin"]
+    assert [p.name for p in done.path.parent.iterdir()] == [done.path.name]
 
 
 def test_nothing_in_a_file_says_where_it_was_made(done, tmp_path):
@@ -85,17 +97,18 @@ def test_the_description_names_the_store_not_its_place():
 
 def test_a_damaged_file_is_named(done, tmp_path):
     data = done.path.read_bytes()
-    (tmp_path / "cut.bin").write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataError, match=r"cut\.bin"):
-        load_any(tmp_path / "cut.bin")
+    cut = tmp_path / f"cut{done.path.suffix}"
+    cut.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=rf"{cut.name}: cannot be read as"):
+        load_own(cut)
 
 
 def test_a_fixed_size_and_a_learned_threshold_travel(format, page, tmp_path):
     trained = bright(extract=ExtractSpec(shrink_ratio=0.6, binarise="learned"))
     checkpoint = write_checkpoint(tmp_path / "learned.ckpt", trained)
-    done = export(checkpoint, tmp_path / "text.bin", format=format, size=(320, 256), pictures=[page])
+    done = export(checkpoint, tmp_path / NAMES[format], format=format, size=(320, 256), pictures=[page])
     assert (done.parity.canvases, done.parity.boxes) == (((320, 256),), len(TEXTS))
-    again = load_any(tmp_path / "text.bin")
+    again = load_own(tmp_path / NAMES[format])
     assert again.canonical.canvases == ((320, 256),)
     assert len(next(predict_pictures(again, [page])).polygons) == len(TEXTS)
     if format != "torchscript":  # a trace has no sizes of its own
@@ -139,9 +152,9 @@ def light(tmp_path: Path) -> Path:
 
 
 def test_a_real_network_runs_at_other_sizes(format, page, tmp_path):
-    done = export(light(tmp_path), tmp_path / "text.bin", format=format, pictures=[page])
+    done = export(light(tmp_path), tmp_path / NAMES[format], format=format, pictures=[page])
     assert done.parity.maps < 1e-4
-    maps = load_any(tmp_path / "text.bin").detector(torch.randint(0, 255, (3, 96, 160, 3), dtype=torch.uint8))
+    maps = load_own(tmp_path / NAMES[format]).detector(torch.randint(0, 255, (3, 96, 160, 3), dtype=torch.uint8))
     assert maps.probability.shape == (3, 96, 160) and float(torch.sigmoid(maps.probability).std()) > 0.01
 
 
@@ -180,7 +193,8 @@ def test_the_command_exports_and_predicts_from_the_file(ocrmaps, checkpoint, sca
     assert code == 0, err
     assert json.loads(said)["parity"]["map_difference"] < 1e-5
     assert "no boxes were found" in err  # receipts hold nothing red
-    code, said, err = ocrmaps("predict", out, scans, "--out", tmp_path / "p.json")
+    digest = json.loads(said)["sha256"]
+    code, said, err = ocrmaps("predict", out, scans, "--out", tmp_path / "p.json", "--trust-code", digest)
     assert code == 0 and "5 polygons in 2 pictures" in said
     code, _, err = ocrmaps("export", checkpoint, "--format", "program", "--out", out)
     assert code == 2 and "--yes" in err
@@ -209,7 +223,7 @@ def test_exports_without_a_description_are_refused(tmp_path):
     bare = torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),))
     torch.export.save(bare, tmp_path / "bare.pt2")
     with pytest.raises(DataError, match="no description"):
-        load_any(tmp_path / "bare.pt2")
+        load_own(tmp_path / "bare.pt2")
 
 
 def test_a_description_of_another_format_is_refused(checkpoint, page, tmp_path):
@@ -219,7 +233,7 @@ def test_a_description_of_another_format_is_refused(checkpoint, page, tmp_path):
             data = old.read(entry)
             new.writestr(entry, data.replace(b'"format": 1', b'"format": 9') if EXTRA in entry.filename else data)
     with pytest.raises(DataError, match="export format 9"):
-        load_any(tmp_path / "new.pt")
+        load_own(tmp_path / "new.pt")
 
 
 def test_grey_pictures_without_text_compare_maps_only(checkpoint, tmp_path):

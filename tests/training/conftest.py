@@ -13,7 +13,7 @@ from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.data import synth
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
-from ocrmaps.training.spec import RunSpec, run_from_dict
+from ocrmaps.training.spec import RunSpec, run_from_dict, with_own_parts
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -80,4 +80,4 @@ def small_run(**changes: Any) -> RunSpec:
             data.setdefault(table, {})[name] = value
         else:
             data[table] = value
-    return run_from_dict(data)
+    return with_own_parts(run_from_dict(data))

@@ -137,7 +137,8 @@ def test_without_batch_statistics_it_is_a_step_of_a_double_batch(cache, tmp_path
     order = train(alone, out=tmp_path / "order", cache=cache, extra=(Same(),))
     assert order.identity["steps"] == 2
     store, version = find_version(cache, "tiny")
-    detector, loss = build_detector(small_run(**settings).model), build_loss("tests.training.plain:Loss")
+    detector = build_detector(alone.model, trusted=alone.trusted)
+    loss = build_loss(alone.loss.name, trusted=alone.trusted)
     optimiser = torch.optim.SGD(detector.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     with Reader(store.version(version)) as reader:
         batch = batch_of_rows(reader, [row for rows in shown for row in rows], 0, None)
@@ -182,7 +183,7 @@ def test_the_guard_names_the_samples_of_the_rank_that_was_bad(cache, tmp_path, r
     (bundle,) = find_bundles(tmp_path / "o")  # one of the run, not one of each process
     step = load_step(bundle.path / "step.pt")["step"]
     assert step["rows"] == batch.row.tolist() and step["kind"] == what
-    assert replay(bundle.path / "step.pt").reproduces
+    assert replay(bundle.path / "step.pt", trusted=two(model=PLAIN, loss=spoilt).trusted).reproduces
 
 
 def test_rows_that_a_rank_never_sees_make_the_score_partial(cache, tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from torch import Tensor, nn
 
 from ocrmaps.errors import SpecError
@@ -20,7 +22,8 @@ class TimmEncoder(AbstractEncoder):
                 f"encoder timm:{name} needs timm, which is not installed",
                 hint="install it with the extra: pip install 'ocrmaps[timm]', or choose a built-in encoder",
             ) from error
-        if not timm.is_model(name):
+        # A name alone: with a prefix timm would take it for a folder or a place on the network to load from.
+        if not re.fullmatch(r"[A-Za-z0-9_.\-]+", name) or not timm.is_model(name):
             family = name.split("_")[0].split(".")[0]
             near = ", ".join(timm.list_models(f"*{family}*")[:12]) or "none; see timm.list_models()"
             raise SpecError(f"timm has no model {name!r}", hint=f"near it: {near}")

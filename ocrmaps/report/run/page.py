@@ -30,6 +30,7 @@ from ocrmaps.report.store import by_row
 from ocrmaps.store.reader import Reader
 from ocrmaps.text import number
 from ocrmaps.training.folder import Run, read_run
+from ocrmaps.trust import NOTHING, Trusted
 
 KINDS = (
     Kind(code="m", name="text, found", colour="#1f6feb"),
@@ -74,11 +75,19 @@ class Judged:
     store: str
 
 
-def run_page(folder: Path, wish: Wish, *, cache: Path, checkpoint: Path | None = None, quick: bool = False) -> Written:
+def run_page(
+    folder: Path,
+    wish: Wish,
+    *,
+    cache: Path,
+    checkpoint: Path | None = None,
+    quick: bool = False,
+    trusted: Trusted = NOTHING,
+) -> Written:
     """The page of a run; `quick` shows what its folder says and leaves checkpoint and store alone."""
     wish.check()
     run = read_run(folder)
-    judged = None if quick else judge_run(run, wish, cache=cache, checkpoint=checkpoint)
+    judged = None if quick else judge_run(run, wish, cache=cache, checkpoint=checkpoint, trusted=trusted)
     said = Html(f'<p class="remark">{html.safe(run.identity)}</p>')
     state = (
         []
@@ -121,14 +130,14 @@ def run_page(folder: Path, wish: Wish, *, cache: Path, checkpoint: Path | None =
     return publish(wish, text, kind="run", album=judged.album if judged else None, plan=judged.plan if judged else None)
 
 
-def judge_run(run: Run, wish: Wish, *, cache: Path, checkpoint: Path | None) -> Judged:
+def judge_run(run: Run, wish: Wish, *, cache: Path, checkpoint: Path | None, trusted: Trusted = NOTHING) -> Judged:
     """Evaluate the checkpoint on the run's validation rows, and judge perfect maps of the same rows."""
     path = checkpoint or run.checkpoint()
-    trained = load_detector(path)
+    trained = load_detector(path, trusted=trusted)
     version, name = find_data(run, trained, cache)
     split = str(run.settings.get("data", {}).get("val", "val"))
     with wish.stage("evaluating") as progress:
-        evaluation = evaluate_checkpoint(path, version=version, split=split, progress=progress)
+        evaluation = evaluate_checkpoint(path, version=version, split=split, trusted=trusted, progress=progress)
     with Reader(version) as reader:
         rows = reader.select(split).tolist()
         with wish.stage("judging perfect maps") as progress:

@@ -23,6 +23,7 @@ from ocrmaps.loader.batch import Batch
 from ocrmaps.model import Detector, DetectorSpec, Targets, build_detector, build_loss
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.module import Augment, DetectorModule
+from ocrmaps.trust import NOTHING, Trusted
 
 Kind = Literal["loss", "gradient", "in the step", "beside the step", "asked for"]
 """What the step was captured for: a loss or gradient that is not finite, an error while it was taken, an error
@@ -126,16 +127,23 @@ def batch_of_rows(reader: Reader, rows: list[int], epoch: int, augment: Augment 
 
 
 def take_step(
-    detector: Detector, batch: Batch, loss: Mapping[str, Any], precision: str, random: Tensor | None
+    detector: Detector,
+    batch: Batch,
+    loss: Mapping[str, Any],
+    precision: str,
+    random: Tensor | None,
+    *,
+    trusted: Trusted = NOTHING,
 ) -> Outcome:
     """One forward and backward pass on the host; the weights are not changed. An error is an outcome, too."""
+    # Outside of what counts as the step: a loss that may not be built is a refusal, not what the step came to.
+    made = build_loss(loss["name"], loss["options"], trusted=trusted)
     detector.train().requires_grad_(True)
     if random is not None:
         torch.set_rng_state(random)
     half = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
     try:
         with half, torch.enable_grad():
-            made = build_loss(loss["name"], loss["options"])
             terms = made(detector(batch.image), Targets.unpack(*batch[1:4]))
         terms.total.backward()
     except Exception as error:
@@ -190,17 +198,19 @@ def batch_in(step: Mapping[str, Any]) -> Batch | None:
     return None if step["batch"] is None else Batch(**step["batch"])
 
 
-def detector_in(content: Mapping[str, Any]) -> Detector:
+def detector_in(content: Mapping[str, Any], *, trusted: Trusted = NOTHING) -> Detector:
     """The detector of a captured step with its weights."""
-    detector = build_detector(DetectorSpec.of(content["ocrmaps"]["model"]), pretrained=False)
+    detector = build_detector(DetectorSpec.of(content["ocrmaps"]["model"]), pretrained=False, trusted=trusted)
     detector.load_state_dict({k.removeprefix("detector."): v for k, v in content["state_dict"].items()})
     return detector
 
 
-def finish(captured: Captured, batch: Batch | None, content: Mapping[str, Any]) -> Outcome:
+def finish(
+    captured: Captured, batch: Batch | None, content: Mapping[str, Any], *, trusted: Trusted = NOTHING
+) -> Outcome:
     """What is known of the step as it was: of one that has no numbers of its own, those that it has here and now."""
     if captured.kind in ("loss", "gradient", "in the step") or batch is None:
         return Outcome(loss=captured.loss, norm=captured.norm, error=captured.error)
-    detector = build_detector(DetectorSpec.of(content["model"]), pretrained=False)
+    detector = build_detector(DetectorSpec.of(content["model"]), pretrained=False, trusted=trusted)
     detector.load_state_dict(captured.weights)
-    return take_step(detector, batch, content["run"]["loss"], content["precision"], captured.random)
+    return take_step(detector, batch, content["run"]["loss"], content["precision"], captured.random, trusted=trusted)

@@ -10,6 +10,7 @@ import torch
 
 from ocrmaps.errors import DataError
 from ocrmaps.training.steps.capture import Outcome, batch_in, detector_in, load_step, take_step
+from ocrmaps.trust import NOTHING, Trusted
 
 EXACT, LOOSE = 1e-4, 2e-2
 """Relative difference that repeating a step may make: on processors in full precision, and anywhere else."""
@@ -29,7 +30,7 @@ class Replay:
     samples: tuple[str, ...]
 
 
-def replay(path: Path) -> Replay:
+def replay(path: Path, *, trusted: Trusted = NOTHING) -> Replay:
     """Repeat a captured step on the host from its file alone."""
     content = load_step(path)
     step, card = content["step"], content["ocrmaps"]
@@ -43,7 +44,8 @@ def replay(path: Path) -> Replay:
     # The caller's generator is put back: repeating a step must not change what comes after it.
     before = torch.get_rng_state()
     try:
-        now = take_step(detector_in(content), batch, card["run"]["loss"], card["precision"], step["random"])
+        detector = detector_in(content, trusted=trusted)
+        now = take_step(detector, batch, card["run"]["loss"], card["precision"], step["random"], trusted=trusted)
     finally:
         torch.set_rng_state(before)
     exact = step["device"] == "cpu" and card["precision"] == "fp32"
