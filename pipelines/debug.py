@@ -16,20 +16,19 @@ from ocrmaps.debug.entries import add_note, entries, plain
 from ocrmaps.debug.query import parse_query
 from ocrmaps.debug.reading import STEP, Bundle, damage, unpacked
 from ocrmaps.debug.retention import Action, carry_out, leftovers, plan_retention
-from ocrmaps.detect.trained import LAST, read_checkpoint
-from ocrmaps.errors import DataError, OcrmapsError, Problem, RunError, SpecError, StoreError
+from ocrmaps.detect.trained import read_checkpoint
+from ocrmaps.errors import DataError, OcrmapsError, Problem, RunError, StoreNotFound
 from ocrmaps.loader import MapLoader
 from ocrmaps.model import DetectorSpec, check_parts
 from ocrmaps.store.reader import Reader
 from ocrmaps.text import visible
+from ocrmaps.training.folder import find_store, is_run, read_run
 from ocrmaps.training.module import Augment
 from ocrmaps.training.parts import make_augment
 from ocrmaps.training.spec import RunSpec, run_from_dict
 from ocrmaps.training.steps.capture import Captured, batch_in, batch_of_rows, load_step
 from ocrmaps.training.steps.replay import Replay, replay
 from ocrmaps.trust import NOTHING, Trusted
-
-CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,52 +62,35 @@ class ReplayReport:
         )
 
 
-def is_run(folder: Path) -> bool:
-    return (folder / "run.json").is_file()
-
-
-def latest_checkpoint(folder: Path) -> Path:
-    """The run's latest state."""
-    path = folder / CHECKPOINTS / LAST
-    if not path.is_file():
-        raise SpecError(f"{folder}: no {CHECKPOINTS}/{LAST} in it", hint="a run has one once its first epoch has ended")
-    return path
-
-
 def bundle_run(
     run: Path, *, reason: str, cache: Path | None = None, profile: bool = False, trusted: Trusted = NOTHING
 ) -> Path:
     """A bundle of a run as its latest checkpoint left it: the step that it would take next."""
-    if not is_run(run):
-        raise SpecError(f"{run}: no run.json in it, expected a run's folder", hint="ocrmaps train writes runs/NAME")
+    folder = read_run(run)
     try:
-        content = read_checkpoint(latest_checkpoint(run))
-    except SpecError as error:
+        content = read_checkpoint(folder.latest())
+    except RunError as error:
         return write_bundle(
             run, reason=reason, message=f"asked for: {reason}", captured=None, reader=None,
-            card=_card_without_checkpoint(run), augment=None, device="cpu", absent=str(error),
+            card={"run": dict(folder.settings)}, augment=None, device="cpu", absent=str(error),
         )  # fmt: skip
     card = content["ocrmaps"]
     spec = run_of(card)
-    found = store_of(card, run, cache)
     shared: dict[str, Any] = {
         "reason": reason, "message": f"asked for: {reason}", "card": card, "device": "cpu", "profile": profile,
         "trusted": trusted,
     }  # fmt: skip
-    if isinstance(found, str):
-        return write_bundle(run, captured=None, reader=None, augment=None, absent=found, **shared)
+    try:
+        found = find_store(card, cache=cache, run=run)
+    except StoreNotFound as error:
+        absent = f"{error}; {error.hint}"
+        return write_bundle(run, captured=None, reader=None, augment=None, absent=absent, **shared)
     # Before anything is written: once the bundle is begun, a part that may not be built is one more absence in it.
     check_parts(DetectorSpec.of(card["model"]), spec.loss.name, trusted)
     with Reader(found) as reader:
         changed = make_augment(spec, reader)
         captured = _next_step(content, spec, reader)
         return write_bundle(run, captured=captured, reader=reader, augment=changed, **shared)
-
-
-def _card_without_checkpoint(run: Path) -> dict[str, Any]:
-    import json
-
-    return {"run": json.loads((run / "run.json").read_text(encoding="utf-8"))}
 
 
 def _next_step(content: dict[str, Any], spec: RunSpec, reader: Reader) -> Captured:
@@ -131,40 +113,6 @@ def _next_step(content: dict[str, Any], spec: RunSpec, reader: Reader) -> Captur
 def run_of(card: dict[str, Any]) -> RunSpec:
     """The run that a checkpoint describes, as it was resolved then."""
     return run_from_dict(card["run"], where="the checkpoint's run")
-
-
-def store_of(card: dict[str, Any], run: Path | None, cache: Path | None, place: str | None = None) -> Path | str:
-    """The folder of the version that a checkpoint learnt from, or a sentence why there is none.
-
-    Looked for where the caller says, where the run says, and in cache folders beside and above the run; what is found
-    counts only if its root digest is the one that was learnt from.
-    """
-    store = card["store"]
-    given = (card["run"].get("data") or {}).get("cache")
-    places: list[Path] = [cache] if cache is not None else []
-    places += [Path(given).expanduser()] if given else []
-    places += [Path(place).expanduser().parent.parent] if place else []
-    if run is not None:
-        above = [run.absolute(), *run.absolute().parents][:5]
-        places += [folder / name for folder in above for name in (".ocrmaps", "cache")]
-    places.append(Path(".ocrmaps"))
-    others = []
-    for folder in dict.fromkeys(places):
-        version = folder / store["name"] / store["version"]
-        if not version.is_dir():
-            continue
-        try:
-            with Reader(version) as reader:
-                if reader.root_digest == store["root_digest"]:
-                    return version
-                others.append(f"{version} has root {reader.root_digest[:12]}")
-        except StoreError as error:
-            others.append(f"{version}: {error}")
-    said = f"; {'; '.join(others)}" if others else ""
-    return (
-        f"store {store['name']}/{store['version']} (root {store['root_digest'][:12]}) is not here{said}; --root names "
-        "the cache folder it is in"
-    )
 
 
 def augment_of(card: dict[str, Any], reader: Reader) -> Augment | None:
@@ -204,9 +152,10 @@ def _against_store(path: Path, bundle: Bundle, cache: Path | None) -> str:
     if "store" not in card:
         return "not compared: the bundle does not say which store"
     run = bundle.path.parent.parent
-    found = store_of(card, run if is_run(run) else None, cache)
-    if isinstance(found, str):
-        return f"not compared: {found}"
+    try:
+        found = find_store(card, cache=cache, run=run if is_run(run) else None)
+    except StoreNotFound as error:
+        return f"not compared: {error}; {error.hint}"
     batch = batch_in(step)
     assert batch is not None
     with Reader(found) as reader:

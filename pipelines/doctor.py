@@ -28,13 +28,14 @@ from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
 from ocrmaps.errors import AnnotationError, OcrmapsError, SpecError, StoreError, StoreNotFound
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header, read_header
-from ocrmaps.pipelines.debug import CHECKPOINTS, is_run, latest_checkpoint, run_of, store_of
+from ocrmaps.pipelines.debug import run_of
 from ocrmaps.progress import Progress
 from ocrmaps.recipe import Recipe
 from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.places.cache import find_version, stores
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.writing.plan import SPLITS
+from ocrmaps.training.folder import find_store, is_run, places_of, read_run
 from ocrmaps.training.parts import make_augment
 from ocrmaps.training.spec import RunSpec
 from ocrmaps.trust import NOTHING, Trusted
@@ -89,12 +90,13 @@ def _examine_run(
     target: str, path: Path, number: int, cache: Path | None, progress: Progress, trusted: Trusted
 ) -> Report:
     run = path if is_run(path) else path.parent.parent
-    checkpoint = best_checkpoint(path) if is_run(path) else path
+    checkpoint = read_run(path).checkpoint() if is_run(path) else path
     card = read_checkpoint(checkpoint)["ocrmaps"]
-    found = store_of(card, run, cache)
-    if isinstance(found, str):
+    try:
+        found = find_store(card, cache=cache, run=run)
+    except StoreNotFound as error:
         # The version it learnt from is gone. What its run file means today is examined instead, and told apart below.
-        found = _todays_store(card, run, cache, found)
+        found = _todays_store(card, run, cache, error)
     trained = load_detector(checkpoint, trusted=trusted)
     with Reader(found) as reader:
         return _examine_store(
@@ -102,26 +104,15 @@ def _examine_run(
         )
 
 
-def best_checkpoint(run: Path) -> Path:
-    """The best checkpoint of a run, or its latest."""
-    best = sorted((run / CHECKPOINTS).glob("best-*.ckpt"), key=lambda p: p.name.rpartition("hmean")[2])
-    return best[-1] if best else latest_checkpoint(run)
-
-
-def _todays_store(card: dict[str, Any], run: Path, cache: Path | None, why: str) -> Path:
-    given = (card["run"].get("data") or {}).get("cache")
-    above = [run.absolute(), *run.absolute().parents][:5]
-    places = [
-        *([cache] if cache else []), *([Path(given).expanduser()] if given else []),
-        *(f / n for f in above for n in (".ocrmaps", "cache")),
-    ]  # fmt: skip
-    for place in places:
+def _todays_store(card: dict[str, Any], run: Path, cache: Path | None, why: StoreNotFound) -> Path:
+    """The version that the run's file would be given today."""
+    for place in places_of(card, cache=cache, run=run):
         try:
             store, version = find_version(place, card["store"]["name"])
         except StoreError:
             continue
         return store.version(version)
-    raise StoreNotFound(why, hint="--root names the cache folder that holds the store")
+    raise why
 
 
 def _examine_store(

@@ -18,14 +18,15 @@ import torch
 from ocrmaps.detect.trained import LAST, read_checkpoint
 from ocrmaps.errors import Problem, RunError, SpecError
 from ocrmaps.machine import commit, machine
-from ocrmaps.pipelines.train import device_of, train
+from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.callbacks.log import METRICS, read_metrics
 from ocrmaps.training.callbacks.stop import Interrupted
 from ocrmaps.training.checks import check_store
+from ocrmaps.training.folder import CHECKPOINTS, METRICS, read_metrics
 from ocrmaps.training.optimization import SAFE_CLIP, Precision, accumulation, check_precision
 from ocrmaps.training.paired import Comparison, compare
+from ocrmaps.training.prepare import device_of
 from ocrmaps.training.resume import check_same_run
 from ocrmaps.training.spec import RunSpec
 
@@ -202,7 +203,7 @@ def plan(
 
 def _check_member(member: Member, store: Mapping[str, str]) -> None:
     """Refuse a folder that holds another run, or one of another machine, before hours are spent on the rest."""
-    path = member.folder / "checkpoints" / LAST
+    path = member.folder / CHECKPOINTS / LAST
     if not path.exists():
         if member.folder.exists() and any(member.folder.iterdir()):
             raise SpecError(

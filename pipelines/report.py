@@ -15,6 +15,7 @@ from ocrmaps.report.samples import Place, Stage, Wish, Written, silent
 from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.places.cache import Store, find_version, stores
 from ocrmaps.text import visible
+from ocrmaps.training.folder import is_run, read_run
 from ocrmaps.trust import NOTHING, Trusted
 
 Kind = Literal["run", "store", "source", "oracle", "bench"]
@@ -61,15 +62,15 @@ def find_target(text: str, cache: Path, *, kind: Kind | None = None) -> Target:
             store = Store(folder.parent, folder.name)
             folder = store.version(store.versions()[0])
         return Target(kind="store", path=folder, name=folder.parent.name)
-    if found == "run" and not (path / "run.json").is_file():
-        raise SpecError(f"{path}: no run.json, so this is no run's folder", hint="`ocrmaps train` makes run folders")
+    if found == "run":
+        read_run(path)
     return Target(kind=found, path=path, name=path.absolute().name if path.is_dir() else path.stem)
 
 
 def _kind(path: Path) -> Kind:
     """By what is there, beyond doubt; everything else is taken for a source, whose reader says what it misses."""
     if path.is_dir():
-        if (path / "run.json").is_file():
+        if is_run(path):
             return "run"
         if (path / MANIFEST).is_file():
             return "store"

@@ -136,7 +136,7 @@ def log_tail(draft: Draft, path: Path) -> None:
 
 def metrics(draft: Draft, path: Path) -> None:
     """The rows of metrics.csv, as a file and as entries to ask for."""
-    from ocrmaps.training.callbacks.log import read_metrics
+    from ocrmaps.training.folder import read_metrics
 
     if not path.exists():
         draft.entry("info", "metrics", "no epoch had ended, so there are no metrics")

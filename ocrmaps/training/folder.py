@@ -1,7 +1,9 @@
-"""What a run's folder says of itself, read without a checkpoint or a store."""
+"""Reads the folder of a run: settings, numbers, checkpoints, and where the store is that it learnt from."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.detect.trained import LAST
-from ocrmaps.errors import DataError, RunError
+from ocrmaps.errors import DataError, RunError, StoreError, StoreNotFound
+from ocrmaps.files import write_new
+from ocrmaps.store.reader import Reader
 from ocrmaps.text import number
-from ocrmaps.training.callbacks.log import METRICS, read_metrics
+
+CHECKPOINTS, SETTINGS, METRICS = "checkpoints", "run.json", "metrics.csv"
+NO_CHECKPOINT = "a run writes its first one at the end of its first epoch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class RunFolder:
     """What a run's folder says, before any checkpoint is looked at."""
 
     folder: Path
@@ -60,27 +66,80 @@ class Run:
             f"{self.settings.get('precision', 'unknown precision')}"
         )
 
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / CHECKPOINTS
+
+    def latest(self) -> Path:
+        """The latest state."""
+        path = self.checkpoints / LAST
+        if not path.is_file():
+            raise RunError(f"{self.folder}: no {CHECKPOINTS}/{LAST} in it", hint=NO_CHECKPOINT)
+        return path
+
     def checkpoint(self) -> Path:
         """The best checkpoint, else the last. Folders may have been moved since, so only names are trusted."""
-        folder = self.folder / "checkpoints"
+        folder = self.checkpoints
         names = [Path(str(self.result[key])).name for key in ("best", "last") if self.result.get(key)]
         best = sorted((p.name for p in folder.glob("best-*.ckpt")), key=_score, reverse=True) if folder.is_dir() else []
         for name in (*names, *best, LAST):
             if (folder / name).is_file():
                 return folder / name
-        raise RunError(f"{folder}: no checkpoint", hint="a run writes its first one at the end of its first epoch")
+        raise RunError(f"{folder}: no checkpoint", hint=NO_CHECKPOINT)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether this is the folder of a run."""
+    return (folder / SETTINGS).is_file()
+
+
+def find_store(card: Mapping[str, Any], *, cache: Path | None = None, run: Path | None = None) -> Path:
+    """The version that a checkpoint learnt from, found by its name and proven by its root digest.
+
+    Looked for where the caller says, where the run says, and in cache folders beside and above the run.
+    """
+    store, others = card["store"], []
+    for place in places_of(card, cache=cache, run=run):
+        version = place / store["name"] / store["version"]
+        if not version.is_dir():
+            continue
+        try:
+            with Reader(version) as reader:
+                if reader.root_digest == store["root_digest"]:
+                    return version
+                others.append(f"{version} has root {reader.root_digest[:12]}")
+        except StoreError as error:
+            others.append(f"{version}: {error}")
+    found = f"; {'; '.join(others)}" if others else ""
+    raise StoreNotFound(
+        f"store {store['name']}/{store['version']} (root {store['root_digest'][:12]}) is not here{found}",
+        hint="--root names the cache folder it is in; or build it again from its recipe and sources",
+    )
+
+
+def places_of(card: Mapping[str, Any], *, cache: Path | None, run: Path | None) -> list[Path]:
+    """The cache folders in which the store of a checkpoint may be, the likeliest first."""
+    given = (card["run"].get("data") or {}).get("cache")
+    above = [] if run is None else [run.absolute(), *run.absolute().parents][:5]
+    places = [
+        *([cache] if cache else []),
+        *([Path(given).expanduser()] if given else []),
+        *(folder / name for folder in above for name in (".ocrmaps", "cache")),
+        Path(".ocrmaps"),
+    ]
+    return list(dict.fromkeys(places))
 
 
 def _score(name: str) -> str:
     return name.rpartition("hmean")[2]
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path) -> RunFolder:
     """What the folder says; a run that was interrupted has no result."""
-    settings = _json(folder / "run.json")
+    settings = _json(folder / SETTINGS)
     if settings is None:
         raise RunError(f"{folder}: no run.json, so this is no run's folder", hint="`ocrmaps train` makes run folders")
-    return Run(
+    return RunFolder(
         folder=folder,
         settings=settings,
         environment=_json(folder / "environment.json") or {},
@@ -99,3 +158,33 @@ def _json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise DataError(f"{path}: found {type(content).__name__}, expected an object")
     return content
+
+
+def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
+    """All rows, under every column that any of them has; the file appears whole."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_new(path, text.getvalue().encode(), replace_existing=True)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a run, numbers as numbers; no rows where the run had not come so far."""
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{k: _value(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"{path}: cannot be read as the metrics of a run ({error})") from error
+
+
+def _value(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

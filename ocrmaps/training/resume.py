@@ -10,6 +10,7 @@ from typing import Any
 from ocrmaps.detect.trained import LAST, read_checkpoint
 from ocrmaps.errors import DataError, Problem, RunError, SpecError
 from ocrmaps.training.differences import differences, is_operational
+from ocrmaps.training.folder import CHECKPOINTS, is_run
 from ocrmaps.training.spec import HardwareSpec, portable
 
 Say = Callable[[str], None]
@@ -47,7 +48,7 @@ def find_checkpoint(out: Path, resume: str | None) -> Resumed | None:
         return Resumed(path=path, card=read_checkpoint(path)["ocrmaps"])
     found: list[Resumed] = []
     damaged: list[Problem] = []
-    for path in _newest_first(out / "checkpoints"):
+    for path in _newest_first(out / CHECKPOINTS):
         try:
             card = read_checkpoint(path)["ocrmaps"]
         except DataError as error:
@@ -68,7 +69,7 @@ def check_folder(out: Path, resume: str | None) -> None:
     """Refuse to begin in a folder with something in it, but for a run that was killed before it could save anything."""
     if not out.exists() or not any(out.iterdir()):
         return
-    if resume == "auto" and (out / "run.json").is_file():
+    if resume == "auto" and is_run(out):
         return
     hint = "name another --out" if resume else "name another --out, or go on with what is there by --resume auto"
     raise SpecError(f"{out} is not empty", hint=hint)

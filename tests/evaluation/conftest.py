@@ -12,9 +12,10 @@ from ocrmaps.annotations import Source, open_source
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.data import synth
-from ocrmaps.pipelines.train import TrainReport, train
+from ocrmaps.pipelines.train import train
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
 from ocrmaps.store.places.cache import find_version
+from ocrmaps.training.report import TrainReport
 from tests.training.conftest import small_run
 
 SPLITS = {"train": 6, "val": 4, "test": 3}

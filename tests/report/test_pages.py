@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ocrmaps.errors import DataError, RunError, SpecError, StoreNotFound
+from ocrmaps.errors import DataError, SpecError, StoreNotFound
 from ocrmaps.pipelines.report import find_target, report
 from tests.report.chromium import act, needs_browser
 from tests.report.test_page import Reader
@@ -139,14 +139,13 @@ def test_a_run_that_was_interrupted_has_a_quick_page_without_a_store(run_folder,
 
 def test_a_store_that_changed_since_the_run_is_refused(made, run_folder, tmp_path):
     from ocrmaps.detect.trained import load_detector
-    from ocrmaps.report.run.judge import find_data
-    from ocrmaps.training.folder import read_run
+    from ocrmaps.training.folder import find_store, read_run
 
     run = read_run(run_folder)
     trained = load_detector(run.checkpoint())
     trained.card["store"]["root_digest"] = "0" * 64
-    with pytest.raises(RunError, match="root digest"):
-        find_data(run, trained, made / "cache")
+    with pytest.raises(StoreNotFound, match=r"\(root 000000000000\) is not here; .* has root"):
+        find_store(trained.card, cache=made / "cache", run=run.folder)
 
 
 RECORD = {

@@ -17,9 +17,9 @@ from lightning.pytorch.callbacks import Callback
 
 from ocrmaps.detect.trained import read_checkpoint
 from ocrmaps.pipelines.train import train
-from ocrmaps.training.callbacks.log import read_metrics
 from ocrmaps.training.callbacks.stop import Interrupted, Stop
 from ocrmaps.training.checkpoint import Keeper
+from ocrmaps.training.folder import read_metrics
 from tests.training.conftest import small_run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.callbacks.guard import NotFinite
-from ocrmaps.training.callbacks.log import read_metrics
+from ocrmaps.training.folder import read_metrics
 from ocrmaps.training.ranks import check_ranks
 from ocrmaps.training.scoring import Scorer
 from ocrmaps.training.steps.capture import batch_of_rows, load_step

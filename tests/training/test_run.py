@@ -18,7 +18,7 @@ from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.callbacks.log import read_metrics
+from ocrmaps.training.folder import read_metrics
 from ocrmaps.training.scoring import Scorer
 from tests.training.conftest import recipe, small_run
 

@@ -15,7 +15,7 @@ from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.pipelines.train import train
 from ocrmaps.training.callbacks import trace
-from ocrmaps.training.callbacks.log import read_metrics
+from ocrmaps.training.folder import read_metrics
 from tests.training.conftest import small_run
 
 

@@ -16,7 +16,8 @@ import torch
 
 from ocrmaps.cli.app import main
 from ocrmaps.pipelines.debug import bundle_run
-from ocrmaps.pipelines.train import TrainReport, train
+from ocrmaps.pipelines.train import train
+from ocrmaps.training.report import TrainReport
 from ocrmaps.training.spec import load_run
 from tests.training.conftest import one_thread, world  # noqa: F401  # fixtures
 

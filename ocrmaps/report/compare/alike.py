@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ocrmaps.training.differences import Difference, differences
-from ocrmaps.training.folder import Run
+from ocrmaps.training.folder import RunFolder
 
 REFUSALS: dict[str, str] = {
     "budget": "steps and samples that were learnt from",
@@ -16,7 +16,7 @@ REFUSALS: dict[str, str] = {
 """What must be the same, and what each word means."""
 
 
-def unlikeness(a: Run, b: Run, tables: Sequence[Any]) -> Iterator[tuple[str, tuple[Difference, ...]]]:
+def unlikeness(a: RunFolder, b: RunFolder, tables: Sequence[Any]) -> Iterator[tuple[str, tuple[Difference, ...]]]:
     """Each word of `REFUSALS` with what differs there; `tables` are both evaluations, None where there is none."""
     budget = [Difference(key=k, a=a.budget[k], b=b.budget[k]) for k in a.budget if a.budget[k] != b.budget[k]]
     yield "budget", tuple(budget)
@@ -50,7 +50,7 @@ def unlikeness(a: Run, b: Run, tables: Sequence[Any]) -> Iterator[tuple[str, tup
     yield "evaluation", tuple(evaluation)
 
 
-def _roots_differ(a: Run, b: Run) -> bool:
+def _roots_differ(a: RunFolder, b: RunFolder) -> bool:
     # A digest that nobody wrote down proves nothing.
     return a.root_digest is None or b.root_digest is None or a.root_digest != b.root_digest
 

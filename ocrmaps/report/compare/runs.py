@@ -19,7 +19,7 @@ from ocrmaps.report.compare.alike import REFUSALS, said, unlikeness
 from ocrmaps.report.compare.interval import Interval, paired_interval
 from ocrmaps.text import visible
 from ocrmaps.training.differences import Difference, differences, is_operational
-from ocrmaps.training.folder import Run, read_run
+from ocrmaps.training.folder import RunFolder, read_run
 
 _COLUMNS = (
     "val/hmean",
@@ -38,8 +38,8 @@ _COSTS = ("seconds", "rate", "wait_share", "step_ms_p50", "memory_peak_mb", "gpu
 class Comparison:
     """Everything that is said about two runs."""
 
-    a: Run
-    b: Run
+    a: RunFolder
+    b: RunFolder
     unlike: Mapping[str, tuple[Difference, ...]]
     """By word of `REFUSALS`: what makes the numbers incomparable; empty for like runs."""
     settings: tuple[Difference, ...]
@@ -112,7 +112,7 @@ def compare(first: Path, second: Path, *, allow: Sequence[str] = ()) -> Comparis
     )
 
 
-def evaluation_of(run: Run) -> Any:
+def evaluation_of(run: RunFolder) -> Any:
     """The per-picture tables of a run: in its folder `evaluation`, or in the one folder below it that has them."""
     own = run.folder / "evaluation"
     if (own / RESULT).is_file() and (own / "images.csv").is_file():
@@ -124,7 +124,7 @@ def evaluation_of(run: Run) -> Any:
     return read_evaluation(found[0]) if found else None
 
 
-def _side(run: Run) -> dict[str, Any]:
+def _side(run: RunFolder) -> dict[str, Any]:
     return {
         "folder": str(run.folder),
         "name": run.name,
@@ -136,13 +136,13 @@ def _side(run: Run) -> dict[str, Any]:
     }
 
 
-def best_row(run: Run) -> Mapping[str, Any] | None:
+def best_row(run: RunFolder) -> Mapping[str, Any] | None:
     """The epoch with the highest val/hmean, the earliest of equals."""
     scored = [row for row in run.rows if "val/hmean" in row]
     return max(scored, key=lambda row: row["val/hmean"]) if scored else None
 
 
-def _metrics(a: Run, b: Run) -> Iterator[dict[str, Any]]:
+def _metrics(a: RunFolder, b: RunFolder) -> Iterator[dict[str, Any]]:
     """Each metric at the best epoch by val/hmean and at the last one that has it, of both runs."""
     for key in _COLUMNS:
         entry: dict[str, Any] = {"metric": key}
@@ -169,7 +169,7 @@ def _less(one: Any, other: Any) -> float | None:
     return one - other if numbers else None
 
 
-def _costs(a: Run, b: Run) -> Iterator[dict[str, Any]]:
+def _costs(a: RunFolder, b: RunFolder) -> Iterator[dict[str, Any]]:
     """What an epoch took, as the median of the epochs of each run."""
     for key in _COSTS:
         known = [[float(row[key]) for row in run.rows if key in row] for run in (a, b)]
@@ -180,7 +180,7 @@ def _costs(a: Run, b: Run) -> Iterator[dict[str, Any]]:
             yield {"cost": key, "a": left, "b": right, "ratio": right / left if known_both and left else None}  # type: ignore[operator]
 
 
-def _epochs(a: Run, b: Run) -> Iterator[dict[str, Any]]:
+def _epochs(a: RunFolder, b: RunFolder) -> Iterator[dict[str, Any]]:
     """val/hmean of both runs, epoch after epoch."""
     sides = [{row["epoch"]: row for row in run.rows} for run in (a, b)]
     for epoch in sorted({*sides[0], *sides[1]}):
@@ -193,7 +193,7 @@ def _epochs(a: Run, b: Run) -> Iterator[dict[str, Any]]:
         }
 
 
-def _intervals(a: Run, b: Run, tables: Sequence[Any]) -> tuple[tuple[Interval, ...], str]:
+def _intervals(a: RunFolder, b: RunFolder, tables: Sequence[Any]) -> tuple[tuple[Interval, ...], str]:
     lacking = [run for run, table in zip((a, b), tables, strict=True) if table is None]
     if lacking:
         return (), "\n".join(
@@ -218,7 +218,7 @@ def _intervals(a: Run, b: Run, tables: Sequence[Any]) -> tuple[tuple[Interval, .
     return tuple(out), ""
 
 
-def _evaluate_command(run: Run) -> str:
+def _evaluate_command(run: RunFolder) -> str:
     data = run.settings.get("data", {})
     try:
         checkpoint = str(run.checkpoint())

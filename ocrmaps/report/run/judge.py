@@ -3,45 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from ocrmaps.annotations import Sample
 from ocrmaps.detect.trained import Trained
-from ocrmaps.errors import RunError, StoreNotFound
 from ocrmaps.evaluation.oracle import judge as oracle
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.pictures import Header
-from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.folder import Run
-
-
-def find_data(run: Run, trained: Trained, cache: Path) -> tuple[Path, str]:
-    """The version that the checkpoint learnt from, proven by its digest."""
-    card = trained.card["store"]
-    own = run.settings.get("data", {}).get("cache")
-    wanted = f"{card['name']}/{card['version']}"
-    for place in dict.fromkeys(p for p in (cache, Path(own) if own else None) if p is not None):
-        try:
-            store, version = find_version(place, wanted)
-        except StoreNotFound:
-            continue
-        folder = store.version(version)
-        with Reader(folder) as reader:
-            if reader.root_digest != card["root_digest"]:
-                raise RunError(
-                    f"{folder}: its root digest is {reader.root_digest[:12]}, "
-                    f"the run learnt from {card['root_digest'][:12]}",
-                    hint="build the version again from its recipe and sources",
-                )
-        return folder, f"{store.name}/{version}"
-    raise StoreNotFound(
-        f"{wanted}: the store that this run learnt from is not in {cache}",
-        hint="--root names another cache; --quick makes the page without predictions",
-    )
 
 
 def judge_ceiling(

@@ -21,7 +21,7 @@ from ocrmaps.pagekit.explorer import Album, Entry, Kind, Layer, Outlines, Pictur
 from ocrmaps.pagekit.page import Html, Section
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
-from ocrmaps.report.run.judge import find_data, judge_ceiling, predicted
+from ocrmaps.report.run.judge import judge_ceiling, predicted
 from ocrmaps.report.run.score import error_count, quick_cards, reasons, same_score, score_cards, sweeps, words
 from ocrmaps.report.run.training import curves, environment, epochs, pace, settings
 from ocrmaps.report.samples import HEIGHTS, Shown, Wish, Written, buckets, collect, maps, photo, publish, size_name
@@ -29,7 +29,7 @@ from ocrmaps.report.samples import text_facets as facets_of
 from ocrmaps.report.store import by_row
 from ocrmaps.store.reader import Reader
 from ocrmaps.text import number
-from ocrmaps.training.folder import Run, read_run
+from ocrmaps.training.folder import RunFolder, find_store, read_run
 from ocrmaps.trust import NOTHING, Trusted
 
 KINDS = (
@@ -130,11 +130,14 @@ def run_page(
     return publish(wish, text, kind="run", album=judged.album if judged else None, plan=judged.plan if judged else None)
 
 
-def judge_run(run: Run, wish: Wish, *, cache: Path, checkpoint: Path | None, trusted: Trusted = NOTHING) -> Judged:
+def judge_run(
+    run: RunFolder, wish: Wish, *, cache: Path, checkpoint: Path | None, trusted: Trusted = NOTHING
+) -> Judged:
     """Evaluate the checkpoint on the run's validation rows, and judge perfect maps of the same rows."""
     path = checkpoint or run.checkpoint()
     trained = load_detector(path, trusted=trusted)
-    version, name = find_data(run, trained, cache)
+    version = find_store(trained.card, cache=cache, run=run.folder)
+    name = f"{version.parent.name}/{version.name}"
     split = str(run.settings.get("data", {}).get("val", "val"))
     with wish.stage("evaluating") as progress:
         evaluation = evaluate_checkpoint(path, version=version, split=split, trusted=trusted, progress=progress)

@@ -15,7 +15,7 @@ from ocrmaps.pagekit import plots
 from ocrmaps.pagekit.page import Card, Html
 from ocrmaps.pagekit.plots import Series
 from ocrmaps.text import number, percent
-from ocrmaps.training.folder import Run
+from ocrmaps.training.folder import RunFolder
 
 
 def words(reason: str) -> str:
@@ -52,7 +52,7 @@ def score_cards(ceiling: Mapping[float, float], document: Mapping[str, Any]) -> 
     return html.cards(cards)
 
 
-def quick_cards(run: Run) -> Html:
+def quick_cards(run: RunFolder) -> Html:
     best = max((row for row in run.rows if "val/hmean" in row), key=lambda row: row["val/hmean"], default=None)
     if best is None:
         return html.callout("note", "No complete validation: there is no score.")
@@ -69,7 +69,7 @@ def quick_cards(run: Run) -> Html:
     )
 
 
-def same_score(run: Run, evaluation: Evaluation, checkpoint: Path | None) -> list[Html]:
+def same_score(run: RunFolder, evaluation: Evaluation, checkpoint: Path | None) -> list[Html]:
     """The score of the training beside the one of this page, where they ought to agree."""
     then, now = run.result.get("hmean"), evaluation.hmean
     if checkpoint is not None or then is None or now is None:

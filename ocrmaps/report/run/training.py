@@ -15,7 +15,7 @@ from ocrmaps.pagekit.page import Card, Html
 from ocrmaps.pagekit.plots import Series
 from ocrmaps.report.settings import dotted, plain
 from ocrmaps.text import number, percent
-from ocrmaps.training.folder import Run
+from ocrmaps.training.folder import RunFolder
 
 
 def _series(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Series:
@@ -23,7 +23,7 @@ def _series(rows: Sequence[Mapping[str, Any]], key: str, name: str) -> Series:
     return Series(name=name, x=[p[0] for p in points], y=[p[1] for p in points])
 
 
-def curves(run: Run) -> Html:
+def curves(run: RunFolder) -> Html:
     return html.grid(
         [
             plots.lines([_series(run.rows, f"{s}/loss", s) for s in ("train", "val")], "Loss", x="step", y="loss"),
@@ -45,7 +45,7 @@ def curves(run: Run) -> Html:
     )
 
 
-def epochs(run: Run) -> tuple[Html, ...]:
+def epochs(run: RunFolder) -> tuple[Html, ...]:
     columns = (
         "epoch",
         "step",
@@ -72,7 +72,7 @@ def _cell(value: Any) -> str:
     return "–" if value is None else str(value)
 
 
-def pace(run: Run) -> Html:
+def pace(run: RunFolder) -> Html:
     rows = [row for row in run.rows if "rate" in row]
     if not rows:
         return html.paragraph("Nobody watched: watch.throughput was off, or no epoch has ended.")
@@ -115,7 +115,7 @@ def pace(run: Run) -> Html:
     return html.cards(cards) + html.grid(plotted)
 
 
-def settings(run: Run, trained: Trained | None, evaluation: Evaluation | None) -> tuple[Html, ...]:
+def settings(run: RunFolder, trained: Trained | None, evaluation: Evaluation | None) -> tuple[Html, ...]:
     out = [
         html.table(("setting", "value"), list(dotted(run.settings).items()), caption="run.json", text_columns=(0, 1))
     ]
@@ -133,7 +133,7 @@ def settings(run: Run, trained: Trained | None, evaluation: Evaluation | None) -
     return tuple(out)
 
 
-def environment(run: Run) -> Html:
+def environment(run: RunFolder) -> Html:
     if not run.environment:
         return html.paragraph("environment.json is missing: nobody knows where this ran.")
     rows = [(key, plain(value)) for key, value in dotted(run.environment).items()]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,15 +10,14 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 
-from ocrmaps.errors import RunError
 from ocrmaps.training.callbacks import watch
 from ocrmaps.training.callbacks.sinks import Sink
 from ocrmaps.training.checkpoint import Keeper
+from ocrmaps.training.folder import METRICS, read_metrics, write_metrics
 from ocrmaps.training.module import DetectorModule
 from ocrmaps.training.resume import Resumed
 
 Say = Callable[[str], None]
-METRICS = "metrics.csv"
 
 
 class Journal(Callback):
@@ -140,35 +136,3 @@ class Patience(Callback):
         if self.waited >= self.validations:
             self.tell(f"stopping: {self.waited} validations without a val hmean above {self.best + self.delta:.4f}")
             trainer.should_stop = True
-
-
-def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
-    """All rows, under every column that any of them has; the file appears whole."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text.getvalue(), encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a run, numbers as numbers; no rows where the run had not come so far."""
-    if not path.exists():
-        return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [{k: _value(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RunError(f"{path}: cannot be read as the metrics of a run ({error})") from error
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text

@@ -1,0 +1,125 @@
+"""Prepares a run: opens its store, builds its parts, and refuses whatever could not come to an end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ocrmaps.errors import SpecError
+from ocrmaps.model import build_detector, describe
+from ocrmaps.store.places.cache import find_version
+from ocrmaps.store.reader import Reader
+from ocrmaps.training.budget import Budget, check_budget, make_budget
+from ocrmaps.training.callbacks.sinks import check_sinks
+from ocrmaps.training.checkpoint import make_card
+from ocrmaps.training.checks import check_sides, check_store
+from ocrmaps.training.compiling import check_compile
+from ocrmaps.training.data import MapData
+from ocrmaps.training.module import Augment, DetectorModule
+from ocrmaps.training.optimization import check_precision
+from ocrmaps.training.parts import make_augment, make_module
+from ocrmaps.training.ranks import Place, check_ranks
+from ocrmaps.training.resume import Resumed, check_folder, check_same_run, find_checkpoint
+from ocrmaps.training.spec import RunSpec, portable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A run that nothing speaks against: all it is made of, and not a step taken."""
+
+    spec: RunSpec
+    """As the store completed it."""
+    out: Path
+    cache: Path
+    reader: Reader
+    device: str
+    """`cpu` or `cuda`."""
+    place: Place | None
+    """Which process of the run this is; None in the one that starts the others."""
+    budget: Budget
+    resumed: Resumed | None
+    augment: Augment | None
+    module: DetectorModule
+    data: MapData
+    card: Mapping[str, Any]
+    """What its checkpoints will say about themselves."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and says anything."""
+        return self.place is None or self.place.first
+
+
+@contextmanager
+def prepare(
+    spec: RunSpec,
+    *,
+    out: Path,
+    cache: Path | None = None,
+    resume: str | None = None,
+    place: Place | None = None,
+) -> Iterator[Prepared]:
+    """Yield the run that `spec` describes, its store open; whatever speaks against it is raised before `out` exists."""
+    device = device_of(spec)
+    if place is None:
+        check_ranks(spec.hardware.devices, device)
+    first = place is None or place.first
+    check_precision(spec.optimiser, spec.precision, device)
+    check_compile(spec)
+    if first:
+        check_sinks(tensorboard=spec.watch.tensorboard, wandb=spec.watch.wandb)
+    where = spec.data.cache or cache or Path(".ocrmaps")
+    store, version = find_version(where, spec.data.store)
+    with Reader(store.version(version)) as reader:
+        spec = check_store(spec, reader)
+        budget = make_budget(spec, reader)
+        check_budget(spec, budget)
+        resumed = find_checkpoint(out, resume)
+        _seed(spec)
+        # A checkpoint brings all weights: those that the first start was made from may be gone by now.
+        detector = build_detector(spec.model, pretrained=resumed is None, trusted=spec.trusted)
+        check_sides(spec, reader, detector.multiple)
+        card = make_card(
+            reader.manifest, store=store.name, model=spec.model, extract=spec.extract, seed=spec.seed,
+            precision=spec.precision, run=portable(spec.as_dict(), Path.home()),
+            built=describe(detector, max(reader.manifest.canvases)),
+        )  # fmt: skip
+        if resumed is not None:
+            check_same_run(resumed.card, card, resumed.path)
+        elif first:
+            check_folder(out, resume)
+        out.mkdir(parents=True, exist_ok=True)
+        augment = make_augment(spec, reader)
+        yield Prepared(
+            spec=spec, out=out, cache=where, reader=reader, device=device, place=place, budget=budget,
+            resumed=resumed, augment=augment, card=card,
+            module=make_module(spec, reader, detector=detector, augment=augment, card=card),
+            data=MapData(
+                reader.folder, train=spec.data.train, val=spec.data.val, batch_size=spec.data.batch, seed=spec.seed,
+                drop_last=spec.data.drop_last,
+            ),
+        )  # fmt: skip
+
+
+def device_of(spec: RunSpec) -> str:
+    """The kind of device of a run, here; one that is not there is refused."""
+    if spec.device == "cuda" and not torch.cuda.is_available():
+        raise SpecError("device: found cuda, but torch sees no CUDA device here", hint="device = 'cpu' or 'auto'")
+    if spec.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return spec.device
+
+
+def _seed(spec: RunSpec) -> None:
+    """Nothing of ours draws from the global generators; a layer with dropout or an own encoder may."""
+    torch.manual_seed(spec.seed)
+    np.random.seed(spec.seed)
+    if spec.deterministic and torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
