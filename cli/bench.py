@@ -21,6 +21,12 @@ Repeats = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Small sizes: shows that everything runs; figures mean little.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Replace files that exist.")]
+Source = Annotated[
+    Path | None,
+    typer.Option(
+        help="Source or recipe file to measure on; generated receipts when not given.", envvar="OCRMAPS_BENCH_SOURCE"
+    ),
+]
 ThresholdsFile = Annotated[
     Path | None, typer.Option("--thresholds", help="What is guarded, and how much worse it may get; TOML.")
 ]
@@ -41,6 +47,8 @@ BENCHES: dict[str, str] = {
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
 }
 """What `ocrmaps.pipelines.bench.record` can run, with the sentence that help shows."""
+SOURCED = ("maps", "extract", "metrics", "oracle", "build", "store", "loader", "break-even", "validation")
+"""Those that are measured on any source."""
 
 
 def _say(line: str) -> None:
@@ -53,13 +61,20 @@ def _print(record: dict[str, Any], as_json: bool) -> None:
     typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else bench.table(record))
 
 
-def _command(name: str) -> Callable[[int, bool, bool], None]:
+def _command(name: str) -> Callable[..., None]:
+    """What measures on any source takes `--source`, the others do not."""
+
+    def on_source(source: Source = None, repeats: Repeats = 5, quick: Quick = False, as_json: Json = False) -> None:
+        from ocrmaps.pipelines.bench import record as bench
+
+        _print(bench.run([name], repeats=repeats, quick=quick, source=source), as_json)
+
     def command(repeats: Repeats = 5, quick: Quick = False, as_json: Json = False) -> None:
         from ocrmaps.pipelines.bench import record as bench
 
         _print(bench.run([name], repeats=repeats, quick=quick), as_json)
 
-    return command
+    return on_source if name in SOURCED else command
 
 
 for _name, _sentence in BENCHES.items():
@@ -69,22 +84,32 @@ for _name, _sentence in BENCHES.items():
 
 @app.command("break-even")
 def break_even(
-    source: Annotated[
-        Path | None, typer.Argument(help="A source or a recipe file; receipts when not given. 64 samples are used.")
+    ctx: typer.Context,
+    source: Annotated[Path | None, typer.Argument(help="The same as --source.")] = None,
+    given: Annotated[
+        Path | None,
+        typer.Option(
+            "--source",
+            help="Source or recipe file, of which 64 samples are used; generated receipts when not given.",
+            envvar="OCRMAPS_BENCH_SOURCE",
+        ),
     ] = None,
     repeats: Repeats = 3,
     quick: Quick = False,
     as_json: Json = False,
 ) -> None:
     """Find after how many epochs a store has paid for its build. Example: ocrmaps bench break-even data/receipts"""
-    from ocrmaps.pipelines.bench import save as bench_save
+    from ocrmaps.errors import SpecError
+    from ocrmaps.pipelines.bench import record as bench
 
-    record = bench_save.break_even_record(source, repeats=repeats, quick=quick)
+    if source is not None and given is not None and str(ctx.get_parameter_source("given")).endswith("COMMANDLINE"):
+        raise SpecError(f"found two sources, {source} and --source {given}", hint="name one")
+    record = bench.run(["break-even"], repeats=repeats, quick=quick, source=source or given)
     _print(record, as_json)
     if not as_json:
         for result in record["results"]:
             if "note" in result:
-                typer.echo(result["note"])
+                typer.echo(f"{result['note']}, measured on {result['source']}")
 
 
 @app.command("all")
@@ -92,9 +117,7 @@ def everything(
     out: Annotated[
         Path | None, typer.Option(help="Folder for record.json, note.md and plot.png; only printed when not given.")
     ] = None,
-    source: Annotated[
-        Path | None, typer.Option(help="Source or recipe that break-even is measured on; receipts when not given.")
-    ] = None,
+    source: Source = None,
     repeats: Repeats = 5,
     quick: Quick = False,
     yes: Yes = False,
@@ -118,6 +141,7 @@ def everything(
 def baseline(
     out: Annotated[Path, typer.Option(help="The baseline file.")] = Path("bench-baseline.json"),
     thresholds: ThresholdsFile = None,
+    source: Source = None,
     repeats: Repeats = 5,
     quick: Quick = False,
     yes: Yes = False,
@@ -127,7 +151,7 @@ def baseline(
     from ocrmaps.pipelines.bench import save as bench_save
 
     record, unsteady = bench_save.baseline(
-        out, thresholds=thresholds, repeats=repeats, quick=quick, replace=yes, announce=_say
+        out, thresholds=thresholds, repeats=repeats, quick=quick, source=source, replace=yes, announce=_say
     )
     single = sum("times" in result for result in record["results"])
     _say(f"wrote {out} and {out.with_suffix('.md').name}: {len(record['results'])} figures, {single} with single times")
@@ -141,13 +165,16 @@ def check(
     baseline: Annotated[Path, typer.Argument(help="A record that `bench baseline` or `bench all` wrote.")],
     thresholds: ThresholdsFile = None,
     record: Annotated[Path | None, typer.Option(help="Compare this record instead of measuring now.")] = None,
+    source: Source = None,
     repeats: Repeats = 5,
     as_json: Json = False,
 ) -> None:
     """Compare with a baseline; ends with 1 if a guarded figure got worse. Example: ocrmaps bench check baseline.json"""
     from ocrmaps.pipelines.bench import save as bench_save
 
-    found = bench_save.check_against(baseline, thresholds=thresholds, record=record, repeats=repeats, announce=_say)
+    found = bench_save.check_against(
+        baseline, thresholds=thresholds, record=record, source=source, repeats=repeats, announce=_say
+    )
     typer.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False) if as_json else found.text())
     if not found.ok:
         raise typer.Exit(1)

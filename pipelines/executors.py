@@ -125,9 +125,11 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
             yield client
         return
     try:
+        # No dashboard, and its server on any free port of this machine alone: builds beside each other share none.
         cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.ERROR
-        )
+            n_workers=workers, threads_per_worker=1, processes=True, silence_logs=logging.ERROR,
+            dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+        )  # fmt: skip
     except RuntimeError as error:
         raise StoreError(
             f"the worker processes did not start ({error})", hint="run it again, or use --scheduler threads"

@@ -5,6 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as profile
+
+# How long an example takes says nothing but how busy the machine is.
+profile.register_profile("ocrmaps", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+profile.load_profile("ocrmaps")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

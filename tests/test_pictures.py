@@ -123,7 +123,7 @@ def test_a_tiff_whose_second_page_says_no_size_is_refused_by_name():
         count_pages(bytes(data), name="two.tif")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_damaged_bytes_give_a_picture_or_a_named_refusal(data):
     format = data.draw(st.sampled_from(["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"]))

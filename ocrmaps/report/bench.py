@@ -22,7 +22,7 @@ LESS = (
     "step/p95_vs_median", "step/traced_vs_untraced",
 )  # fmt: skip
 """Ratios of costs: less of them is better."""
-_KNOWN = ("name", "value", "unit", "reference", "spread", "times")
+_KNOWN = ("name", "value", "unit", "reference", "spread", "times", "source")
 
 TIMES = {"mean_ms": "mean ms", "median_ms": "median ms", "p95_ms": "p95 ms", "p99_ms": "p99 ms", "std_ms": "std ms"}
 """What a table of single times says of each, with the head of its column."""
@@ -115,13 +115,13 @@ def _group(name: str, results: Sequence[Mapping[str, Any]]) -> tuple[html.Html, 
             number(float(r["value"])),
             r["unit"],
             number(float(r["spread"])) if r["spread"] else "–",
+            r.get("source", "unknown"),
             r["reference"],
         )
         for r in results
     ]
-    table = html.table(
-        ("figure", "value", "unit", "spread", "reference"), rows, caption=f"Figures of {name}", text_columns=(0, 2, 4)
-    )
+    head = ("figure", "value", "unit", "spread", "measured on", "reference")
+    table = html.table(head, rows, caption=f"Figures of {name}", text_columns=(0, 2, 4, 5))
     more = [
         (r["name"], key, value)
         for r in results

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.errors import RunError
 from ocrmaps.machine import CHECKOUT
 from ocrmaps.pipelines.bench.ceilings import of_ceilings
 from ocrmaps.pipelines.bench.load import Watch
 from ocrmaps.pipelines.bench.record import Result, record_of, refuse_unknown
+from ocrmaps.pipelines.bench.source import asked_source
 
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",
@@ -62,12 +62,10 @@ def measure_all(
 ) -> dict[str, Any]:
     """The record of these benchmarks: `results`, one line for each process in `runs`, and names of those that `failed`.
 
-    A benchmark that fails or hangs is named and the others go on. `source` is what break-even is measured on.
+    A benchmark that fails or hangs is named and the others go on. `source` is what most are measured on.
     """
     refuse_unknown(names)
-    if source is not None and not source.exists():
-        raise RunError(f"{source}: no such source or recipe")
-    watch, found = Watch(), []
+    source, watch, found = asked_source(source), Watch(), []
     for number, name in enumerate(names):
         if announce is not None:
             announce(f"{name} ({number + 1} of {len(names)})")
@@ -76,7 +74,7 @@ def measure_all(
             one = found[-1]
             announce(f"  {one.problem or f'{len(one.results)} figures'}, {one.seconds:.0f} s")
     results = [result for one in found for result in one.results]
-    record = record_of([*results, *of_ceilings(results)], watch, quick=quick)
+    record = record_of([*results, *of_ceilings(results)], watch, quick=quick, source=source)
     record["runs"] = [one.as_dict() for one in found]
     record["failed"] = [one.name for one in found if one.problem]
     return record

@@ -102,6 +102,7 @@ def of_ceilings(results: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "spread": share * sum(spreads),
                 "figure": bound.figure,
                 "ceiling": bound.ceiling,
+                "source": figures[bound.figure].get("source", ""),
             }
         )
     return out

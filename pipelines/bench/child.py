@@ -12,21 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import OcrmapsError
+from ocrmaps.pipelines.bench import record as bench
 from ocrmaps.pipelines.bench.load import Watch
-from ocrmaps.pipelines.bench.record import BENCHES
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """The figures of one benchmark, who else used the cores meanwhile, and the most memory that it took."""
     name, repeats, quick = request["name"], request["repeats"], request["quick"]
     watch = Watch()
-    if name == "break-even":
-        from ocrmaps.pipelines.bench.cases.break_even import bench_break_even
-
-        source = None if request["source"] is None else Path(request["source"])
-        results = bench_break_even(min(repeats, 3), source=source, quick=quick)
-    else:
-        results = BENCHES[name](repeats, quick)
+    source = None if request["source"] is None else Path(request["source"])
+    results = bench.measure(name, repeats, quick, source)
     return {"results": results, "load": watch.finish().as_dict(), "peak_mb": _peak_mb()}
 
 

@@ -87,8 +87,8 @@ class Check:
 
 
 def check(baseline: Record, now: Record, thresholds: Thresholds) -> Check:
-    """Compare two records; those of unlike kinds (quick or full, real or invented pictures) are refused."""
-    _refuse_unlike(baseline, now)
+    """Compare two records; those of unlike kinds (quick or full, other pictures) are refused."""
+    refuse_unlike(baseline, now)
     before, after = figures_of(baseline, "the baseline"), figures_of(now, "the new record")
     machine = tuple(
         f"{key}: {baseline['machine'].get(key)} -> {now['machine'].get(key)}"
@@ -216,7 +216,8 @@ def _how_much(threshold: Threshold, then: float, value: float, allowed: float) -
     return f"{_text(ratio)} times worse, allowed is {threshold.worse:g}"
 
 
-def _refuse_unlike(baseline: Record, now: Record) -> None:
+def refuse_unlike(baseline: Record, now: Record) -> None:
+    """Raise where two records say that sizes or pictures were others."""
     for key, words in (("quick", "sizes"), ("data", "pictures")):
         if baseline.get(key) != now.get(key):
             raise DataError(

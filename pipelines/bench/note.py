@@ -75,10 +75,13 @@ def _times(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _figures(results: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
-        (r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"]) if r["spread"] else "", r["reference"])
+        (
+            r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"]) if r["spread"] else "",
+            r.get("source", ""), r["reference"],
+        )
         for r in results
-    ]
-    return _table(("figure", "value", "unit", "spread", "reference"), rows)
+    ]  # fmt: skip
+    return _table(("figure", "value", "unit", "spread", "measured on", "reference"), rows)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -11,94 +11,96 @@ from typing import Any
 from ocrmaps.errors import SpecError
 from ocrmaps.machine import commit, machine
 from ocrmaps.pipelines.bench.load import Watch
+from ocrmaps.pipelines.bench.source import asked_source, described, named
 from ocrmaps.pipelines.bench.times import spelled
 from ocrmaps.report.bench import TIMES
 
-RECEIPTS = Path(__file__).resolve().parents[3] / "shared" / "data" / "sroie" / "train"
-"""Real receipts, which most benchmarks use where they stand beside the checkout."""
 Result = dict[str, Any]
-"""name, value, unit, reference, spread (of the repeats, same unit), and whatever else explains the value."""
+"""name, value, unit, reference, spread (of the repeats, same unit), source (what it was measured on), and whatever else
+explains the value."""
 
 
-def _machine(repeats: int, quick: bool = False) -> list[Result]:
+def _machine(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.machine import bench_machine
 
     return bench_machine(repeats, quick=quick)
 
 
-def _decode(repeats: int, quick: bool = False) -> list[Result]:
+def _decode(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.decode import bench_decode
 
     return bench_decode(repeats)
 
 
-def _maps(repeats: int, quick: bool = False) -> list[Result]:
+def _maps(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.maps import bench_maps
 
-    return bench_maps(repeats=repeats)
+    return bench_maps(repeats=repeats, source=source)
 
 
-def _extract(repeats: int, quick: bool = False) -> list[Result]:
+def _extract(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.extract import bench_extract
 
-    return bench_extract(repeats=repeats)
+    return bench_extract(repeats=repeats, source=source)
 
 
-def _metrics(repeats: int, quick: bool = False) -> list[Result]:
+def _metrics(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.metrics import bench_metrics
 
-    return bench_metrics(repeats=repeats, quick=quick)
+    return bench_metrics(repeats=repeats, quick=quick, source=source)
 
 
-def _oracle(repeats: int, quick: bool = False) -> list[Result]:
+def _oracle(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.oracle import bench_oracle
 
-    return bench_oracle()
+    return bench_oracle(source)
 
 
-def _build(repeats: int, quick: bool = False) -> list[Result]:
+def _build(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.build import bench_build
 
-    return bench_build(repeats=min(repeats, 3), quick=quick)  # three full builds a figure are what fits in a minute
+    return bench_build(
+        min(repeats, 3), quick=quick, source=source
+    )  # three full builds a figure are what fits in a minute
 
 
-def _store(repeats: int, quick: bool = False) -> list[Result]:
+def _store(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.store import bench_store
 
-    return bench_store(repeats, quick=quick)
+    return bench_store(repeats, quick=quick, source=source)
 
 
-def _loader(repeats: int, quick: bool = False) -> list[Result]:
+def _loader(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.loader import bench_loader
 
-    return bench_loader(repeats, quick=quick)
+    return bench_loader(repeats, quick=quick, source=source)
 
 
-def _break_even(repeats: int, quick: bool = False) -> list[Result]:
+def _break_even(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.break_even import bench_break_even
 
-    return bench_break_even(repeats=min(repeats, 3), quick=quick)
+    return bench_break_even(min(repeats, 3), quick=quick, source=source)
 
 
-def _step(repeats: int, quick: bool = False) -> list[Result]:
+def _step(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.step import bench_step
 
     return bench_step(repeats=min(repeats, 3), quick=quick)
 
 
-def _validation(repeats: int, quick: bool = False) -> list[Result]:
+def _validation(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.validation import bench_validation
 
-    return bench_validation(repeats=1 if quick else min(repeats, 5), quick=quick)
+    return bench_validation(1 if quick else min(repeats, 5), quick=quick, source=source)
 
 
-def _page(repeats: int, quick: bool = False) -> list[Result]:
+def _page(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.page import bench_page
 
     return bench_page(repeats, quick=quick)
 
 
-BENCHES: dict[str, Callable[[int, bool], list[Result]]] = {
+BENCHES: dict[str, Callable[..., list[Result]]] = {
     "machine": _machine,
     "decode": _decode,
     "maps": _maps,
@@ -113,15 +115,23 @@ BENCHES: dict[str, Callable[[int, bool], list[Result]]] = {
     "validation": _validation,
     "page": _page,
 }
-"""What can be measured, in the order in which `all` measures: (repeats, quick) -> figures."""
+"""What can be measured, in the order in which `all` measures: (repeats, quick, source) -> figures."""
+SOURCED = ("maps", "extract", "metrics", "oracle", "build", "store", "loader", "break-even", "validation")
+"""Those that are measured on any source; the others make what they need."""
 
 
-def run(names: Sequence[str], *, repeats: int, quick: bool = False) -> dict[str, Any]:
-    """The record of these benchmarks, measured in this process."""
+def run(names: Sequence[str], *, repeats: int, quick: bool = False, source: Path | None = None) -> dict[str, Any]:
+    """The record of these benchmarks, measured in this process on a source or on generated receipts."""
     refuse_unknown(names)
-    watch = Watch()
-    results = [result for name in names for result in BENCHES[name](repeats, quick)]
-    return record_of(results, watch, quick=quick)
+    source, watch = asked_source(source), Watch()
+    results = [result for name in names for result in measure(name, repeats, quick, source)]
+    return record_of(results, watch, quick=quick, source=source if any(name in SOURCED for name in names) else None)
+
+
+def measure(name: str, repeats: int, quick: bool, source: Path | None) -> list[Result]:
+    """The figures of one benchmark, each with what it was measured on."""
+    used = source if name in SOURCED else None
+    return [{**result, "source": named(used)} for result in BENCHES[name](repeats, quick, used)]
 
 
 def refuse_unknown(names: Iterable[str]) -> None:
@@ -131,14 +141,15 @@ def refuse_unknown(names: Iterable[str]) -> None:
         raise SpecError(f"no benchmark named {', '.join(unknown)}; there are: {', '.join(BENCHES)}")
 
 
-def record_of(results: Sequence[Result], watch: Watch, *, quick: bool) -> dict[str, Any]:
-    """What `--json` prints: figures, where, how and with which code they were measured, and who else was busy."""
+def record_of(results: Sequence[Result], watch: Watch, *, quick: bool, source: Path | None = None) -> dict[str, Any]:
+    """What `--json` prints: figures, on what, where, how and with which code they were measured, how busy it was."""
     return {
         "results": list(results),
         "machine": machine(),
         "load": watch.finish().as_dict(),
         "quick": quick,
-        "data": "receipts beside the checkout" if RECEIPTS.is_dir() else "invented",
+        "source": named(source),
+        "data": described(source),
         "command": command(sys.argv[1:], Path.cwd()),
         "commit": commit(),
     }
@@ -166,12 +177,13 @@ def _public(word: str, here: Path) -> str:
 
 def table(record: dict[str, Any]) -> str:
     """The record for people: one line a figure, then how single times are spread."""
-    rows = [("figure", "value", "unit", "spread", "reference")]
+    rows = [("figure", "value", "unit", "spread", "measured on", "reference")]
     rows += [
-        (r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"], 2), r["reference"]) for r in record["results"]
+        (r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"], 2), r.get("source", ""), r["reference"])
+        for r in record["results"]
     ]
-    name, value, unit, spread = (max(len(row[i]) for row in rows) for i in range(4))
-    lines = [f"{r[0]:{name}}  {r[1]:>{value}}  {r[2]:{unit}}  {r[3]:>{spread}}  {r[4]}" for r in rows]
+    name, value, unit, spread, on = (max(len(row[i]) for row in rows) for i in range(5))
+    lines = [f"{r[0]:{name}}  {r[1]:>{value}}  {r[2]:{unit}}  {r[3]:>{spread}}  {r[4]:{on}}  {r[5]}" for r in rows]
     lines += _single_times(record["results"])
     m = record["machine"]
     lines.append(f"{m['processor']}, {m['cores']} cores, {m['system']}, commit {record['commit']}")

@@ -9,10 +9,9 @@ from typing import Any
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.files import refuse_existing, write_new
 from ocrmaps.pipelines.bench.all import Announce, measure_all
-from ocrmaps.pipelines.bench.guard import Check, check, guarded, missing_in, unsteady
-from ocrmaps.pipelines.bench.load import Watch
+from ocrmaps.pipelines.bench.guard import Check, check, guarded, missing_in, refuse_unlike, unsteady
 from ocrmaps.pipelines.bench.note import note
-from ocrmaps.pipelines.bench.record import record_of
+from ocrmaps.pipelines.bench.source import asked_source, described
 from ocrmaps.pipelines.bench.thresholds import load_thresholds
 from ocrmaps.report.bench import read_record
 
@@ -42,20 +41,13 @@ def save_record(record: dict[str, Any], folder: Path, *, replace: bool = False) 
     return [folder / name for name in files]
 
 
-def break_even_record(source: Path | None, *, repeats: int, quick: bool) -> dict[str, Any]:
-    """The record of the break-even measurement on a source, a recipe's sources, or receipts."""
-    from ocrmaps.pipelines.bench.cases.break_even import bench_break_even
-
-    watch = Watch()
-    return record_of(bench_break_even(repeats, source=source, quick=quick), watch, quick=quick)
-
-
 def baseline(
     out: Path,
     *,
     thresholds: Path | None = None,
     repeats: int = 5,
     quick: bool = False,
+    source: Path | None = None,
     replace: bool = False,
     announce: Announce | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -68,7 +60,7 @@ def baseline(
         raise SpecError(f"{out}: its note has this name", hint=f"name the baseline {out.with_suffix('.json').name}")
     for path in (out, out.with_suffix(".md")):
         refuse_existing(path, replace_existing=replace)
-    record = measure_all(guard.benches, repeats=repeats, quick=quick, announce=announce)
+    record = measure_all(guard.benches, repeats=repeats, quick=quick, source=source, announce=announce)
     missing = missing_in(record, guard)
     if missing:
         problems = [run["problem"] for run in record["runs"] if "problem" in run]
@@ -89,6 +81,7 @@ def check_against(
     thresholds: Path | None = None,
     record: Path | None = None,
     repeats: int = 5,
+    source: Path | None = None,
     announce: Announce | None = None,
 ) -> Check:
     """Compare a stored baseline with another record, or with what is measured now in the baseline's sizes."""
@@ -96,7 +89,10 @@ def check_against(
     before = _whole(baseline)
     if record is not None:
         return check(before, _whole(record), guard)
-    now = measure_all(guard.benches, repeats=repeats, quick=bool(before.get("quick")), announce=announce)
+    source = asked_source(source)
+    refuse_unlike(before, {"quick": before.get("quick"), "data": described(source)})  # before minutes of measuring
+    quick = bool(before.get("quick"))
+    now = measure_all(guard.benches, repeats=repeats, quick=quick, source=source, announce=announce)
     return check(before, now, guard)
 
 

@@ -185,7 +185,7 @@ def test_a_word_that_names_a_script_is_a_text(tmp_path):
     assert one(tmp_path, QUAD + ",Latin,a", QUAD + ",word") == [(4, "Latin,a"), (4, "word")]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_archives_are_read_or_named_never_a_traceback(tmp_path, data):
     buffer = io.BytesIO()

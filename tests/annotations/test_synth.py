@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.annotations import WRITERS, open_source, read
@@ -156,7 +156,7 @@ SPECS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(spec=SPECS, index=st.integers(0, 10**6))
 def test_any_settings_give_proper_outlines_inside_the_picture(spec, index):
     shot = photo(spec, index)

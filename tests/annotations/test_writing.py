@@ -45,7 +45,7 @@ def distinct_stems(samples: list[Sample]) -> list[Sample]:
 
 
 @pytest.mark.parametrize("format", WRITERS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(samples=sample_lists())
 def test_every_point_and_flag_comes_back_exactly(format, samples):
     report, back = there_and_back(format, samples := distinct_stems(samples))
@@ -59,7 +59,7 @@ def test_every_point_and_flag_comes_back_exactly(format, samples):
 
 
 @pytest.mark.parametrize("format", WRITERS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(samples=sample_lists(text=LINE_TEXT))
 def test_nothing_is_lost_that_is_not_counted(format, samples):
     samples = distinct_stems(samples)
@@ -72,7 +72,7 @@ def test_nothing_is_lost_that_is_not_counted(format, samples):
 
 
 @pytest.mark.parametrize("format", COMPLETE)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(samples=sample_lists())
 def test_formats_that_can_say_everything_do(format, samples):
     report, back = there_and_back(format, samples)

@@ -157,7 +157,7 @@ def similarity(mirrored, degrees, scale, dx, dy):
     return grow @ Affine.translation(-middle, -middle) @ Affine.rotation(degrees, (middle, middle)) @ mirror
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=texts, ignored=texts, move=moves)
 def test_moved_maps_are_the_maps_of_moved_text(text, ignored, move):
     """Thresholds as if taken REACH canvas pixels away, bits exact where no border crosses the canvas pixel's cell."""

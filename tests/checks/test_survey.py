@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 
 import pytest
 import xxhash
@@ -85,9 +84,7 @@ def test_an_interruption_leaves_few_items_to_wait_for():
             raise KeyboardInterrupt
         return i
 
-    before = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         for _ in in_threads(work, range(10_000), workers=2):
             pass
     assert len(started) < 20
-    assert time.monotonic() - before < 10

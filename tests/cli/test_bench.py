@@ -22,7 +22,7 @@ def test_the_command_line_and_the_pipeline_know_the_same_benches():
 
 def test_a_record_says_what_where_and_with_which_code():
     record = bench.run(["maps"], repeats=1)
-    assert set(record) == {"results", "machine", "load", "quick", "data", "command", "commit"}
+    assert set(record) == {"results", "machine", "load", "quick", "source", "data", "command", "commit"}
     names = [result["name"] for result in record["results"]]
     assert {"maps/exact_vs_reference", "maps/official_vs_reference"} <= set(names)
     assert len(set(names)) == len(names)

@@ -270,21 +270,41 @@ def test_synth_gives_the_same_bytes_for_the_same_seed_and_passes_its_own_check(r
     assert run("data", "check", tmp_path / "one")[0] == 0
 
 
+LOOKING = """
+import sys
+from pathlib import Path
+from ocrmaps.cli.app import main
+from ocrmaps.annotations.checks import survey
+
+begun, look = Path(sys.argv.pop(1)), survey.look
+
+def telling(*args, **settings):
+    begun.touch()
+    return look(*args, **settings)
+
+survey.look = telling
+sys.exit(main())
+"""
+"""The command line, which says when it looks at the first picture."""
+
+
 def test_interruption_ends_a_check_with_a_line(tmp_path):
     names = [f"{i}.png" for i in range(3000)]
     path = write_source(tmp_path / "long", dict.fromkeys(names, LINES), {"0.png": picture(1600, 1200)})
     for name in names[1:]:  # one picture under many names: half a minute of decoding
         os.link(path / "images" / "0.png", path / "images" / name)
+    begun = tmp_path / "begun"
     # A test run in the background of a shell ignores interruptions, and its children would inherit that.
     with subprocess.Popen(
-        [sys.executable, "-m", "ocrmaps", "data", "check", str(path)],
+        [sys.executable, "-c", LOOKING, str(begun), "data", "check", str(path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
-        time.sleep(4)
+        while not begun.exists() and process.poll() is None:
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         try:
-            out, errors = process.communicate(timeout=30)
+            out, errors = process.communicate(timeout=600)
         finally:
             process.kill()
     assert (process.returncode, out, errors) == (130, "", "ocrmaps: interrupted\n")

@@ -143,8 +143,11 @@ class ReaderContract:
 
     @settings(
         max_examples=MUTATIONS,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+        suppress_health_check=[
+            HealthCheck.too_slow,
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.differing_executors,
+        ],
     )
     @given(draw=st.data())
     def test_damaged_files_are_read_or_named_never_a_traceback(self, tmp_path, draw):

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -71,21 +70,25 @@ while True:
     for part in range(6):
         draft.bytes(f"part{part}.pt", bytes(200_000))
         draft.text(f"part{part}.txt", "words " * 2000)
+        print(number, part, flush=True)
+        if f"{number} {part}" == sys.argv[2]:
+            sys.stdin.read()  # for good
     draft.commit({"number": number})
 """
 
 
 def test_kill_9_while_writing_leaves_nothing_that_looks_whole_and_is_not(tmp_path):
     unfinished = 0
-    for attempt in range(6):
-        folder = tmp_path / str(attempt)
-        writer = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], cwd=ROOT, stdout=subprocess.PIPE)
-        assert writer.stdout is not None
-        writer.stdout.readline()
-        time.sleep(0.013 * attempt)
+    for attempt in range(8):
+        folder, halt = tmp_path / str(attempt), "2 3" if attempt == 7 else ""  # the last is at work for certain
+        command = [sys.executable, "-c", KILLED, str(folder), halt]
+        writer = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert writer.stdin is not None and writer.stdout is not None
+        for _ in range(1 + (10 if halt else 3 * attempt)):
+            writer.stdout.readline()
         os.kill(writer.pid, signal.SIGKILL)
         writer.wait()
-        writer.stdout.close()
+        writer.stdin.close(), writer.stdout.close()
         for bundle in find_bundles(folder) if folder.exists() else []:
             assert bundle.state == "whole" and damage(bundle) == [], bundle.path
         unfinished += len(list(folder.glob(".*.part")))

@@ -77,10 +77,10 @@ def normalised(mean, std):
         (nan, "not finite"),
         (lambda c: of_head(c, -1.0), "the wrong way round"),
         (normalised((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "not for pixels of 0 to 255"),
-        (lambda c: of_head(c, 1.0, -50.0), ""),
+        (lambda c: of_head(c, 1.0, -50.0), "everywhere, whatever it is shown"),
+        (lambda c: of_head(c, 0.3, -2.0), "nothing is found: the highest probability is"),
         (lambda c: of_head(c, 0.2, 3.0), "it fires on"),
         (reset_statistics, "with statistics of each picture it tells text"),
-        (lambda c: c["ocrmaps"]["extract"].update(binarise=0.999), "next to nothing is found"),
         (lambda c: of_head(c, -1.0, branch="threshold"), "the predicted threshold is the wrong way round"),
     ],
     ids=[
@@ -89,9 +89,9 @@ def normalised(mean, std):
         "inverted",
         "normalisation",
         "silent",
+        "faint",
         "everywhere",
         "statistics",
-        "cut",
         "threshold",
     ],
 )
@@ -100,6 +100,25 @@ def test_a_network_that_answers_nonsense_breaks_at_prediction(learnt, world, tmp
     report = examine(str(path), cache=world / "cache")
     assert report.first is stage(report, "prediction"), said(report)
     assert words in said(report)
+
+
+def test_a_cut_above_nearly_all_of_what_is_known_breaks_at_prediction(learnt, world, monkeypatch):
+    from ocrmaps.debug.doctor import network as doctor_network
+
+    honest = doctor_network._predict
+
+    def faint(detector, image):
+        """Less than the cut everywhere but at three pixels."""
+        probability, border = honest(detector, image)
+        above = np.argsort(probability, axis=None)[-3:]
+        probability = 0.4 * probability
+        probability.flat[above] = 0.9
+        return probability, border
+
+    monkeypatch.setattr(doctor_network, "_predict", faint)
+    report = examine(str(learnt.folder), cache=world / "cache")
+    assert report.first is stage(report, "prediction"), said(report)
+    assert "next to nothing is found" in said(report)
 
 
 def test_a_network_that_is_shown_inverted_pictures_is_told_what_it_understands(learnt, world, monkeypatch):

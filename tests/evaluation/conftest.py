@@ -1,4 +1,4 @@
-"""One store of invented receipts, a third of them stored turned, and a run on it that learnt a little."""
+"""One store of invented receipts, a third of them stored turned, and a run that finds half of their texts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ from ocrmaps.pipelines.train import train
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.training.report import TrainReport
+from tests.known import KNOWN, mark
 from tests.training.conftest import small_run
 
+FAINT = 0.54
+"""Marked so, a text is found with a score between 0.5 and 0.6."""
 SPLITS = {"train": 6, "val": 4, "test": 3}
 
 
@@ -36,6 +39,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = {"size": (256, 160), "lines": (2, 5), "text_height": (10.0, 16.0), "curved": 0.0, "empty": 0.0, "wide": 0.0}
     for seed, (split, number) in enumerate(SPLITS.items()):
         synth(root / split, format="ufo", num=number, seed=seed, turned=0.4, **shape)
+        mark(root / split, strength=lambda number: (1.0, 1.0, FAINT, 0.0)[number % 4])
     recipe = Recipe(
         name="tiny",
         sources=tuple(SourceRecipe(path=root / split, split=split) for split in SPLITS),
@@ -54,10 +58,10 @@ def version(world: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def run(world: Path) -> TrainReport:
-    """A run that finds some of the text and not all of it."""
-    spec = small_run(budget__epochs=24, budget__validate_every=8, optimiser__lr=1e-2, watch__pictures=0, average=0.8)
+    """A run that finds some of the text and not all of it: what is marked for `tests.known`."""
+    spec = small_run(**KNOWN, budget__epochs=1, watch__pictures=0, average=0.8)
     report = train(spec, out=world / "run", cache=world / "cache")
-    assert report.hmean is not None and 0.02 < report.hmean < 0.98, "a trivial score proves nothing"
+    assert report.hmean is not None and 0.3 < report.hmean < 0.95, "a trivial score proves nothing"
     return report
 
 

@@ -84,7 +84,7 @@ def test_any_value_in_place_of_any_other_is_read_or_refused(tmp_path: Path, kind
 TEXT = st.text(st.sampled_from('0123456789.,,,-+eE \t"#:xnaif[]{}é\u2028\r\n'), max_size=200)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(text=TEXT, ending=st.sampled_from([".txt", ".json", ".csv", ".jsonl"]), format=st.sampled_from([None, *FORMATS]))
 def test_any_text_is_read_or_refused(tmp_path: Path, text: str, ending: str, format: str | None):
     path = tmp_path / f"res_a{ending}"

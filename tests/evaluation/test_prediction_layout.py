@@ -100,7 +100,7 @@ word = st.text("abcXYZ €!", min_size=1, max_size=8).filter(lambda t: t.strip()
 NUMBERED = [(shape, rest) for shape, rest in itertools.product(SHAPES, RESTS) if shape != "xywh"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data(), case=st.sampled_from(NUMBERED), count=st.integers(2, 6))
 def test_what_one_writer_writes_is_never_read_as_something_else(data, case, count):
     """Refused at worst: a reading that is given is the one that was written."""

@@ -149,7 +149,7 @@ def pictures(draw):
     return PolygonSet.of(truth, frame="upright", ignore=ignore), PolygonSet.of(found, frame="upright")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pictures(), st.sampled_from([0.5, 0.3, 0.8, 0.0]))
 def test_reasons_are_complete_and_add_up_to_the_metrics_counts(picture, threshold):
     truth, detections = picture
@@ -166,7 +166,7 @@ def test_reasons_are_complete_and_add_up_to_the_metrics_counts(picture, threshol
     assert sum(found[r] for r in ERRORS["detection"]) == counts.detection_care - counts.matched
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(pictures())
 def test_reasons_hold_what_their_names_say(picture):
     truth, detections = picture

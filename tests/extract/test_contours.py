@@ -28,7 +28,6 @@ def opencv_regions(mask):
 
 
 @given(masks())
-@settings(deadline=None)
 def test_regions_holes_areas_and_means_are_those_of_opencv(mask):
     values = np.random.default_rng(0).random(mask.shape).astype(np.float32)
     outlines = trace_outlines(mask)
@@ -104,7 +103,7 @@ def test_cells_may_be_truth_values_or_labels(dtype):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_polygon_mean_takes_the_pixel_centres_inside(seed):
     rng = np.random.default_rng(seed)
     values = rng.random((20, 30)).astype(np.float32)

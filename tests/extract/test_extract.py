@@ -309,7 +309,7 @@ SPECS = st.builds(
 
 
 @given(SPECS | st.sampled_from([ExtractSpec.peers(), ExtractSpec.peers("polygons")]), st.integers(0, 2**32 - 1))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_map_gives_simple_polygons_and_complete_counts(spec, seed):
     rng = np.random.default_rng(seed)
     coarse = rng.random(rng.integers(1, 12, 2))

@@ -48,7 +48,7 @@ def test_an_even_line_stays_whole():
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.2, 0.5, 1.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_parts_hold_pixels_of_one_region_and_every_region_remains(seed, ratio):
     rng = np.random.default_rng(seed)
     cells = rng.random((25, 31)) < 0.6
@@ -62,7 +62,7 @@ def test_parts_hold_pixels_of_one_region_and_every_region_remains(seed, ratio):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_region_without_necks_keeps_all_its_pixels(seed):
     rng = np.random.default_rng(seed)
     cells = rng.random((25, 31)) < 0.3

@@ -24,7 +24,6 @@ def grow(ring, q, inset=0.0, ratio=0.0):
 
 
 @given(SIDES, SIDES, RATIOS)
-@settings(deadline=None)
 def test_a_grown_rectangle_shrinks_to_its_kernel(a, b, r):
     d = float(rectangle_growth(np.array([a]), np.array([b]), q=1 - r * r)[0])
     width, height = a + 2 * d, b + 2 * d
@@ -34,7 +33,6 @@ def test_a_grown_rectangle_shrinks_to_its_kernel(a, b, r):
 
 
 @given(SIDES, SIDES, RATIOS)
-@settings(deadline=None)
 def test_a_shrunk_rectangle_grows_to_what_it_was(width, height, r):
     shrink = width * height * (1 - r * r) / (2 * (width + height))
     kernel = np.array([width - 2 * shrink]), np.array([height - 2 * shrink])
@@ -48,7 +46,7 @@ def test_a_rectangle_is_grown_the_same_as_a_polygon():
 
 
 @given(simple_outlines(300, 200), RATIOS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_grown_polygon_meets_the_definition(outline, r):
     assume(shapely.Polygon(outline).area > 1)
     q = 1 - r * r
@@ -60,7 +58,7 @@ def test_a_grown_polygon_meets_the_definition(outline, r):
 
 
 @given(simple_outlines(300, 200), RATIOS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_shrinking_a_grown_convex_polygon_gives_its_kernel(outline, r):
     kernel = shapely.convex_hull(shapely.MultiPoint(outline))
     assume(kernel.geom_type == "Polygon" and kernel.area > 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from tests.loader.conftest import loading
 
 
 def test_the_benchmark_reports_ratios_shares_and_ceilings(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(bench_loader_cases, "RECEIPTS", Path("nowhere"))
     for name, value in (("SAMPLES", 3), ("BATCH", 2), ("INNER", 1), ("ON_THE_FLY", 1)):
         monkeypatch.setattr(bench_loader_cases, name, value)
         if hasattr(bench_loader, name):

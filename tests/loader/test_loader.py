@@ -282,7 +282,7 @@ def test_an_interpreter_that_ends_with_a_pass_half_done_ends(folder: Path):
         "print(next(batches).row.dtype)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, str(folder)], capture_output=True, text=True, cwd=ROOT, timeout=60
+        [sys.executable, "-W", "error", "-c", code, str(folder)], capture_output=True, text=True, cwd=ROOT, timeout=600
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "torch.int64\n", "")
 

@@ -1,15 +1,12 @@
-"""The benchmark of maps measures what its names say, with or without real receipts."""
+"""The benchmark of maps measures what its names say, on generated receipts."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from ocrmaps.maps import DRAWN, MapSpec, draw_maps
 from ocrmaps.pipelines.bench.cases import maps as bench
 
 
 def test_the_benchmark_reports_ratios_times_and_the_share_of_the_minimum(monkeypatch):
-    monkeypatch.setattr(bench, "GOLDEN", Path("nowhere"))
     monkeypatch.setattr(bench, "_multiply_add_ms", lambda: 1e-7)
     results = {result["name"]: result for result in bench.bench_maps(repeats=1)}
     for suffix in ("", "_1024"):

@@ -44,7 +44,7 @@ def pages(draw: st.DrawFn, inside: bool = False) -> tuple[PolygonSet, Size]:
 
 
 @pytest.mark.parametrize("move", MOVES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(page=pages())
 def test_flips_and_quarter_turns_are_identical_to_the_bit(move, page):
     polygons, size = page
@@ -55,7 +55,7 @@ def test_flips_and_quarter_turns_are_identical_to_the_bit(move, page):
     assert identical(draw_maps(polygons, spec, size), draw_maps(turned, spec, (height, width)), array)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pages(inside=True), st.integers(0, 500), st.integers(0, 500))
 def test_shifts_by_whole_pixels_are_identical_to_the_bit(page, dx, dy):
     polygons, (height, width) = page
@@ -70,7 +70,7 @@ def test_shifts_by_whole_pixels_are_identical_to_the_bit(page, dx, dy):
     assert identical(here, cropped, lambda a: a)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pages(), st.integers(0, 100), st.booleans())
 def test_the_first_vertex_and_the_direction_change_no_bit(page, start, backwards):
     polygons, size = page

@@ -30,7 +30,7 @@ def decided_by_ties(polygons: PolygonSet, ratio: float, size: tuple[int, int]) -
     return False
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.data())
 def test_any_simple_polygons_agree_with_brute_force(data):
     size = data.draw(sizes)

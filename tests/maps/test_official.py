@@ -104,7 +104,7 @@ def test_official_equals_the_plain_algorithm(name, ratio):
     assert differences(page, (48, 64), spec, plain) == []
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.data())
 def test_official_equals_the_plain_algorithm_on_any_polygons(data):
     size = data.draw(st.tuples(st.integers(2, 60), st.integers(2, 60)))

@@ -79,7 +79,7 @@ def test_fewer_than_three_distinct_vertices_are_degenerate(style, points):
 
 
 @pytest.mark.parametrize("style", ["exact", "official"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(outlines(min_points=1, limit=1e3) | outlines(max_points=5, limit=60), max_size=4))
 def test_any_outline_at_all_gets_an_outcome_and_lawful_maps(style, polygons):
     maps = draw_maps(canonical(polygons), MapSpec(style=style), (40, 50))

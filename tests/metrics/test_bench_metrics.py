@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ocrmaps.metrics import match_cleval, match_deteval, match_iou
@@ -13,8 +11,7 @@ from tests.metrics.pages import trouble
 
 
 @pytest.fixture
-def generated(monkeypatch: pytest.MonkeyPatch) -> list[bench_metrics.Page]:
-    monkeypatch.setattr(bench_metrics, "_CASES", Path("nowhere.json"))
+def generated() -> list[bench_metrics.Page]:
     pages, source = bench_metrics.documents()
     assert source == "generated pages"
     return pages
@@ -40,7 +37,9 @@ def test_fast_and_plain_scores_agree_on_a_generated_page(generated):
 
 def test_every_figure_has_its_name_unit_and_reference(monkeypatch):
     large = bench_metrics._large
-    monkeypatch.setattr(bench_metrics, "documents", lambda: ([trouble(seed) for seed in (3, 4, 5)], "test pages"))
+    monkeypatch.setattr(
+        bench_metrics, "documents", lambda source, number: ([trouble(seed) for seed in (3, 4, 5)], "test pages")
+    )
     monkeypatch.setattr(bench_metrics, "_large", lambda repeats, n: large(repeats, 20))
     results = bench_metrics.bench_metrics(repeats=1)
     assert {r["name"]: r["unit"] for r in results} == {

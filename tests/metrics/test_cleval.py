@@ -34,7 +34,7 @@ def test_sums_and_counts_are_those_of_the_plain_rule(seed):
         assert getattr(fast, name) == pytest.approx(value, abs=1e-6), name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(polygon_sets("raw", outline=outlines(1, 9, 40)), polygon_sets("raw", outline=outlines(1, 9, 40)))
 def test_any_points_and_texts_at_all_are_counted_and_scored(truth, found):
     match = match_cleval(truth, found)

@@ -24,7 +24,7 @@ def test_credits_are_those_of_the_plain_rule(seed):
         assert getattr(fast, name) == pytest.approx(value, abs=1e-9), name
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(polygon_sets("raw", outline=outlines(1, 7, 40)), polygon_sets("raw", outline=outlines(1, 7, 40)))
 def test_any_points_at_all_are_counted_and_scored(truth, found):
     c = match_deteval(truth, found)

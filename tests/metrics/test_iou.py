@@ -37,7 +37,7 @@ def test_pairs_and_counts_are_those_of_the_plain_rule(seed):
     assert (counts.truth_care, counts.detection_care) == (plain["truth_care"], plain["detection_care"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(simple_outlines(60, 60), max_size=4),
     st.lists(simple_outlines(60, 60), max_size=4),
@@ -48,7 +48,7 @@ def test_any_polygons_agree_with_the_plain_rule_at_any_threshold(truth, found, t
     assert match_iou(*sets, thresholds=(threshold,)).pairs(threshold).tolist() == plain_iou(*sets, threshold)["pairs"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     polygon_sets("raw", outline=outlines(1, 7, 40)),
     polygon_sets("raw", outline=outlines(1, 7, 40)),
@@ -64,7 +64,7 @@ def test_any_points_at_all_are_counted_and_scored(truth, found, order):
         assert 0 <= c.recall <= 1 and 0 <= c.precision <= 1 and 0 <= c.hmean <= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(simple_outlines(), min_size=1, max_size=5))
 def test_a_truth_found_exactly_scores_one(polygons):
     polygons = [[(x + 700 * i, y) for x, y in p] for i, p in enumerate(polygons)]

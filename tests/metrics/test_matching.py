@@ -28,7 +28,7 @@ def _status(points) -> str:
     return STATUSES[measured(PolygonSet.of([points], frame="raw")).status[0]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(simple_outlines(100, 100), max_size=4), st.lists(simple_outlines(100, 100), max_size=4))
 def test_overlaps_are_those_of_shapely(truth, found):
     geometry = pair_geometry(PolygonSet.of(truth, frame="raw"), PolygonSet.of(found, frame="raw"))
@@ -58,7 +58,7 @@ def test_no_pair_is_missed_among_boxes_of_very_different_width():
     assert {key: area[key] for key in zip(*map(np.ndarray.tolist, np.nonzero(area)), strict=True)} == pairs
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(outlines(max_points=7, limit=50))
 def test_status_is_valid_exactly_where_shapely_says_so(points):
     different = [p for p, q in zip(points, points[1:] + points[:1], strict=True) if p != q]

@@ -19,7 +19,7 @@ from tests.oracle.test_oracle import header, lines, sample
 sizes = st.lists(st.tuples(st.integers(100, 900), st.integers(100, 900)), min_size=1, max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes, st.integers(1, 4))
 def test_proposed_canvases_waste_least(pictures, number):
     """Against trying every set of canvases, on a small grid."""

@@ -11,6 +11,7 @@ from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.data import synth
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
+from tests.known import SEED
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +52,7 @@ def run_folder(made: Path) -> Iterator[Path]:
     spec = run_from_dict(
         {
             "name": "small",
+            "seed": SEED,
             "data": {"store": "tiny", "batch": 2},
             "model": {
                 "encoder": "light", "encoder_options": {"channels": [8, 8, 16, 16]}, "decoder_options": {"width": 16},

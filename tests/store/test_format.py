@@ -8,7 +8,7 @@ import warnings
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrmaps.errors import StoreCorrupt
@@ -121,7 +121,6 @@ def test_an_index_with_any_bit_flipped_is_refused(data):
         read_index(bytes(tail), 3, len(file))
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(sorted(CODECS)),
     arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.integers(0, 255)),
@@ -132,7 +131,6 @@ def test_what_is_packed_unpacks_to_the_same_values(codec, row):
     np.testing.assert_array_equal(out, row)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["lz4", "lz4hc", "zstd", "raw"]), st.integers(0, 200))
 def test_a_cut_row_is_refused_before_it_is_decoded(codec, keep):
     row = np.arange(400, dtype=np.uint8).reshape(20, 20)

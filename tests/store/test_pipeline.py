@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -84,6 +85,14 @@ def test_a_source_with_mixed_frames_is_built_with_a_warning(quick_folder, monkey
 
 def test_a_worker_lost_from_a_cluster_costs_nothing(quick_folder):
     assert kill_cluster(quick_folder, 1)["wrong_digests"] == 0
+
+
+def test_builds_on_processes_beside_each_other_share_no_port():
+    with build_run._cluster("processes", 1) as one, build_run._cluster("processes", 1) as two:
+        assert one.cluster.scheduler_address != two.cluster.scheduler_address
+        listening = [c.laddr for c in psutil.Process().net_connections() if c.status == psutil.CONN_LISTEN]
+        assert listening and not [address for address in listening if address.port == 8787]
+        assert {address.ip for address in listening} == {"127.0.0.1"}
 
 
 def test_a_scheduler_that_is_not_there_is_named(recipe, cache, monkeypatch):

@@ -92,7 +92,7 @@ def kill_cluster(root: Path, rounds: int, *, seed: int = 0) -> dict[str, int]:
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         seen[victim] += _kill(client, victim, rng, cache)
-        said = client.communicate(timeout=120)[0]
+        said = client.communicate(timeout=600)[0]
         if victim == "workers" and client.returncode != 0:
             raise AssertionError(f"the client did not survive its worker: {said[-3000:]}")
         digest = build(recipe, cache, workers=2).root_digest
@@ -105,7 +105,7 @@ def kill_cluster(root: Path, rounds: int, *, seed: int = 0) -> dict[str, int]:
 def _kill(client: subprocess.Popen[str], victim: str, rng: random.Random, cache: Path) -> int:
     """Kill at a random moment: a worker while shards arrive, others at any time from the first worker on."""
     process = psutil.Process(client.pid)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 600
     while time.monotonic() < until and client.poll() is None:
         workers = [p for p in _children(process) if "spawn_main" in " ".join(_command(p))]
         if len(workers) >= 2 and (victim != "workers" or list(cache.glob("*/.staging/*/journal.jsonl"))):
@@ -123,7 +123,7 @@ def _kill(client: subprocess.Popen[str], victim: str, rng: random.Random, cache:
     elif victim == "clients":
         client.kill()
         for child in children:
-            child.wait(timeout=60)  # workers end by themselves when their client is gone
+            child.wait(timeout=600)  # workers end by themselves when their client is gone
     else:
         os.killpg(client.pid, signal.SIGKILL)
     return 1

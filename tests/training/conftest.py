@@ -14,6 +14,7 @@ from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.data import synth
 from ocrmaps.recipe import Layout, Recipe, SourceRecipe
 from ocrmaps.training.spec import RunSpec, run_from_dict, with_own_parts
+from tests.known import SEED, mark
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -26,8 +27,11 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `train`, `val` and a cache that holds the store `tiny`."""
-    root = tmp_path_factory.mktemp("training")
+    return make_world(tmp_path_factory.mktemp("training"))
+
+
+def make_world(root: Path, *, marked: bool = False) -> Path:
+    """A folder with `train`, `val` and a cache that holds the store `tiny`; `marked` for `tests.known`."""
     shape = {
         "size": (256, 160),
         "lines": (2, 5),
@@ -39,6 +43,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for split, number, seed in (("train", 6, 1), ("val", 3, 2)):
         synth(root / split, format="ufo", num=number, seed=seed, **shape)
+        if marked:
+            mark(root / split)
     build(recipe(root), root / "cache", workers=1)
     return root
 
@@ -64,11 +70,13 @@ def small_run(**changes: Any) -> RunSpec:
     """A run of two epochs of three steps on `tiny`; `table__key=value` changes one setting."""
     data: dict[str, Any] = {
         "name": "small",
+        "seed": SEED,
         "data": {"store": "tiny", "batch": 2},
         "model": {
             "encoder": "light",
             "encoder_options": {"channels": [8, 8, 16, 16]},
             "decoder_options": {"width": 16},
+            "seed": SEED,
         },
         "budget": {"epochs": 2},
         "device": "cpu",

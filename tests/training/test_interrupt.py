@@ -20,11 +20,13 @@ from ocrmaps.pipelines.train import train
 from ocrmaps.training.callbacks.stop import Interrupted, Stop
 from ocrmaps.training.checkpoint import Keeper
 from ocrmaps.training.folder import read_metrics
+from tests.known import SEED
 from tests.training.conftest import small_run
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN = """
+RUN = f"""
 name = "small"
+seed = {SEED}
 average = 0.9
 device = "cpu"
 [data]
@@ -32,8 +34,9 @@ store = "tiny"
 batch = 2
 [model]
 encoder = "light"
-encoder_options = {channels = [8, 8, 16, 16]}
-decoder_options = {width = 16}
+encoder_options = {{channels = [8, 8, 16, 16]}}
+decoder_options = {{width = 16}}
+seed = {SEED}
 [budget]
 epochs = 3
 [watch]
@@ -54,7 +57,7 @@ class Wait(Callback):
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == 4:
             Path(here).touch()
-            end = time.monotonic() + 60
+            end = time.monotonic() + 600
             while not Path(here + ".pressed").exists() and time.monotonic() < end:
                 time.sleep(0.01)
 
@@ -132,12 +135,12 @@ def test_a_stopped_command_says_how_to_go_on_and_going_on_is_the_same_run(world,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
         try:
-            end = time.monotonic() + 120
+            end = time.monotonic() + 600
             while not here.exists() and process.poll() is None and time.monotonic() < end:
                 time.sleep(0.05)
             process.send_signal(sent)
             Path(f"{here}.pressed").touch()
-            _, errors = process.communicate(timeout=60)  # ends only if no thread is left
+            _, errors = process.communicate(timeout=600)  # ends only if no thread is left
         finally:
             process.kill()
     assert process.returncode == code, errors

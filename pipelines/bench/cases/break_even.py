@@ -32,8 +32,8 @@ from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.loader import MapLoader
 from ocrmaps.maps import draw_maps
 from ocrmaps.pictures import decode
-from ocrmaps.pipelines.bench.cases.rows import receipts
 from ocrmaps.pipelines.bench.references.maps import draw_plain
+from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import cpu_seconds, figure
 from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import Recipe, SourceRecipe, default_recipe, load_recipe
@@ -150,7 +150,7 @@ def _figures(costs: dict[str, list[Costs]], what: str) -> list[dict[str, Any]]:
 def _recipe(source: Path | None, room: Path, most: int) -> tuple[Recipe, str]:
     """A recipe over an even choice of the samples, and what they are."""
     if source is None:
-        asked, what = receipts(room / "receipts", most)
+        asked, what = material(None, room / "receipts", most)
         recipe = default_recipe([asked], name="bench")
     elif source.suffix == ".toml":
         recipe, what = replace(load_recipe(source), name="bench"), source.name

@@ -1,7 +1,7 @@
 """What building costs: against a bare decode-and-resize loop, with a second worker, and when little or nothing changed.
 
-Figures are ratios of the same run on the same cores and the same files: the real receipts beside the checkout, or
-invented ones where those are absent. In-process, imports excluded; the first build compiles and is not counted.
+Figures are ratios of the same run on the same cores and the same files. In-process, imports excluded; the first build
+compiles and is not counted.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from PIL import Image, ImageDraw
 
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.pictures import decode, read_header
-from ocrmaps.pipelines.bench.cases.rows import receipts
+from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import ratio
 from ocrmaps.pipelines.build import BuildReport, build
 from ocrmaps.recipe import Recipe, SourceRecipe, default_recipe
 from ocrmaps.store.writing.sources import ask
 
-RECEIPTS = Path(__file__).resolve().parents[4] / "shared" / "data" / "sroie" / "train"
 WORKERS = 2
 Timed = dict[str, list[float]]
 
 
-def bench_build(repeats: int = 3, *, quick: bool = False) -> list[dict[str, Any]]:
+def bench_build(repeats: int = 3, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """All figures of a build; `quick` with 24 pictures instead of all. Needs about a gigabyte of temporary space."""
     room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
     try:
-        recipe, what = _source(room / "source", quick=quick)
+        asked, what = material(source, room / "source", 24 if quick else None)
+        recipe = default_recipe([asked], name="bench")
         paths = [row.path for row in ask(recipe, room / "look", threads=WORKERS).rows]
         _compile(recipe, room / "warm")
         times: Timed = {}
@@ -79,18 +79,6 @@ def bench_build(repeats: int = 3, *, quick: bool = False) -> list[dict[str, Any]
         ]
     finally:
         shutil.rmtree(room, ignore_errors=True)
-
-
-def _source(folder: Path, *, quick: bool) -> tuple[Recipe, str]:
-    """A copy of the receipts that may be changed, and what they are."""
-    if quick:
-        asked, what = receipts(folder, 24)
-        return default_recipe([asked], name="bench"), what
-    if RECEIPTS.is_dir():
-        shutil.copytree(RECEIPTS, folder)
-        return default_recipe([SourceRecipe(path=folder, split="train")], name="bench"), "SROIE train"
-    asked, what = receipts(folder, 200)
-    return default_recipe([asked], name="bench"), what
 
 
 def _compile(recipe: Recipe, cache: Path) -> None:

@@ -18,19 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.extract import ExtractSpec, extract
+from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.pipelines.bench.references.extract import plain_boxes, plain_polygons
+from ocrmaps.pipelines.bench.source import canonical_pages, named, soft
 from ocrmaps.pipelines.bench.times import distribution, figure, ratio
 
 FloatMap = npt.NDArray[np.float32]
-GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden" / "db_boxes"
-"""Reference maps that may stand beside the checkout."""
 ROUNDS = 5
 """Passes over all maps within one repeat; the fastest of each map counts, so that a hiccup of the machine does not."""
 
 
-def bench_extract(repeats: int = 7) -> list[dict[str, Any]]:
+def bench_extract(repeats: int = 7, *, source: Path | None = None) -> list[dict[str, Any]]:
     """Ratios to the published loop at the published settings, milliseconds a map, and a map of 11 449 specks."""
-    maps, origin = bench_maps()
+    maps, origin = bench_maps(source)
     specks = speck_map()
     boxes, polygons = ExtractSpec.peers(), ExtractSpec.peers("polygons")
     ours_boxes, ours_polygons = ExtractSpec(), ExtractSpec(shape="polygons")
@@ -76,16 +76,14 @@ def bench_extract(repeats: int = 7) -> list[dict[str, Any]]:
     ]
 
 
-def bench_maps() -> tuple[list[FloatMap], str]:
-    """Probability maps of 640x640 and where they are from: reference maps of receipts, or drawn ones without them."""
-    found = []
-    for path in sorted(GOLDEN.glob("receipt_640_*.npz")):
-        with np.load(path) as data:
-            if len(data["quads"]) >= 30:
-                found.append(data["probability_u8"].astype(np.float32) / 255)
-    if found:
-        return found, "reference maps of receipts"
-    return [receipt_map(seed) for seed in range(3)], "drawn maps (no reference maps beside the checkout)"
+def bench_maps(source: Path | None = None) -> tuple[list[FloatMap], str]:
+    """Probability maps of longest side 640 and where they are from."""
+    if source is None:
+        return [receipt_map(seed) for seed in range(3)], "drawn maps"
+    spec = MapSpec()
+    pages = canonical_pages(source, 640, 5)
+    drawn = [draw_maps(polygons, spec, size).probability.astype(np.float32) for polygons, size in pages]
+    return [soft(one, np.random.default_rng(i)) for i, one in enumerate(drawn)], f"maps drawn of {named(source)}"
 
 
 def receipt_map(seed: int, *, size: int = 640, texts: int = 50) -> FloatMap:
@@ -100,9 +98,7 @@ def receipt_map(seed: int, *, size: int = 640, texts: int = 50) -> FloatMap:
         y = size * (row + 0.5) / rows + float(rng.uniform(-1, 1))
         rectangle = ((x, y), (width, float(rng.uniform(6, 9))), float(rng.uniform(-1, 1)))
         cv2.fillPoly(drawn, [np.round(cv2.boxPoints(rectangle) * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-    uneven = cv2.GaussianBlur(rng.normal(size=drawn.shape).astype(np.float32), (0, 0), 2.0)
-    soft = cv2.GaussianBlur(drawn, (0, 0), 1.0) + 0.8 * uneven * (drawn > 0)
-    return np.clip(soft, 0, 1)
+    return soft(drawn, rng)
 
 
 def speck_map(size: int = 640) -> FloatMap:

@@ -2,8 +2,7 @@
 
 All cases read the same 640x640 rows of one store from the page cache, in turns, pinned to one core. Times are seconds
 of processor time, worker processes included: on a core of one's own they are seconds of the clock (given beside them),
-and what else a busy machine does is not counted. The real receipts beside the checkout are used where there are some,
-invented ones elsewhere.
+and what else a busy machine does is not counted.
 """
 
 from __future__ import annotations
@@ -25,7 +24,8 @@ import torch
 
 from ocrmaps.errors import RunError
 from ocrmaps.loader import ARRAYS, MapLoader
-from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, cases_of, empty_rows, loader_of, receipts, recipe_of
+from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, cases_of, empty_rows, loader_of, recipe_of
+from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import distribution, figure, ratio
 from ocrmaps.pipelines.build import build
 from ocrmaps.store.reader import Reader
@@ -39,15 +39,15 @@ class Times:
     wall: list[float] = field(default_factory=list)
 
 
-def bench_loader(repeats: int = 5, *, quick: bool = False) -> list[dict[str, Any]]:
+def bench_loader(repeats: int = 5, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """The loader's ratios, what its time is spent on, and the machine's ceilings. Needs 0.3 GB of temporary space.
 
     `quick` reads 32 rows instead of 128.
     """
     room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
     try:
-        source, what = receipts(room / "source", 32 if quick else SAMPLES)
-        folder = build(recipe_of(source), room / "cache").folder
+        asked, what = material(source, room / "source", 32 if quick else SAMPLES)
+        folder = build(recipe_of(asked), room / "cache").folder
         with (
             _one_core(),
             Reader(folder) as reader,
@@ -55,7 +55,7 @@ def bench_loader(repeats: int = 5, *, quick: bool = False) -> list[dict[str, Any
             loader_of(folder, False) as unchecked,
             ExitStack() as closing,
         ):
-            cases = cases_of(reader, loader, unchecked, room, source, closing)
+            cases = cases_of(reader, loader, unchecked, room, asked, closing)
             times: dict[str, Times] = {name: Times() for name in cases}
             for case, _ in cases.values():
                 case()  # opens files, fills the page cache, compiles

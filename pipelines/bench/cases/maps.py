@@ -14,15 +14,14 @@ from ocrmaps.compiled import compiled
 from ocrmaps.geometry import FloatArray, PolygonSet, Size
 from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.pipelines.bench.references.maps import draw_plain
+from ocrmaps.pipelines.bench.source import canonical_pages, named
 from ocrmaps.pipelines.bench.times import distribution
 
-GOLDEN = Path(__file__).resolve().parents[4] / "shared" / "golden" / "db_maps"
-"""Polygons of real receipts, where they stand beside the checkout."""
-
 Page = tuple[PolygonSet, Size]
+PAGES = 5
 
 
-def bench_maps(repeats: int = 15) -> list[dict[str, Any]]:
+def bench_maps(repeats: int = 15, *, source: Path | None = None) -> list[dict[str, Any]]:
     """Ratios, milliseconds and the share of the theoretical minimum at longest side 640 and 1024, on one thread.
 
     The minimum is one multiply and one add for every pixel of a polygon's window and every edge of the polygon.
@@ -33,7 +32,7 @@ def bench_maps(repeats: int = 15) -> list[dict[str, Any]]:
         results = []
         one = _multiply_add_ms()
         for longest, suffix in ((640, ""), (1024, "_1024")):
-            pages, what = receipts(longest)
+            pages, what = pages_of(source, longest)
             results += _bench(pages, what, suffix, max(1, repeats), one)
     finally:
         cv2.setNumThreads(threads)
@@ -101,24 +100,12 @@ def _mid(values: FloatArray) -> float:
     return float(np.median(values))
 
 
-def receipts(longest: int) -> tuple[list[Page], str]:
-    """Pages of line boxes on a square canvas, and where they are from: real ones if at hand, else generated."""
-    files = sorted(GOLDEN.glob(f"receipt_{longest}_*.npz"))
-    if not files:
-        return [generated(longest, seed) for seed in range(5)], f"generated receipts, 53 lines, {longest} px"
-    pages = []
-    for file in files:
-        case = np.load(file)
-        polygons = PolygonSet(
-            points=case["points"],
-            offsets=case["offsets"],
-            ignore=case["ignore"],
-            texts=(None,) * (len(case["offsets"]) - 1),
-            frame="canonical",
-        )
-        height, width = case["size"].tolist()
-        pages.append((polygons, (height, width)))
-    return pages, f"{len(files)} SROIE receipts, longest side {longest}"
+def pages_of(source: Path | None, longest: int) -> tuple[list[Page], str]:
+    """Outlines on canvases, and where they are from."""
+    if source is None:
+        return [generated(longest, seed) for seed in range(PAGES)], f"generated receipts, 53 lines, {longest} px"
+    pages = canonical_pages(source, longest, PAGES)
+    return pages, f"{len(pages)} pictures of {named(source)}, longest side {longest}"
 
 
 def generated(longest: int, seed: int) -> Page:

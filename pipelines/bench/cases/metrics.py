@@ -1,16 +1,15 @@
 """Scoring against plain per-pair code of the same rules: speed, the price of a sweep, large pictures.
 
-Documents are the reference cases beside the checkout where they are found (100 Korean documents, about 105 words
-each, with real detections), generated pages of the same density otherwise; every result says which.
+Documents are those of the source that is given, or generated pages of 105 words; every result says which.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,25 @@ import numpy as np
 from ocrmaps.geometry import FloatArray, PolygonSet
 from ocrmaps.metrics import match_cleval, match_deteval, match_geometry, match_iou, pair_geometry, sweep_geometry
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval, plain_deteval, plain_iou
+from ocrmaps.pipelines.bench.source import named, samples_of
 from ocrmaps.pipelines.bench.times import distribution, figure
 
 Page = tuple[PolygonSet, PolygonSet]
-_CASES = Path(__file__).resolve().parents[4] / "shared" / "golden" / "metrics" / "cases.json"
 
 
-def bench_metrics(*, repeats: int = 3, quick: bool = False) -> list[dict[str, Any]]:
-    """Measure every protocol, `quick` on four generated pages; values are medians over the repeats.
+def bench_metrics(*, repeats: int = 3, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
+    """Measure every protocol, `quick` on four pages; values are medians over the repeats.
 
     Spreads are the largest minus the smallest.
     """
-    pages, source = generated(4, lines=5) if quick else documents()
+    pages, what = generated(4, lines=5) if quick and source is None else documents(source, 4 if quick else 100)
     timed = pages[:: max(len(pages) // 2, 1)][:2]
     for page in pages[:3]:
         match_iou(*page, order="best"), match_deteval(*page), match_cleval(*page)
         sweep_geometry(pair_geometry(*page), np.zeros(len(page[1])), cuts=(0.5,))
 
     words = statistics.mean(len(truth) for truth, _ in pages)
-    on = f"{len(pages)} {source}, {words:.0f} words each"
+    on = f"{len(pages)} {what}, {words:.0f} words each"
     few = f"{len(timed)} of them"
     out = [
         _ratio("metrics/iou_vs_reference", plain_iou, match_iou, timed, repeats, f"per-pair shapely loop, {few}: {on}"),
@@ -53,22 +52,27 @@ def bench_metrics(*, repeats: int = 3, quick: bool = False) -> list[dict[str, An
     return out + _large(repeats, 300 if quick else 2000)
 
 
-def documents() -> tuple[list[Page], str]:
-    """Truth and detections of the document pages, and what they are."""
-    if not _CASES.is_file():
-        return generated(100)
-    cases = json.loads(_CASES.read_text(encoding="utf-8"))
-    pages = [
-        (
-            PolygonSet.of(
-                [np.reshape(q, (4, 2)) for q in case["gt"]], frame="raw", ignore=case["ignore"], texts=case["gt_text"]
-            ),
-            PolygonSet.of([np.reshape(q, (4, 2)) for q in case["det"]], frame="raw", texts=case["det_text"]),
+def documents(source: Path | None = None, number: int = 100) -> tuple[list[Page], str]:
+    """Truth and detections of pages, and what they are: a source's texts as boxes, and the same moved a little."""
+    if source is None:
+        return generated(number)
+    rng, pages = np.random.default_rng(0), []
+    for _, sample in samples_of(source, number):
+        outlines = sample.polygons
+        truth = replace(
+            PolygonSet.of([_quad(one) for one in outlines], frame=outlines.frame, ignore=outlines.ignore),
+            texts=outlines.texts,
         )
-        for case in cases
-        if case["id"].startswith("kr_doc")
-    ]
-    return pages, "reference documents"
+        moved = rng.normal(0, 0.05, truth.points.shape) * np.repeat(truth.equivalent_sides()[:, :1], 4, axis=0)
+        pages.append((truth, replace(truth, points=truth.points + moved, ignore=np.zeros_like(truth.ignore))))
+    return pages, f"pages of {named(source)}, their texts as boxes, moved for detections"
+
+
+def _quad(outline: FloatArray) -> FloatArray:
+    """Its corners, or those of the smallest rectangle around it: the plain rules know boxes only."""
+    import cv2
+
+    return outline if len(outline) == 4 else cv2.boxPoints(cv2.minAreaRect(outline.astype(np.float32))).astype(float)
 
 
 def generated(pages: int, lines: int = 15) -> tuple[list[Page], str]:

@@ -1,4 +1,4 @@
-"""The ceilings of the project's chain and the published one on the same receipts, printed with the other figures."""
+"""The ceilings of the project's chain and the published one on the same pictures, printed with the other figures."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations import Sample
-from ocrmaps.evaluation.oracle import judge as oracle
 from ocrmaps.evaluation.oracle.judge import Chain, run_oracle
-from ocrmaps.pictures import Header
+from ocrmaps.pictures import Header, read_header
 from ocrmaps.pipelines import data
+from ocrmaps.pipelines.bench.source import named, samples_of
 from ocrmaps.pipelines.recommend import recommend
 
-REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "sroie" / "train"
-"""Real receipts, where they stand beside the checkout."""
 BUDGET = 0.30
 
 
-def bench_oracle() -> list[dict[str, Any]]:
+def bench_oracle(source: Path | None = None) -> list[dict[str, Any]]:
     """Scores, not times: nothing is repeated, because the same input gives the same score."""
     with tempfile.TemporaryDirectory() as folder:
-        samples, heads, what = _receipts(Path(folder))
+        samples, heads, what = _samples(source, Path(folder))
         results = []
         for side in (640, 1024):
             for name, chain in (
@@ -42,13 +40,12 @@ def bench_oracle() -> list[dict[str, Any]]:
     return results
 
 
-def _receipts(folder: Path) -> tuple[list[Sample], list[Header], str]:
-    path, what = REAL, "SROIE train, 310 receipts, line boxes"
-    if not REAL.is_dir():
-        path, what = folder / "receipts", "60 generated receipts, line boxes"
-        data.synth(path, format="ufo", num=60, seed=0)
-    source, samples = oracle.open_samples(path, format=None, pictures=None, frame="upright")
-    return samples, oracle.headers(source, samples), what
+def _samples(source: Path | None, folder: Path) -> tuple[list[Sample], list[Header], str]:
+    if source is None:
+        data.synth(folder / "receipts", format="ufo", num=60, seed=0)
+    pairs = samples_of(source or folder / "receipts")
+    samples = [sample for _, sample in pairs]
+    return samples, [read_header(path) for path, _ in pairs], f"{len(samples)} pictures of {named(source)}"
 
 
 def _result(name: str, hmean: float, what: str, mpx: float) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +24,6 @@ from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import row_digest
 from ocrmaps.store.reader import Reader
 
-RECEIPTS = Path(__file__).resolve().parents[4] / "shared" / "data" / "sroie" / "train"
 SAMPLES, BATCH, AHEAD = 128, 16, 3
 ON_THE_FLY = 8
 """Samples of the slow chain in each round."""
@@ -167,23 +165,6 @@ def _prepared(path: Path, polygons: PolygonSet) -> tuple[npt.NDArray[Any], ...]:
     placed = polygons.transform(transform.matrix(polygons.frame, "canonical"), "canonical")
     maps = draw_plain(list(placed), placed.ignore, transform.canvas)
     return pixels, maps.probability, maps.threshold, maps.probability_mask, maps.threshold_mask
-
-
-def receipts(folder: Path, samples: int = SAMPLES) -> tuple[SourceRecipe, str]:
-    """A copy of the first receipts, or as many invented ones."""
-    if RECEIPTS.is_dir():
-        pictures, boxes = folder / "img", folder / "box"
-        pictures.mkdir(parents=True)
-        boxes.mkdir()
-        for path in sorted((RECEIPTS / "img").iterdir())[:samples]:
-            shutil.copy(path, pictures)
-            shutil.copy(RECEIPTS / "box" / f"{path.stem}.csv", boxes)
-        return SourceRecipe(path=boxes, pictures=pictures, format="sroie", split="train"), "SROIE train"
-    from ocrmaps.annotations.synth.receipts import SynthSpec, save
-
-    made = save(SynthSpec(num=samples), folder).source
-    asked = SourceRecipe(path=made.annotations, pictures=made.pictures, format=made.format, split="train")
-    return asked, "invented receipts"
 
 
 def recipe_of(source: SourceRecipe) -> Recipe:

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from ocrmaps.errors import StoreCorrupt
-from ocrmaps.pipelines.bench.cases.rows import receipts
+from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import figure, seconds
 from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import default_recipe
@@ -22,11 +22,11 @@ SAMPLES = 96
 BLOCK = 8 << 20
 
 
-def bench_store(repeats: int = 5, *, quick: bool = False) -> list[dict[str, Any]]:
+def bench_store(repeats: int = 5, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """Shares of the reading rate and of unchanged rows. Files are in the page cache, so no disk hides the digests."""
     room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
     try:
-        asked, what = receipts(room / "source", 6 if quick else SAMPLES)
+        asked, what = material(source, room / "source", 6 if quick else SAMPLES)
         recipe = default_recipe([asked], name="bench")
         folder = build(recipe, room / "cache").folder
         files = sorted(path for path in folder.rglob("*") if path.is_file())

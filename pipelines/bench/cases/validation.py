@@ -25,8 +25,9 @@ from ocrmaps.extract import ExtractSpec
 from ocrmaps.loader import MapLoader
 from ocrmaps.loader.settings import default_threads
 from ocrmaps.metrics.iou import match_iou
-from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, SPEC, receipts, recipe_of
+from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, SPEC, recipe_of
 from ocrmaps.pipelines.bench.references.validation import plain_validation
+from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import Laps, figure
 from ocrmaps.pipelines.build import build
 from ocrmaps.store.reader import Reader
@@ -36,26 +37,26 @@ PLAIN = 6
 """Pictures of the plain chain in each round, evenly drawn; ours handles all."""
 
 
-def bench_validation(repeats: int = 5, *, quick: bool = False) -> list[dict[str, Any]]:
+def bench_validation(repeats: int = 5, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """The ratio of processor time for one picture, and what each chain takes. Needs 0.3 GB of temporary space."""
     room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
     threads = cv2.getNumThreads()
     try:
-        asked, what = receipts(room / "source", 16 if quick else SAMPLES)
+        asked, what = material(source, room / "source", 16 if quick else SAMPLES)
         folder = build(recipe_of(asked), room / "cache").folder
-        source = open_source(asked.path, format=asked.format, pictures=asked.pictures)
-        chosen = subset(read(source), PLAIN)
+        opened = open_source(asked.path, format=asked.format, pictures=asked.pictures)
+        chosen = subset(read(opened), PLAIN)
         cv2.setNumThreads(1)
         with Reader(folder) as reader:
             score = epoch(reader)  # opens files, fills the page cache, compiles
-            plain_validation(source.pictures / chosen[0].picture, chosen[0].polygons, SPEC)
+            plain_validation(opened.pictures / chosen[0].picture, chosen[0].polygons, SPEC)
             ours: list[tuple[float, float]] = []
             plain: list[tuple[float, float]] = []
             for _ in range(max(1, repeats)):
                 ours.append(_per_picture(lambda: epoch(reader), len(reader)))
                 plain.append(
                     _per_picture(
-                        lambda: [plain_validation(source.pictures / s.picture, s.polygons, SPEC) for s in chosen],
+                        lambda: [plain_validation(opened.pictures / s.picture, s.polygons, SPEC) for s in chosen],
                         len(chosen),
                     )
                 )
@@ -64,7 +65,7 @@ def bench_validation(repeats: int = 5, *, quick: bool = False) -> list[dict[str,
             theirs = Laps()
             for sample in chosen:
                 theirs.start()
-                plain_validation(source.pictures / sample.picture, sample.polygons, SPEC, theirs)
+                plain_validation(opened.pictures / sample.picture, sample.polygons, SPEC, theirs)
             return [
                 *_figures(ours, plain, score, what),
                 *steps(reader).figures("validation/{}_ms", f"one thread, {what}"),
