@@ -19,6 +19,9 @@ Root = Annotated[
     Path | None, typer.Option("--root", help="Cache folder; OCRMAPS_CACHE, or .ocrmaps here, when not given.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+RawCsv = Annotated[
+    bool, typer.Option("--raw-csv", help="Write text into csv tables as it is, though a spreadsheet may run it.")
+]
 Workers = Annotated[int | None, typer.Option(help="Workers; all cores when not given.", min=1, max=256)]
 Version = Annotated[
     str, typer.Argument(help="STORE, STORE/VERSION, the start of a version, or a version's folder; its newest version.")

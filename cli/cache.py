@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrmaps.cli.build import Json, Root, Version, cache_root
+from ocrmaps.cli.build import Json, RawCsv, Root, Version, cache_root
 from ocrmaps.errors import StoreNotFound
 
 app = typer.Typer(
@@ -223,10 +223,12 @@ def gc(
 def export(
     version: Version,
     out: Annotated[Path, typer.Argument(help="FILE.tar packs the version; .json and .csv write its statistics.")],
+    raw_csv: RawCsv = False,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Pack a version into one archive, or write its statistics. Example: ocrmaps cache export receipts receipts.tar"""
+    from ocrmaps.cells import table
     from ocrmaps.errors import SpecError
     from ocrmaps.store.upkeep import catalog, transfer
 
@@ -240,7 +242,9 @@ def export(
     elif out.suffix == ".json":
         out.write_text(json.dumps(catalog.statistics(folder), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     else:
-        _write_csv(out, catalog.rows_table(folder))
+        rows = catalog.rows_table(folder)
+        columns = list(rows[0]) if rows else ["row"]
+        out.write_text(table(columns, (row.values() for row in rows), raw=raw_csv), encoding="utf-8", newline="")
     nbytes = out.stat().st_size
     typer.echo(json.dumps({"file": str(out), "bytes": nbytes}) if as_json else f"{out}: {nbytes / 1e6:.1f} MB")
 
@@ -293,12 +297,3 @@ def _carry_out(plan: Any, yes: bool, as_json: bool) -> None:
             typer.echo(f"{plan.nbytes / 1e6:.1f} MB; nothing was changed, run it again with --yes")
     if stayed:
         raise typer.Exit(1)
-
-
-def _write_csv(out: Path, rows: list[dict[str, Any]]) -> None:
-    import csv
-
-    with open(out, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["row"])
-        writer.writeheader()
-        writer.writerows(rows)

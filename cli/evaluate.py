@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ocrmaps.cli.build import Json, Root, cache_root
+from ocrmaps.cli.build import Json, RawCsv, Root, cache_root
 from ocrmaps.cli.oracle import Frame
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import Trust, allowed
@@ -50,6 +50,7 @@ def evaluate(
     ] = None,
     iou: Annotated[str, typer.Option(help="IoU thresholds; reasons are told at the first.")] = "0.5,0.7",
     out: Annotated[Path | None, typer.Option(help="Folder for result.json, images.csv and texts.csv.")] = None,
+    raw_csv: RawCsv = False,
     format: Annotated[
         str | None, typer.Option("--format", help="Format of --source; found out when not given.")
     ] = None,
@@ -114,7 +115,7 @@ def evaluate(
     with progress_bar("evaluating") as progress:
         evaluation = run(asked, progress)
     if out is not None:
-        write_evaluation(evaluation, out, overwrite=yes)
+        write_evaluation(evaluation, out, overwrite=yes, raw_csv=raw_csv)
         typer.echo(f"wrote {out}/result.json, images.csv and texts.csv", err=True)
     if as_json:
         typer.echo(json.dumps(result_document(evaluation), ensure_ascii=False))

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ocrmaps.cli.build import RawCsv
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import Trust, TrustCode, allowed
 
@@ -51,6 +52,7 @@ def predict(
     frame: Annotated[
         ResultFrame, typer.Option(help="Frame of the coordinates: as viewers show the picture, or as it is stored.")
     ] = ResultFrame.upright,
+    raw_csv: RawCsv = False,
     recursive: Annotated[bool, typer.Option("--recursive", help="Take the pictures of subfolders too.")] = False,
     overlays: Annotated[
         Path | None, typer.Option(help="Draw every picture with its outlines into this folder.")
@@ -80,6 +82,7 @@ def predict(
             out=out,
             format=format.value,
             frame=frame.value,
+            raw_csv=raw_csv,
             recursive=recursive,
             overlays=overlays,
             batch=batch,

@@ -1,16 +1,26 @@
-"""Result files appear whole or not at all: written beside their place, then moved there in one step."""
+"""Writes result files whole or not at all, beside their place and then moved; reads regular files only."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ocrmaps.errors import DataError, SpecError
+
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 
 def refuse_existing(out: Path, *, replace_existing: bool) -> None:
@@ -58,3 +68,39 @@ def digest_of(path: Path) -> str:
     """sha256 of a file's bytes, in hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """The file, opened for reading; an OSError says what else was found there. Links are followed.
+
+    >>> open_regular("/dev/null")
+    Traceback (most recent call last):
+    OSError: [Errno 22] it is a device, expected a regular file: '/dev/null'
+    """
+    _check(os.stat(path), path)  # before opening: a device may act on being opened
+    # It may be something else by now, and opening a pipe would wait for somebody who writes into it.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _check(os.fstat(handle), path)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], limit: int = -1) -> bytes:
+    """All bytes of a regular file, or the first `limit`."""
+    with open_regular(path) as file:
+        return file.read(limit)
+
+
+def leads_outside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
+    """Whether symbolic links take a path out of a folder."""
+    real, root = os.path.realpath(path), os.path.realpath(folder)
+    return real != root and not real.startswith(os.path.join(root, ""))
+
+
+def _check(found: os.stat_result, path: str | os.PathLike[str]) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, expected a regular file", os.fspath(path))

@@ -27,7 +27,9 @@ Codec = Literal["lz4", "lz4hc", "zstd", "raw"]
 """How one row of one array is packed; `ocrmaps.store.format.codecs` says what each means in Zarr."""
 ARRAYS = ("image", "probability", "threshold", "mask")
 """The arrays of a canvas, in the order in which receipts and tables list them."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_SAID = "letters, digits, '.', '_' and '-', at most 64"
+"""What stores and sources may be called: a folder's name, and nothing that leads elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,12 +190,8 @@ def dump_recipe(recipe: Recipe) -> str:
 
 def _beyond_types(name: str, sources: Sequence[SourceRecipe], layout: Layout | None, where: str) -> list[Problem]:
     problems = []
-    if not _NAME.fullmatch(name):
-        problems.append(
-            Problem(
-                loc=f"{where}:name", message=f"found {name!r}, expected letters, digits, '.', '_' and '-', at most 64"
-            )
-        )
+    if not NAME.fullmatch(name):
+        problems.append(Problem(loc=f"{where}:name", message=f"found {name!r}, expected {NAME_SAID}"))
     if not sources:
         problems.append(Problem(loc=f"{where}:sources", message="found none, expected at least one [[sources]]"))
     seen: dict[SourceRecipe, int] = {}
@@ -205,11 +203,11 @@ def _beyond_types(name: str, sources: Sequence[SourceRecipe], layout: Layout | N
                 )
             )
         seen.setdefault(source, i)
-        if source.name and not _NAME.fullmatch(source.name):
+        if source.name and not NAME.fullmatch(source.name):
             problems.append(
                 Problem(
                     loc=f"{where}:sources[{i}].name",
-                    message=f"found {source.name!r}, expected letters, digits, '.', '_' and '-', at most 64",
+                    message=f"found {source.name!r}, expected {NAME_SAID}",
                 )
             )
     if layout is not None and not 1 <= layout.rows_per_shard <= 4096:

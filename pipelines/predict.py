@@ -73,6 +73,7 @@ def run(
     out: Path,
     format: str = "json",
     frame: str = "upright",
+    raw_csv: bool = False,
     recursive: bool = False,
     overlays: Path | None = None,
     batch: int = 8,
@@ -124,7 +125,7 @@ def run(
         "extract": asdict(spec),
         "canonical": asdict(trained.canonical),
     }
-    sheet = Sheet(predictions=found, frame=frame, head=head)
+    sheet = Sheet(predictions=found, frame=frame, head=head, raw_csv=raw_csv)
     write_predictions(sheet, file, format, overwrite=overwrite)
     failed = [(p.name, p.error) for p in found if p.error is not None]
     return Predicted(

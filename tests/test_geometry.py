@@ -71,6 +71,13 @@ def test_affine_refuses_what_cannot_be_inverted(matrix):
         Affine(matrix)
 
 
+@pytest.mark.parametrize("linear", [(0, 0, 0, 0), (1, 2, 2, 4), (0, 0, 0, 1)])
+def test_an_affine_map_onto_a_line_or_a_point_is_refused(linear):
+    a, b, d, e = linear
+    with pytest.raises(FrameError, match="cannot be inverted"):
+        Affine.of(a, b, 7, d, e, 9)
+
+
 def test_inputs_are_copied_and_results_cannot_be_changed():
     mine = np.array([[0.0, 0], [4, 0], [4, 2]])
     polygons = PolygonSet.of([mine], frame="raw")

@@ -51,6 +51,10 @@ _SHAPES = (
     r"\bya29\.[\w-]{16,}",
     r"\b[sr]k_(?:live|test)_\w{12,}",
     r"(?<=hooks\.slack\.com/services/)[\w/]+",
+    r"(?<![\w-])\d{6,12}:[A-Za-z0-9_-]{30,}",
+    r"(?<=/bot)\d+:[\w-]+",
+    r"(?i:(?<=/webhook/)|(?<=/webhooks/)|(?<=/webhookb2/)|(?<=\bwebhook\.site/))[^\s\"'<>]+",
+    r"(?i:(?<=/hooks/)|(?<=/services/hooks/))(?=[^\s\"'<>]*\d)[^\s\"'<>]{8,}",
 )
 _SHAPE = re.compile("|".join(_SHAPES))
 _URL = re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]*://)(?:[^\s/\"'<>]+|[^\s/:\"'<>]*:[^\s\"'<>@]+)@")
@@ -61,11 +65,30 @@ _WORD = re.compile(
     r"""(?=[^\s"']*\d)[^\s"',;]{6,}"""
 )
 """`password hunter2`, as in .netrc, in a shell and in sentences: what follows has a digit in it."""
+_SAID = re.compile(
+    r"""(?i)\b(my\s+(?:\w+\s+)?(?:password|passwd|passphrase|pass\s?code|pin|secret|token|key)\s+(?:is|was|=)\s*:?\s*)"""
+    r"""("[^"\n]*"|'[^'\n]*'|[^\s"',;]+)"""
+)
+"""`my password is swordfish`: whoever says whose it is says what it is, with or without a digit."""
+_SHORT_FLAG = re.compile(
+    r"""(\b(?:(?:mysql\w*|mariadb[\w-]*|mycli|mongo\w*|sshpass|7z\w?)\b[^\n|;&]*?[ \t]-p|redis-cli\b[^\n|;&]*?[ \t]-a"""
+    r"""|ldap\w+\b[^\n|;&]*?[ \t]-w|(?:un)?zip\b[^\n|;&]*?[ \t]-P)[ \t]?)("[^"\n]*"|'[^'\n]*'|[^\s"'-][^\s"']*)"""
+)
+"""Programs that take a password in a flag of one letter: `mysql -pSECRET`, `redis-cli -a SECRET`."""
+_LIST = re.compile(
+    r"""(?m)^(?P<head>(?P<indent>[ \t]*)(?:-[ \t]+)?["']?(?P<name>[\w.-]+)["']?[ \t]*:[ \t]*(?:\#[^\n]*)?\r?)"""
+    r"""(?P<items>\n(?P=indent)[ \t]*-[ \t][^\n]*(?:\n(?P=indent)[ \t]*-[ \t][^\n]*|\n(?P=indent)[ \t]+\S[^\n]*)*)"""
+)
+"""A name and the list below it, as in YAML."""
+_ITEM = re.compile(r"(\n[ \t]*(?:-[ \t]+)?)[^\r\n]+")
+_INLINE = re.compile(r"""(?P<name>[\w.-]+)(?P<mid>["']?\s*[:=]\s*)\[(?P<items>[^\[\]]+)\]""")
+"""A name and its list in brackets, as in TOML, JSON and YAML."""
 _LONG = re.compile(r"(?i)(\b(?:wandb|key|token|secret|login|credentials?)\b[^\n]{0,80}?)\b[0-9a-f]{40}\b")
 """40 hexadecimal digits are a commit, or a key where the line speaks of one."""
 _USER = re.compile(r"(?<!\S)((?:-u|--user)\s+)[^\s:]+:\S+")
 _PAIR = re.compile(
     r"""(?<![\w.-])(?P<name>[\w.-]+)(?P<mid>["']?\s*(?:=|:(?!//))\s*)"""
+    r"""(?!\[["']?<redacted>|-[ \t]+<redacted>)"""
     r"""(?P<value>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|[^\s"',;&)\]}]+)"""
 )
 _FLAG = re.compile(r"""(?<![\w-])(?P<name>--[A-Za-z][\w-]*)(?P<mid>\s+)(?P<value>"[^"\n]*"|'[^'\n]*'|[^\s-]\S*)""")
@@ -117,9 +140,13 @@ class Redactor:
         text = _URL.sub(rf"\1{GONE}@", text)
         text = _HEADER.sub(rf"\1\2{GONE}", text)
         text = _SCHEME.sub(rf"\1 {GONE}", text)
+        text = _LIST.sub(_hide_list, text)
+        text = _INLINE.sub(_hide_inline, text)
         text = _PAIR.sub(_hide, text)
         text = _FLAG.sub(_hide, text)
         text = _USER.sub(rf"\1{GONE}", text)
+        text = _SHORT_FLAG.sub(rf"\1{GONE}", text)
+        text = _SAID.sub(rf"\1{GONE}", text)
         text = _WORD.sub(rf"\1\2{GONE}", text)
         text = _LONG.sub(rf"\1{GONE}", text)
         for home in self._homes:
@@ -147,6 +174,17 @@ def _hosts(hosts: tuple[str, ...]) -> list[str]:
     """Full names before their first parts; neither if it says nothing."""
     names = {n for host in hosts for n in (host, host.partition(".")[0]) if n and n.lower() not in NOBODY}
     return sorted(names, key=lambda n: (-len(n), n))
+
+
+def _hide_list(match: re.Match[str]) -> str:
+    return match["head"] + _ITEM.sub(rf"\1{GONE}", match["items"]) if is_secret_name(match["name"]) else match[0]
+
+
+def _hide_inline(match: re.Match[str]) -> str:
+    said = match["mid"] + match["items"]
+    quote = '"' if '"' in said else "'" if "'" in said else ""
+    shown = f"{match['name']}{match['mid']}[{quote}{GONE}{quote}]"
+    return shown if is_secret_name(match["name"]) else match[0]
 
 
 def _hide(match: re.Match[str]) -> str:

@@ -42,6 +42,8 @@ class Sheet:
     frame: str
     head: Mapping[str, Any]
     """What made the predictions; for formats that can say it."""
+    raw_csv: bool = False
+    """Names of pictures stand in a csv as they are, also where a spreadsheet would take them for formulas."""
 
     @property
     def read(self) -> list[Prediction]:
@@ -147,7 +149,7 @@ def _icdar_zip(sheet: Sheet, out: Path, *, overwrite: bool) -> WriteReport:
 
 def _csv(sheet: Sheet, out: Path, *, overwrite: bool) -> WriteReport:
     _, samples = sheet.draft()
-    return submission.write(samples, out, overwrite=overwrite)
+    return submission.write(samples, out, overwrite=overwrite, raw_csv=sheet.raw_csv)
 
 
 FORMATS: dict[str, tuple[str, Callable[..., WriteReport]]] = {

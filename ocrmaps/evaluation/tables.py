@@ -6,7 +6,6 @@ The files hold everything a report needs. Floats are written so that they read b
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import tempfile
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ocrmaps.cells import plain, table
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.evaluation.records import Evaluation, PictureResult
 from ocrmaps.evaluation.totals import GROUPINGS, groups, reason_counts
@@ -186,8 +186,13 @@ def _canvas(picture: PictureResult) -> str | None:
     return None if picture.transform is None else "{}x{}".format(*picture.transform.canvas)
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path, *, overwrite: bool = False) -> tuple[Path, ...]:
-    """The three files, each whole or not at all; tables that are there are kept unless `overwrite`."""
+def write_evaluation(
+    evaluation: Evaluation, folder: Path, *, overwrite: bool = False, raw_csv: bool = False
+) -> tuple[Path, ...]:
+    """The three files, each whole or not at all; tables that are there are kept unless `overwrite`.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front unless `raw_csv`.
+    """
     paths = (folder / RESULT, folder / IMAGES, folder / TEXTS)
     there = [path.name for path in paths if path.exists()]
     if there and not overwrite:
@@ -197,34 +202,18 @@ def write_evaluation(evaluation: Evaluation, folder: Path, *, overwrite: bool = 
     if folder.exists() and not folder.is_dir():
         raise SpecError(f"{folder} is a file, expected a folder for the tables")
     folder.mkdir(parents=True, exist_ok=True)
-    document = json.dumps(result_document(evaluation), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    said = result_document(evaluation) | {"raw_csv": raw_csv}
+    document = json.dumps(said, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     images, texts = list(image_rows(evaluation)), text_rows(evaluation)
     # The result last: where it is, the tables are.
-    _publish(paths[1], _csv(iter(images), tuple(images[0]) if images else ("picture",)))
-    _publish(paths[2], _csv(texts, TEXT_COLUMNS))
+    _publish(paths[1], _csv(iter(images), tuple(images[0]) if images else ("picture",), raw=raw_csv))
+    _publish(paths[2], _csv(texts, TEXT_COLUMNS, raw=raw_csv))
     _publish(paths[0], document)
     return paths
 
 
-def _csv(rows: Iterator[dict[str, Any]], columns: tuple[str, ...]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row[name]) for name in columns])
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, list):
-        return " ".join(f"{x!r},{y!r}" for x, y in value)
-    return str(value)
+def _csv(rows: Iterator[dict[str, Any]], columns: tuple[str, ...], *, raw: bool) -> str:
+    return table(columns, ([row[name] for name in columns] for row in rows), raw=raw)
 
 
 def _publish(path: Path, text: str) -> None:
@@ -252,27 +241,29 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
     if not isinstance(result, dict) or result.get("format") != FORMAT:
         found = result.get("format") if isinstance(result, dict) else type(result).__name__
         raise DataError(f"{folder / RESULT}: found format {found!r}, this ocrmaps reads evaluations of format {FORMAT}")
-    return StoredEvaluation(
-        result=result, images=tuple(_read_csv(folder / IMAGES)), texts=tuple(_read_csv(folder / TEXTS))
-    )
+    raw = result.get("raw_csv", True)  # before there was a choice, text stood as it was
+    images, texts = (tuple(_read_csv(folder / name, raw=raw)) for name in (IMAGES, TEXTS))
+    return StoredEvaluation(result=result, images=images, texts=texts)
 
 
 _WORDS = {"picture", "kind", "reason", "status", "problem", "direction", "canvas", "text"}
 
 
-def _read_csv(path: Path) -> Iterator[dict[str, Any]]:
+def _read_csv(path: Path, *, raw: bool) -> Iterator[dict[str, Any]]:
     try:
         with path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
             for number, row in enumerate(csv.DictReader(file), start=2):
                 try:
-                    yield {name: _value(name, cell) for name, cell in row.items()}
+                    yield {name: _value(name, cell, raw=raw) for name, cell in row.items()}
                 except (TypeError, ValueError) as error:
                     raise DataError(f"{path}, row {number}: cannot be read ({error})") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def _value(name: str, cell: str) -> Any:
+def _value(name: str, cell: str, *, raw: bool) -> Any:
+    if name in _WORDS and not raw:
+        cell = plain(cell)
     if name == "problem":
         return cell
     if cell == "":

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from ocrmaps.detect.trained import FORMAT, LAST
-from ocrmaps.errors import DataError
+from ocrmaps.errors import DataError, RunError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
 from ocrmaps.store.format.manifest import Manifest
@@ -108,8 +109,11 @@ class Keeper(Checkpoint):
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / LAST
         temporary = self.folder / f".{LAST}.part"
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(temporary)  # takes part; the first rank writes
+            return path
+        with _appearing(path, temporary):
+            trainer.save_checkpoint(temporary)
             _to_disk(temporary)
             os.replace(temporary, path)
         return path
@@ -133,6 +137,23 @@ class Keeper(Checkpoint):
             (self.folder / name).unlink(missing_ok=True)
 
 
+@contextmanager
+def _appearing(path: Path, temporary: Path) -> Iterator[None]:
+    """Leave the file of `path` as it was, and no half of a new one, where the block fails."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            kept = "; the one that was there is as it was" if path.exists() else ""
+            raise RunError(
+                f"{path}: cannot be saved ({error.strerror or error}){kept}",
+                hint="free some space and check the folder's rights, then go on with --resume auto",
+            ) from error
+        raise
+
+
 def _to_disk(path: Path) -> None:
     """Return when the bytes would outlive a power cut: a new name must not become visible before them."""
     handle = os.open(path, os.O_RDWR)
@@ -146,8 +167,9 @@ def keep_copy(path: Path, copy: Path) -> None:
     """A second name for the file's bytes, which stay when the first name gets new ones; `copy` appears whole."""
     temporary = copy.with_name(f".{copy.name}.part")
     temporary.unlink(missing_ok=True)
-    try:
-        os.link(path, temporary)
-    except OSError:  # some file systems have no second names
-        shutil.copyfile(path, temporary)
-    os.replace(temporary, copy)
+    with _appearing(copy, temporary):
+        try:
+            os.link(path, temporary)
+        except OSError:  # some file systems have no second names
+            shutil.copyfile(path, temporary)
+        os.replace(temporary, copy)

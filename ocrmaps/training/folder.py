@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrmaps.cells import plain, table
 from ocrmaps.detect.trained import LAST
 from ocrmaps.errors import DataError, RunError, StoreError, StoreNotFound
 from ocrmaps.files import write_new
@@ -163,11 +163,7 @@ def _json(path: Path) -> dict[str, Any] | None:
 def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
     """All rows, under every column that any of them has; the file appears whole."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_new(path, text.getvalue().encode(), replace_existing=True)
+    write_new(path, table(columns, ([row.get(key) for key in columns] for row in rows)).encode(), replace_existing=True)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -187,4 +183,4 @@ def _value(text: str) -> Any:
             return kind(text)
         except ValueError:
             continue
-    return text
+    return plain(text)

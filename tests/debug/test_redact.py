@@ -66,6 +66,24 @@ def redactor():
         ("ya29.a0AfH6SMBxxxxxxxxxxxxx", "a0AfH6"),
         ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", "4eC39"),
         ("https://hooks.slack.com/services/T0000/B0000/XXXXXXXX", "XXXXXXXX"),
+        ("tokens:\n  - swordfish\n  - trout # mine\n", "swordfish"),
+        ("tokens:\n  - swordfish\n  - trout # mine\n", "trout"),
+        ("api_keys: # of the team\n- swordfish\n", "swordfish"),
+        ("a:\n  tokens:\n    - name: x\n      value: swordfish\n", "swordfish"),
+        ("tokens: [swordfish, trout]", "trout"),
+        ('{"api_keys": ["swordfish",\n "trout"]}', "trout"),
+        ("https://api.telegram.org/bot1234567:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/getMe", "AAHdqTcv"),
+        ("https://api.telegram.org/bot42:short_token/sendMessage", "short_token"),
+        ("started with 1234567890:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw", "AAHdqTcv"),
+        ("https://discord.com/api/webhooks/123456/ab-cd_EFGH", "ab-cd_EFGH"),
+        ("https://acme.webhook.office.com/webhookb2/0a1b-2c@3d/IncomingWebhook/ffee/9", "ffee"),
+        ("https://example.org/webhook/Zm9vYmFy", "Zm9vYmFy"),
+        ("https://chat.example.org/hooks/abc9def0ghi1", "abc9def0ghi1"),
+        ("mysql -u root -pswordfish shop", "swordfish"),
+        ("mysqldump -h db -p'sword fish' shop > x", "sword fish"),
+        ("redis-cli -h x -a swordfish ping", "swordfish"),
+        ("my password is swordfish, do not tell", "swordfish"),
+        ("My database password is: 'sword fish'", "sword fish"),
         ("wombat17.lab.example.org says no", "wombat17"),
         ("[wombat17] says no", "wombat17"),
     ],
@@ -83,6 +101,9 @@ def test_secrets_are_gone(redactor, text, gone):
         "keypoints: 4, monkey = 3, tokenizer=bert",
         "https://github.com/MhLiao/DB/issues/1 at 12:30:45",
         "malice and alicea",
+        "sizes: [1, 2, 3] and points: [[1.5, 2.5]], names:\n  - a.png\n  - b.png",
+        "mkdir -p runs/a && mysql --port 3306 shop; cp -p a b",
+        "https://github.com/git/git/tree/master/hooks and docs/hooks/pre-commit",
         "commit 89abcdef0123456789abcdef0123456789abcdef, the password is wrong, key 'points' is missing",
         "https://example.org:443/a?b=c and https://example.org/@user",
         "",
@@ -98,9 +119,18 @@ def test_a_home_folder_is_gone_wherever_it_is_and_whoever_owns_it():
 
 
 def test_redacting_twice_changes_nothing_more(redactor):
-    text = "password=abc https://a:b@c /home/alice/x Authorization: Bearer abcdefg"
+    text = (
+        "password=abc https://a:b@c /home/alice/x Authorization: Bearer abcdefg\ntokens:\n  - a\n  - b: c\n    d\n"
+        'keys: ["abc"] mysql -psecret x; my password is swordfish https://x.example/webhook/abc\n'
+    )
     once = redactor.text(text)
     assert redactor.text(once) == once
+
+
+def test_lists_keep_their_shape(redactor):
+    text = '{"keys": ["a", "b"], "n": 1}'
+    assert json.loads(redactor.text(text)) == {"keys": ["<redacted>"], "n": 1}
+    assert redactor.text("tokens:\n  - a\n  - b\nn: 1") == "tokens:\n  - <redacted>\n  - <redacted>\nn: 1"
 
 
 def test_values_under_a_secret_name_are_gone_wherever_they_are(redactor):

@@ -14,6 +14,7 @@ import xxhash
 
 from ocrmaps.annotations.checks.imprint import Imprint, imprint
 from ocrmaps.errors import PictureError
+from ocrmaps.files import read_regular
 from ocrmaps.pictures import Header, decode, read_header
 
 _ENOUGH = (256, 256)
@@ -41,7 +42,7 @@ class Look:
 def look(path: Path, *, pixels: bool = True) -> Look:
     """One picture file; with `pixels` it is decoded completely, else only its header is judged."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         return Look(header=None, digest="", bytes=0, error=f"{path.name}: cannot be opened ({error.strerror})")
     digest = xxhash.xxh3_128_hexdigest(data)

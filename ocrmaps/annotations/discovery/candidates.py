@@ -16,6 +16,7 @@ from ocrmaps.annotations.grammar.contents import MAX_BYTES
 from ocrmaps.annotations.grammar.documents import ZIP_ERRORS
 from ocrmaps.annotations.grammar.lines import leading
 from ocrmaps.annotations.grammar.xml import peek_xml
+from ocrmaps.files import open_regular
 
 TEXT_SUFFIXES = (".txt", ".csv", ".tsv")
 SUFFIXES = (*TEXT_SUFFIXES, ".json", ".jsonl", ".xml", ".zip")
@@ -129,7 +130,7 @@ def head_of(path: Path) -> Head:
     """The beginning of one file; empty where it cannot be read or is no text."""
     suffix = path.suffix.lower()
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(HEAD_BYTES + 1)
             if suffix == ".json" and len(data) > HEAD_BYTES and peek_is_vague(_text(data)):
                 data += file.read(MAX_BYTES)
@@ -183,12 +184,12 @@ def _zip_head(path: Path) -> Head:
     heads: list[Head] = []
     suffix = ".zip"
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             for entry in archive.infolist()[: 4 * _FILES]:
                 suffix = os.path.splitext(entry.filename)[1].lower()
                 if suffix in (*TEXT_SUFFIXES, ".xml", ".json") and not is_picture(entry.filename):
-                    with archive.open(entry) as file:
-                        heads.append(_head(suffix, file.read(HEAD_BYTES)))
+                    with archive.open(entry) as member:
+                        heads.append(_head(suffix, member.read(HEAD_BYTES)))
                 if len(heads) >= _FILES:
                     break
     except ZIP_ERRORS:

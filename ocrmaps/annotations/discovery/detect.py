@@ -6,6 +6,7 @@ Nothing is decided by the names of folders alone: formats by content, picture fo
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ocrmaps.annotations.discovery.candidates import SUFFIXES, Place, entries, p
 from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, clean_name, is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Sign
 from ocrmaps.errors import AnnotationError, Problem
+from ocrmaps.files import leads_outside, read_regular
 
 _PICTURES = {"img", "imgs", "image", "images", "picture", "pictures", "photo", "photos", "scans", "jpegimages"}
 """Words in the name of a folder that holds pictures: `img`, `ch4_training_images`."""
@@ -53,14 +55,28 @@ def detect_in(
     if not exists:
         raise AnnotationError(f"found no file or folder {path}", hint="check the path")
     place = _named(path, signs, format) if format else _only(path, places_in(path, signs), signs)
+    _refuse_outside(place.path, path, hint="if you mean these annotations, name them themselves")
     if pictures is None:
         pictures, why = picture_folder(place.path, top=path, per_picture=bool(signs[place.format].per_picture))
+        base = next((b for b in _bases(_home(place.path), path) if pictures.is_relative_to(b)), pictures)
+        _refuse_outside(pictures, base, hint="if you mean these pictures, name their folder with --pictures")
     elif pictures.is_dir():
         why = "as told"
     else:
         raise AnnotationError(f"found no picture folder {pictures}", hint="check --pictures")
     reason = f"{place.format}: {place.reason}; pictures in {pictures}: {why}"
     return Detection(format=place.format, annotations=place.path, pictures=pictures, reason=reason)
+
+
+def _refuse_outside(found: Path, named: Path, *, hint: str) -> None:
+    """Refuse what is reached from a folder that was named only through a symbolic link out of it."""
+    if leads_outside(found, named):
+        where = os.path.realpath(found)
+        raise AnnotationError(f"{found} leads through a symbolic link out of {named}, to {where}", hint=hint)
+
+
+def _home(annotations: Path) -> Path:
+    return annotations if annotations.is_dir() else annotations.parent
 
 
 def _only(path: Path, found: Sequence[Place], known: Iterable[str]) -> Place:
@@ -106,7 +122,7 @@ def _holds(folder: Path, suffixes: Sequence[str]) -> bool:
 def picture_folder(annotations: Path, *, top: Path, per_picture: bool) -> tuple[Path, str]:
     """(folder, why): the nearest folder that holds pictures which the annotations name."""
     names = list(islice(_names(annotations, per_picture=per_picture), _SAMPLE))
-    home = annotations if annotations.is_dir() else annotations.parent
+    home = _home(annotations)
     bases = _bases(home, top)
     for base in bases:
         counts = {folder: sum(map(_Holds(folder), names)) for folder in _folders(base, home, annotations)}
@@ -195,8 +211,7 @@ def _names(annotations: Path, *, per_picture: bool) -> Iterable[str]:
                 yield path.stem
         return
     try:
-        with annotations.open("rb") as file:
-            text = file.read(HEAD_BYTES).decode("utf-8-sig", "replace")
+        text = read_regular(annotations, HEAD_BYTES).decode("utf-8-sig", "replace")
     except OSError:
         return
     for pattern in (_NAMES, _COLUMN):

@@ -18,6 +18,7 @@ from ocrmaps.annotations.grammar.contents import MAX_BYTES, refusal, shown
 from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import Draft, WriteReport, write_file
+from ocrmaps.cells import Numbers, plain, table
 
 COLUMNS = ("filename", "polygons")
 
@@ -72,15 +73,16 @@ def _row(g: Gather, row: list[str], columns: int, loc: str) -> None:
             return
         points.append([float(word) for word in words])
     where = partial("{}:polygon {}".format, loc)
-    g.sample(g.picture(row[0], loc), loc=loc, points=points, where=where, since=since)
+    g.sample(g.picture(plain(row[0]), loc), loc=loc, points=points, where=where, since=since)
 
 
-def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
-    """One table. Points only: texts, sizes and what is ignored cannot be said."""
+def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False, raw_csv: bool = False) -> WriteReport:
+    """One table. Points only: texts, sizes and what is ignored cannot be said.
+
+    A picture's name that a spreadsheet would take for a formula gets an apostrophe in front unless `raw_csv`.
+    """
     draft = Draft(samples)
-    table = StringIO(newline="")
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    rows: list[tuple[str, Numbers]] = []
     for sample in draft.samples:
         if sample.size is not None:
             draft.lose("picture sizes")
@@ -91,5 +93,5 @@ def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> W
             if text is not None:
                 draft.lose("texts")
             parts.append(" ".join(map(repr, points)))
-        rows.writerow((sample.id, "|".join(parts)))
-    return write_file(draft, out, table.getvalue(), overwrite=overwrite)
+        rows.append((sample.id, Numbers("|".join(parts))))
+    return write_file(draft, out, table(COLUMNS, rows, raw=raw_csv), overwrite=overwrite)

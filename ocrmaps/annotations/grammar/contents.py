@@ -6,15 +6,16 @@ Everything here raises `AnnotationError` with one `Problem` or returns what the 
 from __future__ import annotations
 
 import json
+import os
 import re
 import reprlib
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import AnnotationError, Problem
+from ocrmaps.files import open_regular
 
 MAX_BYTES = 512 * 2**20
 """Larger files are refused by name: a JSON file needs about ten times its size in memory."""
@@ -50,19 +51,19 @@ def refusal(loc: str, message: str, kind: str = "invalid", hint: str = "") -> An
 def read_bytes(path: Path, loc: str) -> bytes:
     """The content of a regular file of bearable size."""
     try:
-        status = path.stat()  # before opening: opening a pipe would wait for a writer
-        if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BYTES:
-            with path.open("rb") as file:
+        if path.is_dir():
+            raise refusal(loc, "found a folder, expected a file; name the file inside it", "unreadable-file")
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size <= MAX_BYTES:
                 return file.read(MAX_BYTES)
+    except AnnotationError:  # itself a ValueError
+        raise
     except FileNotFoundError:
         raise refusal(loc, "found no such file", "missing-file") from None
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
         raise refusal(loc, f"found a file that cannot be opened: {error}", "unreadable-file") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise refusal(loc, "found a folder, expected a file; name the file inside it", "unreadable-file")
-    if not stat.S_ISREG(status.st_mode):
-        raise refusal(loc, "found something that is not a regular file", "unreadable-file")
-    raise refusal(loc, f"found {status.st_size} bytes, expected at most {MAX_BYTES}", "too-large")
+    raise refusal(loc, f"found {size} bytes, expected at most {MAX_BYTES}", "too-large")
 
 
 def decode(data: bytes, loc: str) -> str:

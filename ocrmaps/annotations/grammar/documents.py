@@ -19,6 +19,7 @@ from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.contents import MAX_BYTES, decode, read_bytes, refusal, refuse_nul
 from ocrmaps.annotations.records import Reading, Source
 from ocrmaps.errors import AnnotationError
+from ocrmaps.files import leads_outside, open_regular
 
 ZIP_ERRORS = (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 """What damaged, encrypted and exotic archives raise. `AnnotationError` is a ValueError: catch it before these."""
@@ -83,14 +84,21 @@ def _in_folder(g: Gather, root: Path, suffixes: Sequence[str]) -> Iterator[Docum
             elif not is_picture(name):
                 g.unused["files with another ending"] += 1
     for name in sorted(found):
-        yield Document(name, partial(read_bytes, root / name, name))
+        yield Document(name, partial(_read_inside, root, name))
     if not found:
         raise refusal(g.file, f"found no {' or '.join(suffixes)} files in this folder", "missing-file")
 
 
+def _read_inside(root: Path, name: str) -> bytes:
+    path = root / name
+    if path.is_symlink() and leads_outside(path, root):
+        raise refusal(name, "found a symbolic link that leads outside the annotation folder", "unsafe-path")
+    return read_bytes(path, name)
+
+
 def _in_zip(g: Gather, root: Path, suffixes: Sequence[str]) -> Iterator[Document]:
     try:
-        with zipfile.ZipFile(root) as archive:
+        with open_regular(root) as file, zipfile.ZipFile(file) as archive:
             entries = [e for e in archive.infolist() if not e.is_dir() and not _hidden(e.filename)]
             wanted = [e for e in entries if e.filename.lower().endswith(tuple(suffixes))]
             total = sum(e.file_size for e in wanted)

@@ -12,6 +12,7 @@ from io import StringIO
 
 from ocrmaps.annotations.grammar.contents import MAX_BYTES, shown
 from ocrmaps.annotations.grammar.lines import NUMBER
+from ocrmaps.cells import plain
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found
 
@@ -56,7 +57,9 @@ def _row(found: Found, row: Sequence[str], columns: int, scores: int | None, loc
     ranks: list[float | None] = [None] * len(points)
     if scores is not None:
         ranks = list(_numbers(found, row[scores].replace("|", " ").split(), loc))
-    found.detections(row[0], loc=loc, points=points, scores=ranks, where=lambda i: f"{loc}:polygon {i}", since=since)
+    found.detections(
+        plain(row[0]), loc=loc, points=points, scores=ranks, where=lambda i: f"{loc}:polygon {i}", since=since
+    )
 
 
 def _numbers(found: Found, words: Sequence[str], loc: str) -> list[float]:

@@ -9,6 +9,7 @@ digest    of everything above, so that a change anywhere in the file is found
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +18,14 @@ from typing import Any
 
 from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat
 from ocrmaps.geometry import Size
-from ocrmaps.recipe import Recipe, recipe_from_dict
+from ocrmaps.recipe import ARRAYS, Recipe, recipe_from_dict
 from ocrmaps.store.format.identity import FORMAT, fingerprint, version_name
-from ocrmaps.store.format.layout import MANIFEST, canvas_metadata, document_bytes, group_metadata
+from ocrmaps.store.format.layout import MANIFEST, canvas_metadata, document_bytes, group_metadata, row_shape
 from ocrmaps.store.format.tables import Column, table_metadata
 from ocrmaps.store.places.lock import found_in
+
+_LINE = 1 << 16
+"""A line of the ledger is shorter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,20 @@ class Manifest:
         for table in self.written["tables"]:
             out |= table_metadata(table, self.columns(table))
         return {path: document_bytes(document) for path, document in out.items()}
+
+    def at_most(self) -> tuple[int, int]:
+        """(files, bytes) that a version of this manifest can have beside the manifest: shards as if barely packed."""
+        columns = [column for table in self.written["tables"] for column in self.columns(table).values()]
+        documents = self.documents()
+        files, nbytes = 1 + len(columns) + len(documents), sum(map(len, documents.values()))
+        nbytes += sum(column.nbytes for column in columns) + _LINE * (1 + int(self.written["ledger"]["lines"]))
+        for canvas, positions in zip(self.canvases, self.positions, strict=True):
+            shards = -(-positions // self.rows_per_shard)
+            row = sum(math.prod(row_shape(array, canvas)) for array in ARRAYS)
+            files += len(ARRAYS) * shards
+            # Packing makes nothing half as long again; an index has 16 bytes a place and a checksum.
+            nbytes += positions * (row + row // 2) + shards * len(ARRAYS) * (16 * self.rows_per_shard + 4096)
+        return files, nbytes
 
     def to_bytes(self) -> bytes:
         """The one spelling of this manifest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ocrmaps.files import read_regular
 from ocrmaps.store.format.identity import annotation_fingerprint, picture_fingerprint
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.reader import Reader
@@ -30,7 +31,7 @@ def find_picture(reader: Reader, row: int) -> tuple[Path, str]:
     for folder in picture_folders(reader, row):
         path = folder / id
         try:
-            data = path.read_bytes()
+            data = read_regular(path)
         except OSError as error:
             fault = f"cannot be read ({error.strerror})"
             continue

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrmaps.errors import PictureError, Problem, StoreError
+from ocrmaps.files import read_regular
 from ocrmaps.geometry import Size
 from ocrmaps.pictures import read_header
 from ocrmaps.store.format.identity import picture_fingerprint, row_digest
@@ -156,7 +157,7 @@ def _examine(path: Path) -> tuple[Picture | Problem, Stamp | None]:
     before = _stamp(str(path))
     now = time.time_ns()
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
         header = read_header(data, name=path.name)
     except OSError as error:
         kind = "missing-picture" if isinstance(error, FileNotFoundError) else "unreadable-picture"

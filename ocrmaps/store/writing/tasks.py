@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, needed_resolution, render
 from ocrmaps.errors import DataError, StoreCorrupt, StoreError
+from ocrmaps.files import read_regular
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import DRAWN, Maps, MapSpec, Outcome, draw_maps
 from ocrmaps.pictures import decode
@@ -134,7 +135,7 @@ def _input(row: RowTask) -> bytes:
     """The picture's bytes, which must still be those that the version is named after."""
     path = Path(row.picture)
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         # It could be read when the version got its name: that is the disk's or the network's fault, not the picture's.
         raise StoreError(

@@ -45,7 +45,7 @@ class Stop(Callback):
         self.keeper = keeper
         self.asked = 0
         """The signal that asked for the end; 0 while none did."""
-        self._step, self._group = -1, None
+        self._step, self._group, self._presses = -1, None, -1
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -55,15 +55,29 @@ class Stop(Callback):
             return
         # A shell that starts jobs in the background has them ignore Ctrl-C; that stays.
         heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._presses, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        noted = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         before = {number: signal.signal(number, self._pressed) for number in heard}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(noted)
+            os.close(writing)
+            os.close(self._presses)
+
+    def _written_down(self) -> bytes:
+        """The numbers of the signals since this was last asked."""
+        try:
+            return os.read(self._presses, 1 << 16)
+        except BlockingIOError:
+            return b""
 
     def _pressed(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and number == signal.SIGINT:
+        # While a long step keeps Python from listening, several count as one; the system has written each one down.
+        again = bool(self.asked) or self._written_down().count(signal.SIGINT) > 1
+        if again and number == signal.SIGINT:
             raise Interrupted(f"interrupted at once; {self._latest()}", hint=self._hint(), at_once=True)
         if not self.asked:
             self.asked = number
