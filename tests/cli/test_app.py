@@ -88,7 +88,7 @@ def test_interruption_is_said_in_a_line(tmp_path):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:  # fmt: skip
-        while not list(tmp_path.iterdir()) and process.poll() is None:  # it has begun to write
+        while not any(path.is_file() for path in tmp_path.rglob("*")) and process.poll() is None:  # a picture is there
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         try:

@@ -76,7 +76,6 @@ def small_run(**changes: Any) -> RunSpec:
             "encoder": "light",
             "encoder_options": {"channels": [8, 8, 16, 16]},
             "decoder_options": {"width": 16},
-            "seed": SEED,
         },
         "budget": {"epochs": 2},
         "device": "cpu",

@@ -36,7 +36,6 @@ batch = 2
 encoder = "light"
 encoder_options = {{channels = [8, 8, 16, 16]}}
 decoder_options = {{width = 16}}
-seed = {SEED}
 [budget]
 epochs = 3
 [watch]

@@ -99,14 +99,14 @@ def test_members_differ_in_precision_alone():
 )
 def test_comparisons_that_mean_nothing_are_refused_before_any_run(cache, tmp_path, changes, asked, found):
     with pytest.raises(SpecError, match=found):
-        precision_check(small_run(**changes), out=tmp_path / "o", cache=cache, **asked)
+        precision_check(small_run(seed=0, **changes), out=tmp_path / "o", cache=cache, **asked)
     assert not (tmp_path / "o").exists()
 
 
 @pytest.fixture(scope="module")
 def checked(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("precision") / "o"
-    report = precision_check(small_run(watch__pictures=0), out=out, cache=world / "cache", seeds=2, epochs=1)
+    report = precision_check(small_run(seed=0, watch__pictures=0), out=out, cache=world / "cache", seeds=2, epochs=1)
     return out, report
 
 
@@ -133,7 +133,7 @@ def test_finished_members_are_used_again_and_more_seeds_join_them(checked, cache
     shutil.copytree(out, tmp_path / "o")
     lines: list[str] = []
     report = precision_check(
-        small_run(watch__pictures=0), out=tmp_path / "o", cache=cache, seeds=3, epochs=1, say=lines.append
+        small_run(seed=0, watch__pictures=0), out=tmp_path / "o", cache=cache, seeds=3, epochs=1, say=lines.append
     )
     assert [m.reused for m in report.members] == [True] * 4 + [False] * 2
     assert [m.hmean for m in report.members[:4]] == [m.hmean for m in first.members]
@@ -144,7 +144,11 @@ def test_members_of_another_run_are_refused(checked, cache, tmp_path):
     shutil.copytree(out, tmp_path / "o")
     with pytest.raises(RunError, match=r"run\.optimiser\.lr: the checkpoint has 0\.001, this run 0\.5"):
         precision_check(
-            small_run(watch__pictures=0, optimiser={"lr": 0.5}), out=tmp_path / "o", cache=cache, seeds=2, epochs=1
+            small_run(seed=0, watch__pictures=0, optimiser={"lr": 0.5}),
+            out=tmp_path / "o",
+            cache=cache,
+            seeds=2,
+            epochs=1,
         )
 
 
@@ -154,14 +158,14 @@ def test_members_of_another_machine_are_refused(checked, cache, tmp_path):
     file = tmp_path / "o" / "bf16-seed1" / "environment.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"torch": "1.0"}))
     with pytest.raises(RunError, match=r"torch: the member ran on '1\.0'"):
-        precision_check(small_run(watch__pictures=0), out=tmp_path / "o", cache=cache, seeds=2, epochs=1)
+        precision_check(small_run(seed=0, watch__pictures=0), out=tmp_path / "o", cache=cache, seeds=2, epochs=1)
 
 
 def test_an_interrupted_member_goes_on(checked, cache, tmp_path):
     out, first = checked
     shutil.copytree(out, tmp_path / "o")
     (tmp_path / "o" / "bf16-seed1" / "result.json").unlink()
-    report = precision_check(small_run(watch__pictures=0), out=tmp_path / "o", cache=cache, seeds=2, epochs=1)
+    report = precision_check(small_run(seed=0, watch__pictures=0), out=tmp_path / "o", cache=cache, seeds=2, epochs=1)
     assert [m.reused for m in report.members] == [True, True, True, False]
     assert [m.hmean for m in report.members] == [m.hmean for m in first.members]
 

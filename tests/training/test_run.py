@@ -20,6 +20,7 @@ from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.folder import read_metrics
 from ocrmaps.training.scoring import Scorer
+from tests.known import SEED
 from tests.training.conftest import recipe, small_run
 
 
@@ -67,7 +68,7 @@ def test_every_row_says_what_produced_it(finished, world):
     digest = json.loads((report.folder / "result.json").read_text())["root_digest"]
     rows = read_metrics(report.folder / "metrics.csv")
     assert [(r["epoch"], r["step"], r["samples"]) for r in rows] == [(1, 3, 6), (2, 6, 12)]
-    assert all((r["root_digest"], r["seed"], r["precision"]) == (digest, 0, "fp32") for r in rows)
+    assert all((r["root_digest"], r["seed"], r["precision"]) == (digest, SEED, "fp32") for r in rows)
     assert all(r["val/state"] == "complete" and 0 <= r["val/hmean"] <= 1 for r in rows)
 
 
