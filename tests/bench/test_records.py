@@ -8,6 +8,7 @@ from importlib import metadata
 import pytest
 
 from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, RunError, SpecError
+from ocrmaps.machine import machine
 from ocrmaps.pipelines.bench import all as bench_all
 from ocrmaps.pipelines.bench import record as bench
 from ocrmaps.pipelines.bench import save as bench_save
@@ -217,8 +218,8 @@ def test_any_distribution_of_opencv_is_reported(there, monkeypatch):
             raise metadata.PackageNotFoundError(name)
         return "5.0"
 
-    monkeypatch.setattr(bench.metadata, "version", version)
-    found = {name: said for name, said in bench.machine()["libraries"].items() if name.startswith("opencv")}
+    monkeypatch.setattr(metadata, "version", version)
+    found = {name: said for name, said in machine()["libraries"].items() if name.startswith("opencv")}
     if there:
         assert found == {there[0]: "5.0"}
     else:
@@ -229,5 +230,5 @@ def test_a_library_that_is_absent_is_said(monkeypatch):
     def version(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(bench.metadata, "version", version)
-    assert bench.machine()["libraries"]["zarr"] == "not installed"
+    monkeypatch.setattr(metadata, "version", version)
+    assert machine()["libraries"]["zarr"] == "not installed"

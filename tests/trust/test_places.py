@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrmaps.annotations import open_source, scan
+from ocrmaps.annotations import detect, open_source, scan
 from ocrmaps.annotations.checks.survey import look
-from ocrmaps.annotations.discovery import detect
 from ocrmaps.errors import AnnotationError, OcrmapsError, PictureError
 from ocrmaps.files import open_regular, read_regular
 from ocrmaps.pictures import MAX_PIXELS, decode, read_header
