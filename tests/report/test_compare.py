@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrmaps.errors import RunError, SpecError
+from ocrmaps.pipelines.compare import compare
 from ocrmaps.report.compare.alike import differences
 from ocrmaps.report.compare.interval import paired_interval
-from ocrmaps.report.compare.runs import compare
 from ocrmaps.report.compare.summary import table
 
 ROOT = "a" * 64

@@ -11,9 +11,11 @@ import torch
 from ocrmaps.annotations import Sample
 from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import RunError, StoreNotFound
-from ocrmaps.evaluation.oracle import judge as oracle
+from ocrmaps.evaluation.oracle.chain import Chain
+from ocrmaps.evaluation.oracle.judge import OracleResult, run_oracle
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.pictures import Header
+from ocrmaps.progress import Progress
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.folder import Run
@@ -45,11 +47,11 @@ def find_data(run: Run, trained: Trained, cache: Path) -> tuple[Path, str]:
 
 
 def judge_ceiling(
-    reader: Reader, rows: Sequence[int], trained: Trained, *, workers: int | None, progress: oracle.Progress | None
-) -> oracle.OracleResult:
+    reader: Reader, rows: Sequence[int], trained: Trained, *, workers: int | None, progress: Progress | None
+) -> OracleResult:
     """What perfect maps of these rows score, read as the run reads its maps."""
     recipe = reader.manifest.recipe
-    chain = oracle.Chain(canonical=recipe.canonical, maps=recipe.maps, extract=trained.extract)
+    chain = Chain(canonical=recipe.canonical, maps=recipe.maps, extract=trained.extract)
     samples, heads = [], []
     for row in rows:
         transform = reader.transform(row)
@@ -63,7 +65,7 @@ def judge_ceiling(
                 mode="",
             )
         )
-    return oracle.run_oracle(samples, heads, chain, workers=workers, progress=progress)
+    return run_oracle(samples, heads, chain, workers=workers, progress=progress)
 
 
 def predicted(reader: Reader, row: int, trained: Trained) -> tuple[Pixels, Pixels]:

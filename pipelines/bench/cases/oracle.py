@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations import Sample
-from ocrmaps.evaluation.oracle import judge as oracle
-from ocrmaps.evaluation.oracle.judge import Chain, run_oracle
+from ocrmaps.annotations.samples import headers, open_samples
+from ocrmaps.evaluation.oracle.chain import Chain
+from ocrmaps.evaluation.oracle.judge import run_oracle
 from ocrmaps.pictures import Header
 from ocrmaps.pipelines import data
 from ocrmaps.pipelines.recommend import recommend
@@ -47,8 +48,8 @@ def _receipts(folder: Path) -> tuple[list[Sample], list[Header], str]:
     if not REAL.is_dir():
         path, what = folder / "receipts", "60 generated receipts, line boxes"
         data.synth(path, format="ufo", num=60, seed=0)
-    source, samples = oracle.open_samples(path, format=None, pictures=None, frame="upright")
-    return samples, oracle.headers(source, samples), what
+    source, samples = open_samples(path, format=None, pictures=None, frame="upright")
+    return samples, headers(source, samples), what
 
 
 def _result(name: str, hmean: float, what: str, mpx: float) -> dict[str, Any]:
