@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ocrmaps.annotations import Sample
 from ocrmaps.detect.trained import Trained
@@ -71,7 +70,6 @@ def judge_ceiling(
 def predicted(reader: Reader, row: int, trained: Trained) -> tuple[Pixels, Pixels]:
     """Probability and threshold maps of one row, 0 to 255."""
     image = reader.read_row(row, ("image",))["image"]
-    with torch.inference_mode():
-        logits = trained.detector(torch.from_numpy(image)[None])
-    probability, threshold = (torch.sigmoid(m[0].float()).numpy() for m in (logits.probability, logits.threshold))
-    return np.asarray(np.round(probability * 255), np.uint8), np.asarray(np.round(threshold * 255), np.uint8)
+    probability, threshold = trained.maps(image[None])
+    assert threshold is not None
+    return np.asarray(np.round(probability[0] * 255), np.uint8), np.asarray(np.round(threshold[0] * 255), np.uint8)
