@@ -79,34 +79,31 @@ def oracle(
     as_json: Json = False,
 ) -> None:
     """Score perfect maps: what a faultless network could reach. Example: ocrmaps oracle data/receipts --longest 640"""
-    from ocrmaps.evaluation.oracle import judge as pipeline
-    from ocrmaps.evaluation.oracle import summary as report
+    from ocrmaps.evaluation.oracle import summary
+    from ocrmaps.pipelines import oracle as pipeline
     from ocrmaps.report.samples import Wish
 
-    wish = None if page is None else Wish(out=page, overwrite=yes, workers=workers, stage=progress_bar)
-    if wish is not None:
-        wish.check()
-    judged = pipeline.chain_from(
-        longest=longest,
-        recipe=recipe,
-        published=chain is ChainName.published,
-        shrink_ratio=shrink_ratio,
+    done = pipeline.oracle(
+        source,
+        pipeline.chain_of(
+            longest=longest, recipe=recipe, published=chain is ChainName.published, shrink_ratio=shrink_ratio
+        ),
+        shape=_asked(shape),
+        format=format,
+        pictures=pictures,
+        frame=frame.value,
+        sample=sample,
+        page=None if page is None else Wish(out=page, overwrite=yes, workers=workers, stage=progress_bar),
+        overlays=overlays,
+        workers=workers,
+        stage=progress_bar,
     )
-    opened, samples = pipeline.open_samples(source, format=format, pictures=pictures, frame=frame.value, number=sample)
-    heads = pipeline.headers(opened, samples, workers=workers)
-    judged = judged.with_shape(_asked(shape) or pipeline.fitting_shape(samples))
-    with progress_bar("judging") as progress:
-        result = pipeline.run_oracle(samples, heads, judged, workers=workers, progress=progress)
     if overlays is not None:
-        written = report.write_overlays(opened, samples, heads, result, overlays)
-        typer.echo(f"wrote {written} overlays into {overlays}", err=True)
-    if wish is not None:
-        from ocrmaps.report.oracle import oracle_page
-
-        done = oracle_page(opened, samples, heads, result, wish)
-        typer.echo(f"wrote {done.page}", err=True)
-        typer.echo(done.pictures, err=True)
-    typer.echo(json.dumps(report.as_json(result), indent=2) if as_json else report.table(result))
+        typer.echo(f"wrote {done.overlays} overlays into {overlays}", err=True)
+    if done.page is not None:
+        typer.echo(f"wrote {done.page.page}", err=True)
+        typer.echo(done.page.pictures, err=True)
+    typer.echo(json.dumps(summary.as_json(done.result), indent=2) if as_json else summary.table(done.result))
 
 
 def recommend(
@@ -125,16 +122,16 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Find a recipe under a pixel budget. Example: ocrmaps recommend data/receipts --budget-mpx 0.3 --out my.toml"""
+    from ocrmaps.annotations.samples import headers, open_samples
     from ocrmaps.errors import SpecError
-    from ocrmaps.evaluation.oracle import judge as pipeline
     from ocrmaps.pipelines import recommend as search
     from ocrmaps.pipelines.recommend import plot_tradeoff
 
     for path in (out, plot):
         if path is not None and path.exists() and not yes:
             raise SpecError(f"{path} exists", hint="name another file, or add --yes to replace it")
-    opened, samples = pipeline.open_samples(source, format=format, pictures=pictures, frame=frame.value)
-    heads = pipeline.headers(opened, samples, workers=workers)
+    opened, samples = open_samples(source, format=format, pictures=pictures, frame=frame.value)
+    heads = headers(opened, samples, workers=workers)
     with progress_bar("comparing") as progress:
         found = search.recommend(
             samples,

@@ -114,7 +114,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say how two runs differ; unlike ones are refused. Example: ocrmaps compare runs/a runs/b"""
-    from ocrmaps.report.compare import runs as pipeline
+    from ocrmaps.pipelines import compare as pipeline
     from ocrmaps.report.compare.summary import table
 
     found = pipeline.compare(first, second, allow=[word.strip() for word in allow.split(",") if word.strip()])

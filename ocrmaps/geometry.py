@@ -239,9 +239,28 @@ class PolygonSet:
         """The same polygons seen in another frame. Prefer `CanonicalTransform.apply`, which checks the frames."""
         return replace(self, points=affine.apply(self.points), frame=to)
 
+    def next_points(self) -> FloatArray:
+        """(n, 2): the vertex that follows each one around its own outline."""
+        start, stop = self.offsets[:-1], self.offsets[1:]
+        following = np.arange(1, len(self.points) + 1)
+        following[stop[stop > start] - 1] = start[stop > start]
+        return self.points[following]
+
+    def sums(self, values: FloatArray) -> FloatArray:
+        """(k, ...): the sum over each polygon's vertices of values (n, ...) at all vertices; 0 without vertices."""
+        out = np.zeros((len(self), *values.shape[1:]))
+        some = self.counts() > 0
+        if some.any():
+            out[some] = np.add.reduceat(values, self.offsets[:-1][some])
+        return out
+
     def signed_areas(self) -> FloatArray:
         """(k): shoelace areas, positive when the vertices run clockwise on the screen (y down)."""
-        return np.array([_signed_area(p) for p in self], dtype=np.float64)
+        counts = self.counts()
+        # Relative to the first vertex: far from the origin the plain formula loses digits.
+        first = np.repeat(self.points[self.offsets[:-1][counts > 0]], counts[counts > 0], axis=0)
+        (x, y), (next_x, next_y) = (self.points - first).T, (self.next_points() - first).T
+        return 0.5 * (self.sums(x * next_y) - self.sums(next_x * y))
 
     def areas(self) -> FloatArray:
         """(k): absolute shoelace areas."""
@@ -249,9 +268,7 @@ class PolygonSet:
 
     def perimeters(self) -> FloatArray:
         """(k): lengths of the closed outlines."""
-        return np.array(
-            [float(np.hypot(*(np.roll(p, -1, axis=0) - p).T).sum()) if len(p) else 0.0 for p in self], dtype=np.float64
-        )
+        return self.sums(np.hypot(*(self.next_points() - self.points).T))
 
     def equivalent_sides(self) -> FloatArray:
         """(k, 2): short and long side of the rectangle with the same area and perimeter: text height and length.
@@ -276,11 +293,3 @@ class PolygonSet:
             if len(p):
                 out[i] = (*p.min(axis=0), *p.max(axis=0))
         return out
-
-
-def _signed_area(points: FloatArray) -> float:
-    """Relative to the first vertex: far from the origin the plain formula loses digits."""
-    if len(points) < 3:
-        return 0.0
-    x, y = (points - points[0]).T
-    return 0.5 * float(np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y))

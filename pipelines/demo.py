@@ -11,8 +11,10 @@ from pathlib import Path
 
 from ocrmaps.annotations import Source, open_source, read
 from ocrmaps.annotations.checks.checkup import check
+from ocrmaps.annotations.samples import headers
 from ocrmaps.errors import RunError, SpecError
-from ocrmaps.evaluation.oracle import judge as oracle
+from ocrmaps.evaluation.oracle.chain import Chain
+from ocrmaps.evaluation.oracle.judge import run_oracle
 from ocrmaps.pipelines import data, recommend
 from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import load_recipe
@@ -42,21 +44,21 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
         val = _receipts(out / "val", "val", max(4, num // 5), seed + 2, say)
 
     with _step(say, "check them"):
-        checkup = check([train, val], spec=oracle.Chain.longest(640).canonical)
+        checkup = check([train, val], spec=Chain.longest(640).canonical)
         (out / "check.html").write_text(data_page.health_page(checkup), encoding="utf-8")
         if not checkup.ok:
             raise RunError("generated receipts have problems", hint=f"look at {out / 'check.html'}")
         say(f"  no problems; the report is {out / 'check.html'}")
 
     samples = list(read(val))
-    heads = oracle.headers(val, samples)
+    heads = headers(val, samples)
     with _step(say, "score perfect maps of the val receipts (the ceiling of any network)"):
         for name, side, chain in (
-            ("published", 640, oracle.Chain.published(640)),
-            ("exact", 640, oracle.Chain.longest(640)),
-            ("exact", SIDE, oracle.Chain.longest(SIDE)),
+            ("published", 640, Chain.published(640)),
+            ("exact", 640, Chain.longest(640)),
+            ("exact", SIDE, Chain.longest(SIDE)),
         ):
-            result = oracle.run_oracle(samples, heads, chain)
+            result = run_oracle(samples, heads, chain)
             hmean = ", ".join(f"{value:.4f} at IoU {t:g}" for t, value in result.hmean.items())
             say(f"  {name:9s} maps, longest side {side}: hmean {hmean}; {result.mpx_per_image:.2f} Mpx a picture")
         oracle_page(val, samples, heads, result, Wish(out=out / "oracle.html", place="inline", overwrite=True))

@@ -17,14 +17,17 @@ from typing import Any
 import numpy as np
 
 from ocrmaps.annotations import Sample, Source
+from ocrmaps.annotations.samples import subset
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.errors import SpecError
-from ocrmaps.evaluation.oracle.judge import Chain, OracleResult, Progress, fitting_shape, run_oracle, subset
+from ocrmaps.evaluation.oracle.chain import Chain, fitting_shape
+from ocrmaps.evaluation.oracle.judge import OracleResult, run_oracle
 from ocrmaps.extract.records import Shape
 from ocrmaps.files import write_new
 from ocrmaps.geometry import Size
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header
+from ocrmaps.progress import Progress
 from ocrmaps.recipe import Recipe, SourceRecipe, dump_recipe
 
 STRIDE = 32
@@ -91,7 +94,7 @@ class Recommendation:
             "chosen": self.chosen.as_json(),
             "candidates": [c.as_json() for c in self.candidates],
             "judged_on": self.judged_on,
-            "pictures": len(self.full.verdicts),
+            "pictures": len(self.full.pictures),
         }
 
 
@@ -280,7 +283,7 @@ def table(found: Recommendation) -> str:
             f"{c.value:.4f}"
         )
     judged = f"extracted as {found.shape}; compared on {found.judged_on} pictures"
-    lines.append(f"{judged}; the choice on all {len(found.full.verdicts)}:")
+    lines.append(f"{judged}; the choice on all {len(found.full.pictures)}:")
     lines.append(f"   {_praise(chosen)}; canvases {', '.join(f'{h}x{w}' for h, w in chosen.canonical.canvases)}")
     return "\n".join(lines)
 

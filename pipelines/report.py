@@ -149,16 +149,15 @@ def _oracle(
     path: Path, wish: Wish, *, longest: int, format: str | None, pictures: Path | None, frame: Frame
 ) -> Written:
     """Perfect maps of a source at the project's defaults; `ocrmaps oracle --page` judges any chain."""
-    from ocrmaps.evaluation.oracle import judge as oracle
-    from ocrmaps.report.oracle import oracle_page
+    from ocrmaps.evaluation.oracle.chain import Chain
+    from ocrmaps.pipelines.oracle import oracle
 
-    wish.check()
-    source, samples = oracle.open_samples(path, format=format, pictures=pictures, frame=frame)
-    heads = oracle.headers(source, samples, workers=wish.workers)
-    chain = oracle.Chain.longest(longest, shape=oracle.fitting_shape(samples))
-    with wish.stage("judging perfect maps") as progress:
-        result = oracle.run_oracle(samples, heads, chain, workers=wish.workers, progress=progress)
-    return oracle_page(source, samples, heads, result, wish)
+    chain = Chain.longest(longest)
+    done = oracle(
+        path, chain, format=format, pictures=pictures, frame=frame, page=wish, workers=wish.workers, stage=wish.stage
+    )
+    assert done.page is not None
+    return done.page
 
 
 def _refuse_strays(

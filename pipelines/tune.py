@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from ocrmaps.annotations import Source, open_source, read
+from ocrmaps.annotations.samples import headers
 from ocrmaps.detect.predict import PictureFile, predict_pictures
 from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
 from ocrmaps.errors import AnnotationError, SpecError
 from ocrmaps.evaluation.detectors import in_threads
 from ocrmaps.evaluation.judging import FloatMap, Judging
-from ocrmaps.evaluation.oracle.judge import headers
 from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, rows_of, store_maps
 from ocrmaps.evaluation.tune.checks import check_apart, check_out, check_splits
 from ocrmaps.evaluation.tune.grid import CRITERION, SHOWN, Grid, Point, Tuned, rank, swept

@@ -15,6 +15,7 @@ from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.debug import pictures as debug_pictures
 from ocrmaps.debug.reading import STEP
 from ocrmaps.debug.writing import Draft
+from ocrmaps.detect.trained import maps_of
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader.batch import Batch
@@ -45,10 +46,9 @@ def predict(draft: Draft, batch: Batch, card: Mapping[str, Any], trusted: Truste
     """What these weights see in this batch: maps, polygons in the batch's own pixels, pictures."""
     detector = detector_in(load_step(draft.folder / STEP), trusted=trusted).eval()
     spec = ExtractSpec(**card["extract"])
-    with torch.inference_mode():
-        logits = detector(batch.image)
-        probability = torch.sigmoid(logits.probability.float())
-        threshold = torch.sigmoid(logits.threshold.float())
+    seen, levels_seen = maps_of(detector, batch.image)
+    assert levels_seen is not None
+    probability, threshold = torch.from_numpy(seen), torch.from_numpy(levels_seen)
     torch.save({"probability": probability.half(), "threshold": threshold.half()}, draft.path("predictions.pt"))
     draft.keep("predictions.pt")
     finite = bool(probability.isfinite().all())

@@ -121,10 +121,8 @@ def _noise_shapes(trained: Trained, size: Size | None, multiple: int) -> list[tu
 def _noise_difference(mine: Trained, other: Trained, shape: tuple[int, int, int]) -> float:
     image = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     learned = mine.extract.binarise == "learned"
-    with torch.inference_mode():
-        a, b = (t.detector(image, threshold=learned) for t in (mine, other))
-    pairs = zip(a, b, strict=True)
-    return max(_largest(torch.sigmoid(x).numpy(), torch.sigmoid(y).numpy()) for x, y in pairs if x is not None)
+    pairs = zip(*(t.maps(image, threshold=learned) for t in (mine, other)), strict=True)
+    return max(_largest(x, y) for x, y in pairs if x is not None)
 
 
 def _largest(a: Any, b: Any) -> float:

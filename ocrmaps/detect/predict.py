@@ -177,12 +177,8 @@ class _Work:
         group: Sequence[tuple[int, PictureFile, Prepared]],
         results: dict[int, Future[Prediction]],
     ) -> None:
-        images = torch.from_numpy(np.stack([prepared.pixels for _, _, prepared in group])).to(self.device)
-        learned = self.spec.binarise == "learned"
-        with torch.inference_mode():
-            logits = self.trained.detector(images, threshold=learned)
-            maps = torch.sigmoid(logits.probability.float()).cpu().numpy()
-            levels = torch.sigmoid(logits.threshold.float()).cpu().numpy() if learned else None
+        images = np.stack([prepared.pixels for _, _, prepared in group])
+        maps, levels = self.trained.maps(images, threshold=self.spec.binarise == "learned")
         for i, (index, file, prepared) in enumerate(group):
             # Copies: a map that is kept must not keep its whole batch alive.
             level = None if levels is None else levels[i].copy()

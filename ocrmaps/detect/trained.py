@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.extract import ExtractSpec
+from ocrmaps.maps.records import U8Array
 from ocrmaps.model import Detector, DetectorSpec, build_detector
+from ocrmaps.model.head import FloatMap, Logits
 from ocrmaps.trust import NOTHING, Trusted
 
 FORMAT = 1
@@ -44,6 +48,27 @@ class Trained:
             f"step {card['steps']}, {card['samples']} samples, root {card['store']['root_digest'][:12]}, "
             f"seed {card['seed']}, {card['precision']}"
         )
+
+    def maps(self, images: Tensor | U8Array, *, threshold: bool = True) -> tuple[FloatMap, FloatMap | None]:
+        """Probability and threshold maps of canonical pictures, as `maps_of` gives them."""
+        return maps_of(self.detector, images, threshold=threshold)
+
+
+def maps_of(
+    detector: Detector, images: Tensor | U8Array, *, threshold: bool = True
+) -> tuple[FloatMap, FloatMap | None]:
+    """The maps that a detector answers with: float32 (B, H, W) in 0 to 1 for uint8 (B, H, W, 3) RGB as stored.
+
+    Computed in full precision on the detector's device, given on the host; `threshold=False` saves the second map.
+    """
+    if detector.training:
+        raise SpecError("the detector is in training mode, where pictures of a batch change each other's maps")
+    batch = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+    # An exported graph has no tensors of its own and runs on the host.
+    device = next((tensor.device for tensor in detector.parameters()), torch.device("cpu"))
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        logits: Logits = detector(batch.to(device), threshold=threshold)
+        return logits.maps()
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import torch
 
 from ocrmaps.annotations import Sample, Source
+from ocrmaps.annotations.samples import subset
 from ocrmaps.detect.predict import Prediction, predict_pictures
 from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
-from ocrmaps.evaluation.oracle.judge import subset
 from ocrmaps.evaluation.rows import Progress, device_of, evaluate_rows, row_names, rows_of, store_identity
 from ocrmaps.evaluation.sources import file_of, samples_of, source_identity
 from ocrmaps.evaluation.submitted import PredictionOptions, read_predictions

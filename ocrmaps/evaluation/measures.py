@@ -34,8 +34,7 @@ def measure(
         upright = polygons.transform(upright_affine(header.orientation, header.size), "upright")
     aspect = sides[:, 1] / np.maximum(sides[:, 0], 1e-9)
     aspect = np.where(sides[:, 1] > 0, np.maximum(aspect, 1.0), 1.0)
-    angle = np.array([_angle(points) for points in upright], dtype=np.float64).reshape(-1)
-    angle[aspect < SQUARE] = np.nan
+    angle = np.where(aspect < SQUARE, np.nan, _angles(upright))
     return Measures(
         height=read_only(sides[:, 0], np.float64),
         canonical_height=read_only(canonical, np.float64),
@@ -44,19 +43,16 @@ def measure(
     )
 
 
-def _angle(points: FloatArray) -> float:
-    """Degrees of the axis along which the outline, taken as a wire, is spread the most."""
-    if len(points) < 2:
-        return float("nan")
-    ahead = np.roll(points, -1, axis=0)
-    length = np.hypot(*(ahead - points).T)
-    if not length.sum() > 0:
-        return float("nan")
-    middle = (points + ahead) / 2
-    centre = (length[:, None] * middle).sum(axis=0) / length.sum()
-    a, b = points - centre, ahead - centre
+def _angles(polygons: PolygonSet) -> FloatArray:
+    """(k): degrees of the axis along which each outline, taken as a wire, is spread the most; nan without a length."""
+    ahead = polygons.next_points()
+    length = np.hypot(*(ahead - polygons.points).T)[:, None]
+    whole = polygons.sums(length)
+    centre = polygons.sums(length * (polygons.points + ahead) / 2) / np.where(whole > 0, whole, 1.0)
+    centre = np.repeat(centre, polygons.counts(), axis=0)
+    (ax, ay), (bx, by) = (polygons.points - centre).T, (ahead - centre).T
     # Second moments of straight segments of even weight.
-    xx, yy = (length[:, None] * (a * a + a * b + b * b) / 3).sum(axis=0)
-    xy = (length * (2 * a[:, 0] * a[:, 1] + 2 * b[:, 0] * b[:, 1] + a[:, 0] * b[:, 1] + a[:, 1] * b[:, 0]) / 6).sum()
-    degrees = float(np.degrees(0.5 * np.arctan2(2 * xy, xx - yy)))
-    return 90.0 if degrees <= -90 else degrees
+    moments = (ax * ax + ax * bx + bx * bx, ay * ay + ay * by + by * by, ax * ay + bx * by + (ax * by + bx * ay) / 2)
+    xx, yy, xy = polygons.sums(length * np.stack(moments, axis=1) / 3).T
+    degrees = np.degrees(0.5 * np.arctan2(2 * xy, xx - yy))
+    return np.where(whole[:, 0] > 0, np.where(degrees <= -90, 90.0, degrees), np.nan)

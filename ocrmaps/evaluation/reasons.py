@@ -39,6 +39,13 @@ ERRORS: dict[str, tuple[str, ...]] = {
     "detection": ("false_alarm", "merged", "split", "too_tight", "too_loose"),
 }
 """Reasons that cost recall (texts) and precision (detections); all others are no errors."""
+NO_LOSS = frozenset(TEXT_REASONS) - frozenset(ERRORS["text"])
+"""What a text that costs no recall is called."""
+
+
+def words(reason: str) -> str:
+    """A reason for people."""
+    return reason.replace("_", " ")
 
 
 def tell_reasons(

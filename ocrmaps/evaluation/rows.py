@@ -93,17 +93,11 @@ def store_maps(
     """
     size = batch or int(trained.card["run"].get("data", {}).get("batch", 8))
     learned = trained.extract.binarise == "learned"
-    with (
-        MapLoader(
-            reader.folder, split=split, batch_size=size, shuffle=False, device=None if device.type == "cpu" else device
-        ) as loader,
-        torch.inference_mode(),
-    ):
+    with MapLoader(
+        reader.folder, split=split, batch_size=size, shuffle=False, device=None if device.type == "cpu" else device
+    ) as loader:
         for item in loader:
-            logits = trained.detector(item.image, threshold=learned)
-            probability = torch.sigmoid(logits.probability.float()).cpu().numpy()
-            level = torch.sigmoid(logits.threshold.float()).cpu().numpy() if learned else None
-            yield item.row.tolist(), probability, level
+            yield item.row.tolist(), *trained.maps(item.image, threshold=learned)
 
 
 def _candidates(

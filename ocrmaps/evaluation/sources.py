@@ -7,10 +7,10 @@ from typing import Any
 
 from ocrmaps.annotations import Sample, Source, read
 from ocrmaps.annotations.checks.frames import check_frame, require_frame
+from ocrmaps.annotations.samples import headers
 from ocrmaps.detect.pages import open_page
 from ocrmaps.detect.predict import PictureFile
 from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, Problem
-from ocrmaps.evaluation.oracle.judge import headers
 from ocrmaps.evaluation.predictions import page_of
 from ocrmaps.files import digest_of
 from ocrmaps.pictures import Header

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ocrmaps.evaluation import Evaluation, groups
+from ocrmaps.evaluation.reasons import words
 from ocrmaps.evaluation.submitted import left_out
 from ocrmaps.evaluation.totals import reason_counts
 
@@ -37,10 +38,10 @@ def _about(evaluation: Evaluation) -> str:
         lines.append(f"on {identity['source']['annotations']}, coordinates {identity['source']['frame']}")
     state = evaluation.state if not evaluation.complete else f"all {len(evaluation.expected)}"
     said = f"pictures: {state}"
-    for status, words in (("unpredicted", "without a prediction"), ("failed", "that could not be read")):
+    for status, what in (("unpredicted", "without a prediction"), ("failed", "that could not be read")):
         number = evaluation.count(status)  # type: ignore[arg-type]
         if number:
-            said += f"; {number} {words}, counted as empty"
+            said += f"; {number} {what}, counted as empty"
     return "\n".join([*lines, said])
 
 
@@ -74,11 +75,11 @@ def _reasons(evaluation: Evaluation) -> list[str]:
     for kind, scored in (("text", total.truth_care), ("detection", total.detection_care)):
         wrong = sorted(((n, reason) for reason, n in counts[kind].items() if n), key=lambda pair: -pair[0])
         what = "not found" if kind == "text" else "too many"
-        said = ", ".join(f"{n} {reason.replace('_', ' ')}" for n, reason in wrong)
+        said = ", ".join(f"{n} {words(reason)}" for n, reason in wrong)
         lines.append(f"{scored - total.matched} of {scored} {kind}s {what} at IoU {at:g}{': ' + said if said else ''}")
     aside = [
-        f"{number} {words}"
-        for number, words in (
+        f"{number} {what}"
+        for number, what in (
             (total.truth_ignored, "texts ignored"),
             (total.truth_invalid, "texts that are no polygon"),
             (total.detection_ignored, "detections on ignored regions"),

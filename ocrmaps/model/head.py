@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from ocrmaps.errors import SpecError
 from ocrmaps.model.encoders.registry import conv_bn, initialise
+
+FloatMap = npt.NDArray[np.float32]
 
 
 class Logits(NamedTuple):
@@ -18,6 +23,15 @@ class Logits(NamedTuple):
     """float (B, H, W)."""
     threshold: Tensor | None
     """float (B, H, W), or None where it was not asked for."""
+
+    def maps(self, *, threshold: bool = True) -> tuple[FloatMap, FloatMap | None]:
+        """Probability and threshold maps in 0 to 1, float32 (B, H, W) on the host; the latter where it is there."""
+        level = self.threshold if threshold else None
+        return _map(self.probability), None if level is None else _map(level)
+
+
+def _map(logits: Tensor) -> FloatMap:
+    return torch.sigmoid(logits.float()).cpu().numpy()
 
 
 class DBHead(nn.Module):

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from ocrmaps.annotations import Sample, Source
 from ocrmaps.canonical import needed_resolution, render
 from ocrmaps.errors import FrameError, PictureError
-from ocrmaps.evaluation.oracle.judge import Chain, OracleResult, Verdict, perfect_detections
+from ocrmaps.evaluation import ERRORS
+from ocrmaps.evaluation.oracle.chain import Chain
+from ocrmaps.evaluation.oracle.judge import LEVEL, OracleResult, PerfectPicture, perfect_maps
 from ocrmaps.evaluation.oracle.summary import as_json
-from ocrmaps.geometry import PolygonSet
+from ocrmaps.evaluation.reasons import NO_LOSS, words
 from ocrmaps.maps import DRAWN
-from ocrmaps.metrics.iou import match_iou
 from ocrmaps.pagekit import explorer, plots
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit.explorer import Entry, Kind, Layer, Outlines
@@ -65,7 +66,7 @@ def oracle_page(
         KINDS,
         _WORST,
         len(samples),
-        lambda i, side: show_verdict(source, samples[i], heads[i], result.verdicts[i], result.chain, side),
+        lambda i, side: show_perfect(source, samples[i], heads[i], result.pictures[i], result.chain, side),
     )
     record = as_json(result)
     pictures = html.Section(
@@ -93,18 +94,17 @@ def oracle_page(
     return publish(wish, text, kind="oracle", album=album, plan=plan)
 
 
-def show_verdict(source: Source, sample: Sample, head: Header, verdict: Verdict, chain: Chain, side: int) -> Shown:
+def show_perfect(
+    source: Source, sample: Sample, head: Header, picture: PerfectPicture, chain: Chain, side: int
+) -> Shown:
     """One picture: truths with what became of them, and what perfect maps gave, all on the canonical picture."""
-    transform, detections, drawn = perfect_detections(sample, head, chain)
-    match = match_iou(sample.polygons, detections)
-    truth, found = (transform.apply(p, "canonical") for p in (sample.polygons, detections))
-    lost = dict(zip(verdict.index.tolist(), verdict.reason, strict=True))
-    counts = match.counts(0.5)
-    right = match.found(0.5)
-    wrong = match.detection_care & ~right
-    reasons = [lost.get(i, "") for i in range(len(truth))]
-    heights = truth.equivalent_sides()[:, 0]
-    best = match.best_iou.tolist()
+    result, match = picture.result, picture.result.match
+    transform, truth, drawn = perfect_maps(sample, head, chain)
+    found = transform.apply(result.detections, "canonical")
+    counts = match.counts(LEVEL)
+    lost = picture.lost
+    wrong = [reason in ERRORS["detection"] for reason in result.detection_reason]
+    heights = picture.canonical.height
     mask = drawn.probability_mask + 2 * drawn.threshold_mask
     arrays = {"probability": drawn.probability, "threshold": drawn.quantised, "mask": mask}
     pictures = {"maps": map_picture(arrays, side)}
@@ -115,25 +115,23 @@ def show_verdict(source: Source, sample: Sample, head: Header, verdict: Verdict,
         pictures["image"] = photo(render(whole, transform, chain.canonical), side)
     except (PictureError, FrameError) as error:
         problem = str(error)
-    causes = {f"text {reason}" for reason in reasons if reason}
-    causes |= {"extracted without a text"} if wrong.any() else set()
+    causes = {f"text {words(result.text_reason[i])}" for i in lost.tolist()}
+    causes |= {f"extracted {words(r)}" for r in result.detection_reason if r in ERRORS["detection"]}
+    kernel = picture.kernel[match.truth_care]
     entry = Entry(
         name=sample.id,
         size=transform.canvas,
         figures={
-            "lost": counts.truth_care - counts.matched,
-            "wrong": int(wrong.sum()),
+            "lost": len(lost),
+            "wrong": sum(wrong),
             "hmean": round(counts.hmean, 3) if counts.truth_care + counts.detection_care else None,
-            "lost at IoU 0.7": int((~verdict.found[0.7]).sum()),
+            "lost at IoU 0.7": int((match.layer(0.7)[match.truth_care] < 0).sum()),
             "texts": counts.truth_care,
-            "thinnest kernel": round(float(verdict.kernel.min()), 1) if len(verdict.kernel) else None,
+            "thinnest kernel": round(float(kernel.min()), 1) if len(kernel) else None,
         },
         facets={
             "error": sorted(causes) or ["none"],
-            "lost text height": sorted(
-                set(buckets([float(heights[i]) for i, reason in lost.items() if reason], HEIGHTS, " px"))
-            )
-            or ["none lost"],
+            "lost text height": sorted(set(buckets(heights[lost].tolist(), HEIGHTS, " px"))) or ["none lost"],
             **facets_of(truth),
             "EXIF orientation": [str(head.orientation)],
             "canvas": [size_name(transform.canvas)],
@@ -143,34 +141,29 @@ def show_verdict(source: Source, sample: Sample, head: Header, verdict: Verdict,
         outlines={
             "truth": Outlines(
                 polygons=truth,
-                kinds=["i" if i not in lost else "l" if reasons[i] else "m" for i in range(len(truth))],
+                kinds=["m" if r == "matched" else "i" if r in NO_LOSS else "l" for r in result.text_reason],
                 words=[
-                    _said(text or "", reasons[i] or ("found" if i in lost else "not scored"), best[i], heights[i])
-                    for i, text in enumerate(truth.texts)
+                    ", ".join(p for p in (text or "", words(reason), f"IoU {iou:.2f}", f"{h:.1f} px high") if p)
+                    for text, reason, iou, h in zip(
+                        truth.texts, result.text_reason, result.text_iou, heights, strict=True
+                    )
                 ],
             ),
             "found": Outlines(
                 polygons=found,
-                kinds=["r" if r else "w" if w else "g" for r, w in zip(right, wrong, strict=True)],
-                words=_paired(found, right, wrong),
+                kinds=[
+                    "w" if bad else "r" if reason == "matched" else "g"
+                    for bad, reason in zip(wrong, result.detection_reason, strict=True)
+                ],
+                words=[
+                    f"{words(reason)}, {h:.1f} px high"
+                    for reason, h in zip(result.detection_reason, found.equivalent_sides()[:, 0], strict=True)
+                ],
             ),
         },
         notes=[problem] if problem else [],
     )
     return entry, pictures
-
-
-def _said(text: str, what: str, iou: float, height: float) -> str:
-    return ", ".join(part for part in (text, what, f"IoU {iou:.2f}", f"{height:.1f} px high") if part)
-
-
-def _paired(found: PolygonSet, right: Any, wrong: Any) -> list[str]:
-    sides = found.equivalent_sides()[:, 0]
-    said = [
-        "pairs with a text" if r else "pairs with no text" if w else "on ignored text"
-        for r, w in zip(right, wrong, strict=True)
-    ]
-    return [f"{what}, {side:.1f} px high" for what, side in zip(said, sides, strict=True)]
 
 
 def _lead(source: Source, record: dict[str, Any]) -> str:
@@ -216,10 +209,10 @@ def _sections(result: OracleResult, record: dict[str, Any]) -> list[html.Section
     why: tuple[html.Html, ...] = (html.callout("good", "Nothing is lost at IoU 0.5."),)
     if lost:
         scored = record["truths"]["scored"]
-        rows = [(reason, number(n), percent(n / scored)) for reason, n in lost.items()]
+        rows = [(words(reason), number(n), percent(n / scored)) for reason, n in lost.items()]
         why = (
             html.table(("cause", "texts lost", "of all texts"), rows, caption="Lost at IoU 0.5 by cause"),
-            plots.bars(list(lost.items()), "Texts lost", unit="texts"),
+            plots.bars([(words(reason), n) for reason, n in lost.items()], "Texts lost", unit="texts"),
             html.paragraph("A cause is told from the shapes that overlap a lost text, on perfect maps."),
         )
     what = html.grid(

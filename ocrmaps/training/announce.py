@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.evaluation.oracle.judge import BENT_SHARE, bent_share
+from ocrmaps.evaluation.oracle.chain import BENT_SHARE, bent_share
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.budget import Budget
 from ocrmaps.training.resume import Resumed

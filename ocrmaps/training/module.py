@@ -143,11 +143,7 @@ class DetectorModule(pl.LightningModule):
             logits = self.best_weights(batch.image)
             terms = self.loss(logits, Targets.unpack(*batch[1:4]))
         self.val_losses[tuple(batch.row.tolist())] = terms.total * len(batch.row)
-        probability = torch.sigmoid(logits.probability.float()).cpu().numpy()
-        level = None
-        if self.scorer.spec.binarise == "learned":
-            level = torch.sigmoid(logits.threshold.float()).cpu().numpy()
-        self.scorer.add(batch.row.tolist(), probability, level)
+        self.scorer.add(batch.row.tolist(), *logits.maps(threshold=self.scorer.spec.binarise == "learned"))
 
     def on_validation_epoch_end(self) -> None:
         results = self.scorer.results()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ocrmaps.detect.trained import load_detector
 from ocrmaps.extract import extract
@@ -82,11 +81,8 @@ def draw_pairs(reader: Reader, report: Any, folder: Path, number: int, split: st
     folder.mkdir(exist_ok=True)
     for row in reader.select(split)[:number].tolist():
         image = reader.read_row(row, ("image",))["image"]
-        with torch.inference_mode():
-            logits = trained.detector(torch.from_numpy(image)[None])
-        probability = torch.sigmoid(logits.probability[0]).numpy()
-        level = torch.sigmoid(logits.threshold[0]).numpy() if trained.extract.binarise == "learned" else None
-        found = extract(probability, trained.extract, threshold=level).polygons
+        probability, level = trained.maps(image[None], threshold=trained.extract.binarise == "learned")
+        found = extract(probability[0], trained.extract, threshold=None if level is None else level[0]).polygons
         transform = reader.transform(row)
         # Lines are as thick at any size: on a small canvas they would cover the text that they enclose.
         times = -(-LEGIBLE // image.shape[0])

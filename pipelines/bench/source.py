@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.annotations import WRITERS, Sample, open_source, picture_path, read
+from ocrmaps.annotations.samples import subset
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.errors import AnnotationError, DataError, RunError, SpecError
-from ocrmaps.evaluation.oracle.judge import subset
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.pictures import read_header
 from ocrmaps.recipe import SourceRecipe, load_recipe

@@ -43,7 +43,7 @@ def test_a_recommendation_stays_under_its_budget_and_its_recipe_reads_back(tmp_p
     found = recommend(samples, heads, budget_mpx=0.12, judged_on=3)
     assert found.chosen.mpx <= 0.12
     assert found.chosen.hmean[0.5] == 1
-    assert len(found.full.verdicts) == 6
+    assert len(found.full.pictures) == 6
     source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path / "images", format="ufo")
     write_recipe(found, source, tmp_path / "sub" / "mine.toml")
     recipe = load_recipe(tmp_path / "sub" / "mine.toml")
@@ -105,11 +105,9 @@ def test_an_impossible_budget_is_refused_with_what_is_needed(budget):
 
 @pytest.mark.shared
 def test_real_receipts_fit_the_budget(shared):
-    from ocrmaps.evaluation.oracle import judge as oracle
+    from ocrmaps.annotations.samples import headers, open_samples
 
-    source, samples = oracle.open_samples(
-        shared / "data" / "sroie" / "train", format=None, pictures=None, frame="upright"
-    )
-    found = recommend(samples, oracle.headers(source, samples), budget_mpx=0.30)
+    source, samples = open_samples(shared / "data" / "sroie" / "train", format=None, pictures=None, frame="upright")
+    found = recommend(samples, headers(source, samples), budget_mpx=0.30)
     assert found.chosen.mpx <= 0.30
     assert found.chosen.hmean[0.5] >= 0.997

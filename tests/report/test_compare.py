@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocrmaps.errors import RunError, SpecError
+from ocrmaps.pipelines.compare import compare
 from ocrmaps.report.compare.interval import paired_interval
-from ocrmaps.report.compare.runs import compare
 from ocrmaps.report.compare.summary import table
 from ocrmaps.training.differences import differences
 

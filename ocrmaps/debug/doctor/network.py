@@ -12,7 +12,7 @@ import torch
 
 from ocrmaps.debug import pictures as debug_pictures
 from ocrmaps.debug.doctor.records import Case, Stage
-from ocrmaps.detect.trained import Trained
+from ocrmaps.detect.trained import Trained, maps_of
 from ocrmaps.errors import OcrmapsError
 from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.model import Detector
@@ -140,10 +140,9 @@ def _check_normalisation(cases: Sequence[Case], stage: Stage, detector: Detector
 
 def _predict(detector: Detector, image: Any) -> tuple[Any, Any]:
     """Probability and threshold of one canonical picture."""
-    with torch.inference_mode():
-        logits = detector(torch.from_numpy(np.ascontiguousarray(image))[None])
-    probability = torch.sigmoid(logits.probability[0].float()).numpy()
-    return probability, torch.sigmoid(logits.threshold[0].float()).numpy()
+    probability, threshold = maps_of(detector, image[None])
+    assert threshold is not None
+    return probability[0], threshold[0]
 
 
 def _check_probabilities(cases: Sequence[Case], maps: Any, stage: Stage, trained: Trained) -> None:

@@ -1,132 +1,74 @@
-"""The score of perfect maps: what a faultless network could reach with this recipe on these annotations.
+"""Evaluates perfect maps: what a faultless network could reach with this recipe on these annotations.
 
 Every polygon is drawn as its recipe draws it, the maps go through extraction as a prediction would, and the result
-is matched in the original frame. What is lost here is lost before training begins.
+is judged as any prediction is, in the original frame. What is lost here is lost before training begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import repeat
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import shapely
 
-from ocrmaps.annotations import Sample, Source, open_source, read
-from ocrmaps.annotations.checks.frames import check_frame, require_frame
-from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, plan
-from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, Problem, SpecError
-from ocrmaps.evaluation.oracle.reasons import reasons
-from ocrmaps.extract import Extraction, ExtractSpec, extract
-from ocrmaps.extract.records import Shape
-from ocrmaps.geometry import Frame, PolygonSet
+from ocrmaps.annotations import Sample
+from ocrmaps.canonical import CanonicalTransform, plan
+from ocrmaps.errors import AnnotationError
+from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
+from ocrmaps.evaluation.measures import measure
+from ocrmaps.evaluation.oracle.chain import Chain
+from ocrmaps.evaluation.oracle.reasons import loss_reasons
+from ocrmaps.evaluation.reasons import NO_LOSS
+from ocrmaps.evaluation.records import Measures
+from ocrmaps.extract import extract
+from ocrmaps.geometry import FloatArray, PolygonSet
 from ocrmaps.machine import cores
-from ocrmaps.maps import Maps, MapSpec, draw_maps
-from ocrmaps.metrics.iou import IouCounts, match_geometry
-from ocrmaps.metrics.matching import pair_geometry
-from ocrmaps.pictures import Header, read_header
+from ocrmaps.maps import Maps, draw_maps
+from ocrmaps.metrics.iou import THRESHOLDS, IouCounts
+from ocrmaps.pictures import Header
 from ocrmaps.progress import Progress
-from ocrmaps.recipe import load_recipe
 
-THRESHOLDS = (0.5, 0.7, 0.9)
-BENT = 0.8
-"""An outline of over four points that fills less of its smallest rectangle is bent: no box comes nearer than this."""
-BENT_SHARE = 0.05
-"""Over this share of bent outlines a source is read with polygons."""
-"""(done, total), called from the main thread."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chain:
-    """Everything between an annotation and its score."""
-
-    canonical: CanonicalSpec
-    maps: MapSpec
-    extract: ExtractSpec
-
-    @classmethod
-    def longest(cls, side: int, *, shape: Shape = "boxes", **settings: Any) -> Chain:
-        """The project's defaults at this longest side; `settings` are those of `MapSpec`."""
-        return cls.of(CanonicalSpec.longest(side), MapSpec(**settings), shape)
-
-    @classmethod
-    def of(cls, canonical: CanonicalSpec, maps: MapSpec, shape: Shape = "boxes") -> Chain:
-        """Maps with the extraction that inverts them."""
-        return cls(
-            canonical=canonical,
-            maps=maps,
-            extract=ExtractSpec(shape=shape, unclip="inverse", shrink_ratio=maps.shrink_ratio, kernel=maps.style),
-        )
-
-    @classmethod
-    def published(cls, side: int, shape: Shape = "boxes") -> Chain:
-        """The original implementation's maps (r = 0.4) and its own extraction, on a square canvas."""
-        return cls(
-            canonical=CanonicalSpec(canvases=((side, side),), scale="longest", side=side),
-            maps=MapSpec(style="official", shrink_ratio=0.4),
-            extract=ExtractSpec.peers(shape),
-        )
-
-    def with_shape(self, shape: Shape) -> Chain:
-        """The same chain with rotated boxes or with polygons."""
-        if self.extract.arithmetic == "published":
-            return replace(self, extract=ExtractSpec.peers(shape))
-        return replace(self, extract=replace(self.extract, shape=shape))
-
-
-def bent_share(sets: Iterable[PolygonSet]) -> float:
-    """Share of the scored outlines that are bent. Quads never are: who draws them expects boxes."""
-    scored = bent = 0
-    for polygons in sets:
-        rows = np.flatnonzero(~polygons.ignore).tolist()
-        scored += len(rows)
-        rings = [shapely.Polygon(polygons[i]) for i in rows if len(polygons[i]) > 4]
-        shapes = np.array([ring for ring in rings if ring.is_valid and ring.area > 0], dtype=object)
-        bent += int((shapely.area(shapes) < BENT * shapely.area(shapely.oriented_envelope(shapes))).sum())
-    return bent / max(scored, 1)
-
-
-def fitting_shape(samples: Iterable[Sample]) -> Shape:
-    """What these annotations need: polygons where over `BENT_SHARE` of the scored outlines are bent, else boxes."""
-    return "polygons" if bent_share(sample.polygons for sample in samples) > BENT_SHARE else "boxes"
+SPEC = EvaluationSpec(thresholds=THRESHOLDS, protocols=("iou",), cuts=())
+LEVEL = SPEC.iou
+"""The IoU at which a text counts as lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Verdict:
-    """What became of the scored truths of one picture."""
+class PerfectPicture:
+    """One picture judged on its own maps, and how its truths look on the canvas."""
 
-    sample: str
+    result: PictureResult
+    """The truths' reasons name the step that lost them."""
     transform: CanonicalTransform
-    index: npt.NDArray[np.int64]
-    """(k): position of each scored truth in the sample's polygon set."""
-    height: npt.NDArray[np.float64]
-    """(k): text height in canonical pixels (short side of the equivalent rectangle)."""
-    aspect: npt.NDArray[np.float64]
-    direction: tuple[str, ...]
-    """(k): horizontal, vertical, slanted or square, on the canonical picture."""
-    kernel: npt.NDArray[np.float64]
-    """(k): thickness of the kernel in canonical pixels; below 0 nothing can be drawn."""
-    best_iou: npt.NDArray[np.float64]
-    found: dict[float, npt.NDArray[np.bool_]]
-    """threshold -> (k)"""
-    reason: tuple[str, ...]
-    """(k): why a truth is not found at IoU 0.5; empty where it is found."""
-    counts: dict[float, IouCounts]
+    canonical: Measures
+    """Of the truths on the canonical picture, where drawing and extraction work."""
+    kernel: FloatArray
+    """(truths): thickness of the kernel in canonical pixels; below 0 nothing can be drawn."""
+
+    @property
+    def lost(self) -> npt.NDArray[np.int64]:
+        """The scored truths that are not found."""
+        match = self.result.match
+        return np.flatnonzero(match.truth_care & (match.layer(LEVEL) < 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OracleResult:
-    """The verdicts of all pictures, and their sums."""
+    """The evaluation of perfect maps."""
 
     chain: Chain
-    verdicts: tuple[Verdict, ...]
-    thresholds: tuple[float, ...] = THRESHOLDS
-    totals: dict[float, IouCounts] = field(default_factory=dict)
+    evaluation: Evaluation
+    pictures: tuple[PerfectPicture, ...]
+    """In the order of the samples."""
+
+    @property
+    def totals(self) -> dict[float, IouCounts]:
+        return dict(self.evaluation.totals)
 
     @property
     def hmean(self) -> dict[float, float]:
@@ -135,22 +77,26 @@ class OracleResult:
     @property
     def mpx_per_image(self) -> float:
         """Mean canvas area in million pixels: what a training step pays for."""
-        return float(np.mean([v.transform.canvas[0] * v.transform.canvas[1] for v in self.verdicts])) / 1e6
+        return float(np.mean([p.transform.canvas[0] * p.transform.canvas[1] for p in self.pictures])) / 1e6
 
     @property
     def content_mpx_per_image(self) -> float:
         """Mean area that pictures cover on their canvases, in million pixels."""
-        return float(np.mean([v.transform.resized[0] * v.transform.resized[1] for v in self.verdicts])) / 1e6
+        return float(np.mean([p.transform.resized[0] * p.transform.resized[1] for p in self.pictures])) / 1e6
 
     def column(self, name: str) -> npt.NDArray[Any]:
-        """One value per scored truth, all pictures in a row."""
-        return np.concatenate([np.asarray(getattr(v, name)) for v in self.verdicts])
+        """height, aspect or direction on the canvas, kernel, best_iou, orientation or canvas of each scored truth."""
+        return np.concatenate([_column(picture, name)[picture.result.match.truth_care] for picture in self.pictures])
+
+    def found(self, threshold: float) -> npt.NDArray[np.bool_]:
+        """Whether each scored truth is found, in the order of `column`."""
+        matches = [picture.result.match for picture in self.pictures]
+        return np.concatenate([match.layer(threshold)[match.truth_care] >= 0 for match in matches])
 
     def reasons(self) -> dict[str, int]:
-        """Why truths are not found at IoU 0.5, most frequent first."""
-        names, numbers = np.unique([r for v in self.verdicts for r in v.reason if r], return_counts=True)
-        order = np.argsort(-numbers, kind="stable")
-        return {str(names[i]): int(numbers[i]) for i in order}
+        """Why truths are not found, most frequent first."""
+        told = Counter(r for picture in self.pictures for r in picture.result.text_reason if r not in NO_LOSS)
+        return dict(sorted(told.items(), key=lambda item: (-item[1], item[0])))
 
     def kernel_shares(self) -> dict[str, float]:
         """Share of scored truths whose kernel is thinner than 2 and 3 pixels: such kernels learn slowly."""
@@ -158,29 +104,17 @@ class OracleResult:
         return {f"under_{t}px": float((kernel < t).mean()) if len(kernel) else 0.0 for t in (2, 3)}
 
 
-def headers(source: Source, samples: Sequence[Sample], *, workers: int | None = None) -> list[Header]:
-    """The header of every sample's picture. All that cannot be read are named at once, and a frame declaration that
-    the pictures contradict is refused with the table that shows it."""
-
-    def one(sample: Sample) -> Header | Problem:
-        try:
-            return read_header(source.pictures / sample.picture)
-        except OcrmapsError as error:
-            return Problem(loc=sample.loc, message=str(error), kind="picture")
-
-    with ThreadPoolExecutor(workers or cores()) as pool:
-        found = list(pool.map(one, samples))
-    problems = [f for f in found if isinstance(f, Problem)]
-    if problems:
-        raise DataError(
-            f"{len(problems)} of {len(samples)} pictures cannot be read",
-            problems=problems,
-            hint="ocrmaps data check SOURCE shows all of them; --pictures names another picture folder",
-        )
-    heads = [f for f in found if isinstance(f, Header)]
-    by_id = {sample.id: head for sample, head in zip(samples, heads, strict=True)}
-    require_frame(check_frame(samples, by_id, source.frame), source.name)
-    return heads
+def _column(picture: PerfectPicture, name: str) -> npt.NDArray[Any]:
+    measures, count = picture.canonical, len(picture.kernel)
+    if name == "direction":
+        return np.array([measures.direction(i) for i in range(count)], dtype=object)
+    if name == "orientation":
+        return np.full(count, picture.transform.orientation)
+    if name == "canvas":
+        return np.full(count, "{}x{}".format(*picture.transform.canvas), dtype=object)
+    if name == "best_iou":
+        return picture.result.match.best_iou
+    return np.asarray(picture.kernel if name == "kernel" else getattr(measures, name))
 
 
 def run_oracle(
@@ -191,106 +125,39 @@ def run_oracle(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> OracleResult:
-    """Draw, extract and match every sample; pictures themselves are not decoded."""
+    """Draw, extract and judge every sample; pictures themselves are not decoded."""
     if not samples:
         raise AnnotationError("the source holds no samples: there is nothing to score")
-    verdicts: list[Verdict] = []
     if len(samples) != len(heads):
         raise ValueError(f"{len(samples)} samples with {len(heads)} headers")
+    pictures: list[PerfectPicture] = []
     with ThreadPoolExecutor(workers or cores()) as pool:
-        for verdict in pool.map(judge, samples, heads, repeat(chain)):
-            verdicts.append(verdict)
+        for picture in pool.map(judge, samples, heads, repeat(chain)):
+            pictures.append(picture)
             if progress is not None:
-                progress(len(verdicts), len(samples))
-    totals = {t: sum((v.counts[t] for v in verdicts), IouCounts()) for t in THRESHOLDS}
-    return OracleResult(chain=chain, verdicts=tuple(verdicts), totals=totals)
+                progress(len(pictures), len(samples))
+    evaluation = evaluate((p.result for p in pictures), [sample.id for sample in samples], spec=SPEC)
+    return OracleResult(chain=chain, evaluation=evaluation, pictures=tuple(pictures))
 
 
-def perfect_extraction(sample: Sample, head: Header, chain: Chain) -> tuple[CanonicalTransform, Maps, Extraction]:
-    """The transform, the sample's own maps, and what extraction finds in them, in canonical pixels."""
+def perfect_maps(sample: Sample, head: Header, chain: Chain) -> tuple[CanonicalTransform, PolygonSet, Maps]:
+    """The transform, the sample's truths on the canvas, and the maps that a faultless network would answer with."""
     transform = plan(head.size, head.orientation, chain.canonical)
-    maps = draw_maps(transform.apply(sample.polygons, "canonical"), chain.maps, transform.canvas)
-    return transform, maps, extract(maps.probability.astype(np.float32), chain.extract)
-
-
-def perfect_detections(sample: Sample, head: Header, chain: Chain) -> tuple[CanonicalTransform, PolygonSet, Maps]:
-    """The transform, what extraction finds in the sample's own maps (original frame), and those maps."""
-    transform, maps, found = perfect_extraction(sample, head, chain)
-    return transform, transform.apply(found.polygons, sample.polygons.frame), maps
-
-
-def judge(sample: Sample, head: Header, chain: Chain) -> Verdict:
-    """One picture's verdict."""
-    transform, maps, extraction = perfect_extraction(sample, head, chain)
-    geometry = pair_geometry(sample.polygons, transform.apply(extraction.polygons, sample.polygons.frame))
-    match = match_geometry(geometry, thresholds=THRESHOLDS)
-    index = np.flatnonzero(match.truth_care)
     truths = transform.apply(sample.polygons, "canonical")
-    canonical = truths.select(index)
-    sides = canonical.equivalent_sides()
-    shrink = canonical.areas() * (1 - chain.maps.shrink_ratio**2) / np.maximum(canonical.perimeters(), 1e-9)
-    found = {t: match.layer(t)[index] >= 0 for t in THRESHOLDS}
-    lost = index[~found[0.5]]
-    why = reasons(geometry, lost, match.best_iou, truths, transform.canvas, maps.outcomes, extraction.outcomes)
-    told = dict(zip(lost.tolist(), why, strict=True))
-    return Verdict(
-        sample=sample.id,
+    return transform, truths, draw_maps(truths, chain.maps, transform.canvas)
+
+
+def judge(sample: Sample, head: Header, chain: Chain) -> PerfectPicture:
+    """One picture's own maps, extracted and judged in the frame of its annotation."""
+    transform, truths, maps = perfect_maps(sample, head, chain)
+    found = extract(maps.probability.astype(np.float32), chain.extract)
+    detections = transform.apply(found.polygons, sample.polygons.frame)
+    result = judge_picture(sample.id, sample.polygons, detections, spec=SPEC, transform=transform)
+    canonical = measure(truths)
+    shrink = truths.areas() * (1 - chain.maps.shrink_ratio**2) / np.maximum(truths.perimeters(), 1e-9)
+    return PerfectPicture(
+        result=replace(result, text_reason=loss_reasons(result, truths, transform.canvas, maps, found.outcomes)),
         transform=transform,
-        index=index,
-        height=sides[:, 0],
-        aspect=sides[:, 1] / np.maximum(sides[:, 0], 1e-9),
-        direction=tuple(_direction(p, s) for p, s in zip(canonical, sides, strict=True)),
-        kernel=sides[:, 0] - 2 * shrink,
-        best_iou=match.best_iou[index],
-        found=found,
-        reason=tuple(told.get(i, "") for i in index.tolist()),
-        counts={t: match.counts(t) for t in THRESHOLDS},
+        canonical=canonical,
+        kernel=canonical.height - 2 * shrink,
     )
-
-
-def _direction(points: npt.NDArray[np.float64], sides: npt.NDArray[np.float64]) -> str:
-    """Where a polygon's long axis points, from the spread of its vertices."""
-    if sides[1] < 1.3 * sides[0]:
-        return "square"
-    centred = points - points.mean(axis=0)
-    _, vectors = np.linalg.eigh(centred.T @ centred)
-    dx, dy = np.abs(vectors[:, 1])
-    degrees = float(np.degrees(np.arctan2(dy, dx)))
-    return "horizontal" if degrees < 15 else "vertical" if degrees > 75 else "slanted"
-
-
-def subset(items: Iterable[Any], number: int | None, seed: int = 0) -> list[Any]:
-    """At most `number` items, evenly drawn without replacement in their order."""
-    items = list(items)
-    if number is None or number >= len(items):
-        return items
-    keep = np.sort(np.random.default_rng(seed).choice(len(items), number, replace=False))
-    return [items[i] for i in keep]
-
-
-def open_samples(
-    path: Path, *, format: str | None, pictures: Path | None, frame: Frame, number: int | None = None
-) -> tuple[Source, list[Sample]]:
-    """The source at this path and its samples, all or an even draw; anything that does not parse is refused."""
-    source = open_source(path, format=format, pictures=pictures, frame=frame)
-    samples = subset(read(source), number)
-    if not samples:
-        raise AnnotationError(f"{source.annotations}: the source holds no samples")
-    return source, samples
-
-
-def chain_from(
-    *, longest: int | None, recipe: Path | None, published: bool, shrink_ratio: float | None, shape: Shape = "boxes"
-) -> Chain:
-    """The chain that the command line asks for; contradictions are refused."""
-    if recipe is not None:
-        if longest is not None or published or shrink_ratio is not None:
-            raise SpecError("--recipe already says everything: drop --longest, --chain and --shrink-ratio")
-        asked = load_recipe(recipe)
-        return Chain.of(asked.canonical, asked.maps, shape)
-    if published:
-        if shrink_ratio is not None:
-            raise SpecError("--shrink-ratio belongs to exact maps; the published chain has r = 0.4")
-        return Chain.published(longest or 640, shape)
-    settings = {} if shrink_ratio is None else {"shrink_ratio": shrink_ratio}
-    return Chain.longest(longest or 640, shape=shape, **settings)

@@ -1,93 +1,60 @@
-"""Why perfect maps lose a truth: told from what was drawn, what extraction dropped, and the shapes that overlap it."""
+"""Names the step that lost a text of perfect maps: drawing, extraction or the canvas, where one of them is to blame.
+
+A network's maps do not tell what was drawn, so evaluation only sees that nothing was found, or that a box is tight.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
+from ocrmaps.evaluation.reasons import NO_LOSS
+from ocrmaps.evaluation.records import PictureResult
 from ocrmaps.extract.records import Outcomes
 from ocrmaps.geometry import PolygonSet, Size
-from ocrmaps.maps import DRAWN, Outcome
-from ocrmaps.metrics.matching import PairGeometry
+from ocrmaps.maps import DRAWN, Maps, Outcome
 
 BEYOND = 0.75
-"""An outline with less than this share of its area on the canvas is told to reach beyond it."""
+"""An outline with less than this share of its area on the canvas reaches beyond it."""
+UNDRAWN: dict[Outcome, str] = {outcome: str(outcome).replace(" ", "_").replace("-", "_") for outcome in Outcome}
+PERFECT_REASONS: tuple[str, ...] = (
+    *(UNDRAWN[outcome] for outcome in Outcome if outcome not in DRAWN and outcome != Outcome.IGNORED),
+    "over_max_candidates",
+    "under_score_min",
+    "beyond_canvas",
+)
+"""What a truth can be lost by besides `TEXT_REASONS`; the first ones are the outcomes of drawing."""
 
 
-def reasons(
-    geometry: PairGeometry,
-    lost: npt.NDArray[np.int64],
-    best_iou: npt.NDArray[np.float64],
-    canonical: PolygonSet,
-    canvas: Size,
-    drawn: Sequence[Outcome],
-    extracted: Outcomes,
-) -> list[str]:
-    """One reason for each truth in `lost`; all other columns are of all truths of the picture.
-
-    `canonical`: the truths on the canvas; `extracted`: what became of the regions of their maps.
-    """
-    ignored = geometry.on_ignored()
-    return [
-        _beside(canonical[i], canvas)
-        or _undrawn(drawn[i])
-        or _unpaired(geometry, i, extracted)
-        or _paired(geometry, i, float(best_iou[i]), canonical[i], canvas, ignored)
-        for i in lost.tolist()
-    ]
+def loss_reasons(
+    result: PictureResult, canonical: PolygonSet, canvas: Size, maps: Maps, extracted: Outcomes
+) -> tuple[str, ...]:
+    """(truths): evaluation's reasons, more exact where a truth is lost; `canonical` are the truths on the canvas."""
+    return tuple(
+        reason if reason in NO_LOSS else _loss(reason, canonical[i], canvas, maps.outcomes[i], extracted)
+        for i, reason in enumerate(result.text_reason)
+    )
 
 
-def _beside(points: npt.NDArray[np.float64], canvas: Size) -> str:
-    height, width = canvas
-    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
-    return "outside the canvas" if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height else ""
+def _loss(reason: str, points: npt.NDArray[np.float64], canvas: Size, drawn: Outcome, extracted: Outcomes) -> str:
+    if drawn not in DRAWN:
+        return UNDRAWN[drawn]
+    if reason == "missed":
+        return _dropped(extracted)
+    if reason in ("too_tight", "too_loose") and _share_on(points, canvas) < BEYOND:
+        return "beyond_canvas"
+    return reason
 
 
-def _undrawn(outcome: Outcome) -> str:
-    return "" if outcome in DRAWN else f"not drawn: {outcome}"
-
-
-def _unpaired(geometry: PairGeometry, truth: int, extracted: Outcomes) -> str:
-    """Drawn, but nothing that was extracted overlaps it: extraction dropped its region, or it has none of its own."""
-    if (geometry.truth_index == truth).any():
-        return ""
+def _dropped(extracted: Outcomes) -> str:
+    """Drawn, but nothing that was extracted touches it: extraction dropped its region, or it has none of its own."""
     if extracted.over_cap:
-        return "over max_candidates"
+        return "over_max_candidates"
     # On perfect maps the mean over what an outline encloses is only low where that is mostly a hole.
     if extracted.low_score:
-        return "a ring around a hole, under score_min"
-    return "under min_side" if extracted.small or extracted.small_kernel else "no detection"
-
-
-def _paired(
-    geometry: PairGeometry,
-    truth: int,
-    best_iou: float,
-    points: npt.NDArray[np.float64],
-    canvas: Size,
-    ignored: npt.NDArray[np.bool_],
-) -> str:
-    mine = geometry.truth_index == truth
-    share_of_truth = geometry.share_of_truth()[mine]
-    partners = geometry.detection_index[mine]
-    best = partners[np.argmax(share_of_truth)]
-    if ignored[best]:
-        return "inside an ignored region"
-    others = (geometry.detection_index == best) & (geometry.truth_index != truth)
-    if (geometry.share_of_truth()[others] > 0.5).any() and share_of_truth.max() > 0.5:
-        return "merged with a neighbour"
-    if best_iou > 0.5:
-        return "paired with another truth"
-    inside = geometry.share_of_detection()[mine] > 0.5
-    if inside.sum() > 1 and share_of_truth[inside].max() < 0.8:
-        return "split"
-    if _share_on(points, canvas) < BEYOND:
-        return "reaches beyond the canvas"
-    area = geometry.detections.area[best]
-    return "too tight" if area < geometry.truth.area[truth] else "too loose"
+        return "under_score_min"
+    return "dropped_by_size" if extracted.small or extracted.small_kernel else "missed"
 
 
 def _share_on(points: npt.NDArray[np.float64], canvas: Size) -> float:

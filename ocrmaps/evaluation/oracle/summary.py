@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.annotations import Sample, Source
-from ocrmaps.evaluation.oracle.judge import Chain, OracleResult, Verdict, perfect_detections
+from ocrmaps.evaluation.oracle.chain import Chain
+from ocrmaps.evaluation.oracle.judge import LEVEL, SPEC, OracleResult, PerfectPicture
+from ocrmaps.evaluation.reasons import words
 from ocrmaps.pagekit.pictures import Pixels, beside, overlay, png, see
-from ocrmaps.pictures import Header, decode
+from ocrmaps.pictures import decode
 
 _HEIGHTS = (0.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0, 24.0, 48.0, float("inf"))
 _ASPECTS = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0, float("inf"))
@@ -21,58 +23,55 @@ _ASPECTS = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0, float("inf"))
 
 def buckets(result: OracleResult) -> list[dict[str, Any]]:
     """Recall at every threshold by text height, aspect, direction, EXIF orientation and canvas."""
-    orientation = np.concatenate([np.full(len(v.index), v.transform.orientation) for v in result.verdicts])
-    canvas = np.concatenate(
-        [np.full(len(v.index), "{}x{}".format(*v.transform.canvas), dtype=object) for v in result.verdicts]
-    )
-    found = {t: np.concatenate([v.found[t] for v in result.verdicts]) for t in result.thresholds}
     groups: list[tuple[str, str, npt.NDArray[np.bool_]]] = []
-    for by, values, edges in (
-        ("height", result.column("height"), _HEIGHTS),
-        ("aspect", result.column("aspect"), _ASPECTS),
-    ):
+    for by, edges in (("height", _HEIGHTS), ("aspect", _ASPECTS)):
+        values = result.column(by)
         for low, high in pairwise(edges):
-            groups.append(
-                (by, f"{low:g}-{high:g}" if np.isfinite(high) else f"{low:g}+", (values >= low) & (values < high))
-            )
-    for by, names in (("direction", result.column("direction")), ("orientation", orientation), ("canvas", canvas)):
-        groups += [(by, str(name), names == name) for name in sorted(set(names.tolist()), key=str)]
-    groups.append(("style", result.chain.maps.style, np.ones(len(orientation), dtype=np.bool_)))
+            name = f"{low:g}-{high:g}" if np.isfinite(high) else f"{low:g}+"
+            groups.append((by, name, (values >= low) & (values < high)))
+    for by in ("direction", "orientation", "canvas"):
+        values = result.column(by)
+        groups += [(by, str(name), values == name) for name in sorted(set(values.tolist()), key=str)]
+    groups.append(("style", result.chain.maps.style, np.ones(len(values), dtype=np.bool_)))
+    found = {f"{t:g}": result.found(t) for t in SPEC.thresholds}
     return [
         {
             "by": by,
             "bucket": name,
             "truths": int(mask.sum()),
-            "recall": {f"{t:g}": float(found[t][mask].mean()) for t in result.thresholds},
+            "recall": {t: float(hits[mask].mean()) for t, hits in found.items()},
         }
         for by, name, mask in groups
         if mask.any()
     ]
 
 
-def worst(result: OracleResult, number: int = 20) -> list[tuple[Verdict, int]]:
-    """The pictures that lose most truths at IoU 0.5, each with its losses; pictures without loss are left out."""
-    losses = [(v, int((~v.found[0.5]).sum())) for v in result.verdicts]
-    ranked = sorted((pair for pair in losses if pair[1]), key=lambda pair: (-pair[1], pair[0].sample))
+def worst(result: OracleResult, number: int = 20) -> list[PerfectPicture]:
+    """The pictures that lose most truths; pictures without loss are left out."""
+    ranked = sorted((p for p in result.pictures if len(p.lost)), key=lambda p: (-len(p.lost), p.result.picture))
     return ranked[:number]
 
 
 def as_json(result: OracleResult) -> dict[str, Any]:
     """The contract: hmean by threshold, pixels per picture, buckets; and what explains them."""
-    totals = result.totals[0.5]
+    totals = result.totals[LEVEL]
     return {
-        "hmean": {f"{t:g}": result.hmean[t] for t in result.thresholds},
-        "recall": {f"{t:g}": result.totals[t].recall for t in result.thresholds},
-        "precision": {f"{t:g}": result.totals[t].precision for t in result.thresholds},
+        **{
+            part: {f"{t:g}": getattr(counts, part) for t, counts in result.totals.items()}
+            for part in ("hmean", "recall", "precision")
+        },
         "mpx_per_image": result.mpx_per_image,
         "content_mpx_per_image": result.content_mpx_per_image,
         "buckets": buckets(result),
-        "pictures": len(result.verdicts),
+        "pictures": len(result.pictures),
         "truths": {"scored": totals.truth_care, "ignored": totals.truth_ignored, "invalid": totals.truth_invalid},
         "lost": result.reasons(),
         "kernels": result.kernel_shares(),
         "chain": describe(result.chain),
-        "worst": [{"sample": v.sample, "lost": n, "truths": len(v.index)} for v, n in worst(result)],
+        "worst": [
+            {"sample": p.result.picture, "lost": len(p.lost), "truths": int(p.result.match.truth_care.sum())}
+            for p in worst(result)
+        ],
     }
 
 
@@ -110,7 +109,7 @@ def table(result: OracleResult) -> str:
     kernels = record["kernels"]
     lines.append(f"kernels under 2 px: {kernels['under_2px']:.1%}, under 3 px: {kernels['under_3px']:.1%}")
     if record["lost"]:
-        lines += ["", "lost at IoU 0.5"] + [f"{n:7d}  {reason}" for reason, n in record["lost"].items()]
+        lines += ["", f"lost at IoU {LEVEL:g}"] + [f"{n:7d}  {words(reason)}" for reason, n in record["lost"].items()]
     lines += ["", "group        bucket        truths   0.5     0.7     0.9"]
     lines += [
         f"{b['by']:12s} {b['bucket']:12s} {b['truths']:7d}  " + "  ".join(f"{v:.4f}" for v in b["recall"].values())
@@ -119,34 +118,23 @@ def table(result: OracleResult) -> str:
     return "\n".join(lines)
 
 
-def picture_of(source: Source, sample: Sample, head: Header, verdict: Verdict, chain: Chain) -> Pixels:
+def picture_of(source: Source, sample: Sample, picture: PerfectPicture, chain: Chain) -> Pixels:
     """The canonical picture twice: its truths with the lost ones marked, and what perfect maps gave."""
     seen = see(decode(source.pictures / sample.picture), "canonical", chain.canonical)
-    _, detections, _ = perfect_detections(sample, head, chain)
-    lost = set(verdict.index[~verdict.found[0.5]].tolist())
-    truth = overlay(seen, seen.transform.apply(sample.polygons, "canonical"), picked=lost)
-    found = overlay(seen, seen.transform.apply(detections, "canonical"))
-    return beside(truth, found, height=seen.pixels.shape[0])
+    truth, detections = picture.result.truth, picture.result.detections
+    left = overlay(seen, seen.transform.apply(truth, "canonical"), picked=set(picture.lost.tolist()))
+    right = overlay(seen, seen.transform.apply(detections, "canonical"))
+    return beside(left, right, height=seen.pixels.shape[0])
 
 
-def worst_pictures(
-    source: Source, samples: Sequence[Sample], heads: Sequence[Header], result: OracleResult, number: int = 20
-) -> list[tuple[Verdict, int, Pixels]]:
-    """The pictures that lose most, with their overlays."""
-    by_id = {sample.id: (sample, head) for sample, head in zip(samples, heads, strict=True)}
-    return [
-        (verdict, lost, picture_of(source, *by_id[verdict.sample], verdict, result.chain))
-        for verdict, lost in worst(result, number)
-    ]
-
-
-def write_overlays(
-    source: Source, samples: Sequence[Sample], heads: Sequence[Header], result: OracleResult, folder: Path
-) -> int:
+def write_overlays(source: Source, samples: Sequence[Sample], result: OracleResult, folder: Path) -> int:
     """One PNG for each of the worst 20 pictures, named by rank; how many were written."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = worst_pictures(source, samples, heads, result)
-    for rank, (verdict, lost, pixels) in enumerate(pictures, start=1):
-        name = "".join(c if c.isalnum() or c in "._-" else "_" for c in verdict.sample)
-        (folder / f"{rank:02d}_{lost}_lost_{name}.png").write_bytes(png(pixels))
+    by_id = {sample.id: sample for sample in samples}
+    pictures = worst(result)
+    for rank, picture in enumerate(pictures, start=1):
+        id = picture.result.picture
+        name = "".join(c if c.isalnum() or c in "._-" else "_" for c in id)
+        pixels = picture_of(source, by_id[id], picture, result.chain)
+        (folder / f"{rank:02d}_{len(picture.lost)}_lost_{name}.png").write_bytes(png(pixels))
     return len(pictures)

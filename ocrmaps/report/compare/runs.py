@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from ocrmaps.report.compare.alike import REFUSALS, said, unlikeness
 from ocrmaps.report.compare.interval import Interval, paired_interval
 from ocrmaps.text import visible
 from ocrmaps.training.differences import Difference, differences, is_operational
-from ocrmaps.training.folder import RunFolder, read_run
+from ocrmaps.training.folder import RunFolder
 
 _COLUMNS = (
     "val/hmean",
@@ -73,14 +72,16 @@ class Comparison:
         }
 
 
-def compare(first: Path, second: Path, *, allow: Sequence[str] = ()) -> Comparison:
-    """Compare two run folders; unlike runs are refused unless every word of what differs is allowed."""
+def check_words(allow: Sequence[str]) -> None:
+    """Refuse words of `--allow` that no refusal has."""
     unknown = [word for word in allow if word not in REFUSALS]
     if unknown:
         known = "; ".join(f"{word}: {what}" for word, what in REFUSALS.items())
         raise SpecError(f"--allow: found {', '.join(map(visible, unknown))}, expected some of {known}")
-    a, b = read_run(first), read_run(second)
-    tables = [evaluation_of(run) for run in (a, b)]
+
+
+def compare_runs(a: RunFolder, b: RunFolder, tables: Sequence[Any], *, allow: Sequence[str] = ()) -> Comparison:
+    """How two runs differ; unlike ones are refused unless every word of what differs is allowed."""
     unlike = {word: found for word, found in unlikeness(a, b, tables) if found}
     refused = [word for word in unlike if word not in allow]
     if refused:

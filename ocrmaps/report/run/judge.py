@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
 from ocrmaps.annotations import Sample
 from ocrmaps.detect.trained import Trained
-from ocrmaps.evaluation.oracle import judge as oracle
+from ocrmaps.evaluation.oracle.chain import Chain
+from ocrmaps.evaluation.oracle.judge import OracleResult, run_oracle
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.pictures import Header
+from ocrmaps.progress import Progress
 from ocrmaps.store.reader import Reader
 
 
 def judge_ceiling(
-    reader: Reader, rows: Sequence[int], trained: Trained, *, workers: int | None, progress: oracle.Progress | None
-) -> oracle.OracleResult:
+    reader: Reader, rows: Sequence[int], trained: Trained, *, workers: int | None, progress: Progress | None
+) -> OracleResult:
     """What perfect maps of these rows score, read as the run reads its maps."""
     recipe = reader.manifest.recipe
-    chain = oracle.Chain(canonical=recipe.canonical, maps=recipe.maps, extract=trained.extract)
+    chain = Chain(canonical=recipe.canonical, maps=recipe.maps, extract=trained.extract)
     samples, heads = [], []
     for row in rows:
         transform = reader.transform(row)
@@ -34,13 +35,12 @@ def judge_ceiling(
                 mode="",
             )
         )
-    return oracle.run_oracle(samples, heads, chain, workers=workers, progress=progress)
+    return run_oracle(samples, heads, chain, workers=workers, progress=progress)
 
 
 def predicted(reader: Reader, row: int, trained: Trained) -> tuple[Pixels, Pixels]:
     """Probability and threshold maps of one row, 0 to 255."""
     image = reader.read_row(row, ("image",))["image"]
-    with torch.inference_mode():
-        logits = trained.detector(torch.from_numpy(image)[None])
-    probability, threshold = (torch.sigmoid(m[0].float()).numpy() for m in (logits.probability, logits.threshold))
-    return np.asarray(np.round(probability * 255), np.uint8), np.asarray(np.round(threshold * 255), np.uint8)
+    probability, threshold = trained.maps(image[None])
+    assert threshold is not None
+    return np.asarray(np.round(probability[0] * 255), np.uint8), np.asarray(np.round(threshold[0] * 255), np.uint8)

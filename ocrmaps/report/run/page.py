@@ -14,7 +14,8 @@ import numpy as np
 from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.evaluation import DETECTION_REASONS, ERRORS, Evaluation, PictureResult, result_document
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
-from ocrmaps.evaluation.oracle import judge as oracle
+from ocrmaps.evaluation.oracle.judge import OracleResult
+from ocrmaps.evaluation.reasons import words
 from ocrmaps.pagekit import explorer
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit.explorer import Album, Entry, Kind, Layer, Outlines, PicturePlan
@@ -22,7 +23,7 @@ from ocrmaps.pagekit.page import Html, Section
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
 from ocrmaps.report.run.judge import judge_ceiling, predicted
-from ocrmaps.report.run.score import error_count, quick_cards, reasons, same_score, score_cards, sweeps, words
+from ocrmaps.report.run.score import error_count, quick_cards, reasons, same_score, score_cards, sweeps
 from ocrmaps.report.run.training import curves, environment, epochs, pace, settings
 from ocrmaps.report.samples import HEIGHTS, Shown, Wish, Written, buckets, collect, maps, photo, publish, size_name
 from ocrmaps.report.samples import text_facets as facets_of
@@ -69,7 +70,7 @@ class Judged:
 
     trained: Trained
     evaluation: Evaluation
-    ceiling: oracle.OracleResult
+    ceiling: OracleResult
     album: Album
     plan: PicturePlan
     store: str
@@ -147,7 +148,7 @@ def judge_run(
             ceiling = judge_ceiling(reader, rows, trained, workers=wish.workers, progress=progress)
         lines = _ledger(reader, rows)
         results = dict(zip(rows, evaluation.pictures, strict=True))
-        lost = {row: int((~v.found[0.5]).sum()) for row, v in zip(rows, ceiling.verdicts, strict=True)}
+        lost = {row: len(picture.lost) for row, picture in zip(rows, ceiling.pictures, strict=True)}
         see = lru_cache(maxsize=12)(lambda row: predicted(reader, row, trained))
         album, plan = collect(
             wish,

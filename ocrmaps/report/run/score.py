@@ -10,17 +10,13 @@ import numpy as np
 
 from ocrmaps.detect.trained import Trained
 from ocrmaps.evaluation import Evaluation
+from ocrmaps.evaluation.reasons import words
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit import plots
 from ocrmaps.pagekit.page import Card, Html
 from ocrmaps.pagekit.plots import Series
 from ocrmaps.text import number, percent
 from ocrmaps.training.folder import RunFolder
-
-
-def words(reason: str) -> str:
-    """A reason for people."""
-    return reason.replace("_", " ")
 
 
 def _figure(value: float | None) -> str:

@@ -25,9 +25,9 @@ import torch
 
 from ocrmaps.annotations import WRITERS, Sample, open_source, picture_path, read
 from ocrmaps.annotations.records import Source
+from ocrmaps.annotations.samples import subset
 from ocrmaps.canonical import plan, render
 from ocrmaps.errors import DataError
-from ocrmaps.evaluation.oracle.judge import subset
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.loader import MapLoader
 from ocrmaps.maps import draw_maps

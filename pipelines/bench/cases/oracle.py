@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations import Sample
-from ocrmaps.evaluation.oracle.judge import Chain, run_oracle
+from ocrmaps.evaluation.oracle.chain import Chain
+from ocrmaps.evaluation.oracle.judge import run_oracle
 from ocrmaps.pictures import Header, read_header
 from ocrmaps.pipelines import data
 from ocrmaps.pipelines.bench.source import named, samples_of

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from ocrmaps.annotations import open_source, read
+from ocrmaps.annotations.samples import subset
 from ocrmaps.evaluation.judging import found_in
-from ocrmaps.evaluation.oracle.judge import subset
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.loader import MapLoader
 from ocrmaps.loader.settings import default_threads
