@@ -63,6 +63,7 @@ def pages() -> dict[str, str]:
         "reference/cli.md": command_page(list(commands(app, "ocrmaps")), reference.MADE),
         "reference/recipe.md": reference.recipe_page(),
         "reference/run.md": reference.run_page(),
+        "reference/python.md": reference.python_page(),
         **{f"figures/{name}": draw() for name, draw in figures.FIGURES.items()},
     }
 

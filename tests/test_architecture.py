@@ -16,12 +16,13 @@ from ocrmaps.store.writing.provenance import CODE
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("ocrmaps", "pipelines", "cli")
 JOBS = ("pipelines", "cli")
-DOORS = ("__init__", "__main__")
-"""The front door and `python -m ocrmaps` may name everything."""
+DOORS = ("__init__", "__main__", "api")
+"""The front door, the functions behind it and `python -m ocrmaps` may name everything."""
 
 # The rooms of the library from the ground up: each may import those before it.
 ORDER = (
-    "errors", "progress", "geometry", "text", "files", "machine", "compiled", "pictures", "canonical", "settings",
+    "errors", "progress", "geometry", "text", "files", "machine", "compiled", "pictures", "canonical", "inline",
+    "settings",
     "annotations", "maps", "extract", "metrics", "recipe", "store", "loader", "augment", "model", "pagekit", "detect",
     "evaluation", "training", "debug", "report",
 )  # fmt: skip
