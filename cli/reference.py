@@ -200,6 +200,8 @@ def _cell(text: str) -> str:
 
 def main() -> None:
     """Write what differs and say which."""
+    if not DOCS.is_dir():
+        raise SystemExit(f"{DOCS}: no such folder; the pages are made in a checkout of the repository")
     for name, text in pages().items():
         path = DOCS / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

@@ -36,7 +36,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "lightning": ("ocrmaps/training/", "pipelines/train.py", "pipelines/bench/cases/step.py"),
     "typer": ("cli/",),
     "click": ("cli/",),
-    "torch": ("ocrmaps/machine.py", "ocrmaps/loader/", "ocrmaps/augment/", "ocrmaps/model/", "ocrmaps/detect/",
+    "torch": ("ocrmaps/api.py", "ocrmaps/machine.py", "ocrmaps/loader/", "ocrmaps/augment/", "ocrmaps/model/", "ocrmaps/detect/",
               "ocrmaps/evaluation/", "ocrmaps/training/", "ocrmaps/debug/", "ocrmaps/report/", "pipelines/"),
     "pyclipper": ("ocrmaps/maps/", "ocrmaps/extract/", "pipelines/bench/references/"),
     "PIL": ("ocrmaps/pictures.py", "ocrmaps/canonical.py", "ocrmaps/annotations/synth/", "ocrmaps/pagekit/",

@@ -29,7 +29,7 @@ EVIL = "<script>alert('x')</script>\"&"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 rows: train has 10 of 64x64 and 3 of 64x32."""
+    """20 rows: train has 10 of 64x32 and 3 of 64x64."""
     world = make_world(tmp_path_factory.mktemp("door"), samples=20)
     world.build()
     return world.folder
@@ -197,7 +197,7 @@ def test_a_version_and_a_batch_show_what_they_hold(folder):
         assert version.root_digest in page and "train 13" in page and "64x32" in page
     with ocrmaps.MapLoader(folder, split="train", batch_size=6, shuffle=False) as loader:
         batch = max(loader, key=lambda b: len(b.row))
-    assert repr(batch).startswith("Batch(6 of 64x64 on cpu; rows ")
+    assert repr(batch) == "Batch(6 of 64x32 on cpu; rows 0, 2, 4, 6, 8, 10)"
     before = batch.image.clone()
     assert batch._repr_html_().count("<img") == 4
     assert torch.equal(batch.image, before)

@@ -129,5 +129,7 @@ class _Batches(Sampler[list[int]]):
         return len(self._order)
 
     def __iter__(self) -> Iterator[list[int]]:
+        # A generator: a DataLoader with workers makes two iterators and uses one, and only that one is an epoch.
         epoch, self.epoch = self.epoch, self.epoch + 1
-        return iter([batch.tolist() for batch in self._order.batches(epoch)])
+        for batch in self._order.batches(epoch):
+            yield batch.tolist()
