@@ -72,12 +72,14 @@ _ELSEWHERE = {
 """Names that are not functions of `ocrmaps.api`: module and name there."""
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'ocrmaps' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    module, there = _ELSEWHERE.get(name, ("ocrmaps.api", name))
-    value = globals()[name] = getattr(import_module(module), there)
-    return value
+if not TYPE_CHECKING:  # with it, type checkers would take any name at all
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'ocrmaps' has no attribute {name!r}; it offers {', '.join(__all__)}")
+        module, there = _ELSEWHERE.get(name, ("ocrmaps.api", name))
+        value = globals()[name] = getattr(import_module(module), there)
+        return value
 
 
 def __dir__() -> list[str]:

@@ -19,7 +19,9 @@ from torch.utils.data import DataLoader
 import ocrmaps
 from ocrmaps import inline
 from ocrmaps.annotations import Sample
+from ocrmaps.detect.predict import Prediction
 from ocrmaps.errors import SpecError, StoreError
+from ocrmaps.evaluation import EvaluationSpec, evaluate, judge_picture
 from ocrmaps.geometry import PolygonSet
 from tests.store.world import make_world
 
@@ -201,3 +203,29 @@ def test_a_version_and_a_batch_show_what_they_hold(folder):
     before = batch.image.clone()
     assert batch._repr_html_().count("<img") == 4
     assert torch.equal(batch.image, before)
+
+
+def test_an_evaluation_shows_its_scores_and_says_when_they_are_partial():
+    box = PolygonSet.of([[(0, 0), (40, 0), (40, 10), (0, 10)]], frame="upright")
+    seen = judge_picture("a.png", box, box, spec=EvaluationSpec(), scores=np.array([0.9]))
+    whole = evaluate([seen], ["a.png"], spec=EvaluationSpec())
+    assert repr(whole) == "Evaluation(1 pictures, complete, hmean 1.0000 at IoU 0.5)"
+    assert "<th>IoU 0.5</th><td>1.0000</td>" in whole._repr_html_()
+    part = evaluate([seen], ["a.png", "b.png"], spec=EvaluationSpec())
+    assert repr(part) == "Evaluation(1 pictures, partial 1/2, no hmean)"
+    assert part._repr_html_().count("partial 1/2") > 1
+    none = evaluate([], [], spec=EvaluationSpec())
+    assert "<tbody></tbody>" in none._repr_html_()
+
+
+def test_a_prediction_shows_what_was_found_or_why_nothing_was(source):
+    box = PolygonSet.of([[(5, 5), (40, 5), (40, 10), (5, 10)]], frame="upright")
+    path = source / "images" / "a.png"
+    made = Prediction(
+        name="a.png", path=path, page=1, size=(40, 80), polygons=box, scores=np.ones(1, np.float32), probability=None,
+        transform=None,
+    )  # fmt: skip
+    assert repr(made) == "Prediction('a.png', PolygonSet(1 polygons, upright))"
+    assert "data:image/jpeg" in made._repr_html_() and 'points="5.0,5.0' in made._repr_html_()
+    failed = replace(made, polygons=PolygonSet.empty("upright"), path=source / "gone.png", error=EVIL)
+    assert "<script" not in failed._repr_html_() and "not read: &lt;script" in failed._repr_html_()
