@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrmaps.annotations import READERS, SIGNS, WRITERS, open_source
-from ocrmaps.annotations.discovery import detect
+from ocrmaps.annotations import READERS, SIGNS, WRITERS, detect, open_source
 from ocrmaps.annotations.discovery.candidates import head_of
 from ocrmaps.errors import AnnotationError, SpecError
 from tests.contracts.reader import lay
