@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,10 +37,9 @@ class LevelName(StrEnum):
 
 def cache_root(root: Path | None) -> Path:
     """The cache folder that an option, the environment or the project means, in this order."""
-    if root is not None:
-        return root.absolute()
-    named = os.environ.get("OCRMAPS_CACHE")
-    return Path(named).absolute() if named else Path(".ocrmaps").absolute()
+    from ocrmaps.store.places.cache import cache_folder
+
+    return cache_folder(root)
 
 
 def build(

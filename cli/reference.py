@@ -63,6 +63,7 @@ def pages() -> dict[str, str]:
         "reference/cli.md": command_page(list(commands(app, "ocrmaps")), reference.MADE),
         "reference/recipe.md": reference.recipe_page(),
         "reference/run.md": reference.run_page(),
+        "reference/python.md": reference.python_page(),
         **{f"figures/{name}": draw() for name, draw in figures.FIGURES.items()},
     }
 
@@ -199,6 +200,8 @@ def _cell(text: str) -> str:
 
 def main() -> None:
     """Write what differs and say which."""
+    if not DOCS.is_dir():
+        raise SystemExit(f"{DOCS}: no such folder; the pages are made in a checkout of the repository")
     for name, text in pages().items():
         path = DOCS / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:

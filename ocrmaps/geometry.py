@@ -132,7 +132,7 @@ def upright_affine(orientation: int, raw_size: Size) -> Affine:
     return Affine.of(a, b, side[c], d, e, side[f])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class PolygonSet:
     """All polygons of one picture in one frame, as flat read-only arrays.
 
@@ -216,6 +216,10 @@ class PolygonSet:
             and np.array_equal(self.offsets, other.offsets)
             and np.array_equal(self.ignore, other.ignore)
         )
+
+    def __repr__(self) -> str:
+        ignored = int(self.ignore.sum())
+        return f"PolygonSet({len(self)} polygons{f', {ignored} ignored' if ignored else ''}, {self.frame})"
 
     def counts(self) -> IntArray:
         """(k): vertices of each polygon."""

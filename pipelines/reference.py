@@ -12,12 +12,13 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import ocrmaps
 from ocrmaps.annotations import READERS
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import SpecError
@@ -108,6 +109,67 @@ def run_page() -> str:
     return _page("Run files", intro, tables)
 
 
+def python_page() -> str:
+    """Every name that `import ocrmaps` offers: how it is called and what it does."""
+    lines = [MADE, "", "# Python", "", inspect.cleandoc(_PYTHON), ""]
+    lines += ["| name | |", "|---|---|"]
+    found = {name: getattr(ocrmaps, name) for name in ocrmaps.__all__}
+    lines += [
+        f"| [`{name}`](#{name.lower()}) | {_cell(_paragraph(what).split('. ')[0].rstrip('.'))} |"
+        for name, what in found.items()
+    ]
+    lines.append("")
+    for name, what in found.items():
+        lines += [f"## `{name}`", ""]
+        if is_dataclass(what):
+            page = "recipe" if what is Recipe else "run"
+            lines += [_paragraph(what), "", f"Its fields are the keys of [a {page} file]({page}.md).", ""]
+            continue
+        lines += ["```text", signature_of(f"ocrmaps.{name}", what), "```", "", _paragraph(what), ""]
+        if inspect.isclass(what):
+            lines += ["| | |", "|---|---|"]
+            for own, member in vars(what).items():
+                if own.startswith("_") or not inspect.getdoc(member):
+                    continue
+                call = (
+                    own
+                    if isinstance(member, property)
+                    else signature_of(own, member).replace("\n", "").replace("    ", "")
+                )
+                lines.append(f"| `{_cell(call)}` | {_cell(_paragraph(member))} |")
+            lines.append("")
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def signature_of(name: str, what: Callable[..., Any], *, width: int = 100) -> str:
+    """How something is called, a parameter a line where one line is too short for all."""
+    given = inspect.signature(what)
+    parts = []
+    for parameter in given.parameters.values():
+        if parameter.name == "self":
+            continue
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in parts:
+            parts.append("*")
+        star = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+        parts.append(f"{star}{parameter.name}: {parameter.annotation}{default}")
+    # A class is called to be made; what it gives is itself.
+    answer = "" if inspect.isclass(what) else f" -> {given.return_annotation}"
+    line = f"{name}({', '.join(parts)}){answer}"
+    if len(line) <= width:
+        return line
+    return f"{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){answer}"
+
+
+def _paragraph(what: Any) -> str:
+    return " ".join((inspect.getdoc(what) or "").split("\n\n")[0].split())
+
+
+_PYTHON = """
+`import ocrmaps` offers these names, each imported when it is first used; `help(ocrmaps)` is a tour through them.
+How-tos: [in your own training loop](../how-to/own-training-loop.md), [in a notebook](../how-to/notebook.md).
+`Anywhere` is a path as text or as any path object.
+"""
 _CANONICAL: dict[str, Any] = {"canvases": [[64, 64]]}
 _NONE = """
     TOML has no word for nothing: where a default is none, or a meaning speaks of None, leave the key out.

@@ -17,14 +17,14 @@ from ocrmaps.store.writing.provenance import CODE
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("ocrmaps", "pipelines", "cli")
 JOBS = ("pipelines", "cli")
-DOORS = ("__init__", "__main__")
-"""The front door and `python -m ocrmaps` may name everything."""
+DOORS = ("__init__", "__main__", "api")
+"""The front door, the functions behind it and `python -m ocrmaps` may name everything."""
 
 # The rooms of the library from the ground up: each may import those before it.
 ORDER = (
     "errors", "trust", "cells", "progress", "geometry", "text", "files", "machine", "compiled", "pictures",
-    "canonical", "settings", "annotations", "maps", "extract", "metrics", "recipe", "store", "loader", "augment",
-    "model", "pagekit", "detect", "evaluation", "training", "debug", "report",
+    "canonical", "inline", "settings", "annotations", "maps", "extract", "metrics", "recipe", "store", "loader",
+    "augment", "model", "pagekit", "detect", "evaluation", "training", "debug", "report",
 )  # fmt: skip
 
 # outside library -> path prefixes that may import it
@@ -36,8 +36,9 @@ FENCES: dict[str, tuple[str, ...]] = {
     "lightning": ("ocrmaps/training/", "pipelines/train.py", "pipelines/bench/cases/step.py"),
     "typer": ("cli/",),
     "click": ("cli/",),
-    "torch": ("ocrmaps/machine.py", "ocrmaps/loader/", "ocrmaps/augment/", "ocrmaps/model/", "ocrmaps/detect/",
-              "ocrmaps/evaluation/", "ocrmaps/training/", "ocrmaps/debug/", "ocrmaps/report/", "pipelines/"),
+    "torch": ("ocrmaps/api.py", "ocrmaps/machine.py", "ocrmaps/loader/", "ocrmaps/augment/", "ocrmaps/model/",
+              "ocrmaps/detect/", "ocrmaps/evaluation/", "ocrmaps/training/", "ocrmaps/debug/", "ocrmaps/report/",
+              "pipelines/"),
     "pyclipper": ("ocrmaps/maps/", "ocrmaps/extract/", "pipelines/bench/references/"),
     "PIL": ("ocrmaps/pictures.py", "ocrmaps/canonical.py", "ocrmaps/annotations/synth/", "ocrmaps/pagekit/",
             "ocrmaps/debug/", "ocrmaps/report/", "pipelines/"),

@@ -143,7 +143,7 @@ class Gather:
             xy, offsets = flat
             flags = np.array(ignore, dtype=np.bool_)
             found = PolygonSet(points=xy, offsets=offsets, ignore=flags, texts=tuple(texts), frame=self.source.frame)
-            self.samples.append(Sample(id=id, polygons=found, loc=loc, size=size))
+            self.samples.append(Sample(id=id, polygons=found, loc=loc, size=size, folder=self.source.pictures))
 
     def reading(self) -> Reading:
         """What was gathered, without pictures annotated twice and those that lost a value to a doubled key."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ocrmaps import inline
 from ocrmaps.errors import Problem
 from ocrmaps.geometry import Frame, PolygonSet, Size
 
@@ -32,7 +33,7 @@ class Source:
     """How reports call this source; the file or folder name if empty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Sample:
     """One picture as annotated, untouched."""
 
@@ -45,10 +46,21 @@ class Sample:
     size: Size | None = None
     """(height, width) as the annotation file claims, None where it does not say."""
 
+    folder: Path | None = field(default=None, compare=False)
+    """The picture folder of its source: for looking at the sample, no part of what was annotated."""
+
     @property
     def picture(self) -> str:
         """Path of the picture relative to the source's picture folder."""
         return self.id
+
+    def __repr__(self) -> str:
+        return f"Sample({self.id!r}, {self.polygons!r})"
+
+    def _repr_html_(self) -> str:
+        """The picture under its outlines, for notebooks."""
+        path = None if self.folder is None else self.folder / self.id
+        return inline.over_file(path, self.polygons, self.size, f"{self.id}: {self.polygons!r}, from {self.loc}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ocrmaps import inline
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.detect.pages import PictureFile, Prepared, pages, prepare
 from ocrmaps.detect.trained import Trained
@@ -34,7 +35,7 @@ AHEAD_PIXELS = 32_000_000
 """Canvas pixels that may wait for the network, unless one batch is more: 128 MB of maps."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Prediction:
     """What was found in one picture, or why nothing could be."""
 
@@ -59,6 +60,14 @@ class Prediction:
     """Why the picture could not be read."""
     note: str = ""
     """What a person should know about the result: a picture that this detector's canvases suit badly."""
+
+    def __repr__(self) -> str:
+        what = repr(self.polygons) if self.error is None else f"not read: {self.error}"
+        return f"Prediction({self.name!r}, {what})"
+
+    def _repr_html_(self) -> str:
+        """The picture under what was found in it, for notebooks; the first page only of a file with several."""
+        return inline.over_file(self.path if self.page == 1 else None, self.polygons, self.size, repr(self))
 
 
 def predict_pictures(

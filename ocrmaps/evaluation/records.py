@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from ocrmaps import inline
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import FloatArray, IntArray, PolygonSet
@@ -107,7 +108,7 @@ class PictureResult:
     """(detections): with the partner, or else the largest with any scored truth."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Evaluation:
     """All pictures of a pass, and what they come to."""
 
@@ -140,6 +141,17 @@ class Evaluation:
         """IoU hmean at the first threshold; None of a partial pass, and where nothing was to be found."""
         value = self.scores["iou"].values.get(f"hmean@{self.spec.iou}") if "iou" in self.scores else None
         return None if value is None else float(value)
+
+    def __repr__(self) -> str:
+        hmean = "no hmean" if self.hmean is None else f"hmean {self.hmean:.4f} at IoU {self.spec.iou:g}"
+        return f"Evaluation({len(self.pictures)} pictures, {self.state}, {hmean})"
+
+    def _repr_html_(self) -> str:
+        """The scores of each protocol, for notebooks; it says where they are of a part of the pictures only."""
+        from ocrmaps.evaluation.summary import score_rows
+
+        head, *rows = score_rows(self)
+        return f"<div>{inline.safe(repr(self))}{inline.table(head, rows)}</div>"
 
     def count(self, status: Status) -> int:
         return sum(picture.status == status for picture in self.pictures)

@@ -46,12 +46,18 @@ def _about(evaluation: Evaluation) -> str:
 
 
 def _scores(evaluation: Evaluation) -> list[str]:
-    rows: list[Row] = [("protocol", "hmean", "precision", "recall", "")]
-    empty = all(not values for values in evaluation.seen.values())
-    if empty:
+    if all(not values for values in evaluation.seen.values()):
         return ["no text to be found in these pictures: there is no score"]
+    return _aligned(score_rows(evaluation))
+
+
+def score_rows(evaluation: Evaluation) -> list[Row]:
+    """A head and one row for each protocol and threshold; only the head where there was no text to be found."""
+    rows: list[Row] = [("protocol", "hmean", "precision", "recall", "")]
     note = "" if evaluation.complete else evaluation.state
     for name, values in evaluation.seen.items():
+        if not values:
+            continue
         if name == "iou":
             for t in evaluation.spec.thresholds:
                 ap = values.get(f"average_precision@{t}")
@@ -64,7 +70,7 @@ def _scores(evaluation: Evaluation) -> list[str]:
             if "dataset.read_hmean" in values:
                 read = (_share(values[f"dataset.read_{p}"]) for p in _PARTS)
                 rows.append(("CLEval, read", *read, note))
-    return _aligned(rows)
+    return rows
 
 
 def _reasons(evaluation: Evaluation) -> list[str]:

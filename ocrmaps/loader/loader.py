@@ -12,9 +12,9 @@ loader.md says why it is made this way and what it costs).
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -53,7 +53,7 @@ class MapLoader:
 
     def __init__(
         self,
-        version_folder: Path | str,
+        version_folder: str | os.PathLike[str],
         *,
         split: str,
         batch_size: int,
@@ -74,7 +74,7 @@ class MapLoader:
         # Somebody may forget to close: the version is then marked as in use for as long as this object lives, only.
         self._closing = weakref.finalize(self, self._reader.close)
         try:
-            self.rows = _rows_of(self._reader, split)
+            self.rows = rows_of(self._reader, split)
             self._fast = FastReader(self._reader, check_digests=check_digests)
             canvases = self._reader.rows["canvas"][self.rows]
             self._order = Order(
@@ -261,7 +261,7 @@ def _shapes(canvas: Size) -> list[tuple[int, ...]]:
     return [row_shape(array, canvas) for array in ARRAYS]
 
 
-def _rows_of(reader: Reader, split: str) -> Rows:
+def rows_of(reader: Reader, split: str) -> Rows:
     """The rows of a split; an unknown or empty one is refused with the splits there are."""
     if split not in SPLITS:
         raise SpecError(f"found split {split!r}, expected one of {', '.join(repr(s) for s in SPLITS)}")

@@ -14,29 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocrmaps.errors import Problem, SpecError
-from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
+from ocrmaps.loader.batch import Targets
 from ocrmaps.model.head import Logits
 
 THRESHOLD_STEPS = 254
 """Stored thresholds are 0 to 254 for 0 to 1."""
-
-
-class Targets(NamedTuple):
-    """The four maps of a batch, all (B, H, W)."""
-
-    probability: Tensor
-    """uint8 or bool: non-zero in a kernel."""
-    threshold: Tensor
-    """uint8: 0 to 254 for 0 to 1."""
-    probability_mask: Tensor
-    """bool: where the probability counts."""
-    threshold_mask: Tensor
-    """bool: where the threshold counts."""
-
-    @classmethod
-    def unpack(cls, probability: Tensor, threshold: Tensor, mask: Tensor) -> Targets:
-        """From stored arrays, whose mask holds both masks as bits."""
-        return cls(probability, threshold, (mask & PROBABILITY_COUNTS).bool(), (mask & THRESHOLD_COUNTS).bool())
 
 
 class LossTerms(NamedTuple):

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ocrmaps import inline
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.geometry import FRAMES, PolygonSet, Size
@@ -44,7 +45,7 @@ class Reader:
     While it is open, `gc` and `clear` leave the version alone.
     """
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).absolute()
         self.hint = f"`ocrmaps verify {self.folder}` lists all damage, `ocrmaps repair {self.folder}` rebuilds it"
         self._lease = lock.lease(self.folder / MANIFEST)
@@ -63,6 +64,27 @@ class Reader:
 
     def __len__(self) -> int:
         return self.rows.length("canvas")
+
+    def __fspath__(self) -> str:
+        """An open version stands for its folder, wherever a path is expected."""
+        return str(self.folder)
+
+    def __repr__(self) -> str:
+        return f"Reader({self.folder.parent.name}/{self.folder.name}): {len(self)} rows"
+
+    def _repr_html_(self) -> str:
+        """What the version holds, for notebooks."""
+        splits = {name: len(self.select(name)) for name in SPLITS}
+        counts = np.bincount(self.rows["canvas"], minlength=len(self.manifest.canvases)).tolist()
+        rows = {
+            "rows": len(self),
+            "splits": ", ".join(f"{name or 'no split'} {n}" for name, n in splits.items() if n),
+            "canvases": ", ".join(f"{h}x{w} {n}" for (h, w), n in zip(self.manifest.canvases, counts, strict=True)),
+            "polygons": len(self.polygons["ignore"]),
+            "root digest": self.root_digest,
+            "folder": self.folder,
+        }
+        return inline.facts(f"{self.folder.parent.name}/{self.folder.name}", rows)
 
     def __enter__(self) -> Reader:
         return self

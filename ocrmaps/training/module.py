@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrmaps.loader.batch import Batch
-from ocrmaps.model import Detector, Targets
+from ocrmaps.model import Detector
 from ocrmaps.training import randomness
 from ocrmaps.training.optimization import OptimiserSpec, Precision, ScheduleSpec
 from ocrmaps.training.scoring import Score, Scorer
@@ -92,7 +92,7 @@ class DetectorModule(pl.LightningModule):
     def training_step(self, batch: Batch, index: int) -> Tensor:
         if self.augment is not None:
             batch = self.augment(batch, self.current_epoch)
-        terms = self.loss(self.detector(batch.image), Targets.unpack(*batch[1:4]))
+        terms = self.loss(self.detector(batch.image), batch.targets)
         self.last_loss = terms.total.detach()
         rows = len(batch.row)
         self.sums += torch.stack([*(t.detach() for t in terms), torch.ones_like(self.last_loss)]) * rows
@@ -141,7 +141,7 @@ class DetectorModule(pl.LightningModule):
         # In full precision whatever the training's: this is how checkpoints predict, so a score is theirs to the bit.
         with torch.autocast(self.device.type, enabled=False):
             logits = self.best_weights(batch.image)
-            terms = self.loss(logits, Targets.unpack(*batch[1:4]))
+            terms = self.loss(logits, batch.targets)
         self.val_losses[tuple(batch.row.tolist())] = terms.total * len(batch.row)
         self.scorer.add(batch.row.tolist(), *logits.maps(threshold=self.scorer.spec.binarise == "learned"))
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,12 @@ class Store:
     def staged(self) -> list[str]:
         """Versions that were begun and not committed."""
         return sorted(f.name for f in _folders(self.folder / ".staging") if _VERSION.fullmatch(f.name))
+
+
+def cache_folder(named: Path | None = None) -> Path:
+    """The cache that is named, or else OCRMAPS_CACHE, or else `.ocrmaps` here."""
+    chosen = named if named is not None else Path(os.environ.get("OCRMAPS_CACHE") or ".ocrmaps")
+    return chosen.absolute()
 
 
 def inputs_memory(cache: Path) -> Path:

@@ -20,7 +20,7 @@ from torch import Tensor
 from ocrmaps.detect.trained import read_checkpoint
 from ocrmaps.errors import DataError
 from ocrmaps.loader.batch import Batch
-from ocrmaps.model import Detector, DetectorSpec, Targets, build_detector, build_loss
+from ocrmaps.model import Detector, DetectorSpec, build_detector, build_loss
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.trust import NOTHING, Trusted
@@ -144,7 +144,7 @@ def take_step(
     half = torch.autocast("cpu", torch.bfloat16) if precision == "bf16" else nullcontext()
     try:
         with half, torch.enable_grad():
-            terms = made(detector(batch.image), Targets.unpack(*batch[1:4]))
+            terms = made(detector(batch.image), batch.targets)
         terms.total.backward()
     except Exception as error:
         # Whatever the step raises is what it came to; telling that is the purpose here.

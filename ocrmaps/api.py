@@ -1,0 +1,218 @@
+"""The functions behind the front door: each takes plain arguments and calls the part of the library that does it.
+
+`import ocrmaps` offers them; what a name needs is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    from torch import nn
+
+    from ocrmaps.annotations import Sample, Source
+    from ocrmaps.detect.predict import Prediction
+    from ocrmaps.detect.trained import Trained
+    from ocrmaps.evaluation import Evaluation
+    from ocrmaps.evaluation.oracle.judge import OracleResult
+    from ocrmaps.extract import Extraction, ExtractSpec
+    from ocrmaps.geometry import Frame
+    from ocrmaps.maps import Maps, MapSpec
+    from ocrmaps.model import Detector
+    from ocrmaps.pipelines.build import BuildReport
+    from ocrmaps.pipelines.train import TrainReport
+    from ocrmaps.recipe import Recipe
+    from ocrmaps.store.reader import Reader
+    from ocrmaps.training.spec import RunSpec
+
+Anywhere = str | os.PathLike[str]
+"""A path, or anything that stands for one."""
+
+
+def open_source(
+    path: Anywhere,
+    *,
+    format: str | None = None,
+    pictures: Anywhere | None = None,
+    frame: Frame = "upright",
+    split: str = "",
+) -> Source:
+    """Find the annotations in a folder or file, their format and their pictures.
+
+    `format` and `pictures` overrule what would be detected. `frame` declares whether coordinates count stored pixels
+    (`raw`) or what a viewer shows (`upright`).
+    """
+    from ocrmaps import annotations
+
+    folder = None if pictures is None else Path(pictures)
+    return annotations.open_source(Path(path), format=format, pictures=folder, frame=frame, split=split)
+
+
+def read_samples(source: Source | Anywhere) -> tuple[Sample, ...]:
+    """Read every sample of a source: one picture as annotated each. Anything that does not parse is an error."""
+    from ocrmaps import annotations
+
+    return annotations.read(source if isinstance(source, annotations.Source) else open_source(source))
+
+
+def draw_maps(sample: Sample, *, longest: int = 640, spec: MapSpec | None = None) -> Maps:
+    """Draw the four target maps of a sample on the canvas that its picture gets at this longest side.
+
+    `spec` says how (`ocrmaps.maps.MapSpec`). `ocrmaps.maps.draw_maps` draws polygons that are in canonical pixels.
+    """
+    from ocrmaps.canonical import CanonicalSpec, plan
+    from ocrmaps.errors import SpecError
+    from ocrmaps.maps import MapSpec
+    from ocrmaps.maps import draw_maps as draw
+    from ocrmaps.pictures import read_header
+
+    if sample.folder is None:
+        raise SpecError(
+            f"{sample.id}: this sample does not say where its picture is", hint="take it from ocrmaps.read_samples"
+        )
+    head = read_header(sample.folder / sample.picture)
+    transform = plan(head.size, head.orientation, CanonicalSpec.longest(longest))
+    return draw(transform.apply(sample.polygons, "canonical"), spec or MapSpec(), transform.canvas)
+
+
+def extract_polygons(
+    probability: npt.ArrayLike | Maps, spec: ExtractSpec | None = None, *, threshold: npt.ArrayLike | None = None
+) -> Extraction:
+    """Extract polygons with scores from an (H, W) probability map, or from drawn maps, in canonical pixels.
+
+    `spec` (`ocrmaps.extract.ExtractSpec`) must belong to the maps: its shrink ratio is what grows them back.
+    """
+    from ocrmaps.extract import extract
+    from ocrmaps.maps import Maps
+
+    values = probability.probability.astype(bool) if isinstance(probability, Maps) else probability
+    return extract(values, spec, threshold=threshold)
+
+
+def build(recipe: Recipe | Anywhere, *, cache: Anywhere | None = None, workers: int | None = None) -> BuildReport:
+    """Build the version that a recipe (or its file) means, or find it unchanged.
+
+    `cache` is OCRMAPS_CACHE, or `.ocrmaps` here, when not given.
+    """
+    from ocrmaps.pipelines.build import build as go
+    from ocrmaps.recipe import Recipe, load_recipe
+
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe))
+    return go(loaded, _cache(cache), workers=workers)
+
+
+def open_version(name: Anywhere, *, cache: Anywhere | None = None) -> Reader:
+    """Open a version for reading: `STORE` (its newest), `STORE/VERSION`, or a version's folder.
+
+    It is a context manager, and stands for its folder wherever a path is expected.
+    """
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.reader import Reader
+
+    store, version = find_version(_cache(cache), os.fspath(name))
+    return Reader(store.version(version))
+
+
+def new_detector(encoder: str = "resnet18", **settings: Any) -> Detector:
+    """Make an untrained detector: stored bytes in, logits out. `settings` are keys of `[model]` in a run file."""
+    from ocrmaps.model import DetectorSpec, build_detector
+
+    return build_detector(DetectorSpec.of({"encoder": encoder, **settings}))
+
+
+def new_loss(name: str = "db", **options: Any) -> nn.Module:
+    """Make a loss: `loss(detector(batch.image), batch.targets).total` is what to descend."""
+    from ocrmaps.model import build_loss
+
+    return build_loss(name, options)
+
+
+def train(
+    run: RunSpec | Anywhere,
+    *,
+    out: Anywhere | None = None,
+    cache: Anywhere | None = None,
+    resume: str | None = None,
+) -> TrainReport:
+    """Train as a run (or its file) says, into the folder `out`; `runs/NAME` when not given.
+
+    `resume="auto"` goes on from the folder's latest checkpoint, if there is one.
+    """
+    from ocrmaps.pipelines.train import train as go
+    from ocrmaps.training.spec import RunSpec, load_run
+
+    spec = run if isinstance(run, RunSpec) else load_run(Path(run))
+    return go(spec, out=Path("runs", spec.name) if out is None else Path(out), cache=_cache(cache), resume=resume)
+
+
+def load_detector(path: Anywhere) -> Trained:
+    """Load a trained detector from a checkpoint or an exported file, with how its pictures and maps are read."""
+    from ocrmaps.detect.load import load_any
+
+    return load_any(Path(path))
+
+
+def predict(
+    detector: Trained | Anywhere,
+    pictures: Anywhere | Iterable[Anywhere],
+    *,
+    batch: int = 8,
+    device: str = "cpu",
+    frame: Frame = "upright",
+) -> list[Prediction]:
+    """Find text in pictures: files, folders or patterns. A picture that cannot be read says so in its `error`."""
+    from ocrmaps.detect.inputs import find_inputs
+    from ocrmaps.detect.predict import predict_pictures
+    from ocrmaps.detect.trained import Trained
+    from ocrmaps.errors import DataError
+
+    named: Sequence[Anywhere] = [pictures] if isinstance(pictures, str | os.PathLike) else list(pictures)
+    inputs = find_inputs([os.fspath(name) for name in named])
+    if inputs.refused:
+        raise DataError(": ".join(inputs.refused[0]))
+    trained = detector if isinstance(detector, Trained) else load_detector(detector)
+    found = predict_pictures(trained, inputs.files, batch=batch, device=device, frame=frame, on_error="report")
+    return list(found)
+
+
+def evaluate(
+    checkpoint: Anywhere,
+    data: Source | Reader | Anywhere,
+    *,
+    split: str = "val",
+    cache: Anywhere | None = None,
+    device: str = "auto",
+    limit: int | None = None,
+) -> Evaluation:
+    """Score a checkpoint on one split of a version (open, or by name), or on all pictures of a `Source`.
+
+    `limit` looks at so many pictures only; the scores then say that they are partial.
+    """
+    from ocrmaps.annotations import Source
+    from ocrmaps.evaluation.detectors import evaluate_checkpoint
+
+    if isinstance(data, Source):
+        return evaluate_checkpoint(Path(checkpoint), source=data, device=device, limit=limit)
+    with open_version(data, cache=cache) as reader:
+        return evaluate_checkpoint(Path(checkpoint), version=reader.folder, split=split, device=device, limit=limit)
+
+
+def oracle(source: Source | Anywhere, *, longest: int = 640, limit: int | None = None) -> OracleResult:
+    """Score perfect maps of a source: what a faultless network could reach at this longest side."""
+    from ocrmaps.annotations import Source
+    from ocrmaps.evaluation.oracle import judge
+
+    opened = source if isinstance(source, Source) else open_source(source)
+    samples = judge.subset(read_samples(opened), limit)
+    chain = judge.Chain.longest(longest, shape=judge.fitting_shape(samples))
+    return judge.run_oracle(samples, judge.headers(opened, samples), chain)
+
+
+def _cache(given: Anywhere | None) -> Path:
+    from ocrmaps.store.places.cache import cache_folder
+
+    return cache_folder(None if given is None else Path(given))
