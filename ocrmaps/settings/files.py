@@ -124,7 +124,7 @@ def dump(record: Any) -> str:
             tables += ["", f"[{key.name}]", *_assignments(value)]
         elif isinstance(value, tuple) and value and is_dataclass(value[0]):
             for item in value:
-                tables += ["", f"[[{key.name}]]", *(line for line in _assignments(item) if not line.endswith(' = ""'))]
+                tables += ["", f"[[{key.name}]]", *_assignments(item, empty=False)]
         elif isinstance(value, Mapping) and value and all(is_dataclass(item) for item in value.values()):
             for name, item in value.items():
                 tables += ["", f"[{key.name}.{_key(name)}]", *_assignments(item)]
@@ -232,7 +232,7 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
                 place = f"{place}[{arrays[place]}]"
             yield from places(place, value)
 
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         held = f"{held}\n{line}" if held else line
         if held is line:
             start = number
@@ -256,8 +256,10 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
         held = ""
 
 
-def _assignments(record: Any) -> list[str]:
-    return [line for key in keys(type(record)) for line in _assignment(key, getattr(record, key.name))]
+def _assignments(record: Any, *, empty: bool = True) -> list[str]:
+    """One line a key; `empty` texts that are the default are written only where wanted."""
+    said = [(key, getattr(record, key.name)) for key in keys(type(record))]
+    return [line for key, value in said if empty or value or value != key.default for line in _assignment(key, value)]
 
 
 def _assignment(key: Any, value: Any) -> list[str]:
