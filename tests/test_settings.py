@@ -267,6 +267,11 @@ def test_problems_name_line_or_option_and_what_was_meant():
     ]
 
 
+def test_lines_are_found_in_any_layout():
+    text = '# [data]\r\nname = "a"\r\ndata = { store = """\r\na""", batch = 0 }\r\n[ "model" ]\r\nmean = [\r\n[1]]\r\n'
+    assert [p.partition(": ")[0] for p in problems(run.FORM, text)] == ["f.toml:3:data.batch", "f.toml:6:model.mean"]
+
+
 def test_contradictions_of_different_tables_come_at_once():
     text = 'name = "a"\n[data]\nstore = "a"\nval = "train"\n[optimiser]\nmomentum = 0.9\n'
     assert [p.partition(": ")[0] for p in problems(run.FORM, text)] == [

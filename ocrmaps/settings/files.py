@@ -232,7 +232,7 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
                 place = f"{place}[{arrays[place]}]"
             yield from places(place, value)
 
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         held = f"{held}\n{line}" if held else line
         if held is line:
             start = number
