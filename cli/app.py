@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ocrmaps import __version__
-from ocrmaps.cli import bench, build, cache, data, debug, demo, evaluate, oracle, predict, report, train
+from ocrmaps.cli import bench, build, cache, data, debug, demo, evaluate, oracle, predict, report, schema, train
 from ocrmaps.errors import OcrmapsError, RunError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("oracle")(oracle.oracle)
 app.command("recommend")(oracle.recommend)
+app.command("schema")(schema.schema)
 app.command("build")(build.build)
 app.command("verify")(build.verify)
 app.command("repair")(build.repair)

@@ -204,12 +204,13 @@ def evaluate(
 def oracle(source: Source | Anywhere, *, longest: int = 640, limit: int | None = None) -> OracleResult:
     """Score perfect maps of a source: what a faultless network could reach at this longest side."""
     from ocrmaps.annotations import Source
-    from ocrmaps.evaluation.oracle import judge
+    from ocrmaps.annotations.samples import headers, subset
+    from ocrmaps.evaluation.oracle.chain import Chain, fitting_shape
+    from ocrmaps.evaluation.oracle.judge import run_oracle
 
     opened = source if isinstance(source, Source) else open_source(source)
-    samples = judge.subset(read_samples(opened), limit)
-    chain = judge.Chain.longest(longest, shape=judge.fitting_shape(samples))
-    return judge.run_oracle(samples, judge.headers(opened, samples), chain)
+    samples = subset(read_samples(opened), limit)
+    return run_oracle(samples, headers(opened, samples), Chain.longest(longest, shape=fitting_shape(samples)))
 
 
 def _cache(given: Anywhere | None) -> Path:

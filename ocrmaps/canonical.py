@@ -7,20 +7,22 @@ recomputes it from settings. All matrices follow the pixel convention of `geomet
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ocrmaps.errors import FrameError, SpecError
+from ocrmaps.errors import FrameError
 from ocrmaps.geometry import FRAMES, Affine, Frame, PolygonSet, Size, upright_affine, upright_size
 from ocrmaps.pictures import Picture
+from ocrmaps.settings.ranges import Color, Positive, Range, Rule, Side, check
 
 Scale = Literal["longest", "shortest", "fit", "native"]
 Anchor = Literal["top-left", "centre"]
+Interpolation = Literal["nearest", "box", "linear", "cubic", "lanczos"]
 # Pillow's resampling works in fixed point, so the same picture gives the same bytes on every processor; when
 # shrinking it widens the filter with the scale, so that no pixel is skipped.
 _INTERPOLATIONS = {
@@ -30,8 +32,6 @@ _INTERPOLATIONS = {
     "cubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-MAX_SIDE = 16_384
-"""Longest canvas side: 16 384 x 16 384 is already beyond any detector."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,58 +42,28 @@ class CanonicalSpec:
     ((640, 640), (640, 320))
     """
 
-    canvases: tuple[Size, ...]
+    canvases: Annotated[tuple[tuple[Side, Side], ...], Rule("at least one (height, width)", least=1)]
     """Allowed (height, width), each a multiple of 32 in real recipes; a sample goes to the one that wastes least."""
     scale: Scale = "longest"
     """longest/shortest: that side of the upright picture becomes `side`; fit: as large as a canvas allows, up to
     `max_scale`; native: as stored. A picture that then fits no canvas is reduced until it fits one."""
-    side: int | None = None
+    side: Annotated[int, Range(ge=1, noun="whole number of pixels")] | None = None
     """Target length for `longest` and `shortest`; None takes the longest (shortest) side of the largest canvas."""
-    max_scale: float | None = None
+    max_scale: Positive | None = None
     """Never enlarge by more than this (1.0: never enlarge); None for no limit."""
     anchor: Anchor = "top-left"
     """Where on the canvas the picture lies; the rest is padding."""
-    shrink: str = "linear"
+    shrink: Interpolation = "linear"
     """Interpolation when the picture gets smaller."""
-    enlarge: str = "linear"
+    enlarge: Interpolation = "linear"
     """Interpolation when the picture gets larger."""
-    fill: tuple[int, int, int] = (0, 0, 0)
+    fill: Color = (0, 0, 0)
     """RGB of the padding."""
     decode: Literal["full", "reduced"] = "full"
     """`reduced` lets JPEGs decode at 1/2, 1/4 or 1/8 while at least twice the needed resolution remains."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "canvases", tuple((int(h), int(w)) for h, w in self.canvases))
-        object.__setattr__(self, "fill", tuple(int(v) for v in self.fill))
-        faults = []
-        if not self.canvases:
-            faults.append("canvases: found none, expected at least one (height, width)")
-        if len(set(self.canvases)) != len(self.canvases):
-            faults.append(f"canvases: found the same canvas twice in {self.canvases}")
-        faults += [
-            f"canvases: found {h}x{w}, expected sides of 1 to {MAX_SIDE}"
-            for h, w in self.canvases
-            if not (1 <= h <= MAX_SIDE and 1 <= w <= MAX_SIDE)
-        ]
-        for field, value, allowed in (
-            ("scale", self.scale, get_args(Scale)),
-            ("anchor", self.anchor, get_args(Anchor)),
-            ("shrink", self.shrink, tuple(_INTERPOLATIONS)),
-            ("enlarge", self.enlarge, tuple(_INTERPOLATIONS)),
-            ("decode", self.decode, ("full", "reduced")),
-        ):
-            if value not in allowed:
-                faults.append(f"{field}: found {value!r}, expected one of {', '.join(allowed)}")
-        if self.side is not None and (isinstance(self.side, bool) or self.side < 1):
-            faults.append(f"side: found {self.side!r}, expected a positive number of pixels")
-        if self.side is not None and self.scale not in ("longest", "shortest"):
-            faults.append(f"side: has no meaning with scale = {self.scale!r}")
-        if self.max_scale is not None and not 0 < self.max_scale < float("inf"):
-            faults.append(f"max_scale: found {self.max_scale!r}, expected a positive number")
-        if len(self.fill) != 3 or not all(0 <= v <= 255 for v in self.fill):
-            faults.append(f"fill: found {self.fill!r}, expected three values of 0 to 255")
-        if faults:
-            raise SpecError("canonical: " + "; ".join(faults))
+        check(self, "canonical", _contradictions)
 
     @classmethod
     def longest(cls, side: int, *, shapes: Sequence[float] = (1.0, 0.75, 0.5, 0.375), **settings: Any) -> CanonicalSpec:
@@ -108,6 +78,13 @@ class CanonicalSpec:
             canvases[(side, other)] = None
             canvases[(other, side)] = None
         return cls(canvases=tuple(canvases), scale="longest", side=side, **settings)
+
+
+def _contradictions(spec: CanonicalSpec) -> Iterator[tuple[str, str]]:
+    if len(set(spec.canvases)) != len(spec.canvases):
+        yield "canvases", f"found the same canvas twice in {spec.canvases}"
+    if spec.side is not None and spec.scale not in ("longest", "shortest"):
+        yield "side", f"has no meaning with scale = {spec.scale!r}"
 
 
 _FIELDS = ("orientation", "raw_size", "resized", "offset", "canvas")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,12 +14,14 @@ from ocrmaps.annotations.samples import headers
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.evaluation.oracle.chain import Chain
 from ocrmaps.evaluation.oracle.judge import run_oracle
+from ocrmaps.files import write_new
 from ocrmaps.pipelines import data, recommend
 from ocrmaps.pipelines.build import build
-from ocrmaps.recipe import load_recipe
+from ocrmaps.recipe import FORM, load_recipe
 from ocrmaps.report import checkup as data_page
 from ocrmaps.report.oracle import oracle_page
 from ocrmaps.report.samples import Wish
+from ocrmaps.settings.schema import schema_file, schema_line, schema_text
 from ocrmaps.store.upkeep.status import cache_status
 from ocrmaps.store.upkeep.verify import verify
 
@@ -71,7 +72,9 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
         say(f"  longest side {spec.side}, r = {chosen.chosen.maps.shrink_ratio:g}: {out / 'recommended.toml'}")
 
     with _step(say, f"build the store (longest side {SIDE}, so that two cores can train on it)"):
-        shutil.copyfile(RECIPES / "demo-recipe.toml", out / "demo.toml")
+        write_new(out / schema_file(FORM), schema_text(FORM).encode(), replace_existing=True)
+        shipped = (RECIPES / "demo-recipe.toml").read_text(encoding="utf-8")
+        write_new(out / "demo.toml", (schema_line(FORM) + shipped).encode(), replace_existing=True)
         report = build(load_recipe(out / "demo.toml"), cache)
         say(f"  {report.state} {report.store}/{report.version}, {report.counts['rows']} rows")
         say(f"  root digest {report.root_digest}")

@@ -7,7 +7,6 @@ that ranks candidates is stated (`value`), because no single number is right for
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +27,9 @@ from ocrmaps.geometry import Size
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header
 from ocrmaps.progress import Progress
-from ocrmaps.recipe import Recipe, SourceRecipe, dump_recipe
+from ocrmaps.recipe import FORM, Recipe, SourceRecipe, dump_recipe
+from ocrmaps.settings.files import file_name
+from ocrmaps.settings.schema import schema_file, schema_line, schema_text
 
 STRIDE = 32
 """Canvas sides are multiples of this: what a detector with five halvings takes without padding of its own."""
@@ -236,7 +237,7 @@ def _candidate(result: OracleResult, mpx: float) -> Candidate:
 
 
 def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
-    """The chosen settings as a recipe file, ready to build; paths in it count from its own folder."""
+    """The chosen settings as a recipe file, ready to build, its schema beside it; paths count from its own folder."""
     # The system follows a link before it goes up: "..", counted from the link's own place, would lead elsewhere.
     folder = out.parent.resolve()
 
@@ -244,7 +245,7 @@ def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
         return Path(os.path.relpath(path.resolve() if ".." in path.parts else path.absolute(), folder))
 
     recipe = Recipe(
-        name=re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("-._") or "default",
+        name=file_name(out, "default"),
         sources=(
             SourceRecipe(
                 path=relative(source.annotations),
@@ -260,7 +261,8 @@ def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
     head = f"# Recommended for {found.budget_mpx:g} Mpx per picture: {_praise(found.chosen)}.\n"
     if found.shape == "polygons":
         head += '# Judged with polygons, which these outlines need: set extract.shape = "polygons" in the run file.\n'
-    write_new(out, (head + dump_recipe(recipe)).encode(), replace_existing=True)
+    write_new(folder / schema_file(FORM), schema_text(FORM).encode(), replace_existing=True)
+    write_new(out, (schema_line(FORM) + head + dump_recipe(recipe)).encode(), replace_existing=True)
 
 
 def _praise(c: Candidate) -> str:

@@ -28,7 +28,7 @@ side = 640
 def problems(text: str) -> list[str]:
     with pytest.raises(SpecError) as refused:
         load_text(text)
-    return [p.loc.removeprefix("recipe:") for p in refused.value.problems]
+    return [p.loc.rpartition(":")[2] for p in refused.value.problems]
 
 
 def test_all_problems_come_at_once_with_their_places():
@@ -47,10 +47,11 @@ def test_all_problems_come_at_once_with_their_places():
     rows_per_shard = "3"
     """
     assert problems(text) == [
+        "name",
         "sources[0].frame",
         "sources[1].path",
         "sources[1].pth",
-        "canonical.canvases[0][1]",
+        "canonical.canvases[0]",
         "canonical.side",
         "layout.rows_per_shard",
         "colour",

@@ -9,14 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 
-from ocrmaps.errors import Problem, SpecError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, Size, read_only
+from ocrmaps.settings.ranges import Color, Range, Rule, Share, Side, ascending, check
 
-Range = tuple[float, float]
+Probability = Annotated[float, Range(ge=0, le=1, noun="probability")]
+
+
+def _two(low: float, high: float) -> Rule:
+    return Rule(f"a smaller and a larger number from {low:g} to {high:g}", test=ascending)
+
+
+_Scale = Annotated[float, Range(ge=0.1, le=10)]
+Scales = Annotated[tuple[_Scale, _Scale], _two(0.1, 10)]
+_Sigma = Annotated[float, Range(ge=0.1, le=8)]
+Sigmas = Annotated[tuple[_Sigma, _Sigma], _two(0.1, 8)]
+_Noise = Annotated[float, Range(ge=0, le=128)]
+Noises = Annotated[tuple[_Noise, _Noise], _two(0, 128)]
+_Quality = Annotated[int, Range(ge=1, le=100)]
+Qualities = Annotated[tuple[_Quality, _Quality], _two(1, 100)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,77 +44,45 @@ class AugmentSpec:
     (0.5, 2.0)
     """
 
-    size: Size | None = None
+    size: Annotated[tuple[Side, Side], Rule("two sides of 1 to 16384 pixels, (height, width)")] | None = None
     """(height, width) of what comes out; None keeps the canvas."""
-    flip: float = 0.0
+    flip: Probability = 0.0
     """Probability of a left-right mirror image."""
-    quarter_turns: float = 0.0
+    quarter_turns: Probability = 0.0
     """Probability of a turn by 90, 180 or 270 degrees, each as likely."""
-    rotate: float = 0.0
+    rotate: Annotated[float, Range(ge=0, le=45)] = 0.0
     """Largest rotation either way, in degrees."""
-    scale: Range = (1.0, 1.0)
+    scale: Scales = (1.0, 1.0)
     """Smallest and largest enlargement, even on a logarithmic scale."""
     shift: bool = True
     """Anywhere it fits, or where it is larger than `size`, cropped anywhere; False puts middle on middle."""
-    brightness: float = 0.0
+    brightness: Share = 0.0
     """Largest share by which all values grow or shrink."""
-    contrast: float = 0.0
+    contrast: Share = 0.0
     """Largest share by which values move from or to mid-grey."""
-    saturation: float = 0.0
+    saturation: Share = 0.0
     """Largest share by which colours move from or to grey."""
-    hue: float = 0.0
+    hue: Annotated[float, Range(ge=0, le=180)] = 0.0
     """Largest turn of the colour circle either way, in degrees."""
-    blur: float = 0.0
+    blur: Probability = 0.0
     """Probability of a Gaussian blur."""
-    blur_sigma: Range = (0.3, 1.2)
+    blur_sigma: Sigmas = (0.3, 1.2)
     """In pixels of what comes out."""
-    noise: float = 0.0
+    noise: Probability = 0.0
     """Probability of Gaussian noise."""
-    noise_std: Range = (2.0, 12.0)
+    noise_std: Noises = (2.0, 12.0)
     """In steps of 0 to 255."""
-    jpeg: float = 0.0
+    jpeg: Probability = 0.0
     """Probability of what JPEG compression leaves of a picture."""
-    jpeg_quality: tuple[int, int] = (30, 90)
+    jpeg_quality: Qualities = (30, 90)
     """As encoders count it, 1 to 100."""
-    fill: tuple[int, int, int] = (0, 0, 0)
+    fill: Color = (0, 0, 0)
     """RGB where there is no picture; the padding colour of the recipe looks least strange."""
     cut_text: Literal["ignore", "learn"] = "ignore"
     """What becomes of text that a crop cuts or a reduction takes the kernel from."""
 
     def __post_init__(self) -> None:
-        problems: list[Problem] = []
-        if self.size is not None:
-            self._take("size", problems, _sides, "two sides of 1 to 16384 pixels, (height, width)")
-        for name in ("flip", "quarter_turns", "blur", "noise", "jpeg"):
-            self._take(name, problems, _number(0, 1), "a probability from 0 to 1")
-        for name, most in (("rotate", 45), ("brightness", 1), ("contrast", 1), ("saturation", 1), ("hue", 180)):
-            self._take(name, problems, _number(0, most), f"a number from 0 to {most}")
-        for name, low, high in (
-            ("scale", 0.1, 10),
-            ("blur_sigma", 0.1, 8),
-            ("noise_std", 0, 128),
-            ("jpeg_quality", 1, 100),
-        ):
-            self._take(
-                name,
-                problems,
-                _range(low, high, whole=name == "jpeg_quality"),
-                f"a smaller and a larger number from {low} to {high}",
-            )
-        self._take("fill", problems, _rgb, "three whole numbers (R, G, B) of 0 to 255")
-        if self.cut_text not in ("ignore", "learn"):
-            problems.append(Problem("augment.cut_text", f"found {self.cut_text!r}, expected 'ignore' or 'learn'"))
-        if not isinstance(self.shift, bool):
-            problems.append(Problem("augment.shift", f"found {self.shift!r}, expected true or false"))
-        if problems:
-            raise SpecError("these augmentations make no sense:", problems=problems)
-
-    def _take(self, name: str, problems: list[Problem], parse: Any, expected: str) -> None:
-        value = getattr(self, name)
-        try:
-            object.__setattr__(self, name, parse(value))
-        except (TypeError, ValueError):
-            problems.append(Problem(f"augment.{name}", f"found {value!r}, expected {expected}"))
+        check(self, "augment")
 
     def may_cut(self, source: Size) -> bool:
         """Whether some draw can leave a part of a `source` canvas outside, or a kernel without a pixel."""
@@ -256,39 +238,3 @@ def _colours(spec: AugmentSpec, u: Draws) -> FloatArray:
     gain = ((1 + bright) * (1 + contrast))[:, None, None]
     offset = np.repeat((-127.5 * contrast)[:, None, None], 3, axis=1)
     return np.concatenate([gain * (turn @ saturate), offset], axis=2)
-
-
-def _number(low: float, high: float) -> Any:
-    def parse(value: Any) -> float:
-        if isinstance(value, (bool, str)) or not low <= float(value) <= high:
-            raise ValueError
-        return float(value)
-
-    return parse
-
-
-def _range(low: float, high: float, *, whole: bool) -> Any:
-    def parse(value: Any) -> tuple[float, float]:
-        first, last = (_number(low, high)(v) for v in value)
-        if first > last or (whole and not (first.is_integer() and last.is_integer())):
-            raise ValueError
-        return (int(first), int(last)) if whole else (first, last)
-
-    return parse
-
-
-def _sides(value: Any) -> Size:
-    height, width = (_whole(v, 1, 16384) for v in value)
-    return height, width
-
-
-def _rgb(value: Any) -> tuple[int, int, int]:
-    r, g, b = (_whole(v, 0, 255) for v in value)
-    return r, g, b
-
-
-def _whole(value: Any, low: int, high: int) -> int:
-    number = _number(low, high)(value)
-    if not number.is_integer():
-        raise ValueError
-    return int(number)

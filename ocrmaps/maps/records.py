@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from ocrmaps.errors import Problem, SpecError
 from ocrmaps.geometry import BoolArray, FloatArray, Size
+from ocrmaps.settings.ranges import Range, check
 
 Style = Literal["exact", "official"]
 STYLES: tuple[str, ...] = get_args(Style)
@@ -69,33 +68,19 @@ class MapSpec:
 
     style: Style = "exact"
     """exact: sub-pixel distances; official: pixel for pixel what the original implementation draws."""
-    shrink_ratio: float = None  # type: ignore[assignment]
+    shrink_ratio: Annotated[float, Range(gt=0, lt=1)] = None  # type: ignore[assignment]
     """r in D = A (1 - r^2) / L, over 0 and under 1: the larger, the thicker the kernels; exact 0.6, official 0.4."""
-    min_side: float = None  # type: ignore[assignment]
+    min_side: Annotated[float, Range(ge=0, noun="number of pixels")] = None  # type: ignore[assignment]
     """Thinner text is ignored, in canonical pixels; 0 for exact, 8 for official.
 
     Exact asks the shorter side of the rectangle with the same area and perimeter, which turning does not change;
     official asks the smaller extent along x or y."""
 
     def __post_init__(self) -> None:
-        problems = []
-        if self.style not in STYLES:
-            problems.append(Problem("maps.style", f"found {self.style!r}, expected one of {', '.join(STYLES)}"))
         for name, default in (("shrink_ratio", _SHRINK_RATIO), ("min_side", _MIN_SIDE)):
-            value = getattr(self, name)
-            if value is None:
-                value = default.get(self.style, 0.5)
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-                problems.append(Problem(f"maps.{name}", f"found {value!r}, expected a number"))
-                continue
-            value = float(value)
-            if name == "shrink_ratio" and not 0.0 < value < 1.0:
-                problems.append(Problem("maps.shrink_ratio", f"found {value:g}, expected more than 0 and less than 1"))
-            if name == "min_side" and not (value >= 0.0 and math.isfinite(value)):
-                problems.append(Problem("maps.min_side", f"found {value:g}, expected 0 or more canonical pixels"))
-            object.__setattr__(self, name, value)
-        if problems:
-            raise SpecError("these map settings cannot be drawn", problems=problems)
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default.get(str(self.style), 0.5))
+        check(self, "maps")
 
     @property
     def algorithm(self) -> int:

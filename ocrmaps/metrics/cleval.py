@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
@@ -22,28 +23,30 @@ from ocrmaps.geometry import BoolArray, IntArray, PolygonSet
 from ocrmaps.metrics import characters, cleval_pairs, transcripts
 from ocrmaps.metrics.clipping import candidate_pairs
 from ocrmaps.metrics.matching import OUT_OF_RANGE, Measured, measured, same_frame
+from ocrmaps.settings.ranges import AtLeast0, Range, check
 
 SCALE_BINS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.1, 0.5, 1.0)
 """Text height over the longer side of the picture; both edges of a bin belong to it, as in the reference."""
 UNREAD = "###"
 """A detected text that says it was not read: its length is guessed."""
 
+_Area = Annotated[float, Range(gt=0, le=1)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClevalRule:
     """The protocol's constants."""
 
-    area_precision: float = 0.3
-    split_price: float = 1.0
-    merge_price: float = 1.0
-    vertical_aspect: float = characters.VERTICAL_ASPECT
+    area_precision: _Area = 0.3
+    split_price: AtLeast0 = 1.0
+    merge_price: AtLeast0 = 1.0
+    vertical_aspect: AtLeast0 = characters.VERTICAL_ASPECT
     case_sensitive: bool = True
     use_texts: bool = True
     """False: lengths are guessed for every truth and nothing is scored end to end."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.area_precision <= 1 or min(self.split_price, self.merge_price, self.vertical_aspect) < 0:
-            raise SpecError(f"expected area precision in (0, 1], prices and aspect of at least 0, found {self}")
+        check(self, "cleval")
 
 
 CLEVAL = ClevalRule()

@@ -11,31 +11,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
-from ocrmaps.errors import SpecError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
 from ocrmaps.metrics.matching import TIE, Measured, PairGeometry, pair_geometry
+from ocrmaps.settings.ranges import AtLeast0, Range, check
+
+_Area = Annotated[float, Range(gt=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetEvalRule:
     """The protocol's constants."""
 
-    area_recall: float = 0.8
+    area_recall: _Area = 0.8
     """A truth is covered from this share of its area on."""
-    area_precision: float = 0.4
+    area_precision: _Area = 0.4
     """A detection is used from this share of its area on; on an ignored truth it is not scored above it."""
-    split_credit: float = 0.8
-    merge_credit: float = 1.0
+    split_credit: AtLeast0 = 0.8
+    merge_credit: AtLeast0 = 1.0
     centre_distance: float = 1.0
     """One to one asks for twice the distance of the centres over the sum of the diagonals below this."""
 
     def __post_init__(self) -> None:
-        shares = (self.area_recall, self.area_precision)
-        if not all(0 < share <= 1 for share in shares) or min(self.split_credit, self.merge_credit) < 0:
-            raise SpecError(f"expected area recall and precision in (0, 1] and credits of at least 0, found {self}")
+        check(self, "deteval")
 
 
 DETEVAL = DetEvalRule()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ocrmaps.errors import DataError, Problem, SpecError
 from ocrmaps.model.head import Logits
+from ocrmaps.settings.ranges import Range, Rule, check
 
 Triple = tuple[float, float, float]
+PartName = Annotated[str, Rule("a name", least=1)]
+_Level = Annotated[float, Range(ge=0, le=255)]
+_Spread = Annotated[float, Range(ge=1e-3, le=255)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,54 +30,37 @@ class DetectorSpec:
     {'width': 48}
     """
 
-    encoder: str = "resnet18"
+    encoder: PartName = "resnet18"
     """A key of `ENCODERS`, `timm:NAME`, or `package.module:Name`."""
     encoder_options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the encoder; one that it does not take is refused."""
     encoder_weights: str = ""
     """A state-dict file of published weights to start from; empty starts from random ones."""
-    decoder: str = "fpn"
+    decoder: PartName = "fpn"
     """A key of `DECODERS`, or `package.module:Name`."""
     decoder_options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the decoder, such as `width`."""
-    head: str = "db"
+    head: PartName = "db"
     """A key of `HEADS`, or `package.module:Name`."""
     head_options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the head."""
-    mean: Triple = (123.675, 116.28, 103.53)
+    mean: Annotated[tuple[_Level, _Level, _Level], Rule("three numbers (R, G, B) from 0 to 255")] = (
+        123.675,
+        116.28,
+        103.53,
+    )
     """RGB of 0 to 255 that becomes 0; the default is what published weights were trained with."""
-    std: Triple = (58.395, 57.12, 57.375)
+    std: Annotated[tuple[_Spread, _Spread, _Spread], Rule("three numbers (R, G, B) from 0.001 to 255")] = (
+        58.395,
+        57.12,
+        57.375,
+    )
     """RGB distance from the mean that becomes 1."""
-    seed: int = 0
+    seed: Annotated[int, Range(ge=0, le=2**63 - 1)] = 0
     """Of the random weights."""
 
     def __post_init__(self) -> None:
-        problems = []
-        for name in ("encoder", "decoder", "head", "encoder_weights"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not (value or name == "encoder_weights"):
-                problems.append(Problem(f"model.{name}", f"found {value!r}, expected a name"))
-        for name in ("encoder_options", "decoder_options", "head_options"):
-            value = getattr(self, name)
-            if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-                object.__setattr__(self, name, dict(value))
-            else:
-                problems.append(Problem(f"model.{name}", f"found {value!r}, expected a table of options"))
-        for name in ("mean", "std"):
-            value = getattr(self, name)
-            try:
-                triple = tuple(float(v) for v in value)
-            except (TypeError, ValueError):
-                triple = ()
-            low = 0.0 if name == "mean" else 1e-3
-            if len(triple) != 3 or not all(low <= v <= 255 for v in triple):
-                expected = f"three numbers (R, G, B) from {low:g} to 255"
-                problems.append(Problem(f"model.{name}", f"found {value!r}, expected {expected}"))
-            object.__setattr__(self, name, triple)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
-            problems.append(Problem("model.seed", f"found {self.seed!r}, expected a whole number from 0"))
-        if problems:
-            raise SpecError("this model cannot be built:", problems=problems)
+        check(self, "model")
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> DetectorSpec:

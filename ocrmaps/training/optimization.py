@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 
 from ocrmaps.errors import Problem, SpecError
+from ocrmaps.settings.ranges import AtLeast0, Positive, Range, Whole1, check
 
 Precision = Literal["fp32", "fp16-safe", "bf16"]
 PRECISIONS: dict[str, Any] = {"fp32": "32-true", "fp16-safe": "16-mixed", "bf16": "bf16-mixed"}
@@ -30,43 +31,19 @@ class OptimiserSpec:
 
     name: Literal["adamw", "sgd"] = "adamw"
     """sgd is what the papers train with."""
-    lr: float = 1e-3
+    lr: Positive = 1e-3
     """The highest learning rate of the schedule. The papers' SGD has 0.007."""
-    weight_decay: float = 1e-4
+    weight_decay: AtLeast0 = 1e-4
     """How strongly weights are pulled to 0, as the optimiser counts it."""
-    momentum: float | None = None
+    momentum: Annotated[float, Range(ge=0, lt=1)] | None = None
     """Of SGD; None is the papers' 0.9."""
-    clip: float = 5.0
+    clip: Positive = 5.0
     """Gradients with a larger norm over all weights are scaled down to this."""
-    accumulate: int | None = None
+    accumulate: Whole1 | None = None
     """Batches whose gradients make one step; None is 1, and 2 with fp16-safe."""
 
     def __post_init__(self) -> None:
-        _refuse(
-            "optimiser",
-            (self.name in ("adamw", "sgd"), "name", self.name, "expected adamw or sgd"),
-            (_number(self.lr) and self.lr > 0, "lr", self.lr, "expected a number above 0"),
-            (
-                _number(self.weight_decay) and self.weight_decay >= 0,
-                "weight_decay",
-                self.weight_decay,
-                "expected a number of 0 or more",
-            ),
-            (self.momentum is None or self.name == "sgd", "momentum", self.momentum, "which only sgd has"),
-            (
-                self.momentum is None or (_number(self.momentum) and 0 <= self.momentum < 1),
-                "momentum",
-                self.momentum,
-                "expected a number from 0 to below 1",
-            ),
-            (_number(self.clip) and self.clip > 0, "clip", self.clip, "expected a number above 0"),
-            (
-                self.accumulate is None or (_whole(self.accumulate) and self.accumulate >= 1),
-                "accumulate",
-                self.accumulate,
-                "expected a whole number of 1 or more",
-            ),
-        )
+        check(self, "optimiser", _only_sgd)
 
     def build(self, weights: Iterable[torch.nn.Parameter], *, fused: bool) -> torch.optim.Optimizer:
         """The optimiser; `fused` is one kernel for all weights, which gradient scaling does not go with."""
@@ -87,37 +64,15 @@ class ScheduleSpec:
 
     name: Literal["cosine", "poly", "constant"] = "cosine"
     """Shape of the way down after the warm-up; poly is the papers'."""
-    warmup: float = 0.05
+    warmup: Annotated[float, Range(ge=0, lt=1, noun="share")] = 0.05
     """Share of all steps in which the rate rises to its full height."""
-    power: float | None = None
+    power: Positive | None = None
     """Of `poly`: (1 - share of the steps done) ^ power; None is the papers' 0.9."""
-    floor: float = 0.01
+    floor: Annotated[float, Range(ge=0, le=1, noun="share")] = 0.01
     """Share of the full rate that `cosine` and `poly` end with."""
 
     def __post_init__(self) -> None:
-        _refuse(
-            "schedule",
-            (
-                self.name in ("cosine", "poly", "constant"),
-                "name",
-                self.name,
-                "expected cosine, poly or constant",
-            ),
-            (
-                _number(self.warmup) and 0 <= self.warmup < 1,
-                "warmup",
-                self.warmup,
-                "expected a share from 0 to below 1",
-            ),
-            (self.power is None or self.name == "poly", "power", self.power, "which only poly has"),
-            (
-                self.power is None or (_number(self.power) and self.power > 0),
-                "power",
-                self.power,
-                "expected a number above 0",
-            ),
-            (_number(self.floor) and 0 <= self.floor <= 1, "floor", self.floor, "expected a share from 0 to 1"),
-        )
+        check(self, "schedule", _only_poly)
 
     def rise(self, total: int) -> int:
         """Steps of warm-up."""
@@ -148,21 +103,15 @@ def accumulation(optimiser: OptimiserSpec, precision: Precision) -> int:
 def check_precision(optimiser: OptimiserSpec, precision: Precision, device: str) -> None:
     """Refuse arithmetic that the device lacks, and settings that make half precision unsafe."""
     if precision == "fp16-safe":
-        _refuse(
-            "optimiser",
-            (
-                optimiser.clip <= SAFE_CLIP,
-                "clip",
-                optimiser.clip,
-                f"precision fp16-safe allows at most {SAFE_CLIP:g}",
-            ),
-            (
-                accumulation(optimiser, precision) >= SAFE_ACCUMULATE,
-                "accumulate",
-                optimiser.accumulate,
-                f"precision fp16-safe asks for at least {SAFE_ACCUMULATE}",
-            ),
-        )
+        problems = []
+        if optimiser.clip > SAFE_CLIP:
+            message = f"found {optimiser.clip!r}, precision fp16-safe allows at most {SAFE_CLIP:g}"
+            problems.append(Problem("optimiser.clip", message))
+        if accumulation(optimiser, precision) < SAFE_ACCUMULATE:
+            message = f"found {optimiser.accumulate!r}, precision fp16-safe asks for at least {SAFE_ACCUMULATE}"
+            problems.append(Problem("optimiser.accumulate", message))
+        if problems:
+            raise SpecError("these optimiser settings make no sense:", problems=problems)
         if device == "cpu":
             raise SpecError(
                 "precision: found fp16-safe on a processor, which has no 16-bit float training",
@@ -170,17 +119,11 @@ def check_precision(optimiser: OptimiserSpec, precision: Precision, device: str)
             )
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _only_sgd(spec: OptimiserSpec) -> Iterator[tuple[str, str]]:
+    if spec.momentum is not None and spec.name != "sgd":
+        yield "momentum", f"found {spec.momentum!r}, which only sgd has"
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _refuse(what: str, *rules: tuple[bool, str, Any, str]) -> None:
-    problems = [
-        Problem(f"{what}.{name}", f"found {value!r}, {expected}") for good, name, value, expected in rules if not good
-    ]
-    if problems:
-        raise SpecError(f"these {what} settings make no sense:", problems=problems)
+def _only_poly(spec: ScheduleSpec) -> Iterator[tuple[str, str]]:
+    if spec.power is not None and spec.name != "poly":
+        yield "power", f"found {spec.power!r}, which only poly has"

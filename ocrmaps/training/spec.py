@@ -6,34 +6,27 @@ padding colour) or has the default that is written here; the resolved run says e
 
 from __future__ import annotations
 
-import json
-import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import ValidationError
+from typing import Annotated, Any, Literal
 
 from ocrmaps.augment import AugmentSpec
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
 from ocrmaps.recipe import Recipe
+from ocrmaps.settings.files import Draft, Form, file_name, plain, read_file
+from ocrmaps.settings.ranges import NO_SETTING, AtLeast0, Name, Range, Rule, Whole0, Whole1, check, hints
 from ocrmaps.training.optimization import OptimiserSpec, Precision, ScheduleSpec
-from ocrmaps.training.rules import file_model, problem_of, rules
 from ocrmaps.trust import NOTHING, Trusted, is_own
-
-NOT_SETTINGS = ("said", "trusted")
-"""What a run knows beside its settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSpec:
     """Which prepared data, and how much of it at a time."""
 
-    store: str
+    store: Annotated[str, Rule("the name of a store", least=1)]
     """STORE, STORE/VERSION or a version's folder; a store alone means its newest version."""
     cache: Path | None = None
     """The cache folder; None takes the command's."""
@@ -41,46 +34,58 @@ class DataSpec:
     """The split that is learnt from."""
     val: Literal["train", "val", "test", ""] = "val"
     """The split that is scored after epochs."""
-    batch: int = 8
+    batch: Whole1 = 8
     """Samples at a time on each device."""
     drop_last: bool = False
     """Leave out the batches that the end of a canvas does not fill."""
+
+    def __post_init__(self) -> None:
+        check(self, "data", _one_split)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossSpec:
     """What is learnt."""
 
-    name: str = "db"
+    name: Annotated[str, Rule("a name", least=1)] = "db"
     """A key of `LOSSES`, or `package.module:Name`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the loss, such as its weights; one that it does not take is refused."""
+
+    def __post_init__(self) -> None:
+        check(self, "loss")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetSpec:
     """How long to train; the schedule is stretched over exactly this."""
 
-    epochs: int = 30
+    epochs: Whole1 = 30
     """Passes over the train split."""
-    steps: int | None = None
+    steps: Whole1 | None = None
     """End after so many optimiser steps, if that comes first; an epoch that this cuts short is not validated."""
-    validate_every: int = 1
+    validate_every: Whole1 = 1
     """Epochs from one validation to the next; divides `epochs`, so that the last one is validated."""
-    patience: int | None = None
+    patience: Whole1 | None = None
     """End after so many validations without a better val/hmean; None never does."""
-    patience_delta: float = 0.001
+    patience_delta: AtLeast0 = 0.001
     """A val/hmean is better if it is higher by more than this."""
+
+    def __post_init__(self) -> None:
+        check(self, "budget", _budget_faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepSpec:
     """Which checkpoints stay; the latest always does."""
 
-    top: int = 1
+    top: Whole1 = 1
     """How many of the best by val/hmean."""
-    every_steps: int = 0
+    every_steps: Whole0 = 0
     """Also save the latest state every so many steps within an epoch; 0 does not."""
+
+    def __post_init__(self) -> None:
+        check(self, "keep")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,30 +98,36 @@ class WatchSpec:
     """Processor, memory, disk."""
     guard: bool = True
     """End the run at the first loss or gradient that is not finite, and leave a bundle to repeat it from."""
-    guard_every: int = 20
+    guard_every: Whole1 = 20
     """Steps from one look of the guard to the next."""
     gradients: bool = True
     """Median, 95th percentile and maximum of the gradient norm, and the share of steps that were clipped."""
-    profile_steps: int = 0
-    """Trace so many optimiser steps into the run's folder; 0 traces none."""
-    profile_from: int = 10
+    profile_steps: Annotated[int, Range(ge=0, le=20)] = 0
+    """Trace so many optimiser steps into the run's folder; 0 traces none, more than 20 make too large a trace."""
+    profile_from: Whole0 = 10
     """The first step that is traced, counted from 0: those before warm up."""
     tensorboard: bool = False
     """Also write the rows of metrics.csv for TensorBoard; needs the extra."""
     wandb: str = ""
     """Also log the rows of metrics.csv to this Weights & Biases project; needs the extra."""
-    pictures: int = 4
+    pictures: Whole0 = 4
     """Validation samples that are drawn, truth beside prediction; 0 draws none."""
+
+    def __post_init__(self) -> None:
+        check(self, "watch", _watch_faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareSpec:
     """On how many devices of this machine, and whether the network is compiled for them."""
 
-    devices: int = 1
+    devices: Annotated[int, Range(ge=1, le=64)] = 1
     """Processes with a device each; a step learns from `data.batch` samples on every one."""
     compile: str = ""
     """A backend of torch.compile such as inductor; empty compiles nothing."""
+
+    def __post_init__(self) -> None:
+        check(self, "hardware")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +139,7 @@ class RunSpec:
     (0.001, 'fp32', 'light')
     """
 
-    name: str
+    name: Name
     """How the run's folder and its reports call it."""
     data: DataSpec
     model: DetectorSpec = field(default_factory=DetectorSpec)
@@ -141,26 +152,62 @@ class RunSpec:
     watch: WatchSpec = field(default_factory=WatchSpec)
     hardware: HardwareSpec = field(default_factory=HardwareSpec)
     extract: ExtractSpec = field(default_factory=ExtractSpec)
-    seed: int = 0
+    seed: Annotated[int, Range(ge=0, le=2**32 - 1)] = 0
     """Of the order of samples and of augmentation; of weights too, unless model.seed says otherwise."""
     precision: Precision = "fp32"
     """Arithmetic of the network; losses are fp32 in all of them. fp16-safe needs a CUDA device."""
-    average: float | None = None
+    average: Annotated[float, Range(gt=0, lt=1, noun="decay")] | None = None
     """Decay of a running mean of the weights, which is then what is validated and kept; None has none."""
     deterministic: bool = False
     """Only algorithms that give the same bits every time; slower on a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a CUDA device where there is one."""
-    said: frozenset[str] = field(default=frozenset(), compare=False)
+    said: frozenset[str] = field(default=frozenset(), compare=False, metadata=NO_SETTING)
     """Which settings the file gave, as `table.key`: the others may follow the store."""
-    trusted: Trusted = field(default=NOTHING, compare=False)
+    trusted: Trusted = field(default=NOTHING, compare=False, metadata=NO_SETTING)
     """Parts from outside that may be built: those that `load_run` found in the run file, none of a run in a card."""
+
+    def __post_init__(self) -> None:
+        check(self, "", _run_faults)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, everything said."""
-        data = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_SETTINGS}
-        plain = {key: asdict(value) if is_dataclass(value) else value for key, value in data.items()}  # type: ignore[arg-type]
-        return json.loads(json.dumps(plain, default=str))
+        found: dict[str, Any] = plain(self)
+        return found
+
+
+def _one_split(data: DataSpec) -> Iterator[tuple[str, str]]:
+    if data.train == data.val:
+        yield "val", f"found {data.val!r}, expected another split than data.train"
+
+
+def _budget_faults(budget: BudgetSpec) -> Iterator[tuple[str, str]]:
+    if budget.epochs % budget.validate_every:
+        expected = f"a whole number that divides the {budget.epochs} epochs"
+        yield "validate_every", f"found {budget.validate_every}, expected {expected}"
+    if budget.patience is None:
+        yield from _idle(budget, "patience_delta", "budget.patience beside it: alone it has no effect")
+
+
+def _watch_faults(watch: WatchSpec) -> Iterator[tuple[str, str]]:
+    if not watch.guard:
+        yield from _idle(watch, "guard_every", "watch.guard = true beside it")
+    if not watch.profile_steps:
+        yield from _idle(watch, "profile_from", "watch.profile_steps beside it: alone it has no effect")
+
+
+def _run_faults(run: RunSpec) -> Iterator[tuple[str, str]]:
+    steps, watch = run.budget.steps, run.watch
+    if steps is not None and watch.profile_steps and watch.profile_from + watch.profile_steps > steps:
+        expected = f"a last traced step among the {steps} of the budget"
+        yield "watch.profile_from", f"found {watch.profile_from}, expected {expected}"
+
+
+def _idle(table: Any, key: str, expected: str) -> Iterator[tuple[str, str]]:
+    """A setting that does nothing as things are, unless it is left at its default."""
+    value = getattr(table, key)
+    if value != next(f.default for f in fields(table) if f.name == key):
+        yield key, f"found {value!r}, expected {expected}"
 
 
 def portable(run: Mapping[str, Any], home: Path) -> dict[str, Any]:
@@ -186,49 +233,36 @@ def portable(run: Mapping[str, Any], home: Path) -> dict[str, Any]:
 
 
 TABLES: dict[str, Any] = {
-    "data": DataSpec,
-    "model": DetectorSpec,
-    "loss": LossSpec,
-    "augment": AugmentSpec,
-    "optimiser": OptimiserSpec,
-    "schedule": ScheduleSpec,
-    "budget": BudgetSpec,
-    "keep": KeepSpec,
-    "watch": WatchSpec,
-    "hardware": HardwareSpec,
-    "extract": ExtractSpec,
+    name: kind for name, kind in hints(RunSpec).items() if is_dataclass(kind) and kind is not Trusted
 }
+FORM = Form(
+    what="run",
+    record=RunSpec,
+    example="optimiser.lr=0.003",
+    hint="docs/explanation/training.md shows one",
+    filled=("name",),
+)
 
 
 def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
     """Read a run file; `settings` are `key=value` changes such as `optimiser.lr=0.003`, values in TOML.
 
-    A problem is told at the place it was given: the file, or `--set`.
+    A problem is told at the place it was given: the line of the file, or `--set`.
     """
     path = Path(path)
-    if path.is_dir():
-        raise SpecError(f"{path}: found a folder, expected a run file", hint="docs/reference/run.md lists its keys")
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SpecError(f"{path}: no such run file", hint="docs/explanation/training.md shows one") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: the run file cannot be read as UTF-8 text ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: not valid TOML: {error}") from error
+    draft = read_file(FORM, path, settings)
+    data = draft.data
     if "sources" in data and "data" not in data:
         raise SpecError(
             f"{path}: this is the recipe of a store, expected a run file",
             hint=f"`ocrmaps build {path}` builds it; docs/reference/run.md shows the run file that trains on it",
         )
-    changed = tuple(_override(data, setting) for setting in settings)
-    data.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._") or "run")
-    if isinstance(data.get("data"), dict) and isinstance(data["data"].get("cache"), str):
-        data["data"]["cache"] = str(path.absolute().parent / data["data"]["cache"])
-    weights = data["model"].get("encoder_weights") if isinstance(data.get("model"), dict) else None
-    if isinstance(weights, str) and weights:
-        data["model"]["encoder_weights"] = str(path.absolute().parent / weights)
-    return with_own_parts(run_from_dict(data, where=str(path), changed=changed))
+    data.setdefault("name", file_name(path, "run"))
+    for table, key in (("data", "cache"), ("model", "encoder_weights")):
+        inside = data.get(table)
+        if isinstance(inside, dict) and isinstance(inside.get(key), str) and inside[key]:
+            inside[key] = str(path.absolute().parent / inside[key])
+    return with_own_parts(_checked(draft))
 
 
 def with_own_parts(spec: RunSpec) -> RunSpec:
@@ -237,31 +271,16 @@ def with_own_parts(spec: RunSpec) -> RunSpec:
     return replace(spec, trusted=Trusted(names=frozenset(name for name in named if is_own(name))))
 
 
-def run_from_dict(data: Mapping[str, Any], *, where: str = "run", changed: Sequence[str] = ()) -> RunSpec:
-    """A run from plain data, refused with all its problems at once; `changed` are settings given elsewhere."""
-    try:
-        parsed: Any = file_model(RunSpec, leave_out=NOT_SETTINGS).model_validate_json(json.dumps(data, default=str))
-    except ValidationError as error:
-        known = {"": _names(RunSpec), **{key: _names(record) for key, record in TABLES.items()}}
-        raise _refused([problem_of(e, known) for e in error.errors(include_url=False)], where, changed) from error
-    problems: list[Problem] = []
-    records: dict[str, Any] = {}
-    said = {f"{key}.{name}" for key in TABLES for name in getattr(parsed, key).model_fields_set}
-    for key, record in TABLES.items():
-        values = dict(getattr(parsed, key))
-        if key == "model" and "model.seed" not in said:
-            values["seed"] = parsed.seed
-        try:
-            records[key] = record(**values)
-        except SpecError as error:
-            found = error.problems or (Problem(loc=key, message=str(error)),)
-            problems += found
-    rest = {f.name: getattr(parsed, f.name) for f in fields(RunSpec) if f.name not in (*TABLES, *NOT_SETTINGS)}
-    spec = RunSpec(**records, **rest, said=frozenset(said)) if not problems else None
-    problems += rules(parsed)
-    if problems or spec is None:
-        raise _refused(problems, where, changed)
-    return spec
+def run_from_dict(data: Mapping[str, Any], *, where: str = "run") -> RunSpec:
+    """A run from plain data, refused with all its problems at once."""
+    return _checked(Draft(form=FORM, data=dict(data), where=where))
+
+
+def _checked(draft: Draft) -> RunSpec:
+    run: RunSpec = draft.record()
+    said = frozenset(f"{table}.{key}" for table in TABLES for key in draft.data.get(table, ()))
+    model = run.model if "model.seed" in said else replace(run.model, seed=run.seed)
+    return replace(run, model=model, said=said)
 
 
 def resolve(spec: RunSpec, recipe: Recipe) -> RunSpec:
@@ -291,37 +310,3 @@ def resolve_extract(spec: RunSpec, recipe: Recipe) -> ExtractSpec:
             hint="leave these settings out, they follow the store",
         )
     return ExtractSpec(**(drawn | given))
-
-
-def _names(record: type[Any]) -> list[str]:
-    return [f.name for f in fields(record) if f.name not in NOT_SETTINGS]
-
-
-def _refused(problems: Sequence[Problem], where: str, changed: Sequence[str]) -> SpecError:
-    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    placed = [
-        Problem(
-            f"{'--set ' if any(f'{c}.'.startswith(f'{p.loc}.') for c in changed) else f'{where}:'}{p.loc}", p.message
-        )
-        for p in problems
-    ]
-    return SpecError(f"{where}: the run has {count}:", problems=placed)
-
-
-def _override(data: dict[str, Any], setting: str) -> str:
-    """Apply one `a.b=value` to nested tables and give its key; a value that is not TOML is taken as a string."""
-    key, equals, value = setting.partition("=")
-    path = key.strip().split(".")
-    if not equals or not all(path):
-        raise SpecError(f"--set {setting}: found {setting!r}, expected key=value such as optimiser.lr=0.003")
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    table = data
-    for part in path[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise SpecError(f"--set {setting}: {part} is not a table")
-    table[path[-1]] = parsed
-    return ".".join(path)

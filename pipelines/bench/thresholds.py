@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from ocrmaps.errors import Problem, SpecError
 from ocrmaps.pipelines.bench.record import BENCHES
+from ocrmaps.settings.files import Form, read_file
+from ocrmaps.settings.ranges import NO_SETTING, AtLeast0, Range, Rule, check
 
 DEFAULT = Path(__file__).with_name("thresholds.toml")
 
 
-class Threshold(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
     """How much worse one figure may get."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
     bench: str
+    """The benchmark that measures it."""
     better: Literal["higher", "lower"]
-    look: Annotated[str, Field(min_length=1)]
-    worse: Annotated[float, Field(gt=1.0, allow_inf_nan=False)] | None = None
-    limit: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
+    """Which way is an improvement."""
+    look: Annotated[str, Rule("where to look first", least=1)]
+    """Where to look first when it fails."""
+    worse: Annotated[float, Range(gt=1)] | None = None
+    """At most this many times worse than the baseline."""
+    limit: AtLeast0 | None = None
+    """Never beyond this, whatever the baseline says."""
     needs: Literal["gpu"] | None = None
+    """Only compared where both records come from machines with one."""
 
-    @model_validator(mode="after")
-    def _something_is_guarded(self) -> Threshold:
-        if self.worse is None and self.limit is None:
-            raise ValueError("guards nothing; give `worse`, `limit` or both")
-        if self.bench not in BENCHES:
-            raise ValueError(f"no benchmark named {self.bench}; there are: {', '.join(BENCHES)}")
-        return self
+    def __post_init__(self) -> None:
+        check(self, "", _threshold_faults)
 
     def allowed(self, baseline: float) -> float:
         """The last value that is not worse than allowed.
@@ -54,18 +52,22 @@ class Threshold(BaseModel):
         return value < bound if self.better == "higher" else value > bound
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    figures: Annotated[dict[str, Threshold], Field(min_length=1)]
+def _threshold_faults(threshold: Threshold) -> Iterator[tuple[str, str]]:
+    if threshold.worse is None and threshold.limit is None:
+        yield "", "guards nothing; give `worse`, `limit` or both"
+    if threshold.bench not in BENCHES:
+        yield "bench", f"no benchmark named {threshold.bench}; there are: {', '.join(BENCHES)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
     """The guarded figures by name, and the file they are from."""
 
-    path: Path
-    figures: Mapping[str, Threshold]
+    figures: Annotated[Mapping[str, Threshold], Rule("at least 1 figure", least=1)]
+    path: Path = field(default=DEFAULT, metadata=NO_SETTING)
+
+    def __post_init__(self) -> None:
+        check(self, "")
 
     @property
     def benches(self) -> tuple[str, ...]:
@@ -74,29 +76,11 @@ class Thresholds:
         return tuple(name for name in BENCHES if name in wanted)
 
 
+FORM = Form(what="thresholds", record=Thresholds)
+
+
 def load_thresholds(path: Path | None = None) -> Thresholds:
     """Read a thresholds file, the one that comes with the package when none is named."""
     path = DEFAULT if path is None else path
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: the thresholds cannot be read ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: not valid TOML: {error}") from error
-    try:
-        return Thresholds(path=path, figures=_File.model_validate(data).figures)
-    except ValidationError as error:
-        problems = [_problem(path, found) for found in error.errors()]
-        raise SpecError(f"{path}: {len(problems)} problem(s) in the thresholds:", problems=problems) from error
-
-
-def _problem(path: Path, error: Any) -> Problem:
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        known = ["figures"] if len(error["loc"]) == 1 else list(Threshold.model_fields)
-        message = f"unknown key; known here: {', '.join(known)}"
-    elif error["type"] == "missing":
-        message = "missing, and it has no default"
-    elif not isinstance(error["input"], dict):
-        message = f"{message}, found {error['input']!r}"
-    return Problem(loc=f"{path}:{'.'.join(str(part) for part in error['loc'])}", message=message)
+    found: Thresholds = read_file(FORM, path).record()
+    return replace(found, path=path)

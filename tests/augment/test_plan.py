@@ -120,7 +120,7 @@ def test_all_problems_are_named_at_once():
 
 
 def test_lists_from_a_file_are_as_good_as_tuples():
-    assert AugmentSpec(scale=(0.5, 2.0), size=(64, 64)) == AugmentSpec(scale=[0.5, 2], size=[64, 64.0])
+    assert AugmentSpec(scale=(0.5, 2.0), size=(64, 64)) == AugmentSpec(scale=[0.5, 2], size=[64, 64])
 
 
 @pytest.mark.parametrize(

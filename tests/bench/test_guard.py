@@ -211,12 +211,24 @@ def test_the_thresholds_of_the_package_are_sound():
         ("[figures]\n", "at least 1"),
         ('[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\n', "guards nothing"),
         ('[figures."a/b"]\nbench = "speed"\nbetter = "higher"\nlook = "x"\nworse = 2.0\n', "no benchmark named speed"),
-        ('[figures."a/b"]\nbench = "maps"\nbetter = "more"\nlook = "x"\nworse = 2.0\n', "'higher' or 'lower'"),
-        ('[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\nworse = 1.0\n', "greater than 1"),
-        ('[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\nworse = nan\n', "finite number"),
-        ('[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\nworse = "2"\n', "valid number"),
-        ('[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\nfactor = 2.0\n', "unknown key; known here"),
-        ('[figure."a/b"]\nbench = "maps"\n', "unknown key; known here: figures"),
+        (
+            '[figures."a/b"]\nbench = "maps"\nbetter = "more"\nlook = "x"\nworse = 2.0\n',
+            "expected one of higher, lower",
+        ),
+        ('[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\nworse = 1.0\n', "expected a number above 1"),
+        (
+            '[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\nworse = nan\n',
+            "found nan, expected a number above 1",
+        ),
+        (
+            '[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\nworse = "2"\n',
+            "found '2', expected a number above 1",
+        ),
+        (
+            '[figures."a/b"]\nbench = "maps"\nbetter = "higher"\nlook = "x"\nfactor = 2.0\n',
+            "unknown key; known here: bench, better, look, worse, limit, needs",
+        ),
+        ('[figure."a/b"]\nbench = "maps"\n', "unknown key, did you mean figures? known here: figures"),
         ("[figures\n", "not valid TOML"),
     ],
 )
@@ -230,5 +242,5 @@ def test_thresholds_are_parsed_strictly(tmp_path, text, said):
 
 
 def test_a_threshold_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(SpecError, match="cannot be read"):
+    with pytest.raises(SpecError, match="no such thresholds file"):
         load_thresholds(tmp_path / "none.toml")

@@ -25,6 +25,8 @@ def test_an_interrupted_demo_names_the_command_that_goes_on_with_its_run(tmp_pat
     out = tmp_path / "a demo"
     with pytest.raises(Interrupted) as caught:
         ocrmaps.pipelines.demo.demo(out, num=8, seed=0, epochs=3, say=lambda line: None)
+    assert (out / "demo.toml").read_text().startswith("#:schema recipe.schema.json\n")
+    assert (out / "recipe.schema.json").is_file()
     words = shlex.split(caught.value.hint.removeprefix("go on by "))
     assert words[:2] == ["ocrmaps", "train"]
     given = SimpleNamespace(**{name.strip("-"): value for name, value in zip(words[3::2], words[4::2], strict=True)})

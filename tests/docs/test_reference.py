@@ -62,8 +62,11 @@ def test_every_setting_says_what_it_is_for():
 @pytest.mark.parametrize(
     "page, row",
     [
-        ("reference/recipe.md", "| `rows_per_shard` | whole number | `32` | 1 to 4096 |"),
-        ("reference/recipe.md", '| `shrink` | text | `"linear"` | nearest, box, linear, cubic, lanczos |'),
+        ("reference/recipe.md", "| `rows_per_shard` | whole number | `32` | a whole number from 1 to 4096 |"),
+        (
+            "reference/recipe.md",
+            '| `shrink` | text | `"linear"` | `"nearest"`, `"box"`, `"linear"`, `"cubic"`, `"lanczos"` |',
+        ),
         ("reference/recipe.md", "| `canvases` | list of [whole number, whole number] | must be given |"),
         ("reference/run.md", "| `rotate` | number | `0.0` | a number from 0 to 45 |"),
         ("reference/run.md", '| `precision` | text | `"fp32"` | `"fp32"`, `"fp16-safe"`, `"bf16"` |'),

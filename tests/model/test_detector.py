@@ -140,7 +140,7 @@ def test_a_spec_survives_plain_data():
         ({"mean": (float("nan"), 1, 1)}, "model.mean"),
         ({"seed": -1}, "model.seed"),
         ({"encoder": ""}, "model.encoder"),
-        ({"encoder_options": [1]}, "expected a table of options"),
+        ({"encoder_options": [1]}, "encoder_options: found .*, expected a table"),
         ({"encoder": "no.such.module:Net"}, "there is no module no"),
         ({"encoder": "ocrmaps.model.encoders.registry:Lihgt"}, "has no class or function Lihgt; it has .*Light"),
         ({"encoder": "a:b:c"}, "expected one of"),

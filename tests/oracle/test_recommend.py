@@ -13,7 +13,8 @@ from ocrmaps.annotations import Source
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import SpecError
 from ocrmaps.pipelines.recommend import STRIDE, mean_mpx, propose_canvases, recommend, write_recipe
-from ocrmaps.recipe import load_recipe
+from ocrmaps.recipe import FORM, load_recipe
+from ocrmaps.settings.schema import schema_text
 from tests.oracle.test_oracle import header, lines, sample
 
 sizes = st.lists(st.tuples(st.integers(100, 900), st.integers(100, 900)), min_size=1, max_size=12)
@@ -50,6 +51,9 @@ def test_a_recommendation_stays_under_its_budget_and_its_recipe_reads_back(tmp_p
     assert recipe.canonical == found.chosen.canonical
     assert recipe.maps == found.chosen.maps
     assert recipe.sources[0].path.resolve() == (tmp_path / "labels.json").resolve()
+    first = (tmp_path / "sub" / "mine.toml").read_text().splitlines()[0]
+    assert first == "#:schema recipe.schema.json"
+    assert (tmp_path / "sub" / "recipe.schema.json").read_text() == schema_text(FORM)
 
 
 def test_curved_text_is_judged_with_polygons_and_the_recipe_says_so(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.errors import DataError, OcrmapsError, SpecError, StoreCorrupt, StoreError
 from ocrmaps.files import open_regular
-from ocrmaps.recipe import NAME, NAME_SAID
+from ocrmaps.settings.ranges import NAME_PATTERN, NAME_SAYS
 from ocrmaps.store.format.layout import MANIFEST, list_files
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.places import lock
@@ -68,8 +68,8 @@ def pack(folder: Path, archive: Path) -> int:
 
 def unpack(archive: Path, cache: Path, name: str) -> Path:
     """Bring an archived version into a store; it appears only after every byte was compared with its digest."""
-    if not NAME.fullmatch(name):
-        raise SpecError(f"found the store name {name!r}, expected {NAME_SAID}", hint="name a store, not a path")
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise SpecError(f"found the store name {name!r}, expected {NAME_SAYS}", hint="name a store, not a path")
     store = Store(cache, name)
     arriving = store.folder / ".staging" / f"import-{uuid.uuid4().hex[:8]}"
     made = [folder for folder in (arriving.parent, store.folder) if not folder.exists()]
