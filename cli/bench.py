@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ocrmaps.cli.options import RESULTS, Json, Replace
+
 app = typer.Typer(
     help="Measure speed as ratios against named references and the machine's own ceilings. "
     "Example: ocrmaps bench all --out bench",
@@ -16,19 +18,21 @@ app = typer.Typer(
 )
 
 Repeats = Annotated[
-    int, typer.Option(help="Repeats per figure; the median is reported with its spread.", min=1, max=100)
+    int,
+    typer.Option(metavar="N", help="Repeats per figure; the median is reported with its spread.", min=1, max=100),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Small sizes: shows that everything runs; figures mean little.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Replace files that exist.")]
 Source = Annotated[
     Path | None,
     typer.Option(
-        help="Source or recipe file to measure on; generated receipts when not given.", envvar="OCRMAPS_BENCH_SOURCE"
+        metavar="SOURCE",
+        help="Source or recipe file to measure on; generated receipts when not given.",
+        envvar="OCRMAPS_BENCH_SOURCE",
     ),
 ]
 ThresholdsFile = Annotated[
-    Path | None, typer.Option("--thresholds", help="What is guarded, and how much worse it may get; TOML.")
+    Path | None,
+    typer.Option("--thresholds", metavar="FILE", help="What is guarded, and how much worse it may get; TOML."),
 ]
 
 BENCHES: dict[str, str] = {
@@ -85,11 +89,12 @@ for _name, _sentence in BENCHES.items():
 @app.command("break-even")
 def break_even(
     ctx: typer.Context,
-    source: Annotated[Path | None, typer.Argument(help="The same as --source.")] = None,
+    source: Annotated[Path | None, typer.Argument(metavar="SOURCE", help="The same as --source.")] = None,
     given: Annotated[
         Path | None,
         typer.Option(
             "--source",
+            metavar="SOURCE",
             help="Source or recipe file, of which 64 samples are used; generated receipts when not given.",
             envvar="OCRMAPS_BENCH_SOURCE",
         ),
@@ -115,12 +120,17 @@ def break_even(
 @app.command("all")
 def everything(
     out: Annotated[
-        Path | None, typer.Option(help="Folder for record.json, note.md and plot.png; only printed when not given.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for record.json, note.md and plot.png; only printed when not given.",
+            rich_help_panel=RESULTS,
+        ),
     ] = None,
     source: Source = None,
     repeats: Repeats = 5,
     quick: Quick = False,
-    yes: Yes = False,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Measure the machine's ceilings, then every stage against them. Example: ocrmaps bench all --out bench"""
@@ -139,12 +149,14 @@ def everything(
 
 @app.command("baseline")
 def baseline(
-    out: Annotated[Path, typer.Option(help="The baseline file.")] = Path("bench-baseline.json"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The baseline file.", rich_help_panel=RESULTS)] = Path(
+        "bench-baseline.json"
+    ),
     thresholds: ThresholdsFile = None,
     source: Source = None,
     repeats: Repeats = 5,
     quick: Quick = False,
-    yes: Yes = False,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Measure and keep the guarded figures for later checks. Example: ocrmaps bench baseline --out baseline.json"""
@@ -162,9 +174,13 @@ def baseline(
 
 @app.command("check")
 def check(
-    baseline: Annotated[Path, typer.Argument(help="A record that `bench baseline` or `bench all` wrote.")],
+    baseline: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="A record that `bench baseline` or `bench all` wrote.")
+    ],
     thresholds: ThresholdsFile = None,
-    record: Annotated[Path | None, typer.Option(help="Compare this record instead of measuring now.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Compare this record instead of measuring now.")
+    ] = None,
     source: Source = None,
     repeats: Repeats = 5,
     as_json: Json = False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,19 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ocrmaps.cli.options import RUNNING, Act, Json, Recipe, Root, Settings, Version, Workers, cache_root
 from ocrmaps.cli.progress import progress_bar
-
-Root = Annotated[
-    Path | None, typer.Option("--root", help="Cache folder; OCRMAPS_CACHE, or .ocrmaps here, when not given.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-RawCsv = Annotated[
-    bool, typer.Option("--raw-csv", help="Write text into csv tables as it is, though a spreadsheet may run it.")
-]
-Workers = Annotated[int | None, typer.Option(help="Workers; all cores when not given.", min=1, max=256)]
-Version = Annotated[
-    str, typer.Argument(help="STORE, STORE/VERSION, the start of a version, or a version's folder; its newest version.")
-]
 
 
 class LevelName(StrEnum):
@@ -36,24 +24,21 @@ class LevelName(StrEnum):
     rebuild = "rebuild"
 
 
-def cache_root(root: Path | None) -> Path:
-    """The cache folder that an option, the environment or the project means, in this order."""
-    if root is not None:
-        return root.absolute()
-    named = os.environ.get("OCRMAPS_CACHE")
-    return Path(named).absolute() if named else Path(".ocrmaps").absolute()
-
-
 def build(
-    recipe: Annotated[Path, typer.Argument(help="Recipe file; `ocrmaps recommend` writes one.")],
+    recipe: Recipe,
     root: Root = None,
     workers: Workers = None,
-    scheduler: Annotated[str, typer.Option(help="threads, processes, or the address of a dask scheduler.")] = "threads",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe field, such as canonical.side=1024.")
-    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="SCHEDULER",
+            help="threads, processes, or the address of a dask scheduler.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "threads",
+    settings: Settings = None,
     allow_failures: Annotated[
-        int, typer.Option(help="Samples that may be lost before the build is refused.", min=0)
+        int, typer.Option(metavar="N", help="Samples that may be lost before the build is refused.", min=0)
     ] = 0,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, whatever its time stamps say.")
@@ -62,10 +47,13 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build the version that a recipe means, or find it unchanged. Example: ocrmaps build receipts.toml --workers 8"""
-    from ocrmaps.pipelines.build import build as run
+    from ocrmaps.kinds import expect_recipe
     from ocrmaps.recipe import load_recipe
 
+    expect_recipe(recipe)
     loaded = load_recipe(recipe, settings or ())
+    from ocrmaps.pipelines.build import build as run
+
     with _stage_bar() as bar:
         try:
             report = run(
@@ -107,19 +95,20 @@ def verify(
     level: Annotated[
         LevelName, typer.Option(help="quick: files; digest: every byte; rebuild: rows drawn again.")
     ] = LevelName.digest,
-    subset: Annotated[str, typer.Option(help="n/t: look into the n-th of t equal parts.")] = "1/1",
-    redraw: Annotated[int, typer.Option(help="Rows drawn again at level rebuild.", min=1)] = 16,
+    subset: Annotated[str, typer.Option(metavar="N/T", help="n/t: look into the n-th of t equal parts.")] = "1/1",
+    redraw: Annotated[int, typer.Option(metavar="N", help="Rows drawn again at level rebuild.", min=1)] = 16,
     as_json: Json = False,
 ) -> None:
     """Compare a version with its digests; exit 1 if anything is damaged. Example: ocrmaps verify receipts"""
     from ocrmaps.errors import SpecError
     from ocrmaps.store.places.cache import find_version
-    from ocrmaps.store.upkeep.verify import verify as run
 
     n, slash, t = subset.partition("/")
     if not slash or not n.isdecimal() or not t.isdecimal():
         raise SpecError(f"--subset {subset}: found {subset!r}, expected n/t such as 1/10")
     store, name = find_version(cache_root(root), version)
+    from ocrmaps.store.upkeep.verify import verify as run
+
     with progress_bar("verifying") as bar:
         report = run(store.version(name), level=level.value, subset=(int(n), int(t)), redraw=redraw, progress=bar)
     if as_json:
@@ -140,19 +129,26 @@ def verify(
 def repair(
     version: Version,
     root: Root = None,
-    recipe: Annotated[Path | None, typer.Option(help="The recipe, where the version's manifest is lost.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The recipe, where the version's manifest is lost.")
+    ] = None,
     workers: Workers = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it only the damage is shown.")] = False,
+    yes: Act = False,
     as_json: Json = False,
 ) -> None:
     """Rebuild what is damaged, bit for bit, and keep the damaged files aside. Example: ocrmaps repair receipts --yes"""
-    from ocrmaps.machine import cores
-    from ocrmaps.pipelines.build import repair as run
+    from ocrmaps.kinds import expect_recipe
     from ocrmaps.recipe import load_recipe
     from ocrmaps.store.places.cache import find_version
+
+    if recipe is not None:
+        expect_recipe(recipe)
+    given = None if recipe is None else load_recipe(recipe)
+    store, name = find_version(cache_root(root), version)
+    from ocrmaps.machine import cores
+    from ocrmaps.pipelines.build import repair as run
     from ocrmaps.store.upkeep.verify import verify as look
 
-    store, name = find_version(cache_root(root), version)
     if not yes:
         before = look(store.version(name))
         if as_json:
@@ -166,7 +162,7 @@ def repair(
         report = run(
             store,
             name,
-            None if recipe is None else load_recipe(recipe),
+            given,
             workers=workers or cores(),
             progress=bar,
         )

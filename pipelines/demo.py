@@ -63,7 +63,7 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
 
     with _step(say, "recommend a recipe for 0.30 Mpx a picture"):
         chosen = recommend.recommend(samples, heads, budget_mpx=0.30, judged_on=12)
-        recommend.write_recipe(chosen, train, out / "recommended.toml")
+        recommend.write_recipe(chosen, [train, val], out / "recommended.toml")
         recommend.plot_tradeoff(chosen, out / "tradeoff.png")
         spec = chosen.chosen.canonical
         say(f"  longest side {spec.side}, r = {chosen.chosen.maps.shrink_ratio:g}: {out / 'recommended.toml'}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from ocrmaps.annotations import Sample, Source
+from ocrmaps.annotations import Sample, Source, read
 from ocrmaps.canonical import CanonicalSpec, plan
-from ocrmaps.errors import SpecError
-from ocrmaps.evaluation.oracle.judge import Chain, OracleResult, Progress, fitting_shape, run_oracle, subset
+from ocrmaps.errors import AnnotationError, SpecError
+from ocrmaps.evaluation.oracle.judge import Chain, OracleResult, Progress, fitting_shape, headers, run_oracle, subset
 from ocrmaps.extract.records import Shape
 from ocrmaps.files import write_new
 from ocrmaps.geometry import Size
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header
-from ocrmaps.recipe import Recipe, SourceRecipe, dump_recipe
+from ocrmaps.recipe import Recipe, SourceRecipe, Split, dump_recipe
 
 STRIDE = 32
 """Canvas sides are multiples of this: what a detector with five halvings takes without padding of its own."""
@@ -232,8 +233,22 @@ def _candidate(result: OracleResult, mpx: float) -> Candidate:
     )
 
 
-def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
-    """The chosen settings as a recipe file, ready to build; paths in it count from its own folder."""
+def read_all(sources: Sequence[Source], *, threads: int | None = None) -> tuple[list[Sample], list[Header]]:
+    """The samples of all sources with the headers of their pictures; those of a test split are not looked at."""
+    samples: list[Sample] = []
+    heads: list[Header] = []
+    for source in [s for s in sources if s.split != "test"] or sources:
+        mine = read(source)
+        if not mine:
+            raise AnnotationError(f"{source.annotations}: the source holds no samples")
+        samples += mine
+        heads += headers(source, mine, workers=threads)
+    return samples, heads
+
+
+def write_recipe(found: Recommendation, sources: Sequence[Source], out: Path) -> None:
+    """The chosen settings as a recipe file, ready to build; a source without a split is one to train on. Paths in the
+    file count from its own folder."""
     # The system follows a link before it goes up: "..", counted from the link's own place, would lead elsewhere.
     folder = out.parent.resolve()
 
@@ -241,15 +256,16 @@ def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
         return Path(os.path.relpath(path.resolve() if ".." in path.parts else path.absolute(), folder))
 
     recipe = Recipe(
-        name=re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("-._") or "default",
-        sources=(
+        name=_store_name(out),
+        sources=tuple(
             SourceRecipe(
                 path=relative(source.annotations),
                 format=source.format,
                 pictures=relative(source.pictures),
                 frame="raw" if source.frame == "raw" else "upright",
-                split="train",
-            ),
+                split=_split(source),
+            )
+            for source in sources
         ),
         canonical=found.chosen.canonical,
         maps=found.chosen.maps,
@@ -258,6 +274,66 @@ def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
     if found.shape == "polygons":
         head += '# Judged with polygons, which these outlines need: set extract.shape = "polygons" in the run file.\n'
     write_new(out, (head + dump_recipe(recipe)).encode(), replace_existing=True)
+
+
+RUN_FILE = """\
+# A start on the store that {recipe} describes: a light network, which a processor can train.
+# {pictures} pictures to train on make {steps} steps an epoch. A score leaves 0 after some hundred steps, so a small set
+# needs more epochs. On a GPU take encoder = "resnet18", more pictures in a batch and 100 epochs.
+name = "{name}"
+average = 0.95
+
+[data]
+store = "{name}"
+batch = {batch}
+
+[model]
+encoder = "light"
+
+[optimiser]
+lr = 4e-3
+
+[budget]
+epochs = 24
+"""
+BATCH = 4
+
+
+def write_run(found: Recommendation, sources: Sequence[Source], out: Path, *, recipe: Path) -> None:
+    """A run file that trains on the store of `recipe`."""
+    pictures = sum(len(read(source)) for source in sources if _split(source) == "train")
+    text = RUN_FILE.format(
+        recipe=recipe.name, name=_store_name(recipe), pictures=pictures, steps=-(-pictures // BATCH), batch=BATCH
+    )
+    if found.shape == "polygons":
+        text += '\n[extract]\nshape = "polygons"\n'
+    write_new(out, text.encode(), replace_existing=True)
+
+
+def next_steps(sources: Sequence[Source], recipe: Path, run_file: Path) -> list[str]:
+    """What was written and what to type next."""
+    recipe_, run_ = shlex.quote(str(recipe)), shlex.quote(str(run_file))
+    lines = [
+        f"wrote {recipe}, the recipe, and {run_file}, a run on its store; next:",
+        f"  ocrmaps build {recipe_}",
+        f"  ocrmaps train {run_} --out runs/first",
+    ]
+    missing = [split for split in ("train", "val") if split not in map(_split, sources)]
+    lines += [
+        f"a run needs pictures of split {split}, and none were named: recommend train=PATH val=PATH, "
+        f"or add them to {recipe}"
+        for split in missing
+    ]
+    return lines
+
+
+def _store_name(recipe: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", recipe.stem).strip("-._") or "default"
+
+
+def _split(source: Source) -> Split:
+    named: dict[str, Split] = {"val": "val", "test": "test"}
+    return named.get(source.split, "train")
 
 
 def _praise(c: Candidate) -> str:

@@ -22,7 +22,7 @@ DOORS = ("__init__", "__main__")
 
 # The rooms of the library from the ground up: each may import those before it.
 ORDER = (
-    "errors", "trust", "cells", "progress", "geometry", "text", "files", "machine", "compiled", "pictures",
+    "errors", "trust", "cells", "progress", "geometry", "text", "files", "kinds", "machine", "compiled", "pictures",
     "canonical", "settings", "annotations", "maps", "extract", "metrics", "recipe", "store", "loader", "augment",
     "model", "pagekit", "detect", "evaluation", "training", "debug", "report",
 )  # fmt: skip

@@ -13,10 +13,11 @@ from ocrmaps.cells import plain, table
 from ocrmaps.detect.trained import LAST
 from ocrmaps.errors import DataError, RunError, StoreError, StoreNotFound
 from ocrmaps.files import write_new
+from ocrmaps.kinds import RUN_SETTINGS
 from ocrmaps.store.reader import Reader
 from ocrmaps.text import number
 
-CHECKPOINTS, SETTINGS, METRICS = "checkpoints", "run.json", "metrics.csv"
+CHECKPOINTS, SETTINGS, METRICS = "checkpoints", RUN_SETTINGS, "metrics.csv"
 NO_CHECKPOINT = "a run writes its first one at the end of its first epoch"
 
 
