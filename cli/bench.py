@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from ocrmaps.cli.options import RESULTS, Json, Replace
+from ocrmaps.errors import SpecError
+from ocrmaps.pipelines.bench.asked import asked_source
 
 app = typer.Typer(
     help="Measure speed as ratios against named references and the machine's own ceilings. "
@@ -69,6 +71,7 @@ def _command(name: str) -> Callable[..., None]:
     """What measures on any source takes `--source`, the others do not."""
 
     def on_source(source: Source = None, repeats: Repeats = 5, quick: Quick = False, as_json: Json = False) -> None:
+        asked_source(source)
         from ocrmaps.pipelines.bench import record as bench
 
         _print(bench.run([name], repeats=repeats, quick=quick, source=source), as_json)
@@ -104,11 +107,11 @@ def break_even(
     as_json: Json = False,
 ) -> None:
     """Find after how many epochs a store has paid for its build. Example: ocrmaps bench break-even data/receipts"""
-    from ocrmaps.errors import SpecError
-    from ocrmaps.pipelines.bench import record as bench
-
     if source is not None and given is not None and str(ctx.get_parameter_source("given")).endswith("COMMANDLINE"):
         raise SpecError(f"found two sources, {source} and --source {given}", hint="name one")
+    asked_source(source or given)
+    from ocrmaps.pipelines.bench import record as bench
+
     record = bench.run(["break-even"], repeats=repeats, quick=quick, source=source or given)
     _print(record, as_json)
     if not as_json:
@@ -134,6 +137,7 @@ def everything(
     as_json: Json = False,
 ) -> None:
     """Measure the machine's ceilings, then every stage against them. Example: ocrmaps bench all --out bench"""
+    asked_source(source)
     from ocrmaps.pipelines.bench import all as bench_all
     from ocrmaps.pipelines.bench import save as bench_save
 
@@ -160,6 +164,7 @@ def baseline(
     as_json: Json = False,
 ) -> None:
     """Measure and keep the guarded figures for later checks. Example: ocrmaps bench baseline --out baseline.json"""
+    asked_source(source)
     from ocrmaps.pipelines.bench import save as bench_save
 
     record, unsteady = bench_save.baseline(
@@ -186,6 +191,10 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Compare with a baseline; ends with 1 if a guarded figure got worse. Example: ocrmaps bench check baseline.json"""
+    for path in (baseline, record, thresholds):
+        if path is not None and not path.is_file():
+            raise SpecError(f"{path}: no such file", hint="`ocrmaps bench baseline` writes a record to compare with")
+    asked_source(source)
     from ocrmaps.pipelines.bench import save as bench_save
 
     found = bench_save.check_against(

@@ -14,6 +14,7 @@ import typer
 
 from ocrmaps.cli.options import RUNNING, Act, Json, Recipe, Root, Settings, Version, Workers, cache_root
 from ocrmaps.cli.progress import progress_bar
+from ocrmaps.errors import RunError
 
 
 class LevelName(StrEnum):
@@ -68,8 +69,9 @@ def build(
                 announce=lambda line: typer.echo(line, err=True),
             )
         except KeyboardInterrupt:
-            typer.echo("ocrmaps: stopped; what is proven is kept, the same command resumes", err=True)
-            raise
+            stopped = RunError("interrupted; what is proven is kept", hint="the same command goes on from there")
+            stopped.exit_code = 130
+            raise stopped from None
     if as_json:
         typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
         return

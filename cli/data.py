@@ -187,6 +187,9 @@ def synth(
     as_json: Json = False,
 ) -> None:
     """Invent photographs of receipts with exact outlines. Example: ocrmaps data synth receipts --num 200 --seed 1"""
+    from ocrmaps.files import refuse_filled
+
+    refuse_filled(out)
     from ocrmaps.pipelines import data as pipeline
 
     with progress_bar("inventing receipts") as progress:

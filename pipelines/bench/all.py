@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.machine import CHECKOUT
+from ocrmaps.pipelines.bench.asked import asked_source
 from ocrmaps.pipelines.bench.ceilings import of_ceilings
 from ocrmaps.pipelines.bench.load import Watch
 from ocrmaps.pipelines.bench.record import Result, record_of, refuse_unknown
-from ocrmaps.pipelines.bench.source import asked_source
 
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",

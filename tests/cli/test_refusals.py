@@ -75,12 +75,12 @@ REFUSED = [
     ("cache pin nowhere", 4, "nowhere: no such version"),
     ("cache clear nowhere", 4, "nowhere: no such version"),
     ("cache export nowhere o.tar", 4, "nowhere: no such version"),
-    ("cache import nope.tar receipts", 2, "nope.tar"),
+    ("cache import nope.tar receipts", 3, "nope.tar: no such archive"),
     ("bench maps --source nowhere", 1, "nowhere: no such source or recipe"),
     ("bench break-even nowhere", 1, "nowhere: no such source or recipe"),
     ("bench all --source nowhere", 1, "nowhere: no such source or recipe"),
     ("bench baseline --source nowhere", 1, "nowhere: no such source or recipe"),
-    ("bench check nope.json", 2, "nope.json"),
+    ("bench check nope.json", 2, "nope.json: no such file"),
     ("debug bundle folder", 2, "folder: found a folder, expected the folder of a run"),
     ("debug list nope", 2, "nope: no such run"),
     ("debug show nope", 2, "nope: no such bundle"),
@@ -91,9 +91,26 @@ REFUSED = [
     ("debug doctor nope", 2, "nope: found neither a file or folder of this name nor such a store"),
     ("debug doctor nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
 ]  # fmt: skip
-WITHOUT_PATHS = ("demo", "cache health", "cache list", "cache gc", "bench machine", "bench decode", "bench step", "bench page")
+WITHOUT_PATHS = (
+    "demo",
+    "cache health",
+    "cache list",
+    "cache gc",
+    "bench machine",
+    "bench decode",
+    "bench step",
+    "bench page",
+)
 """Commands that name nothing that could be missing."""
-SAME = ("bench extract", "bench metrics", "bench oracle", "bench build", "bench store", "bench loader", "bench validation")
+SAME = (
+    "bench extract",
+    "bench metrics",
+    "bench oracle",
+    "bench build",
+    "bench store",
+    "bench loader",
+    "bench validation",
+)
 """Commands that are one function with `bench maps`."""
 
 

@@ -28,6 +28,7 @@ from ocrmaps.annotations.synth.spec import SynthSpec
 from ocrmaps.annotations.synth.text import write_rows
 from ocrmaps.canonical import turn_upright
 from ocrmaps.errors import RunError, SpecError
+from ocrmaps.files import refuse_filled
 from ocrmaps.geometry import Affine, FloatArray, PolygonSet, Size, upright_affine
 
 PICTURES = "images"
@@ -231,8 +232,7 @@ def save(
     """
     if format not in WRITERS:
         raise SpecError(f"format: found {format!r}, expected one of {', '.join(WRITERS)}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise SpecError(f"{out} exists already and is not an empty folder", hint="name another folder")
+    refuse_filled(out)
     workplace = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
