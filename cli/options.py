@@ -83,7 +83,7 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file; as often as needed."),
 ]
 Limit = Annotated[
-    int | None, typer.Option(metavar="N", help="Look at so many pictures only, evenly drawn; a partial score.", min=1)
+    int | None, typer.Option(metavar="N", help="Look at so many pictures only; the score is then partial.", min=1)
 ]
 Longest = Annotated[
     int, typer.Option(metavar="PIXELS", help="Longest side of the canonical picture.", min=32, max=8192)

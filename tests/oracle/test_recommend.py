@@ -45,7 +45,7 @@ def test_a_recommendation_stays_under_its_budget_and_its_recipe_reads_back(tmp_p
     assert found.chosen.hmean[0.5] == 1
     assert len(found.full.verdicts) == 6
     source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path / "images", format="ufo")
-    write_recipe(found, source, tmp_path / "sub" / "mine.toml")
+    write_recipe(found, [source], tmp_path / "sub" / "mine.toml")
     recipe = load_recipe(tmp_path / "sub" / "mine.toml")
     assert recipe.canonical == found.chosen.canonical
     assert recipe.maps == found.chosen.maps
@@ -65,7 +65,7 @@ def test_curved_text_is_judged_with_polygons_and_the_recipe_says_so(tmp_path):
     assert found.shape == found.as_json()["shape"] == "polygons"
     assert found.chosen.hmean[0.7] == 1
     source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path, format="ufo")
-    write_recipe(found, source, tmp_path / "mine.toml")
+    write_recipe(found, [source], tmp_path / "mine.toml")
     assert 'extract.shape = "polygons"' in (tmp_path / "mine.toml").read_text()
     assert load_recipe(tmp_path / "mine.toml").maps == found.chosen.maps
 
@@ -76,7 +76,7 @@ def test_a_recipe_written_through_a_linked_folder_leads_to_its_source(tmp_path):
     (tmp_path / "labels.json").write_text("{}")
     found = recommend([sample(lines())], [header(400, 300)], budget_mpx=0.07)
     source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path, format="ufo")
-    write_recipe(found, source, tmp_path / "link" / "mine.toml")
+    write_recipe(found, [source], tmp_path / "link" / "mine.toml")
     assert load_recipe(tmp_path / "link" / "mine.toml").sources[0].path.samefile(tmp_path / "labels.json")
 
 
