@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import typer
@@ -59,10 +60,15 @@ def _stores(ctx: typer.Context) -> list[tuple[str, list[str]]]:
 
 
 def _toml_files(incomplete: str, kind: str) -> list[str]:
+    from ocrmaps.errors import DataError
     from ocrmaps.kinds import kind_of
 
-    listed = _listed(incomplete)
-    return [name for name, path in listed if path.is_dir() or (path.suffix == ".toml" and kind_of(path) == kind)]
+    found = []
+    for name, path in _listed(incomplete):
+        with suppress(DataError):  # what cannot be read is not offered
+            if path.is_dir() or (path.suffix == ".toml" and kind_of(path) == kind):
+                found.append(name)
+    return found
 
 
 def _listed(incomplete: str) -> list[tuple[str, Path]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ocrmaps.cli.options import RESULTS, Json, Root, RunFile, Settings, cache_root
+from ocrmaps.cli.progress import say
 
 
 def train(
@@ -43,7 +45,7 @@ def train(
         out=out or Path("runs") / spec.name,
         cache=cache_root(root),
         resume=resume,
-        say=lambda line: typer.echo(line, err=as_json),
+        say=partial(say, err=as_json),
         progress=sys.stderr.isatty() and sys.stdout.isatty(),
     )
     if as_json:

@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from ocrmaps.errors import AnnotationError, DataError, SpecError
+from ocrmaps.errors import AnnotationError, DataError, SpecError, reason
 from ocrmaps.files import read_regular
 
 RUN_SETTINGS = "run.json"
@@ -40,12 +40,16 @@ def kind_of(path: Path) -> str:
         return "run folder" if (path / RUN_SETTINGS).is_file() else "folder"
     if not path.exists():
         return "nothing"
+    toml = path.suffix.lower() == ".toml"
     try:
-        head = read_regular(path, 16)
-        if path.suffix.lower() == ".toml":
-            return _kind_of_toml(tomllib.loads(read_regular(path).decode("utf-8")))
-    except (OSError, ValueError):
-        return "TOML file" if path.suffix.lower() == ".toml" else "file"
+        head = read_regular(path, -1 if toml else 16)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {reason(error)}", hint="check the path and its rights") from error
+    if toml:
+        try:
+            return _kind_of_toml(tomllib.loads(head.decode("utf-8")))
+        except ValueError:
+            return "TOML file"
     named = next((kind for sign, kind in _SIGNS if head.startswith(sign)), "")
     return named or ("text file" if path.suffix.lower() in _TEXT_SUFFIXES else "file")
 

@@ -278,8 +278,8 @@ def write_recipe(found: Recommendation, sources: Sequence[Source], out: Path) ->
 
 RUN_FILE = """\
 # A start on the store that {recipe} describes: a light network, which a processor can train.
-# {pictures} pictures to train on make {steps} steps an epoch. A score leaves 0 after some hundred steps, so a small set
-# needs more epochs. On a GPU take encoder = "resnet18", more pictures in a batch and 100 epochs.
+# {pictures} pictures to train on make about {steps} steps an epoch. A score leaves 0 after some hundred steps, so a
+# small set needs more epochs. On a GPU take encoder = "resnet18", more pictures in a batch and 100 epochs.
 name = "{name}"
 average = 0.95
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrmaps.errors import reason
 from ocrmaps.machine import CHECKOUT
 from ocrmaps.pipelines.bench.asked import asked_source
 from ocrmaps.pipelines.bench.ceilings import of_ceilings

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ocrmaps.errors import Problem, SpecError
+from ocrmaps.errors import Problem, SpecError, reason
 from ocrmaps.pipelines.bench.record import BENCHES
 
 DEFAULT = Path(__file__).with_name("thresholds.toml")
@@ -80,7 +80,7 @@ def load_thresholds(path: Path | None = None) -> Thresholds:
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: the thresholds cannot be read ({error})") from error
+        raise SpecError(f"{path}: the thresholds cannot be read ({reason(error)})") from error
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from error
     try:

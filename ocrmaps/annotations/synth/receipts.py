@@ -27,7 +27,7 @@ from ocrmaps.annotations.synth.press import MARGIN, POINTS, Printed, print_rows
 from ocrmaps.annotations.synth.spec import SynthSpec
 from ocrmaps.annotations.synth.text import write_rows
 from ocrmaps.canonical import turn_upright
-from ocrmaps.errors import RunError, SpecError
+from ocrmaps.errors import RunError, SpecError, reason
 from ocrmaps.files import refuse_filled
 from ocrmaps.geometry import Affine, FloatArray, PolygonSet, Size, upright_affine
 
@@ -248,7 +248,9 @@ def save(
         report = WRITERS[format](samples, draft / ANNOTATIONS[format])
         os.replace(draft, out)
     except OSError as error:
-        raise RunError(f"{out} cannot be written: {error}", hint="check the disk and the permissions") from error
+        raise RunError(
+            f"{out} cannot be written: {reason(error)}", hint="check the disk and the permissions"
+        ) from error
     finally:
         if workplace:
             shutil.rmtree(workplace, ignore_errors=True)
