@@ -49,9 +49,10 @@ def build(
 ) -> None:
     """Build the version that a recipe means, or find it unchanged. Example: ocrmaps build receipts.toml --workers 8"""
     from ocrmaps.kinds import expect_recipe
-    from ocrmaps.recipe import load_recipe
 
     expect_recipe(recipe)
+    from ocrmaps.recipe import load_recipe
+
     loaded = load_recipe(recipe, settings or ())
     from ocrmaps.pipelines.build import build as run
 
@@ -140,13 +141,14 @@ def repair(
 ) -> None:
     """Rebuild what is damaged, bit for bit, and keep the damaged files aside. Example: ocrmaps repair receipts --yes"""
     from ocrmaps.kinds import expect_recipe
-    from ocrmaps.recipe import load_recipe
     from ocrmaps.store.places.cache import find_version
 
     if recipe is not None:
         expect_recipe(recipe)
-    given = None if recipe is None else load_recipe(recipe)
     store, name = find_version(cache_root(root), version)
+    from ocrmaps.recipe import load_recipe
+
+    given = None if recipe is None else load_recipe(recipe)
     from ocrmaps.machine import cores
     from ocrmaps.pipelines.build import repair as run
     from ocrmaps.store.upkeep.verify import verify as look

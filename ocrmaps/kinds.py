@@ -18,6 +18,8 @@ from ocrmaps.files import read_regular
 
 RUN_SETTINGS = "run.json"
 """The file that makes a folder the folder of a run."""
+MANIFEST = "manifest.json"
+"""The file that makes a folder a committed version of a store."""
 _SIGNS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "picture"),
     (b"\xff\xd8\xff", "picture"),

@@ -113,7 +113,7 @@ def in_own_process(name: str, *, repeats: int, quick: bool, source: Path | None,
         try:
             found = json.loads(answer.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            return Measured(name=name, seconds=seconds, problem=f"{name}: ended without an answer ({error})")
+            return Measured(name=name, seconds=seconds, problem=f"{name}: ended without an answer ({reason(error)})")
     return Measured(
         name=name,
         seconds=seconds,
