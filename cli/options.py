@@ -163,7 +163,13 @@ Workers = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Threads; all cores when not given.", min=1, max=256, rich_help_panel=RUNNING),
+    typer.Option(
+        metavar="N",
+        help="Threads; chosen by the number of cores when not given.",
+        min=1,
+        max=256,
+        rich_help_panel=RUNNING,
+    ),
 ]
 BatchSize = Annotated[
     int | None,

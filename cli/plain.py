@@ -7,6 +7,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from ocrmaps.cli.options import ANNOTATIONS, RESULTS, RUNNING
+
 ARGUMENTS, OTHERS = "Arguments", "Options"
 _RANGES = ((r"(\S+)<=x<=(\S+?)(?=[;\]])", r"\1 to \2"), (r"x>=(\S+?)(?=[;\]])", r"\1 or more"))
 """How a range is written by the library, and for people."""
@@ -39,7 +41,9 @@ def grouped(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
         for written, said in _RANGES:
             text = re.sub(written, said, text)
         groups.setdefault(ARGUMENTS if argument else parameter.rich_help_panel or OTHERS, []).append((names, text))
-    return {title: records for title, records in groups.items() if records}
+    last = (ANNOTATIONS, RESULTS, RUNNING)  # what a command alone has comes before what many have
+    order = [title for title in groups if title not in last] + [title for title in last if title in groups]
+    return {title: groups[title] for title in order if groups[title]}
 
 
 def _word(argument: Any) -> str:
