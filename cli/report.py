@@ -97,11 +97,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one self-contained page on a run, store, source, oracle or benchmark. Example: ocrmaps report runs/first"""
-    from ocrmaps.kinds import expect_checkpoint
+    from ocrmaps.kinds import expect_checkpoint, expect_source
 
     cache = cache_root(root)
     if kind is None or kind.value != "store":
-        refuse_missing(targets, cache)
+        refuse_missing(targets[:1], cache)
+    for also in targets[1:]:  # further sources, which may say their split
+        expect_source(Path(also if Path(also).exists() else also.rpartition("=")[2]))
     if checkpoint is not None:
         expect_checkpoint(checkpoint)
     from ocrmaps.pipelines import report as pipeline

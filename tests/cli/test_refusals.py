@@ -62,6 +62,7 @@ REFUSED = [
     ("export nope.ckpt --out o.onnx", 2, "nope.ckpt: no such checkpoint"),
     ("export some.ckpt --out o.onnx --check-on x.jpg", 3, "found no picture file or folder x.jpg"),
     ("report nope", 2, "nope: found neither a file or folder of this name nor such a store"),
+    ("report folder val=nowhere", 3, "found no file or folder nowhere"),
     ("report folder --checkpoint nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("compare folder folder", 2, "folder: found a folder, expected the folder of a run"),
     ("compare nope nope", 2, "nope: found nothing, expected the folder of a run"),
