@@ -13,14 +13,13 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ocrmaps import __version__
-from ocrmaps.cli import bench, build, cache, data, debug, demo, evaluate, oracle, predict, report, schema, train
+from ocrmaps.cli import bench, build, cache, data, debug, demo, evaluate, oracle, plain, predict, report, schema, train
 from ocrmaps.errors import OcrmapsError, RunError
 
 app = typer.Typer(
     name="ocrmaps",
     help="Train OCR text detectors on prepared data that can be trusted.\n\nStart with: ocrmaps demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -46,7 +45,8 @@ app.add_typer(debug.app, name="debug")
 for _group in (app, data.app, cache.app, bench.app, debug.app):
     # Lists of commands show whole sentences; left alone they are cut after some forty letters.
     for _command in _group.registered_commands:
-        _command.short_help = " ".join((_command.callback.__doc__ or "").split()).partition(" Example:")[0]
+        _text = _command.help or (_command.callback and _command.callback.__doc__) or ""
+        _command.short_help, _command.cls = " ".join(_text.split()).partition(" Example:")[0], plain.Command
     for _sub in _group.registered_groups:
         _sub.short_help = str(_sub.typer_instance.info.help if _sub.typer_instance else "").partition(" Example:")[0]
 

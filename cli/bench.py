@@ -9,6 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from ocrmaps.cli.options import RESULTS, Json, Replace
+from ocrmaps.errors import SpecError
+from ocrmaps.pipelines.bench.asked import asked_source
+
 app = typer.Typer(
     help="Measure speed as ratios against named references and the machine's own ceilings. "
     "Example: ocrmaps bench all --out bench",
@@ -16,19 +20,21 @@ app = typer.Typer(
 )
 
 Repeats = Annotated[
-    int, typer.Option(help="Repeats per figure; the median is reported with its spread.", min=1, max=100)
+    int,
+    typer.Option(metavar="N", help="Repeats per figure; the median is reported with its spread.", min=1, max=100),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Small sizes: shows that everything runs; figures mean little.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Replace files that exist.")]
 Source = Annotated[
     Path | None,
     typer.Option(
-        help="Source or recipe file to measure on; generated receipts when not given.", envvar="OCRMAPS_BENCH_SOURCE"
+        metavar="SOURCE",
+        help="Source or recipe file to measure on; generated receipts when not given.",
+        envvar="OCRMAPS_BENCH_SOURCE",
     ),
 ]
 ThresholdsFile = Annotated[
-    Path | None, typer.Option("--thresholds", help="What is guarded, and how much worse it may get; TOML.")
+    Path | None,
+    typer.Option("--thresholds", metavar="FILE", help="What is guarded, and how much worse it may get; TOML."),
 ]
 
 BENCHES: dict[str, str] = {
@@ -65,6 +71,7 @@ def _command(name: str) -> Callable[..., None]:
     """What measures on any source takes `--source`, the others do not."""
 
     def on_source(source: Source = None, repeats: Repeats = 5, quick: Quick = False, as_json: Json = False) -> None:
+        asked_source(source)
         from ocrmaps.pipelines.bench import record as bench
 
         _print(bench.run([name], repeats=repeats, quick=quick, source=source), as_json)
@@ -85,11 +92,12 @@ for _name, _sentence in BENCHES.items():
 @app.command("break-even")
 def break_even(
     ctx: typer.Context,
-    source: Annotated[Path | None, typer.Argument(help="The same as --source.")] = None,
+    source: Annotated[Path | None, typer.Argument(metavar="SOURCE", help="The same as --source.")] = None,
     given: Annotated[
         Path | None,
         typer.Option(
             "--source",
+            metavar="SOURCE",
             help="Source or recipe file, of which 64 samples are used; generated receipts when not given.",
             envvar="OCRMAPS_BENCH_SOURCE",
         ),
@@ -99,11 +107,11 @@ def break_even(
     as_json: Json = False,
 ) -> None:
     """Find after how many epochs a store has paid for its build. Example: ocrmaps bench break-even data/receipts"""
-    from ocrmaps.errors import SpecError
-    from ocrmaps.pipelines.bench import record as bench
-
     if source is not None and given is not None and str(ctx.get_parameter_source("given")).endswith("COMMANDLINE"):
         raise SpecError(f"found two sources, {source} and --source {given}", hint="name one")
+    asked_source(source or given)
+    from ocrmaps.pipelines.bench import record as bench
+
     record = bench.run(["break-even"], repeats=repeats, quick=quick, source=source or given)
     _print(record, as_json)
     if not as_json:
@@ -115,15 +123,21 @@ def break_even(
 @app.command("all")
 def everything(
     out: Annotated[
-        Path | None, typer.Option(help="Folder for record.json, note.md and plot.png; only printed when not given.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for record.json, note.md and plot.png; only printed when not given.",
+            rich_help_panel=RESULTS,
+        ),
     ] = None,
     source: Source = None,
     repeats: Repeats = 5,
     quick: Quick = False,
-    yes: Yes = False,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Measure the machine's ceilings, then every stage against them. Example: ocrmaps bench all --out bench"""
+    asked_source(source)
     from ocrmaps.pipelines.bench import all as bench_all
     from ocrmaps.pipelines.bench import save as bench_save
 
@@ -139,15 +153,18 @@ def everything(
 
 @app.command("baseline")
 def baseline(
-    out: Annotated[Path, typer.Option(help="The baseline file.")] = Path("bench-baseline.json"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The baseline file.", rich_help_panel=RESULTS)] = Path(
+        "bench-baseline.json"
+    ),
     thresholds: ThresholdsFile = None,
     source: Source = None,
     repeats: Repeats = 5,
     quick: Quick = False,
-    yes: Yes = False,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Measure and keep the guarded figures for later checks. Example: ocrmaps bench baseline --out baseline.json"""
+    asked_source(source)
     from ocrmaps.pipelines.bench import save as bench_save
 
     record, unsteady = bench_save.baseline(
@@ -162,14 +179,22 @@ def baseline(
 
 @app.command("check")
 def check(
-    baseline: Annotated[Path, typer.Argument(help="A record that `bench baseline` or `bench all` wrote.")],
+    baseline: Annotated[
+        Path, typer.Argument(metavar="RECORD", help="A record that `bench baseline` or `bench all` wrote.")
+    ],
     thresholds: ThresholdsFile = None,
-    record: Annotated[Path | None, typer.Option(help="Compare this record instead of measuring now.")] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Compare this record instead of measuring now.")
+    ] = None,
     source: Source = None,
     repeats: Repeats = 5,
     as_json: Json = False,
 ) -> None:
     """Compare with a baseline; ends with 1 if a guarded figure got worse. Example: ocrmaps bench check baseline.json"""
+    for path in (baseline, record, thresholds):
+        if path is not None and not path.is_file():
+            raise SpecError(f"{path}: no such file", hint="`ocrmaps bench baseline` writes a record to compare with")
+    asked_source(source)
     from ocrmaps.pipelines.bench import save as bench_save
 
     found = bench_save.check_against(

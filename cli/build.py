@@ -12,19 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
+from ocrmaps.cli.options import RUNNING, Act, Json, Recipe, Root, Settings, Version, Workers, cache_root
 from ocrmaps.cli.progress import progress_bar
-
-Root = Annotated[
-    Path | None, typer.Option("--root", help="Cache folder; OCRMAPS_CACHE, or .ocrmaps here, when not given.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-RawCsv = Annotated[
-    bool, typer.Option("--raw-csv", help="Write text into csv tables as it is, though a spreadsheet may run it.")
-]
-Workers = Annotated[int | None, typer.Option(help="Workers; all cores when not given.", min=1, max=256)]
-Version = Annotated[
-    str, typer.Argument(help="STORE, STORE/VERSION, the start of a version, or a version's folder; its newest version.")
-]
+from ocrmaps.errors import RunError
 
 
 class LevelName(StrEnum):
@@ -35,23 +25,21 @@ class LevelName(StrEnum):
     rebuild = "rebuild"
 
 
-def cache_root(root: Path | None) -> Path:
-    """The cache folder that an option, the environment or the project means, in this order."""
-    from ocrmaps.store.places.cache import cache_folder
-
-    return cache_folder(root)
-
-
 def build(
-    recipe: Annotated[Path, typer.Argument(help="Recipe file; `ocrmaps recommend` writes one.")],
+    recipe: Recipe,
     root: Root = None,
     workers: Workers = None,
-    scheduler: Annotated[str, typer.Option(help="threads, processes, or the address of a dask scheduler.")] = "threads",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a recipe field, such as canonical.side=1024.")
-    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="SCHEDULER",
+            help="threads, processes, or the address of a dask scheduler.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = "threads",
+    settings: Settings = None,
     allow_failures: Annotated[
-        int, typer.Option(help="Samples that may be lost before the build is refused.", min=0)
+        int, typer.Option(metavar="N", help="Samples that may be lost before the build is refused.", min=0)
     ] = 0,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read every file again, whatever its time stamps say.")
@@ -60,10 +48,14 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build the version that a recipe means, or find it unchanged. Example: ocrmaps build receipts.toml --workers 8"""
-    from ocrmaps.pipelines.build import build as run
+    from ocrmaps.kinds import expect_recipe
+
+    expect_recipe(recipe)
     from ocrmaps.recipe import load_recipe
 
     loaded = load_recipe(recipe, settings or ())
+    from ocrmaps.pipelines.build import build as run
+
     with _stage_bar() as bar:
         try:
             report = run(
@@ -78,8 +70,9 @@ def build(
                 announce=lambda line: typer.echo(line, err=True),
             )
         except KeyboardInterrupt:
-            typer.echo("ocrmaps: stopped; what is proven is kept, the same command resumes", err=True)
-            raise
+            stopped = RunError("interrupted; what is proven is kept", hint="the same command goes on from there")
+            stopped.exit_code = 130
+            raise stopped from None
     if as_json:
         typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
         return
@@ -105,19 +98,20 @@ def verify(
     level: Annotated[
         LevelName, typer.Option(help="quick: files; digest: every byte; rebuild: rows drawn again.")
     ] = LevelName.digest,
-    subset: Annotated[str, typer.Option(help="n/t: look into the n-th of t equal parts.")] = "1/1",
-    redraw: Annotated[int, typer.Option(help="Rows drawn again at level rebuild.", min=1)] = 16,
+    subset: Annotated[str, typer.Option(metavar="N/T", help="n/t: look into the n-th of t equal parts.")] = "1/1",
+    redraw: Annotated[int, typer.Option(metavar="N", help="Rows drawn again at level rebuild.", min=1)] = 16,
     as_json: Json = False,
 ) -> None:
     """Compare a version with its digests; exit 1 if anything is damaged. Example: ocrmaps verify receipts"""
     from ocrmaps.errors import SpecError
     from ocrmaps.store.places.cache import find_version
-    from ocrmaps.store.upkeep.verify import verify as run
 
     n, slash, t = subset.partition("/")
     if not slash or not n.isdecimal() or not t.isdecimal():
         raise SpecError(f"--subset {subset}: found {subset!r}, expected n/t such as 1/10")
     store, name = find_version(cache_root(root), version)
+    from ocrmaps.store.upkeep.verify import verify as run
+
     with progress_bar("verifying") as bar:
         report = run(store.version(name), level=level.value, subset=(int(n), int(t)), redraw=redraw, progress=bar)
     if as_json:
@@ -138,19 +132,27 @@ def verify(
 def repair(
     version: Version,
     root: Root = None,
-    recipe: Annotated[Path | None, typer.Option(help="The recipe, where the version's manifest is lost.")] = None,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The recipe, where the version's manifest is lost.")
+    ] = None,
     workers: Workers = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it only the damage is shown.")] = False,
+    yes: Act = False,
     as_json: Json = False,
 ) -> None:
     """Rebuild what is damaged, bit for bit, and keep the damaged files aside. Example: ocrmaps repair receipts --yes"""
+    from ocrmaps.kinds import expect_recipe
+    from ocrmaps.store.places.cache import find_version
+
+    if recipe is not None:
+        expect_recipe(recipe)
+    store, name = find_version(cache_root(root), version)
+    from ocrmaps.recipe import load_recipe
+
+    given = None if recipe is None else load_recipe(recipe)
     from ocrmaps.machine import cores
     from ocrmaps.pipelines.build import repair as run
-    from ocrmaps.recipe import load_recipe
-    from ocrmaps.store.places.cache import find_version
     from ocrmaps.store.upkeep.verify import verify as look
 
-    store, name = find_version(cache_root(root), version)
     if not yes:
         before = look(store.version(name))
         if as_json:
@@ -164,7 +166,7 @@ def repair(
         report = run(
             store,
             name,
-            None if recipe is None else load_recipe(recipe),
+            given,
             workers=workers or cores(),
             progress=bar,
         )

@@ -8,20 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrmaps.cli.build import Json, RawCsv, Root, Version, cache_root
+from ocrmaps.cli import complete
+from ocrmaps.cli.options import Act, Json, OnlyStore, RawCsv, Root, Version, cache_root
 from ocrmaps.errors import StoreNotFound
 
 app = typer.Typer(
     help="Look after prepared data: state, health, differences, space. Example: ocrmaps cache status",
     no_args_is_help=True,
 )
-StoreName = Annotated[str | None, typer.Argument(help="Only this store.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it; without it only the plan is shown.")]
 
 
 @app.command()
 def status(
-    store: StoreName = None,
+    store: OnlyStore = None,
     root: Root = None,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
     as_json: Json = False,
@@ -114,7 +113,7 @@ def list_all(root: Root = None, as_json: Json = False) -> None:
 def show(
     version: Version,
     root: Root = None,
-    ledger: Annotated[int, typer.Option(help="Lines of the failure ledger to show.", min=0)] = 20,
+    ledger: Annotated[int, typer.Option(metavar="N", help="Lines of the failure ledger to show.", min=0)] = 20,
     as_json: Json = False,
 ) -> None:
     """Show what a version was built from, what was lost and what was changed. Example: ocrmaps cache show receipts"""
@@ -142,8 +141,8 @@ def show(
 
 @app.command()
 def diff(
-    old: Annotated[str, typer.Argument(help="A version.")],
-    new: Annotated[str, typer.Argument(help="Another version.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A version.", autocompletion=complete.versions)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Another version.", autocompletion=complete.versions)],
     root: Root = None,
     as_json: Json = False,
 ) -> None:
@@ -165,7 +164,9 @@ def diff(
 def pin(
     version: Version,
     root: Root = None,
-    reason: Annotated[str, typer.Option(help="Why; shown wherever it is in the way.")] = "pinned by hand",
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; shown wherever it is in the way.")
+    ] = "pinned by hand",
     remove: Annotated[bool, typer.Option("--remove", help="Unpin.")] = False,
 ) -> None:
     """Keep a version whatever gc and clear want. Example: ocrmaps cache pin receipts --reason "paper, table 2" """
@@ -182,10 +183,17 @@ def pin(
 
 @app.command()
 def clear(
-    versions: Annotated[list[str], typer.Argument(help="Versions, or stores for their newest version.")],
+    versions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VERSION...",
+            help="Versions, or stores for their newest version.",
+            autocompletion=complete.versions,
+        ),
+    ],
     root: Root = None,
     everything: Annotated[bool, typer.Option("--all-versions", help="All versions of the named stores.")] = False,
-    yes: Yes = False,
+    yes: Act = False,
     as_json: Json = False,
 ) -> None:
     """Remove named versions that are neither pinned nor in use. Example: ocrmaps cache clear receipts/3f2a --yes"""
@@ -200,16 +208,16 @@ def clear(
 
 @app.command()
 def gc(
-    store: StoreName = None,
+    store: OnlyStore = None,
     root: Root = None,
-    keep: Annotated[int, typer.Option(help="Newest versions of each store to keep.", min=0)] = 1,
+    keep: Annotated[int, typer.Option(metavar="N", help="Newest versions of each store to keep.", min=0)] = 1,
     age_hours: Annotated[
-        float, typer.Option(help="Unfinished builds and quarantine younger than this stay.", min=0)
+        float, typer.Option(metavar="HOURS", help="Unfinished builds and quarantine younger than this stay.", min=0)
     ] = 24.0,
     quota: Annotated[
-        int | None, typer.Option(help="Remove only until the cache has at most this many MB.", min=0)
+        int | None, typer.Option(metavar="MB", help="Remove only until the cache has at most this many MB.", min=0)
     ] = None,
-    yes: Yes = False,
+    yes: Act = False,
     as_json: Json = False,
 ) -> None:
     """Remove debris and superseded versions that nothing holds. Example: ocrmaps cache gc --keep 2 --yes"""
@@ -222,7 +230,9 @@ def gc(
 @app.command()
 def export(
     version: Version,
-    out: Annotated[Path, typer.Argument(help="FILE.tar packs the version; .json and .csv write its statistics.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="FILE", help="FILE.tar packs the version; .json and .csv write its statistics.")
+    ],
     raw_csv: RawCsv = False,
     root: Root = None,
     as_json: Json = False,
@@ -251,8 +261,11 @@ def export(
 
 @app.command("import")
 def bring_in(
-    archive: Annotated[Path, typer.Argument(help="An archive that `cache export` wrote.")],
-    store: Annotated[str, typer.Argument(help="Store to put the version in.")],
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="An archive that `cache export` wrote.")],
+    store: Annotated[
+        str,
+        typer.Argument(metavar="STORE", help="Store to put the version in.", autocompletion=complete.stores),
+    ],
     root: Root = None,
     as_json: Json = False,
 ) -> None:

@@ -9,29 +9,31 @@ from typing import Annotated
 
 import typer
 
+from ocrmaps.cli.options import (
+    ANNOTATIONS,
+    RESULTS,
+    Format,
+    Frame,
+    FrameOption,
+    Json,
+    Longest,
+    Page,
+    Pictures,
+    Replace,
+    SourcePath,
+    Sources,
+    Threads,
+)
 from ocrmaps.cli.progress import progress_bar
 
 app = typer.Typer(
     help="Look at annotated pictures before training on them. Example: ocrmaps data check receipts/train",
     no_args_is_help=True,
 )
-
-SourcePath = Annotated[Path, typer.Argument(help="Data set folder, annotation folder or annotation file.")]
-Format = Annotated[str | None, typer.Option("--format", help="Annotation format; found out when not given.")]
-Pictures = Annotated[Path | None, typer.Option(help="Folder that picture names are relative to.")]
-Longest = Annotated[int, typer.Option(help="Longest side of the canonical picture.", min=32, max=8192)]
-Yes = Annotated[bool, typer.Option("--yes", help="Replace files that exist.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+SHARES = "Unusual pictures"
 
 
-class Declared(StrEnum):
-    """Frames that annotations may be written in."""
-
-    upright = "upright"
-    raw = "raw"
-
-
-class Seen(StrEnum):
+class View(StrEnum):
     """Frames that a picture can be looked at in."""
 
     raw = "raw"
@@ -56,30 +58,31 @@ class Level(StrEnum):
 
 @app.command()
 def check(
-    sources: Annotated[list[str], typer.Argument(help="Sources; train=PATH, val=PATH, test=PATH name their split.")],
+    sources: Sources,
     longest: Longest = 640,
-    frame: Annotated[Declared, typer.Option(help="Frame the annotations are written in.")] = Declared.upright,
+    frame: FrameOption = Frame.upright,
     format: Format = None,
     pictures: Pictures = None,
     decode: Annotated[
         bool, typer.Option("--decode/--no-decode", help="Decode every picture, or read headers only.")
     ] = True,
-    page: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page here.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Threads; all cores when not given.", min=1, max=256)] = None,
-    yes: Yes = False,
+    page: Page = None,
+    threads: Threads = None,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Report the health of sources; exit 1 on problems. Example: ocrmaps data check train=a val=b --page out.html"""
-    from ocrmaps.annotations.checks import summary as data_report
-    from ocrmaps.annotations.checks.checkup import check as look
-    from ocrmaps.annotations.checks.checkup import open_sources
-    from ocrmaps.canonical import CanonicalSpec
+    from ocrmaps.annotations.named import open_sources
     from ocrmaps.files import refuse_existing, write_new
 
     if page is not None:
         refuse_existing(page, replace_existing=yes)
     opened = open_sources(sources, format=format, pictures=pictures, frame=frame.value)
-    checkup = look(opened, spec=CanonicalSpec.longest(longest), pixels=decode, workers=workers, stage=progress_bar)
+    from ocrmaps.annotations.checks import summary as data_report
+    from ocrmaps.annotations.checks.checkup import check as look
+    from ocrmaps.canonical import CanonicalSpec
+
+    checkup = look(opened, spec=CanonicalSpec.longest(longest), pixels=decode, workers=threads, stage=progress_bar)
     if page is not None:
         from ocrmaps.report.checkup import health_page
 
@@ -97,26 +100,32 @@ def check(
 @app.command()
 def show(
     source: SourcePath,
-    sample: Annotated[str, typer.Argument(help="Sample id, file name, or position from 0.")] = "0",
-    frame: Annotated[Seen, typer.Option(help="Frame to look at.")] = Seen.upright,
-    out: Annotated[Path | None, typer.Option(help="PNG to write; SAMPLE-FRAME.png here when not given.")] = None,
+    sample: Annotated[str, typer.Argument(metavar="SAMPLE", help="Sample id, file name, or position from 0.")] = "0",
+    view: Annotated[View, typer.Option(help="Frame to look at the picture in.")] = View.upright,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="PNG to write; SAMPLE-VIEW.png here when not given.", rich_help_panel=RESULTS
+        ),
+    ] = None,
     label: Annotated[Label, typer.Option(help="What stands beside each outline.")] = Label.number,
     longest: Longest = 640,
-    declared: Annotated[Declared, typer.Option(help="Frame the annotations are written in.")] = Declared.upright,
+    frame: FrameOption = Frame.upright,
     format: Format = None,
     pictures: Pictures = None,
-    yes: Yes = False,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Draw a sample's outlines on its picture. Example: ocrmaps data show receipts 012.jpg --frame canonical"""
+    """Draw a sample's outlines on its picture. Example: ocrmaps data show receipts 012.jpg --view canonical"""
     from ocrmaps.annotations import open_source
     from ocrmaps.canonical import CanonicalSpec
     from ocrmaps.files import write_new
+
+    opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     from ocrmaps.pipelines import data_show as drawing
 
-    opened = open_source(source, format=format, pictures=pictures, frame=declared.value)
-    showing = drawing.show(opened, sample, frame=frame.value, spec=CanonicalSpec.longest(longest), label=label.value)
-    path = out or Path(f"{Path(showing.sample.id).stem}-{frame.value}.png")
+    showing = drawing.show(opened, sample, frame=view.value, spec=CanonicalSpec.longest(longest), label=label.value)
+    path = out or Path(f"{Path(showing.sample.id).stem}-{view.value}.png")
     write_new(path, showing.png(), replace_existing=yes)
     typer.echo(json.dumps(showing.as_json(path), indent=2) if as_json else showing.sentence(path))
 
@@ -124,39 +133,63 @@ def show(
 @app.command()
 def convert(
     source: SourcePath,
-    out: Annotated[Path, typer.Argument(help="File or folder to write.")],
-    to: Annotated[str, typer.Option("--to", help="Target format.")],
-    frame: Annotated[Declared, typer.Option(help="Frame the annotations are written in.")] = Declared.upright,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Target format.")],
+    frame: FrameOption = Frame.upright,
     format: Format = None,
     pictures: Pictures = None,
-    yes: Yes = False,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Write another format and count what it cannot say. Example: ocrmaps data convert receipts out.json --to coco"""
     from ocrmaps.annotations import open_source
-    from ocrmaps.pipelines import data as pipeline
 
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
+    from ocrmaps.pipelines import data as pipeline
+
     done = pipeline.convert(opened, out, format=to, overwrite=yes)
     typer.echo(json.dumps(done.as_json(), indent=2) if as_json else done.sentence())
 
 
 @app.command()
 def synth(
-    out: Annotated[Path, typer.Argument(help="Folder to write; must not exist or be empty.")],
-    num: Annotated[int, typer.Option(help="How many pictures.", min=0, max=1_000_000)] = 100,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0, max=2**32 - 1)] = 0,
-    format: Annotated[str, typer.Option("--format", help="Annotation format to write.")] = "ufo",
-    level: Annotated[Level, typer.Option(help="One outline a line or a word.")] = Level.line,
-    frame: Annotated[Declared, typer.Option(help="Frame to write coordinates in.")] = Declared.upright,
-    height: Annotated[int, typer.Option(help="Largest height of upright pictures.", min=320, max=8192)] = 1280,
-    width: Annotated[int, typer.Option(help="Largest width of upright pictures.", min=320, max=8192)] = 640,
-    turned: Annotated[float, typer.Option(help="Share stored turned, with an EXIF orientation.", min=0, max=1)] = 0.25,
-    curved: Annotated[float, typer.Option(help="Share with curved text.", min=0, max=1)] = 0.1,
-    empty: Annotated[float, typer.Option(help="Share without text.", min=0, max=1)] = 0.03,
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write; must not exist or be empty.")],
+    num: Annotated[int, typer.Option(metavar="N", help="How many pictures.", min=0, max=1_000_000)] = 100,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed gives the same bytes.", min=0, max=2**32 - 1)
+    ] = 0,
+    format: Annotated[
+        str,
+        typer.Option("--format", metavar="FORMAT", help="Annotation format to write.", rich_help_panel=ANNOTATIONS),
+    ] = "ufo",
+    level: Annotated[
+        Level, typer.Option(help="One outline a line or a word.", rich_help_panel=ANNOTATIONS)
+    ] = Level.line,
+    frame: FrameOption = Frame.upright,
+    height: Annotated[
+        int, typer.Option(metavar="PIXELS", help="Largest height of upright pictures.", min=320, max=8192)
+    ] = 1280,
+    width: Annotated[
+        int, typer.Option(metavar="PIXELS", help="Largest width of upright pictures.", min=320, max=8192)
+    ] = 640,
+    turned: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="Share stored turned, with an EXIF orientation.", min=0, max=1, rich_help_panel=SHARES
+        ),
+    ] = 0.25,
+    curved: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share with curved text.", min=0, max=1, rich_help_panel=SHARES)
+    ] = 0.1,
+    empty: Annotated[
+        float, typer.Option(metavar="SHARE", help="Share without text.", min=0, max=1, rich_help_panel=SHARES)
+    ] = 0.03,
     as_json: Json = False,
 ) -> None:
     """Invent photographs of receipts with exact outlines. Example: ocrmaps data synth receipts --num 200 --seed 1"""
+    from ocrmaps.files import refuse_filled
+
+    refuse_filled(out)
     from ocrmaps.pipelines import data as pipeline
 
     with progress_bar("inventing receipts") as progress:

@@ -9,19 +9,38 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrmaps.cli.build import Json, Root, cache_root
+from ocrmaps.cli import complete
+from ocrmaps.cli.options import (
+    Act,
+    Format,
+    Frame,
+    FrameOption,
+    Json,
+    Longest,
+    Page,
+    Pictures,
+    Place,
+    Root,
+    RunFolder,
+    Trust,
+    cache_root,
+    refuse_missing,
+)
 from ocrmaps.cli.progress import progress_bar
-from ocrmaps.cli.trust import Trust, allowed
+from ocrmaps.cli.trust import allowed
 from ocrmaps.text import visible
 
 app = typer.Typer(
     help="Find out what went wrong: bundles, replays, the doctor. Example: ocrmaps debug doctor runs/first",
     no_args_is_help=True,
 )
-RunFolder = Annotated[Path, typer.Argument(help="The run's folder.")]
-PlaceArgument = Annotated[Path | None, typer.Argument(help="A run, a folder of runs or of bundles; `runs` here.")]
-Wanted = Annotated[str, typer.Argument(help="A bundle's folder or archive, its name, the start of it, or `last`.")]
-PlaceOption = Annotated[Path | None, typer.Option("--in", help="Where bundles are looked for by name; `runs` here.")]
+PlaceArgument = Annotated[
+    Path | None, typer.Argument(metavar="FOLDER", help="A run, a folder of runs or of bundles; `runs` here.")
+]
+Wanted = Annotated[
+    str,
+    typer.Argument(metavar="BUNDLE", help="A bundle's folder or archive, its name, the start of it, or `last`."),
+]
 
 
 class NoteKind(StrEnum):
@@ -30,13 +49,6 @@ class NoteKind(StrEnum):
     note = "note"
     hypothesis = "hypothesis"
     finding = "finding"
-
-
-class FrameName(StrEnum):
-    """Frames that annotations may be written in."""
-
-    upright = "upright"
-    raw = "raw"
 
 
 def _place(place: Path | None) -> Path:
@@ -50,13 +62,16 @@ def _dump(data: Any) -> None:
 @app.command()
 def bundle(
     run: RunFolder,
-    reason: Annotated[str, typer.Option(help="Why; becomes part of the bundle's name.")] = "manual",
+    reason: Annotated[str, typer.Option(metavar="WORD", help="Why; becomes part of the bundle's name.")] = "manual",
     profile: Annotated[bool, typer.Option("--profile", help="Also trace where the time of the step goes.")] = False,
     trust: Trust = None,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Keep a run's state and its next step in one folder. Example: ocrmaps debug bundle runs/first --reason slow"""
+    from ocrmaps.kinds import expect_run_folder
+
+    expect_run_folder(run)
     from ocrmaps.pipelines import debug
 
     folder = debug.bundle_run(run, reason=reason, cache=cache_root(root), profile=profile, trusted=allowed(trust))
@@ -74,9 +89,9 @@ def bundle(
 @app.command("list")
 def list_(place: PlaceArgument = None, as_json: Json = False) -> None:
     """List the bundles of a run or a folder of runs, the newest first. Example: ocrmaps debug list runs"""
-    from ocrmaps.pipelines import debug
+    from ocrmaps.debug.bundles import find_bundles
 
-    found = debug.find_bundles(_place(place))
+    found = find_bundles(_place(place))
     if as_json:
         _dump({"bundles": [b.as_dict() for b in found]})
         return
@@ -97,14 +112,15 @@ def list_(place: PlaceArgument = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(wanted: Wanted, place: PlaceOption = None, as_json: Json = False) -> None:
+def show(wanted: Wanted, place: Place = None, as_json: Json = False) -> None:
     """Say what a bundle is, what is noted in it and which files it has. Example: ocrmaps debug show last"""
+    from ocrmaps.debug.bundles import one_bundle
+    from ocrmaps.debug.entries import entries
     from ocrmaps.debug.reading import damage, files
-    from ocrmaps.pipelines import debug
 
-    found = debug.one_bundle(wanted, _place(place))
+    found = one_bundle(wanted, _place(place))
     faults = [found.fault] if found.fault else damage(found)
-    noted = debug.entries(found) if not found.fault else []
+    noted = entries(found) if not found.fault else []
     if as_json:
         _dump({**found.as_dict(), "damage": faults, "entries": noted, "files": files(found)})
     else:
@@ -132,13 +148,13 @@ def show(wanted: Wanted, place: PlaceOption = None, as_json: Json = False) -> No
 
 
 @app.command()
-def replay(
-    wanted: Wanted, place: PlaceOption = None, trust: Trust = None, root: Root = None, as_json: Json = False
-) -> None:
+def replay(wanted: Wanted, place: Place = None, trust: Trust = None, root: Root = None, as_json: Json = False) -> None:
     """Repeat a bundle's step on the processor; exit 1 if it comes out otherwise. Example: ocrmaps debug replay last"""
+    from ocrmaps.debug.bundles import one_bundle
+
+    found = one_bundle(wanted, _place(place))
     from ocrmaps.pipelines import debug
 
-    found = debug.one_bundle(wanted, _place(place))
     report = debug.replay_bundle(found, cache=cache_root(root), trusted=allowed(trust))
     if as_json:
         _dump(report.as_dict())
@@ -157,12 +173,15 @@ def replay(
 @app.command()
 def note(
     wanted: Wanted,
-    text: Annotated[str, typer.Argument(help="What to remember.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to remember.")],
     kind: Annotated[NoteKind, typer.Option(help="What it is.")] = NoteKind.note,
-    place: PlaceOption = None,
+    place: Place = None,
     as_json: Json = False,
 ) -> None:
     """Add to a bundle what you think or found. Example: ocrmaps debug note last "lr too high?" --kind hypothesis"""
+    from ocrmaps.debug.bundles import one_bundle
+
+    one_bundle(wanted, _place(place))
     from ocrmaps.pipelines import debug
 
     found, entry = debug.note(wanted, text, kind=kind.value, place=_place(place))
@@ -174,11 +193,23 @@ def note(
 
 @app.command()
 def grep(
-    query: Annotated[str, typer.Argument(help="Such as 'loss>10 and level=error'; docs/how-to/debug.md has it all.")],
-    places: Annotated[list[Path] | None, typer.Argument(help="Runs, folders of runs, bundles; `runs` here.")] = None,
+    query: Annotated[
+        str,
+        typer.Argument(metavar="QUERY", help="Such as 'loss>10 and level=error'; docs/how-to/debug.md has it all."),
+    ],
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FOLDER...", help="Runs, folders of runs, bundles; `runs` here."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Find entries in all bundles; exit 1 if there is none. Example: ocrmaps debug grep 'loss=nan' runs"""
+    from ocrmaps.debug.bundles import find_bundles
+    from ocrmaps.debug.query import parse_query
+
+    parse_query(query)
+    for place in places or [_place(None)]:
+        find_bundles(place)
     from ocrmaps.pipelines import debug
 
     answer = debug.grep(query, places or [_place(None)])
@@ -204,12 +235,15 @@ def grep(
 @app.command()
 def clean(
     place: PlaceArgument = None,
-    keep: Annotated[int, typer.Option(help="Bundles of each run that stay as they are.", min=0)] = 10,
-    days: Annotated[int, typer.Option(help="Days for which they do.", min=0)] = 30,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without it only the plan is shown.")] = False,
+    keep: Annotated[int, typer.Option(metavar="N", help="Bundles of each run that stay as they are.", min=0)] = 10,
+    days: Annotated[int, typer.Option(metavar="DAYS", help="Days for which they do.", min=0)] = 30,
+    yes: Act = False,
     as_json: Json = False,
 ) -> None:
     """Compress old bundles and remove the oldest; a plan first. Example: ocrmaps debug clean runs --days 14 --yes"""
+    from ocrmaps.debug.bundles import find_bundles
+
+    find_bundles(_place(place))
     from ocrmaps.pipelines import debug
 
     plan = debug.plan_clean(_place(place), keep=keep, days=days)
@@ -233,21 +267,29 @@ def clean(
 
 @app.command()
 def doctor(
-    target: Annotated[str, typer.Argument(help="A run's folder, a checkpoint, a store, or annotations.")],
-    samples: Annotated[int, typer.Option(help="Samples to follow, extremes first.", min=1, max=200)] = 6,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="TARGET",
+            help="A run's folder, a checkpoint, a store, or annotations.",
+            autocompletion=complete.targets,
+        ),
+    ],
+    samples: Annotated[int, typer.Option(metavar="N", help="Samples to follow, extremes first.", min=1, max=200)] = 6,
     trust: Trust = None,
-    page: Annotated[Path | None, typer.Option(help="Show it in pictures: one self-contained HTML page.")] = None,
+    page: Page = None,
     root: Root = None,
-    frame: Annotated[FrameName, typer.Option(help="Frame of the annotations, for a source.")] = FrameName.upright,
-    format: Annotated[str | None, typer.Option("--format", help="Annotation format, for a source.")] = None,
-    pictures: Annotated[Path | None, typer.Option(help="Folder of the pictures, for a source.")] = None,
-    longest: Annotated[int, typer.Option(help="Longest canonical side, for a source.", min=32, max=8192)] = 640,
+    frame: FrameOption = Frame.upright,
+    format: Format = None,
+    pictures: Pictures = None,
+    longest: Longest = 640,
     as_json: Json = False,
 ) -> None:
     """Follow samples from file to score and name the first stage that breaks. Example: ocrmaps debug doctor runs/first
 
     Exit 0 if every stage holds, 1 if one does not.
     """
+    refuse_missing([target], cache_root(root))
     from ocrmaps.pipelines import doctor as pipeline
 
     trusted = allowed(trust)

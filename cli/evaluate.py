@@ -9,17 +9,35 @@ from typing import Annotated
 
 import typer
 
-from ocrmaps.cli.build import Json, RawCsv, Root, cache_root
-from ocrmaps.cli.oracle import Frame
+from ocrmaps.cli import complete
+from ocrmaps.cli.options import (
+    ANNOTATIONS,
+    RESULTS,
+    BatchSize,
+    Checkpoint,
+    Device,
+    DeviceOption,
+    Format,
+    Frame,
+    FrameOption,
+    Json,
+    Limit,
+    Pictures,
+    RawCsv,
+    Replace,
+    Root,
+    Split,
+    StoreName,
+    Threads,
+    Trust,
+    cache_root,
+)
 from ocrmaps.cli.progress import progress_bar
-from ocrmaps.cli.trust import Trust, allowed
+from ocrmaps.cli.trust import allowed
 
-Batch = Annotated[int | None, typer.Option(help="Pictures in a batch; that of the training when not given.", min=1)]
-Threads = Annotated[int | None, typer.Option(help="Threads; all cores, eight at most, when not given.", min=1)]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Limit = Annotated[int | None, typer.Option(help="Look at so many pictures only; the score is then partial.", min=1)]
-Yes = Annotated[bool, typer.Option("--yes", help="Replace files that exist.")]
-StoreName = Annotated[str | None, typer.Option("--store", help="STORE, STORE/VERSION or a version's folder.")]
+PREDICTIONS = "Predictions of another system"
+SCORING = "Scoring"
+GRID = "What is tried"
 
 
 class Protocol(StrEnum):
@@ -40,50 +58,94 @@ class Scores(StrEnum):
 
 
 def evaluate(
-    checkpoint: Annotated[Path | None, typer.Argument(help="Checkpoint of a run; none with --predictions.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Argument(metavar="CHECKPOINT", help="Checkpoint of a run; none with --predictions.")
+    ] = None,
     store: StoreName = None,
-    split: Annotated[str | None, typer.Option(help="Split of the store; val when not given.")] = None,
-    source: Annotated[Path | None, typer.Option(help="Annotated pictures instead of a store.")] = None,
-    predictions: Annotated[Path | None, typer.Option(help="File or folder of predictions instead of a model.")] = None,
+    split: Split = None,
+    source: Annotated[
+        Path | None, typer.Option(metavar="SOURCE", help="Annotated pictures instead of a store.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="File or folder of predictions instead of a model.")
+    ] = None,
     protocol: Annotated[
-        list[Protocol] | None, typer.Option(help="iou, deteval, cleval or all; may be given several times.")
+        list[Protocol] | None,
+        typer.Option(
+            metavar="PROTOCOL", help="iou, deteval, cleval or all; as often as needed.", rich_help_panel=SCORING
+        ),
     ] = None,
-    iou: Annotated[str, typer.Option(help="IoU thresholds; reasons are told at the first.")] = "0.5,0.7",
-    out: Annotated[Path | None, typer.Option(help="Folder for result.json, images.csv and texts.csv.")] = None,
+    iou: Annotated[
+        str,
+        typer.Option(metavar="LIST", help="IoU thresholds; reasons are told at the first.", rich_help_panel=SCORING),
+    ] = "0.5,0.7",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder for result.json, images.csv and texts.csv.", rich_help_panel=RESULTS
+        ),
+    ] = None,
     raw_csv: RawCsv = False,
-    format: Annotated[
-        str | None, typer.Option("--format", help="Format of --source; found out when not given.")
-    ] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="Folder that picture names of --source are relative to.")
-    ] = None,
-    frame: Annotated[Frame, typer.Option(help="Frame that --source is written in.")] = Frame.upright,
+    format: Format = None,
+    pictures: Pictures = None,
+    frame: FrameOption = Frame.upright,
     predictions_format: Annotated[
-        str | None, typer.Option(help="Format of --predictions; found out when not given.")
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help="Format of --predictions; found out when not given.", rich_help_panel=PREDICTIONS
+        ),
     ] = None,
     predictions_frame: Annotated[
-        Frame | None, typer.Option(help="Frame that --predictions are written in; that of the source when not given.")
+        Frame | None,
+        typer.Option(
+            help="Frame that --predictions are written in; that of the source when not given.",
+            rich_help_panel=PREDICTIONS,
+        ),
     ] = None,
     predictions_layout: Annotated[
         str | None,
-        typer.Option(help="Lines of txt predictions: box, xywh, quad or polygon, then score, text; as quad,score."),
+        typer.Option(
+            metavar="LAYOUT",
+            help="Lines of txt predictions: box, xywh, quad or polygon, then score, text; as quad,score.",
+            rich_help_panel=PREDICTIONS,
+        ),
     ] = None,
     predictions_scores: Annotated[
-        Scores, typer.Option(help="probability: 0 to 1; rank: only the order counts; none: leave scores out.")
+        Scores,
+        typer.Option(
+            help="probability: 0 to 1; rank: only the order counts; none: leave scores out.",
+            rich_help_panel=PREDICTIONS,
+        ),
     ] = Scores.probability,
     leave_out_unknown: Annotated[
-        bool, typer.Option("--leave-out-unknown", help="List predicted pictures nobody expects instead of refusing.")
+        bool,
+        typer.Option(
+            "--leave-out-unknown",
+            help="List predicted pictures nobody expects instead of refusing.",
+            rich_help_panel=PREDICTIONS,
+        ),
     ] = False,
     limit: Limit = None,
-    batch: Batch = None,
+    batch_size: BatchSize = None,
     threads: Threads = None,
-    device: Device = "auto",
+    device: DeviceOption = Device.auto,
     trust: Trust = None,
     root: Root = None,
-    yes: Yes = False,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Score a checkpoint or a file of predictions. Example: ocrmaps evaluate best.ckpt --store receipts --split val"""
+    from ocrmaps.kinds import expect_checkpoint, expect_source
+
+    # Where options do not go together, that is said below; what they name is another matter then.
+    if (checkpoint is None) != (predictions is None) and (store is None) != (source is None):
+        if checkpoint is not None:
+            expect_checkpoint(checkpoint)
+        for path in (source, predictions):
+            if path is not None:
+                expect_source(path)
+        if store is not None:
+            _found(store, root)
     from ocrmaps.evaluation import result_document, write_evaluation
     from ocrmaps.evaluation.summary import table
     from ocrmaps.pipelines.evaluate import Asked, check_out, run
@@ -105,9 +167,9 @@ def evaluate(
         predictions_scores=predictions_scores.value,
         leave_out_unknown=leave_out_unknown,
         limit=limit,
-        batch=batch,
+        batch=batch_size,
         threads=threads,
-        device=device,
+        device=device.value,
         cache=cache_root(root),
         trusted=allowed(trust),
     )
@@ -129,35 +191,74 @@ def evaluate(
 
 
 def tune(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint of a run.")],
-    out: Annotated[Path, typer.Option(help="The new checkpoint.")],
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The new checkpoint.", rich_help_panel=RESULTS)],
     store: StoreName = None,
-    split: Annotated[str, typer.Option(help="Split that settings are chosen on.")] = "val",
-    test_split: Annotated[str | None, typer.Option(help="Split that is scored once, at the chosen settings.")] = None,
-    test_source: Annotated[Path | None, typer.Option(help="Annotated pictures that are scored once.")] = None,
-    test_frame: Annotated[Frame, typer.Option(help="Frame that --test-source is written in.")] = Frame.upright,
-    binarise: Annotated[str | None, typer.Option(help="Thresholds to try, such as 0.3,0.4,0.5.")] = None,
-    score: Annotated[str | None, typer.Option(help="Least scores to try, such as 0.5,0.6,0.7.")] = None,
-    ratio: Annotated[str | None, typer.Option(help="Ratios of the constant unclip to try; none: inverse only.")] = None,
+    split: Annotated[
+        str,
+        typer.Option(metavar="SPLIT", help="Split that settings are chosen on.", autocompletion=complete.splits),
+    ] = "val",
+    test_split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPLIT",
+            help="Split that is scored once, at the chosen settings.",
+            autocompletion=complete.splits,
+        ),
+    ] = None,
+    test_source: Annotated[
+        Path | None,
+        typer.Option(metavar="SOURCE", help="Annotated pictures that are scored once.", rich_help_panel=ANNOTATIONS),
+    ] = None,
+    test_frame: Annotated[
+        Frame, typer.Option(help="Frame that --test-source is written in.", rich_help_panel=ANNOTATIONS)
+    ] = Frame.upright,
+    binarize: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Thresholds to try, such as 0.3,0.4,0.5.", rich_help_panel=GRID),
+    ] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Least scores to try, such as 0.5,0.6,0.7.", rich_help_panel=GRID),
+    ] = None,
+    ratio: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Ratios of the constant unclip to try; none: inverse only.",
+            rich_help_panel=GRID,
+        ),
+    ] = None,
     criterion: Annotated[
-        str, typer.Option(help="IoU thresholds whose mean hmean is maximised: 0.5, or 0.5,0.7, or first:last:step.")
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="IoU thresholds whose mean hmean is maximised: 0.5, or 0.5,0.7, or first:last:step.",
+            rich_help_panel=GRID,
+        ),
     ] = "0.5:0.8:0.05",
-    batch: Batch = None,
+    batch_size: BatchSize = None,
     threads: Threads = None,
-    device: Device = "auto",
+    device: DeviceOption = Device.auto,
     trust: Trust = None,
     root: Root = None,
-    yes: Yes = False,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Choose how maps are read, and freeze it. Example: ocrmaps tune best.ckpt --store receipts --out tuned.ckpt"""
     from ocrmaps.errors import SpecError
+    from ocrmaps.kinds import expect_checkpoint, expect_source
+
+    if store is None:
+        raise SpecError("settings are chosen on a store: --store is missing", hint="`ocrmaps cache list` shows them")
+    expect_checkpoint(checkpoint)
+    if test_source is not None:
+        expect_source(test_source)
+    _found(store, root)
     from ocrmaps.evaluation.tune.grid import criterion_from, grid_from
     from ocrmaps.evaluation.tune.summary import table
     from ocrmaps.pipelines.tune import tune_stored
 
-    if store is None:
-        raise SpecError("settings are chosen on a store: --store is missing", hint="`ocrmaps cache list` shows them")
     trusted = allowed(trust)
     with progress_bar("tuning") as progress:
         tuned = tune_stored(
@@ -169,13 +270,20 @@ def tune(
             test_split=test_split,
             test_source=test_source,
             test_frame=test_frame.value,
-            grid=grid_from(binarise=binarise, score=score, ratio=ratio),
+            grid=grid_from(binarise=binarize, score=score, ratio=ratio),
             criterion=criterion_from(criterion),
-            batch=batch,
+            batch=batch_size,
             threads=threads,
-            device=device,
+            device=device.value,
             overwrite=yes,
             trusted=trusted,
             progress=progress,
         )
     typer.echo(json.dumps(tuned.as_dict(), ensure_ascii=False) if as_json else table(tuned))
+
+
+def _found(store: str, root: Path | None) -> None:
+    """Refuse a store that is not there before anything heavy is imported."""
+    from ocrmaps.store.places.cache import find_version
+
+    find_version(cache_root(root), store)

@@ -9,23 +9,25 @@ from typing import Annotated, Literal
 
 import typer
 
+from ocrmaps.cli import complete
+from ocrmaps.cli.options import (
+    RESULTS,
+    Format,
+    Frame,
+    FrameOption,
+    Json,
+    Limit,
+    Overlays,
+    Page,
+    Pictures,
+    Replace,
+    SourcePath,
+    Sources,
+    Threads,
+)
 from ocrmaps.cli.progress import progress_bar
 
-SourcePath = Annotated[Path, typer.Argument(help="Data set folder, annotation folder or annotation file.")]
-Format = Annotated[str | None, typer.Option("--format", help="Annotation format; found out when not given.")]
-Pictures = Annotated[Path | None, typer.Option(help="Folder that picture names are relative to.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Workers = Annotated[int | None, typer.Option(help="Threads; all cores when not given.", min=1)]
-
-
-class Frame(StrEnum):
-    """Frames that annotations may be written in."""
-
-    upright = "upright"
-    raw = "raw"
-
-
-FrameOption = Annotated[Frame, typer.Option(help="Frame the annotations are written in.")]
+MAPS = "Maps and extraction"
 
 
 class ChainName(StrEnum):
@@ -44,7 +46,10 @@ class ShapeName(StrEnum):
 
 
 ShapeOption = Annotated[
-    ShapeName, typer.Option(help="Extract rotated boxes or polygons; auto: polygons where outlines are no boxes.")
+    ShapeName,
+    typer.Option(
+        help="Extract rotated boxes or polygons; auto: polygons where outlines are no boxes.", rich_help_panel=MAPS
+    ),
 ]
 
 
@@ -58,27 +63,40 @@ def _asked(shape: ShapeName) -> Literal["boxes", "polygons"] | None:
 def oracle(
     source: SourcePath,
     longest: Annotated[
-        int | None, typer.Option(help="Longest side of the canonical picture.", min=32, max=8192)
+        int | None,
+        typer.Option(metavar="PIXELS", help="Longest side of the canonical picture.", min=32, max=8192),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="Recipe file to judge instead of the defaults.")] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Recipe file to judge instead of the defaults.", autocompletion=complete.recipes
+        ),
+    ] = None,
     chain: Annotated[
-        ChainName, typer.Option(help="exact maps with inverse extraction, or the published pair.")
+        ChainName,
+        typer.Option(help="exact maps with inverse extraction, or the published pair.", rich_help_panel=MAPS),
     ] = ChainName.exact,
-    shrink_ratio: Annotated[float | None, typer.Option(help="Shrink ratio of exact maps; 0.6 when not given.")] = None,
+    shrink_ratio: Annotated[
+        float | None,
+        typer.Option(metavar="RATIO", help="Shrink ratio of exact maps; 0.6 when not given.", rich_help_panel=MAPS),
+    ] = None,
     shape: ShapeOption = ShapeName.auto,
     format: Format = None,
     pictures: Pictures = None,
     frame: FrameOption = Frame.upright,
-    sample: Annotated[int | None, typer.Option(help="Judge only this many pictures, evenly drawn.", min=1)] = None,
-    page: Annotated[Path | None, typer.Option(help="Write one self-contained HTML page here.")] = None,
-    overlays: Annotated[
-        Path | None, typer.Option(help="Write overlays of the worst 20 pictures into this folder.")
-    ] = None,
-    workers: Workers = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Replace a page that exists.")] = False,
+    limit: Limit = None,
+    page: Page = None,
+    overlays: Overlays = None,
+    threads: Threads = None,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Score perfect maps: what a faultless network could reach. Example: ocrmaps oracle data/receipts --longest 640"""
+    from ocrmaps.kinds import expect_recipe, expect_source
+
+    expect_source(source)
+    if recipe is not None:
+        expect_recipe(recipe)
     from ocrmaps.evaluation.oracle import summary
     from ocrmaps.pipelines import oracle as pipeline
     from ocrmaps.report.samples import Wish
@@ -92,10 +110,10 @@ def oracle(
         format=format,
         pictures=pictures,
         frame=frame.value,
-        sample=sample,
-        page=None if page is None else Wish(out=page, overwrite=yes, workers=workers, stage=progress_bar),
+        sample=limit,
+        page=None if page is None else Wish(out=page, overwrite=yes, workers=threads, stage=progress_bar),
         overlays=overlays,
-        workers=workers,
+        workers=threads,
         stage=progress_bar,
     )
     if overlays is not None:
@@ -107,46 +125,63 @@ def oracle(
 
 
 def recommend(
-    source: SourcePath,
-    budget_mpx: Annotated[float, typer.Option(help="Mean canvas area per picture, in million pixels.")] = 0.4,
-    canvases: Annotated[int, typer.Option(help="At most this many canvas shapes.", min=1, max=12)] = 5,
-    sample: Annotated[int, typer.Option(help="Compare candidates on this many pictures.", min=1)] = 48,
-    out: Annotated[Path | None, typer.Option(help="Write the recipe file here.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the trade-off curve here (PNG or SVG).")] = None,
+    sources: Sources,
+    budget_mpx: Annotated[
+        float, typer.Option(metavar="MPX", help="Mean canvas area per picture, in million pixels.")
+    ] = 0.4,
+    canvases: Annotated[int, typer.Option(metavar="N", help="At most this many canvas shapes.", min=1, max=12)] = 5,
+    limit: Annotated[int, typer.Option(metavar="N", help="Compare candidates on this many pictures.", min=1)] = 48,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write NAME.toml, the recipe, and NAME-run.toml beside it, the run file.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the trade-off curve here (PNG or SVG).", rich_help_panel=RESULTS),
+    ] = None,
     shape: ShapeOption = ShapeName.auto,
     format: Format = None,
     pictures: Pictures = None,
     frame: FrameOption = Frame.upright,
-    workers: Workers = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Replace files that exist.")] = False,
+    threads: Threads = None,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Find a recipe under a pixel budget. Example: ocrmaps recommend data/receipts --budget-mpx 0.3 --out my.toml"""
-    from ocrmaps.annotations.samples import headers, open_samples
-    from ocrmaps.errors import SpecError
-    from ocrmaps.pipelines import recommend as search
-    from ocrmaps.pipelines.recommend import plot_tradeoff
+    """Find a recipe under a pixel budget. Example: ocrmaps recommend train=photos/a val=photos/b --out photos.toml"""
+    from ocrmaps.annotations.named import open_sources
+    from ocrmaps.files import refuse_existing
 
-    for path in (out, plot):
-        if path is not None and path.exists() and not yes:
-            raise SpecError(f"{path} exists", hint="name another file, or add --yes to replace it")
-    opened, samples = open_samples(source, format=format, pictures=pictures, frame=frame.value)
-    heads = headers(opened, samples, workers=workers)
+    opened = open_sources(sources, format=format, pictures=pictures, frame=frame.value)
+    run_file = None if out is None else out.with_name(f"{out.stem}-run.toml")
+    for path in (out, run_file, plot):
+        if path is not None:
+            refuse_existing(path, replace_existing=yes)
+    from ocrmaps.pipelines import recommend as search
+
+    samples, heads = search.read_all(opened, threads=threads)
     with progress_bar("comparing") as progress:
         found = search.recommend(
             samples,
             heads,
             budget_mpx=budget_mpx,
             canvases=canvases,
-            judged_on=sample,
+            judged_on=limit,
             shape=_asked(shape),
-            workers=workers,
+            workers=threads,
             progress=progress,
         )
     if plot is not None:
-        plot_tradeoff(found, plot)
+        search.plot_tradeoff(found, plot)
         typer.echo(f"wrote {plot}", err=True)
-    if out is not None:
-        search.write_recipe(found, opened, out)
-        typer.echo(f"wrote {out}", err=True)
     typer.echo(json.dumps(found.as_json(), indent=2) if as_json else search.table(found))
+    if out is None or run_file is None:
+        typer.echo("nothing was written; --out NAME.toml writes the recipe and the run file", err=True)
+        return
+    search.write_recipe(found, opened, out)
+    search.write_run(found, opened, run_file, recipe=out)
+    for line in search.next_steps(opened, out, run_file):
+        typer.echo(line, err=True)

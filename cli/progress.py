@@ -1,4 +1,4 @@
-"""A progress bar on stderr for whatever takes more than a moment."""
+"""Draws a progress bar on stderr for whatever takes more than a moment, and writes lines above one."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Write a line. Above a bar on the same terminal: while one is drawn it has put itself in the place of the stream,
+    and whoever looks for the bytes behind the stream, as typer.echo does, writes into the bar."""
+    stream = sys.stderr if err else sys.stdout
+    stream.write(line + "\n")
+    stream.flush()

@@ -52,6 +52,10 @@ class Command:
     example: str
     parameters: tuple[Parameter, ...]
 
+    @property
+    def link(self) -> str:
+        return f"[`{self.name}`](#{self.name.replace(' ', '-')})"
+
 
 def pages() -> dict[str, str]:
     """Path within docs -> content of every generated page and figure."""
@@ -97,7 +101,16 @@ def command_page(listed: list[Command], made: str) -> str:
         "",
         "| command | |",
         "|---|---|",
-        *(f"| [`{c.name}`](#{c.name.replace(' ', '-')}) | {_cell(_first_sentence(c.text))} |" for c in listed),
+        *(f"| {c.link} | {_cell(_first_sentence(c.text))} |" for c in listed),
+        "",
+        "## One name for one thing",
+        "",
+        "Options that several commands have; each means the same in all of them. `--workers` is for builds only, whose "
+        "workers may be processes.",
+        "",
+        "| option | | in |",
+        "|---|---|---|",
+        *(f"| `{names}` | {_cell(text)} | {where} |" for names, text, where in shared(listed)),
         "",
     ]
     for command in listed:
@@ -114,6 +127,29 @@ def command_page(listed: list[Command], made: str) -> str:
             ]
             lines.append("")
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def shared(listed: list[Command]) -> list[tuple[str, str, str]]:
+    """(option, what it means, commands) of every option that more than one command has, by name."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for command in listed:
+        for p in command.parameters:
+            if not p.argument:
+                found.setdefault(p.names, []).append((p.text, command.name.removeprefix("ocrmaps ")))
+    several = {names: uses for names, uses in sorted(found.items()) if len(uses) > 1}
+    return [
+        (names, _meaning([text for text, _ in uses]), _places([where for _, where in uses]))
+        for names, uses in several.items()
+    ]
+
+
+def _meaning(texts: list[str]) -> str:
+    different = list(dict.fromkeys(texts))
+    return " / ".join(different) if len(different) <= 2 else "Each command says what it is for there."
+
+
+def _places(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) if len(names) <= 12 else f"{len(names)} commands"
 
 
 def _command(name: str, text: str, callback: Callable[..., Any]) -> Command:
@@ -141,7 +177,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> Parameter | None:
     declared = [str(name) for name in (info.default, *(info.param_decls or ())) if str(name).startswith("-")]
     plain = "--" + parameter.name.replace("_", "-")
     if argument:
-        word = parameter.name.upper() + ("..." if many else "")
+        word = info.metavar or parameter.name.upper() + ("..." if many else "")
         names = word if required else f"[{word}]"
     elif hint is bool and not declared:
         names = f"{plain} / --no-{plain.removeprefix('--')}"

@@ -9,9 +9,24 @@ from typing import Annotated
 
 import typer
 
-from ocrmaps.cli.build import Json, Root, Workers, cache_root
+from ocrmaps.cli import complete
+from ocrmaps.cli.options import (
+    RESULTS,
+    Format,
+    Frame,
+    FrameOption,
+    Json,
+    Longest,
+    Pictures,
+    Replace,
+    Root,
+    Threads,
+    Trust,
+    cache_root,
+    refuse_missing,
+)
 from ocrmaps.cli.progress import progress_bar
-from ocrmaps.cli.trust import Trust, allowed
+from ocrmaps.cli.trust import allowed
 
 
 class KindName(StrEnum):
@@ -32,51 +47,67 @@ class PlaceName(StrEnum):
     folder = "folder"
 
 
-class FrameName(StrEnum):
-    """Frames that annotations may be written in."""
-
-    upright = "upright"
-    raw = "raw"
-
-
 def report(
     targets: Annotated[
         list[str],
-        typer.Argument(help="A run's folder, STORE or STORE/VERSION, a source (or several), or a bench record."),
+        typer.Argument(
+            metavar="TARGET...",
+            help="A run's folder, STORE or STORE/VERSION, a source (or several), or a bench record.",
+            autocompletion=complete.targets,
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The page; RUN/report.html for runs, else NAME-KIND.html here, when not given.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The page; RUN/report.html for runs, else NAME-KIND.html here, when not given.",
+            rich_help_panel=RESULTS,
+        ),
     ] = None,
     kind: Annotated[KindName | None, typer.Option("--kind", help="What TARGET is; found out when not given.")] = None,
     assets: Annotated[
-        PlaceName, typer.Option(help="Pictures inside the page or in a folder beside it; auto chooses by their size.")
+        PlaceName,
+        typer.Option(
+            help="Pictures inside the page or in a folder beside it; auto chooses by their size.",
+            rich_help_panel=RESULTS,
+        ),
     ] = PlaceName.auto,
     side: Annotated[
-        int | None, typer.Option(help="Longest side of pictures in pixels; chosen by their number when not given.")
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Longest side of pictures in the page; chosen by their number when not given.",
+            rich_help_panel=RESULTS,
+        ),
     ] = None,
-    checkpoint: Annotated[Path | None, typer.Option(help="Of a run: another checkpoint than its best.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="CHECKPOINT", help="Of a run: another checkpoint than its best.")
+    ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Of a run: only what its folder says; no checkpoint, no predictions.")
     ] = False,
-    longest: Annotated[
-        int,
-        typer.Option(help="Of a source or oracle: longest side to measure texts at.", min=32, max=8192),
-    ] = 640,
-    format: Annotated[str | None, typer.Option("--format", help="Of a source or oracle: annotation format.")] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="Of a source or oracle: folder that picture names are relative to.")
-    ] = None,
-    frame: Annotated[FrameName, typer.Option(help="Of a source or oracle: its frame.")] = FrameName.upright,
+    longest: Longest = 640,
+    format: Format = None,
+    pictures: Pictures = None,
+    frame: FrameOption = Frame.upright,
     trust: Trust = None,
     root: Root = None,
-    workers: Workers = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Replace a page that exists.")] = False,
+    threads: Threads = None,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained page on a run, store, source, oracle or benchmark. Example: ocrmaps report runs/first"""
-    from ocrmaps.pipelines import report as pipeline
+    from ocrmaps.kinds import expect_checkpoint, expect_source
 
     cache = cache_root(root)
+    if kind is None or kind.value != "store":
+        refuse_missing(targets[:1], cache)
+    for also in targets[1:]:  # further sources, which may say their split
+        expect_source(Path(also if Path(also).exists() else also.rpartition("=")[2]))
+    if checkpoint is not None:
+        expect_checkpoint(checkpoint)
+    from ocrmaps.pipelines import report as pipeline
+
     target = pipeline.find_target(targets[0], cache, kind=None if kind is None else kind.value)
     written = pipeline.report(
         target,
@@ -85,7 +116,7 @@ def report(
         place=assets.value,
         side=side,
         overwrite=yes,
-        workers=workers,
+        workers=threads,
         checkpoint=checkpoint,
         quick=quick,
         longest=longest,
@@ -109,11 +140,18 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run's folder.")],
     second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another run's folder.")],
     allow: Annotated[
-        str, typer.Option(help="Compare although these differ: budget, data, evaluation, separated by commas.")
+        str,
+        typer.Option(
+            metavar="WORDS", help="Compare although these differ: budget, data, evaluation, separated by commas."
+        ),
     ] = "",
     as_json: Json = False,
 ) -> None:
     """Say how two runs differ; unlike ones are refused. Example: ocrmaps compare runs/a runs/b"""
+    from ocrmaps.kinds import expect_run_folder
+
+    for run in (first, second):
+        expect_run_folder(run)
     from ocrmaps.pipelines import compare as pipeline
     from ocrmaps.report.compare.summary import table
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ocrmaps.cli.options import Replace
+
 
 class FileKind(StrEnum):
     """A kind of hand-written file."""
@@ -17,8 +19,9 @@ class FileKind(StrEnum):
 
 
 def schema(
-    kind: Annotated[FileKind, typer.Argument(help="Which kind of file: recipe or run.")],
-    out: Annotated[Path | None, typer.Option(help="Write it to this file; one that is there is replaced.")] = None,
+    kind: Annotated[FileKind, typer.Argument(metavar="KIND", help="Which kind of file: recipe or run.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it to this file.")] = None,
+    yes: Replace = False,
 ) -> None:
     """Print the JSON schema of recipe or run files, by which editors complete and check them.
     Example: ocrmaps schema recipe --out recipe.schema.json"""
@@ -33,5 +36,5 @@ def schema(
     if out is None:
         typer.echo(text, nl=False)
         return
-    write_new(out, text.encode(), replace_existing=True)
+    write_new(out, text.encode(), replace_existing=yes)
     typer.echo(f"wrote {out}")

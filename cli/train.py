@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ocrmaps.cli.build import Json, Root, cache_root
+from ocrmaps.cli.options import RESULTS, Json, Root, RunFile, Settings, cache_root
+from ocrmaps.cli.progress import say
 
 
 def train(
-    run: Annotated[Path, typer.Argument(help="Run file; docs/explanation/training.md shows one.")],
-    out: Annotated[Path | None, typer.Option(help="The run's folder; runs/NAME when not given.")] = None,
+    run: RunFile,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The run's folder; runs/NAME when not given.", rich_help_panel=RESULTS),
+    ] = None,
     resume: Annotated[
-        str | None, typer.Option(help="auto: go on from the folder's latest checkpoint, if any; or a checkpoint.")
+        str | None,
+        typer.Option(
+            metavar="CHECKPOINT", help="auto: go on from the folder's latest checkpoint, if any; or a checkpoint."
+        ),
     ] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting of the run, such as optimiser.lr=0.003.")
-    ] = None,
+    settings: Settings = None,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Train a detector on a store and keep what it learnt. Example: ocrmaps train receipts-run.toml --out runs/first"""
+    from ocrmaps.kinds import expect_checkpoint, expect_run_file
+
+    expect_run_file(run)
+    if resume not in (None, "auto"):
+        expect_checkpoint(Path(resume))
     from ocrmaps.pipelines.train import train as go
     from ocrmaps.training.spec import load_run
 
@@ -34,7 +45,7 @@ def train(
         out=out or Path("runs") / spec.name,
         cache=cache_root(root),
         resume=resume,
-        say=lambda line: typer.echo(line, err=as_json),
+        say=partial(say, err=as_json),
         progress=sys.stderr.isatty() and sys.stdout.isatty(),
     )
     if as_json:
@@ -42,16 +53,24 @@ def train(
 
 
 def precision_check(
-    run: Annotated[Path, typer.Argument(help="Run file; its precision and seed are set by this command.")],
+    run: RunFile,
     precisions: Annotated[
-        str, typer.Option(help="Precisions to compare, separated by commas: fp32 and bf16 or fp16-safe.")
+        str,
+        typer.Option(metavar="LIST", help="Precisions to compare, separated by commas: fp32 and bf16 or fp16-safe."),
     ] = "fp32,bf16",
-    seeds: Annotated[int, typer.Option(help="Runs in each precision, with seeds counted up from the run's.")] = 3,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each run; the run file's when not given.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of all runs; runs/NAME-precision when not given.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting of the run, such as optimiser.lr=0.003.")
+    seeds: Annotated[
+        int, typer.Option(metavar="N", help="Runs in each precision, with seeds counted up from the run's.")
+    ] = 3,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", help="Epochs of each run; the run file's when not given.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Folder of all runs; runs/NAME-precision when not given.", rich_help_panel=RESULTS
+        ),
+    ] = None,
+    settings: Settings = None,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
@@ -60,6 +79,9 @@ def precision_check(
     Finished runs in the folder are used again, so the same command goes on after an interruption or with more seeds.
     Exits with 1 where a precision is unacceptable.
     """
+    from ocrmaps.kinds import expect_run_file
+
+    expect_run_file(run)
     from ocrmaps.pipelines.precision import precision_check as go
     from ocrmaps.training.spec import load_run
 

@@ -1,29 +1,14 @@
-"""`--trust` and `--trust-code`: the only ways by which code that a file names comes to run."""
+"""Turns `--trust` and `--trust-code`, the only ways by which code that a file names comes to run, into a record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
     from ocrmaps.trust import Trusted
-
-Trust = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trust",
-        metavar="NAME",
-        help="Let the file build its part package.module:NAME, which runs that code; may be given several times.",
-    ),
-]
-TrustCode = Annotated[
-    str | None,
-    typer.Option(
-        "--trust-code", metavar="DIGEST", help="Run the TorchScript file or exported program, whose SHA-256 this is."
-    ),
-]
 
 
 def allowed(names: Sequence[str] | None, digest: str | None = None) -> Trusted:

@@ -41,6 +41,15 @@ class Problem:
         return f"{self.loc}: {self.message}"
 
 
+def reason(error: Exception) -> str:
+    """What an exception says to people: of the system's refusals the words, without their number and the path.
+
+    >>> reason(FileNotFoundError(2, "No such file or directory", "a.json")), reason(ValueError("no digits"))
+    ('No such file or directory', 'no digits')
+    """
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+
+
 class OcrmapsError(Exception):
     """Base of all expected failures: one clear message, an optional next step, never a traceback for users."""
 

@@ -31,6 +31,12 @@ def refuse_existing(out: Path, *, replace_existing: bool) -> None:
         raise SpecError(f"{out} exists already", hint="name another file, or add --yes to replace it")
 
 
+def refuse_filled(out: Path) -> None:
+    """Refuse a folder to write into that is a file or already holds something."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise SpecError(f"{out} exists already and is not an empty folder", hint="name another folder")
+
+
 def write_new(out: Path, data: bytes, *, replace_existing: bool) -> None:
     """Write a result file; one that exists stays unless it was agreed to replace it."""
     refuse_existing(out, replace_existing=replace_existing)

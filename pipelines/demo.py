@@ -66,7 +66,7 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
 
     with _step(say, "recommend a recipe for 0.30 Mpx a picture"):
         chosen = recommend.recommend(samples, heads, budget_mpx=0.30, judged_on=12)
-        recommend.write_recipe(chosen, train, out / "recommended.toml")
+        recommend.write_recipe(chosen, [train, val], out / "recommended.toml")
         recommend.plot_tradeoff(chosen, out / "tradeoff.png")
         spec = chosen.chosen.canonical
         say(f"  longest side {spec.side}, r = {chosen.chosen.maps.shrink_ratio:g}: {out / 'recommended.toml'}")
@@ -98,15 +98,13 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
         spec_of_run = load_run(RECIPES / "demo-run.toml", [f"budget.epochs={epochs}"])
         folder = _fresh(out / "runs")
         try:
-            trained = run(spec_of_run, out=folder, cache=cache, say=lambda line: say(f"  {line}"))
+            run(spec_of_run, out=folder, cache=cache, say=lambda line: say(f"  {line}"))
         except Interrupted as stop:
             # What goes on with it is `train`; a second demo would start a second run.
             again = ["ocrmaps", "train", str(RECIPES / "demo-run.toml"), "--set", f"budget.epochs={epochs}"]
             again += ["--root", str(cache), "--out", str(folder), "--resume", "auto"]
             stop.hint = f"go on by {shlex.join(again)}"
             raise
-        if trained.hmean is not None:
-            say(f"  best val/hmean {trained.hmean:.4f} at IoU 0.5, in original coordinates: {trained.best}")
 
     with _step(say, "write a page about it"):
         from ocrmaps.pipelines.report import find_target

@@ -117,7 +117,7 @@ def _check(asked: Asked) -> None:
             "--predictions-format, --predictions-frame, --predictions-layout, --predictions-scores",
         ),
         (a.predictions is not None or not a.leave_out_unknown, "only for --predictions", "--leave-out-unknown"),
-        (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch"),
+        (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch-size"),
         (a.predictions is None or not a.trusted.names, "no network is built for --predictions", "--trust"),
     )
     problems = [Problem(loc=option, message=message) for good, message, option in rules if not good]

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from ocrmaps.errors import OcrmapsError, StoreError
+from ocrmaps.errors import OcrmapsError, StoreError, reason
 from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.sources import Progress
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
@@ -119,7 +119,7 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
             client = Client(scheduler, timeout=ANSWER_SECONDS)
         except (OSError, ValueError) as error:
             raise StoreError(
-                f"no dask scheduler answers at {scheduler} ({error})", hint="start one with `dask scheduler`"
+                f"no dask scheduler answers at {scheduler} ({reason(error)})", hint="start one with `dask scheduler`"
             ) from error
         with client:
             yield client

@@ -79,7 +79,7 @@ def run(
     batch: int = 8,
     threads: int | None = None,
     min_score: float | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     strict: bool = False,
     overwrite: bool = False,
     trusted: Trusted = NOTHING,
@@ -95,6 +95,8 @@ def run(
         raise DataError(": ".join(inputs.refused[0]))
     check_names([f.name for f in inputs.files], format)
     trained = load_any(checkpoint, trusted=trusted)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() and not isinstance(trained.detector, Replayed) else "cpu"
     if device != "cpu" and isinstance(trained.detector, Replayed):
         raise SpecError(f"{checkpoint} is an export, which runs on the processor", hint="leave --device out")
     if torch.device(device).type == "cuda" and not torch.cuda.is_available():

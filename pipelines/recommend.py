@@ -7,6 +7,7 @@ that ranks candidates is stated (`value`), because no single number is right for
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from ocrmaps.annotations import Sample, Source
-from ocrmaps.annotations.samples import subset
+from ocrmaps.annotations import Sample, Source, read
+from ocrmaps.annotations.samples import headers, subset
 from ocrmaps.canonical import CanonicalSpec, plan
-from ocrmaps.errors import SpecError
+from ocrmaps.errors import AnnotationError, SpecError
 from ocrmaps.evaluation.oracle.chain import Chain, fitting_shape
 from ocrmaps.evaluation.oracle.judge import OracleResult, run_oracle
 from ocrmaps.extract.records import Shape
@@ -27,7 +28,7 @@ from ocrmaps.geometry import Size
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header
 from ocrmaps.progress import Progress
-from ocrmaps.recipe import FORM, Recipe, SourceRecipe, dump_recipe
+from ocrmaps.recipe import FORM, Recipe, SourceRecipe, Split, dump_recipe
 from ocrmaps.settings.files import file_name
 from ocrmaps.settings.schema import schema_file, schema_line, schema_text
 
@@ -236,8 +237,22 @@ def _candidate(result: OracleResult, mpx: float) -> Candidate:
     )
 
 
-def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
-    """The chosen settings as a recipe file, ready to build, its schema beside it; paths count from its own folder."""
+def read_all(sources: Sequence[Source], *, threads: int | None = None) -> tuple[list[Sample], list[Header]]:
+    """The samples of all sources with the headers of their pictures; those of a test split are not looked at."""
+    samples: list[Sample] = []
+    heads: list[Header] = []
+    for source in [s for s in sources if s.split != "test"] or sources:
+        mine = read(source)
+        if not mine:
+            raise AnnotationError(f"{source.annotations}: the source holds no samples")
+        samples += mine
+        heads += headers(source, mine, workers=threads)
+    return samples, heads
+
+
+def write_recipe(found: Recommendation, sources: Sequence[Source], out: Path) -> None:
+    """The chosen settings as a recipe file, ready to build, its schema beside it; a source without a split is one to
+    train on. Paths in the file count from its own folder."""
     # The system follows a link before it goes up: "..", counted from the link's own place, would lead elsewhere.
     folder = out.parent.resolve()
 
@@ -246,14 +261,15 @@ def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
 
     recipe = Recipe(
         name=file_name(out, "default"),
-        sources=(
+        sources=tuple(
             SourceRecipe(
                 path=relative(source.annotations),
                 format=source.format,
                 pictures=relative(source.pictures),
                 frame="raw" if source.frame == "raw" else "upright",
-                split="train",
-            ),
+                split=_split(source),
+            )
+            for source in sources
         ),
         canonical=found.chosen.canonical,
         maps=found.chosen.maps,
@@ -263,6 +279,66 @@ def write_recipe(found: Recommendation, source: Source, out: Path) -> None:
         head += '# Judged with polygons, which these outlines need: set extract.shape = "polygons" in the run file.\n'
     write_new(folder / schema_file(FORM), schema_text(FORM).encode(), replace_existing=True)
     write_new(out, (schema_line(FORM) + head + dump_recipe(recipe)).encode(), replace_existing=True)
+
+
+RUN_FILE = """\
+# A start on the store that {recipe} describes: a light network, which a processor can train.
+# {pictures} pictures to train on make about {steps} steps an epoch. A score leaves 0 after some hundred steps, so a
+# small set needs more epochs. On a GPU take encoder = "resnet18", more pictures in a batch and 100 epochs.
+name = "{name}"
+average = 0.95
+
+[data]
+store = "{name}"
+batch = {batch}
+
+[model]
+encoder = "light"
+
+[optimiser]
+lr = 4e-3
+
+[budget]
+epochs = 24
+"""
+BATCH = 4
+
+
+def write_run(found: Recommendation, sources: Sequence[Source], out: Path, *, recipe: Path) -> None:
+    """A run file that trains on the store of `recipe`."""
+    pictures = sum(len(read(source)) for source in sources if _split(source) == "train")
+    text = RUN_FILE.format(
+        recipe=recipe.name,
+        name=file_name(recipe, "default"),
+        pictures=pictures,
+        steps=-(-pictures // BATCH),
+        batch=BATCH,
+    )
+    if found.shape == "polygons":
+        text += '\n[extract]\nshape = "polygons"\n'
+    write_new(out, text.encode(), replace_existing=True)
+
+
+def next_steps(sources: Sequence[Source], recipe: Path, run_file: Path) -> list[str]:
+    """What was written and what to type next."""
+    recipe_, run_ = shlex.quote(str(recipe)), shlex.quote(str(run_file))
+    lines = [
+        f"wrote {recipe}, the recipe, and {run_file}, a run on its store; next:",
+        f"  ocrmaps build {recipe_}",
+        f"  ocrmaps train {run_} --out runs/first",
+    ]
+    missing = [split for split in ("train", "val") if split not in map(_split, sources)]
+    lines += [
+        f"a run needs pictures of split {split}, and none were named: recommend train=PATH val=PATH, "
+        f"or add them to {recipe}"
+        for split in missing
+    ]
+    return lines
+
+
+def _split(source: Source) -> Split:
+    named: dict[str, Split] = {"val": "val", "test": "test"}
+    return named.get(source.split, "train")
 
 
 def _praise(c: Candidate) -> str:

@@ -135,7 +135,7 @@ def report(
         return run_page(target.path, wish, cache=cache, checkpoint=checkpoint, quick=quick, trusted=trusted)
     if target.kind == "oracle":
         return _oracle(target.path, wish, longest=longest, format=format, pictures=pictures, frame=frame)
-    from ocrmaps.annotations.checks.checkup import open_sources
+    from ocrmaps.annotations.named import open_sources
     from ocrmaps.canonical import CanonicalSpec
     from ocrmaps.report.source import source_page
 

@@ -39,12 +39,10 @@ def train(
     """
     with prepare(spec, out=out, cache=cache, resume=resume, place=place) as run:
         settings, resumed = run.spec.as_dict(), run.resumed is not None
-        with (
-            log(out / "run.log", say, append=resumed, first=run.first) as tell,
-            on_crash(settings, out, run.reader, run.augment, tell, trusted=run.spec.trusted) as witness,
-        ):
-            fitted = fit(run, tell, witness=witness, extra=extra, progress=progress)
-            if fitted.interrupted is None:
-                return report(run, fitted, tell)
-    # Out of reach of what looks for crashes: an interruption is none.
-    raise fitted.interrupted
+        with log(out / "run.log", say, append=resumed, first=run.first) as tell:
+            with on_crash(settings, out, run.reader, run.augment, tell, trusted=run.spec.trusted) as witness:
+                fitted = fit(run, tell, witness=witness, extra=extra, progress=progress)
+                if fitted.interrupted is None:
+                    return report(run, fitted, tell)
+            # Out of reach of what looks for crashes: an interruption is none.
+            raise fitted.interrupted

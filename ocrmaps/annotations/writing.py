@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from ocrmaps.annotations.discovery.pictures import clean_name
 from ocrmaps.annotations.records import Sample
-from ocrmaps.errors import AnnotationError, FrameError, Problem
+from ocrmaps.errors import AnnotationError, FrameError, Problem, reason
 
 Number = int | float
 Outline = tuple[list[Number], bool, str | None]
@@ -171,12 +171,12 @@ def _appear(out: Path, fill: Callable[[Path], None]) -> None:
         out.parent.mkdir(parents=True, exist_ok=True)
         workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
-        raise AnnotationError(f"{out} cannot be written: {error}") from error
+        raise AnnotationError(f"{out} cannot be written: {reason(error)}") from error
     try:
         temporary = workplace / out.name
         fill(temporary)
         os.replace(temporary, out)
     except OSError as error:
-        raise AnnotationError(f"{out} cannot be written: {error}") from error
+        raise AnnotationError(f"{out} cannot be written: {reason(error)}") from error
     finally:
         shutil.rmtree(workplace, ignore_errors=True)

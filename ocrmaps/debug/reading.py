@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from ocrmaps.errors import DataError
+from ocrmaps.errors import DataError, reason
 
 FORMAT = 1
 BUNDLE, ENTRIES, STEP = "bundle.json", "debug.jsonl", "step.pt"
@@ -209,7 +209,7 @@ def unpacked(bundle: Bundle) -> Iterator[Path]:
                 # The filter refuses absolute names, `..`, links that lead out, and devices.
                 archive.extractall(temporary, members=members, filter="data")
         except (OSError, EOFError, tarfile.TarError, ValueError) as error:
-            raise DataError(f"{bundle.path}: this archive cannot be unpacked ({error})") from error
+            raise DataError(f"{bundle.path}: this archive cannot be unpacked ({reason(error)})") from error
         yield Path(temporary) / bundle.name
 
 

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, needed_resolution, plan, render
-from ocrmaps.errors import DataError, PictureError
+from ocrmaps.errors import DataError, PictureError, reason
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.pictures import MAX_PIXELS, Header, Picture, count_pages, decode, read_header
 
@@ -127,7 +127,7 @@ def _pdf(path: Path, name: str):  # type: ignore[no-untyped-def]  # the library 
     try:
         return pypdfium2.PdfDocument(path)
     except (pypdfium2.PdfiumError, OSError) as error:
-        raise PictureError(f"{name}: the PDF cannot be read ({error})") from error
+        raise PictureError(f"{name}: the PDF cannot be read ({reason(error)})") from error
 
 
 def _drawn(file: PictureFile) -> Picture:

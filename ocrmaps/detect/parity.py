@@ -60,7 +60,7 @@ class Parity:
         kind = "generated receipts" if self.generated else "pictures"
         maps = f"maps differ by {self.maps:.1e} at most (bound {MAP_BOUND:g}) over {len(self.shapes)} shapes of noise"
         if not self.boxes:
-            return f"{maps}; NO BOXES on {self.pictures} {kind}, so boxes were not compared: name some with --pictures"
+            return f"{maps}; NO BOXES on {self.pictures} {kind}, so boxes were not compared: name some with --check-on"
         return f"{maps}; {self.boxes} boxes on {self.pictures} {kind} agree, least IoU {self.least_iou:.5f}"
 
 

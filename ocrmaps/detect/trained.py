@@ -17,6 +17,7 @@ from torch import Tensor
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.extract import ExtractSpec
+from ocrmaps.kinds import expect_checkpoint
 from ocrmaps.maps.records import U8Array
 from ocrmaps.model import Detector, DetectorSpec, build_detector
 from ocrmaps.model.head import FloatMap, Logits
@@ -74,18 +75,9 @@ def maps_of(
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """A whole checkpoint on the host, or a refusal that says what the file is not."""
     path = Path(path)
-    if path.is_dir():
-        inside = sorted(path.glob("checkpoints/*.ckpt")) or sorted(path.glob("*.ckpt"))
-        raise SpecError(
-            f"{path}: found a folder, expected a checkpoint",
-            hint=f"it holds {', '.join(str(p) for p in inside[:4])}" if inside else "name a .ckpt file",
-        )
+    expect_checkpoint(path)
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise SpecError(
-            f"{path}: no such checkpoint", hint="checkpoints are in the run's folder, under checkpoints/"
-        ) from error
     except Exception as error:
         # Any at all: a file that is not ours can fail the reader in any way. Not in the library's own words: they
         # advise to load the file with the check turned off.

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ocrmaps.cells import plain, table
-from ocrmaps.errors import DataError, SpecError
+from ocrmaps.errors import DataError, SpecError, reason
 from ocrmaps.evaluation.records import Evaluation, PictureResult
 from ocrmaps.evaluation.totals import GROUPINGS, groups, reason_counts
 from ocrmaps.metrics.cleval import CLEVAL
@@ -237,7 +237,7 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
             f"{folder} holds no evaluation ({RESULT} is missing)", hint="ocrmaps evaluate ... --out FOLDER writes one"
         ) from error
     except (ValueError, OSError) as error:
-        raise DataError(f"{folder / RESULT}: cannot be read as an evaluation ({error})") from error
+        raise DataError(f"{folder / RESULT}: cannot be read as an evaluation ({reason(error)})") from error
     if not isinstance(result, dict) or result.get("format") != FORMAT:
         found = result.get("format") if isinstance(result, dict) else type(result).__name__
         raise DataError(f"{folder / RESULT}: found format {found!r}, this ocrmaps reads evaluations of format {FORMAT}")

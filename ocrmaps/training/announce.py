@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ocrmaps.errors import OcrmapsError
 from ocrmaps.evaluation.oracle.chain import BENT_SHARE, bent_share
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.budget import Budget
@@ -82,4 +83,8 @@ def log(path: Path, say: Say, *, append: bool, first: bool) -> Iterator[Say]:
             file.write(line + "\n")
             file.flush()
 
-        yield tell
+        try:
+            yield tell
+        except OcrmapsError as error:  # said by whoever catches it
+            file.write(f"{error}\n")
+            raise

@@ -10,13 +10,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 
 from ocrmaps.files import write_json
 from ocrmaps.loader import MapLoader
 from ocrmaps.machine import commit, machine
 from ocrmaps.training.announce import announce, identity
-from ocrmaps.training.callbacks.log import Journal, Patience
+from ocrmaps.training.callbacks.log import Bar, Journal, Patience
 from ocrmaps.training.callbacks.sinks import open_sinks
 from ocrmaps.training.callbacks.stop import Interrupted, Stop
 from ocrmaps.training.checkpoint import Keeper
@@ -60,7 +60,7 @@ def fit(
     if spec.budget.patience is not None:
         callbacks.append(Patience(spec.budget.patience, spec.budget.patience_delta, tell))
     if progress:
-        callbacks.append(RichProgressBar())
+        callbacks.append(Bar())
     callbacks.append(stop)
     if run.first:
         _open_folder(run, tell)
@@ -79,7 +79,6 @@ def fit(
                 trainer.fit(run.module, datamodule=run.data, ckpt_path=checkpoint, weights_only=True)
     except Interrupted as error:
         interrupted = error
-        tell(str(error))
     finally:
         journal.close()
     if interrupted is None:

@@ -11,12 +11,13 @@ from typing import Any
 
 from ocrmaps.cells import plain, table
 from ocrmaps.detect.trained import LAST
-from ocrmaps.errors import DataError, RunError, StoreError, StoreNotFound
+from ocrmaps.errors import DataError, RunError, StoreError, StoreNotFound, reason
 from ocrmaps.files import write_new
+from ocrmaps.kinds import RUN_SETTINGS
 from ocrmaps.store.reader import Reader
 from ocrmaps.text import number
 
-CHECKPOINTS, SETTINGS, METRICS = "checkpoints", "run.json", "metrics.csv"
+CHECKPOINTS, SETTINGS, METRICS = "checkpoints", RUN_SETTINGS, "metrics.csv"
 NO_CHECKPOINT = "a run writes its first one at the end of its first epoch"
 
 
@@ -154,7 +155,7 @@ def _json(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
+        raise DataError(f"{path}: cannot be read ({reason(error)})") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: found {type(content).__name__}, expected an object")
     return content
@@ -174,7 +175,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         with path.open(encoding="utf-8", newline="") as file:
             return [{k: _value(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RunError(f"{path}: cannot be read as the metrics of a run ({error})") from error
+        raise RunError(f"{path}: cannot be read as the metrics of a run ({reason(error)})") from error
 
 
 def _value(text: str) -> Any:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ocrmaps.errors import reason
 from ocrmaps.machine import CHECKOUT
+from ocrmaps.pipelines.bench.asked import asked_source
 from ocrmaps.pipelines.bench.ceilings import of_ceilings
 from ocrmaps.pipelines.bench.load import Watch
 from ocrmaps.pipelines.bench.record import Result, record_of, refuse_unknown
-from ocrmaps.pipelines.bench.source import asked_source
 
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",
@@ -112,7 +113,7 @@ def in_own_process(name: str, *, repeats: int, quick: bool, source: Path | None,
         try:
             found = json.loads(answer.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            return Measured(name=name, seconds=seconds, problem=f"{name}: ended without an answer ({error})")
+            return Measured(name=name, seconds=seconds, problem=f"{name}: ended without an answer ({reason(error)})")
     return Measured(
         name=name,
         seconds=seconds,

@@ -10,8 +10,9 @@ from typing import Any
 
 from ocrmaps.errors import SpecError
 from ocrmaps.machine import commit, machine
+from ocrmaps.pipelines.bench.asked import asked_source
 from ocrmaps.pipelines.bench.load import Watch
-from ocrmaps.pipelines.bench.source import asked_source, described, named
+from ocrmaps.pipelines.bench.source import described, named
 from ocrmaps.pipelines.bench.times import spelled
 from ocrmaps.report.bench import TIMES
 

@@ -9,9 +9,10 @@ from typing import Any
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.files import refuse_existing, write_new
 from ocrmaps.pipelines.bench.all import Announce, measure_all
+from ocrmaps.pipelines.bench.asked import asked_source
 from ocrmaps.pipelines.bench.guard import Check, check, guarded, missing_in, refuse_unlike, unsteady
 from ocrmaps.pipelines.bench.note import note
-from ocrmaps.pipelines.bench.source import asked_source, described
+from ocrmaps.pipelines.bench.source import described
 from ocrmaps.pipelines.bench.thresholds import load_thresholds
 from ocrmaps.report.bench import read_record
 

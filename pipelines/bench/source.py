@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,28 +14,12 @@ from ocrmaps.annotations import WRITERS, Sample, open_source, picture_path, read
 from ocrmaps.annotations.samples import subset
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec, plan
-from ocrmaps.errors import AnnotationError, DataError, RunError, SpecError
+from ocrmaps.errors import AnnotationError, DataError, SpecError
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.pictures import read_header
 from ocrmaps.recipe import SourceRecipe, load_recipe
 
-VARIABLE = "OCRMAPS_BENCH_SOURCE"
-"""The environment variable that names the source where `--source` does not."""
 GENERATED = "generated receipts"
-
-
-def asked_source(given: Path | None) -> Path | None:
-    """The source that is measured on, or None for generated receipts; refused where it is not there.
-
-    >>> asked_source(Path("nowhere/at-all"))
-    Traceback (most recent call last):
-    ocrmaps.errors.RunError: nowhere/at-all: no such source or recipe
-    """
-    found = given or (Path(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None)
-    if found is not None and not found.exists():
-        told = "" if given else f" ({VARIABLE} names it)"
-        raise RunError(f"{found}: no such source or recipe{told}")
-    return found
 
 
 def named(source: Path | None) -> str:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrmaps.annotations.checks.checkup import Checkup, check, open_sources
+from ocrmaps.annotations.checks.checkup import Checkup, check
 from ocrmaps.annotations.checks.findings import Finding
+from ocrmaps.annotations.named import open_sources
 from ocrmaps.canonical import CanonicalSpec
 from tests.checks.conftest import box, picture
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -160,6 +161,41 @@ def test_an_interruption_that_breaks_an_import_is_still_an_interruption(monkeypa
         signal.signal(signal.SIGINT, before)
     assert ended.value.code == 130
     assert capsys.readouterr().err == "ocrmaps: interrupted\n"
+
+
+def test_an_interrupted_build_is_said_once_with_what_to_do_next(monkeypatch, capsys, tmp_path):
+    import ocrmaps.pipelines.build
+    from ocrmaps.cli import app as cli
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    (tmp_path / "r.toml").write_text('[[sources]]\npath = "a"\n\n[canonical]\ncanvases = [[64, 64]]\n')
+    monkeypatch.setattr(ocrmaps.pipelines.build, "build", stopped)
+    monkeypatch.setattr(sys, "argv", ["ocrmaps", "build", str(tmp_path / "r.toml")])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["ocrmaps: interrupted; what is proven is kept", "  try: the same command goes on from there"]
+
+
+def test_a_line_goes_above_a_bar_that_stands_in_for_the_stream(monkeypatch):
+    """A bar on the terminal puts itself in the place of the stream; behind it are the bytes that it is drawn with."""
+    from ocrmaps.cli.progress import say
+
+    class Bar(io.TextIOBase):
+        lines = ""
+        buffer = None
+
+        def write(self, text):
+            self.lines += text
+            return len(text)
+
+    bar = Bar()
+    monkeypatch.setattr(sys, "stdout", bar)
+    say("epoch 1/2")
+    assert bar.lines == "epoch 1/2\n"
 
 
 def test_output_that_the_terminal_cannot_show_is_escaped(tmp_path):

@@ -188,7 +188,7 @@ def test_a_source_without_samples_is_a_problem_and_still_has_a_page(run, tmp_pat
         (["data", "check"], 2, "Missing argument"),
         (["data", "show", "{sound}", "zzz"], 2, "no sample 'zzz'"),
         (["data", "show", "{sound}", "7"], 2, "3 samples"),
-        (["data", "show", "{sound}", "a.png", "--frame", "sideways"], 2, "sideways"),
+        (["data", "show", "{sound}", "a.png", "--view", "sideways"], 2, "sideways"),
         (["data", "convert", "{sound}", "{tmp}/x", "--to", "labelme"], 2, "expected one of ufo"),
         (["data", "synth", "{sound}", "--num", "1"], 2, "not an empty folder"),
         (["data", "synth", "{tmp}/new", "--num", "1", "--format", "yolo"], 2, "yolo"),
@@ -207,7 +207,7 @@ def test_wrong_wishes_are_refused_with_a_reason(run, sound, tmp_path, arguments,
 @pytest.mark.parametrize(("frame", "size"), [("raw", (200, 150)), ("upright", (150, 200)), ("canonical", (480, 640))])
 def test_show_draws_a_sample_in_any_frame(run, sound, tmp_path, frame, size):
     out = tmp_path / "x.png"
-    code, said, _ = run("data", "show", sound, "b.png", "--frame", frame, "--out", out)
+    code, said, _ = run("data", "show", sound, "b.png", "--view", frame, "--out", out)
     assert code == 0 and str(out) in said and f"{frame} {size[0]} x {size[1]} px" in said
     with Image.open(out) as image:
         assert image.size == size

@@ -7,7 +7,8 @@ A note is an HTML comment on the line above a block:
     <!-- shortened in tests: `--num 160` -> `--num 8` -->   tests run it so; figures in its output then count as figures
     <!-- numbers vary -->                         figures in its output count as figures, whatever they are
 
-and `<!-- starts from: an empty folder -->` at the head of a page keeps its blocks from starting in a small project.
+and `<!-- starts from: an empty folder -->` keeps the blocks of a page from starting in a small project,
+`<!-- starts from: annotated pictures -->` leaves them its receipts/train and receipts/val only.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LANGUAGES = ("python", "console", "sh", "toml", "json", "xml", "csv", "text")
 """What a block may say it is; `text` is what nobody runs or parses: listings and messages."""
 EMPTY = "starts from: an empty folder"
+PICTURES = "starts from: annotated pictures"
 _FENCE = re.compile(r"^( {0,3})(```+)([^`]*)$")
 _NOTE = re.compile(r"^<!-- (.*) -->$")
 _SHORTER = re.compile(r"`([^`]+)` -> `([^`]*)`")
@@ -61,6 +63,8 @@ class Page:
     anchors: frozenset[str]
     empty: bool
     """Its blocks start in an empty folder."""
+    pictures: bool
+    """Its blocks start in a folder with annotated pictures and nothing else."""
     faults: tuple[str, ...] = field(default=())
     """What is wrong with the page as a page."""
 
@@ -77,7 +81,7 @@ def read_page(path: Path) -> Page:
     headings: list[str] = []
     faults: list[str] = []
     notes: list[str] = []
-    empty = False
+    empty = pictures = False
     lines = iter(enumerate(path.read_text(encoding="utf-8").splitlines(), 1))
     for number, line in lines:
         fence = _FENCE.match(line)
@@ -91,6 +95,7 @@ def read_page(path: Path) -> Page:
         note = _NOTE.match(line.strip())
         if note:
             empty |= note[1] == EMPTY
+            pictures |= note[1] == PICTURES
             notes.append(note[1])
             continue
         if line.strip():
@@ -106,6 +111,7 @@ def read_page(path: Path) -> Page:
         links=tuple(links),
         anchors=frozenset(_anchors(headings)),
         empty=empty,
+        pictures=pictures,
         faults=tuple(faults),
     )
 
@@ -127,7 +133,7 @@ def _block(path: Path, line: int, language: str, text: str, notes: list[str]) ->
             shorter += _SHORTER.findall(value)
         elif key in ("not run", "file") or note == "numbers vary":
             known[key] = value
-        elif note != EMPTY and not note.startswith("Made by "):
+        elif note not in (EMPTY, PICTURES) and not note.startswith("Made by "):
             faults.append(f"unknown note {note!r} above a block")
     block = Block(
         page=path,

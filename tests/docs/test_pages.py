@@ -25,6 +25,8 @@ def test_blocks_do_what_the_page_says(page, project, tmp_path):
     folder = tmp_path / "here"
     if page.empty or not any(block.language in ("console", "sh", "python") for block in blocks):
         folder.mkdir()
+    elif page.pictures:
+        shutil.copytree(project / "receipts", folder / "receipts")
     else:
         shutil.copytree(project, folder)
     reader = Reader(folder)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +14,20 @@ from hypothesis import strategies as st
 from ocrmaps.annotations import Source
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import SpecError
-from ocrmaps.pipelines.recommend import STRIDE, mean_mpx, propose_canvases, recommend, write_recipe
+from ocrmaps.pipelines import data
+from ocrmaps.pipelines.recommend import (
+    STRIDE,
+    mean_mpx,
+    next_steps,
+    propose_canvases,
+    read_all,
+    recommend,
+    write_recipe,
+    write_run,
+)
 from ocrmaps.recipe import FORM, load_recipe
 from ocrmaps.settings.schema import schema_text
+from ocrmaps.training.spec import load_run
 from tests.oracle.test_oracle import header, lines, sample
 
 sizes = st.lists(st.tuples(st.integers(100, 900), st.integers(100, 900)), min_size=1, max_size=12)
@@ -46,7 +59,7 @@ def test_a_recommendation_stays_under_its_budget_and_its_recipe_reads_back(tmp_p
     assert found.chosen.hmean[0.5] == 1
     assert len(found.full.pictures) == 6
     source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path / "images", format="ufo")
-    write_recipe(found, source, tmp_path / "sub" / "mine.toml")
+    write_recipe(found, [source], tmp_path / "sub" / "mine.toml")
     recipe = load_recipe(tmp_path / "sub" / "mine.toml")
     assert recipe.canonical == found.chosen.canonical
     assert recipe.maps == found.chosen.maps
@@ -69,7 +82,7 @@ def test_curved_text_is_judged_with_polygons_and_the_recipe_says_so(tmp_path):
     assert found.shape == found.as_json()["shape"] == "polygons"
     assert found.chosen.hmean[0.7] == 1
     source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path, format="ufo")
-    write_recipe(found, source, tmp_path / "mine.toml")
+    write_recipe(found, [source], tmp_path / "mine.toml")
     assert 'extract.shape = "polygons"' in (tmp_path / "mine.toml").read_text()
     assert load_recipe(tmp_path / "mine.toml").maps == found.chosen.maps
 
@@ -80,8 +93,40 @@ def test_a_recipe_written_through_a_linked_folder_leads_to_its_source(tmp_path):
     (tmp_path / "labels.json").write_text("{}")
     found = recommend([sample(lines())], [header(400, 300)], budget_mpx=0.07)
     source = Source(annotations=tmp_path / "labels.json", pictures=tmp_path, format="ufo")
-    write_recipe(found, source, tmp_path / "link" / "mine.toml")
+    write_recipe(found, [source], tmp_path / "link" / "mine.toml")
     assert load_recipe(tmp_path / "link" / "mine.toml").sources[0].path.samefile(tmp_path / "labels.json")
+
+
+def test_the_run_file_beside_the_recipe_trains_on_its_store(tmp_path):
+    found = recommend([sample(lines())], [header(400, 300)], budget_mpx=0.07)
+    sources = [synth(tmp_path / split, num=num, seed=num) for split, num in (("train", 5), ("val", 1))]
+    sources = [replace(source, split=source.name) for source in sources]
+    recipe, run = tmp_path / "my receipts.toml", tmp_path / "my receipts-run.toml"
+    write_recipe(found, sources, recipe)
+    write_run(found, sources, run, recipe=recipe)
+    assert [(s.path.parent.name, s.split) for s in load_recipe(recipe).sources] == [("train", "train"), ("val", "val")]
+    assert load_run(run).data.store == load_recipe(recipe).name == "my-receipts"
+    assert "5 pictures to train on make about 2 steps an epoch" in run.read_text()
+    said = next_steps(sources, recipe, run)
+    assert [line.split()[:2] for line in said[1:]] == [["ocrmaps", "build"], ["ocrmaps", "train"]]
+    assert shlex.split(said[1])[2:] == [str(recipe)]
+    assert "of split val" in next_steps(sources[:1], recipe, run)[-1]
+
+
+def test_polygons_are_said_in_the_run_file(tmp_path):
+    found = recommend([sample(lines())], [header(400, 300)], budget_mpx=0.07, shape="polygons")
+    write_run(found, [synth(tmp_path / "a", num=1, seed=1)], tmp_path / "a-run.toml", recipe=tmp_path / "a.toml")
+    assert load_run(tmp_path / "a-run.toml").extract.shape == "polygons"
+
+
+def test_what_is_tested_on_does_not_choose_the_recipe(tmp_path):
+    sources = [synth(tmp_path / name, num=num, seed=num) for name, num in (("a", 2), ("b", 3))]
+    assert len(read_all([sources[0], replace(sources[1], split="test")])[0]) == 2
+    assert len(read_all(sources)[0]) == 5
+
+
+def synth(folder, *, num, seed):
+    return data.synth(folder, format="ufo", num=num, seed=seed, size=(480, 320)).source
 
 
 def test_a_generous_budget_is_not_simply_spent():

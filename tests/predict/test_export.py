@@ -202,7 +202,7 @@ def test_the_command_exports_and_predicts_from_the_file(ocrmaps, checkpoint, sca
 
 def test_a_difference_ends_the_command_in_1(ocrmaps, checkpoint, page, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(exporting, "Graph", Skewed)
-    code, _, err = ocrmaps("export", checkpoint, "--format", "program", "--out", tmp_path / "t.pt2", "--pictures", page)
+    code, _, err = ocrmaps("export", checkpoint, "--format", "program", "--out", tmp_path / "t.pt2", "--check-on", page)
     assert code == 1 and "was not kept" in err and not (tmp_path / "t.pt2").exists()
 
 

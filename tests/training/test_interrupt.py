@@ -139,11 +139,12 @@ def test_a_stopped_command_says_how_to_go_on_and_going_on_is_the_same_run(world,
                 time.sleep(0.05)
             process.send_signal(sent)
             Path(f"{here}.pressed").touch()
-            _, errors = process.communicate(timeout=600)  # ends only if no thread is left
+            said, errors = process.communicate(timeout=600)  # ends only if no thread is left
         finally:
             process.kill()
     assert process.returncode == code, errors
     assert f"{word} after step 5; the state is in {out / 'checkpoints' / 'last.ckpt'}" in errors
+    assert (said + errors).count(f"{word} after step 5") == 1
     assert f"--out {out} --resume auto" in errors and "Traceback" not in errors
     assert read_checkpoint(out / "checkpoints" / "last.ckpt")["ocrmaps"]["steps"] == 5
     assert not (out / "debug").exists() and f"{word} after step 5" in (out / "run.log").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
+from ocrmaps.training.callbacks.log import Bar
 from ocrmaps.training.folder import read_metrics
 from ocrmaps.training.scoring import Scorer
 from tests.known import SEED
@@ -70,6 +72,18 @@ def test_every_row_says_what_produced_it(finished, world):
     assert [(r["epoch"], r["step"], r["samples"]) for r in rows] == [(1, 3, 6), (2, 6, 12)]
     assert all((r["root_digest"], r["seed"], r["precision"]) == (digest, SEED, "fp32") for r in rows)
     assert all(r["val/state"] == "complete" and 0 <= r["val/hmean"] <= 1 for r in rows)
+
+
+def test_what_is_said_of_an_epoch_fits_a_terminal_and_counts_as_the_bar_does(finished):
+    _, lines = finished
+    first = next(i for i, line in enumerate(lines) if line.startswith("epoch 1/2, step 3: loss "))
+    last = next(i for i, line in enumerate(lines) if line.startswith("best val hmean"))
+    assert any(line.startswith("epoch 2/2, step 6: loss ") for line in lines)
+    assert max(map(len, lines[first:last])) <= 80
+    assert any(line.startswith("  [12 samples, root ") and f"seed {SEED}, fp32]" in line for line in lines)
+    bar = Bar()
+    bar._trainer = SimpleNamespace(max_epochs=2)
+    assert [bar._get_train_description(epoch) for epoch in (0, 1)] == ["epoch 1/2", "epoch 2/2"]
 
 
 def test_each_epoch_ends_with_a_verdict_on_the_data_side(finished):

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from ocrmaps.annotations import Pictures, Source, find_pictures, open_source, scan
+from ocrmaps.annotations import Pictures, Source, find_pictures, scan
 from ocrmaps.annotations.checks.health import Health, add_copies, check_source, shown_pictures
 from ocrmaps.annotations.checks.leakage import Copies, Shown, find_copies
 from ocrmaps.annotations.checks.survey import Look, survey
 from ocrmaps.annotations.records import Sample
 from ocrmaps.canonical import CanonicalSpec
-from ocrmaps.errors import SpecError
-from ocrmaps.geometry import Frame
 from ocrmaps.machine import cores
 from ocrmaps.progress import Stage, silent
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,29 +29,6 @@ class Checkup:
     @property
     def ok(self) -> bool:
         return not any(health.problems for health in self.healths)
-
-
-def open_sources(
-    named: Sequence[str], *, format: str | None = None, pictures: Path | None = None, frame: Frame = "upright"
-) -> list[Source]:
-    """The sources that the command line names, each a path or `train=PATH`, `val=PATH`, `test=PATH`."""
-    if pictures is not None and len(named) > 1:
-        raise SpecError("--pictures names one folder, but there are several sources", hint="check them one at a time")
-    sources = []
-    for text in named:
-        split, path = "", Path(text)
-        match = re.fullmatch(r"(\w+)=(.+)", text, re.DOTALL)
-        if match and not path.exists():
-            split, path = match[1], Path(match[2])
-            if split not in SPLITS:
-                raise SpecError(f"found split {split!r} in {text!r}, expected one of {', '.join(SPLITS)}")
-        sources.append(open_source(path, format=format, pictures=pictures, frame=frame, split=split))
-    names = [(source.split, source.name) for source in sources]
-    # Reports tell sources apart by name: those that share one are called by their path.
-    return [
-        replace(source, name=str(source.annotations)) if names.count(name) > 1 else source
-        for source, name in zip(sources, names, strict=True)
-    ]
 
 
 def check(

@@ -16,7 +16,7 @@ from pathlib import Path
 from ocrmaps.annotations.discovery.candidates import SUFFIXES, Place, entries, places_in, seen_in, subfolders
 from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, clean_name, is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Sign
-from ocrmaps.errors import AnnotationError, Problem
+from ocrmaps.errors import AnnotationError, Problem, reason
 from ocrmaps.files import leads_outside, read_regular
 
 _PICTURES = {"img", "imgs", "image", "images", "picture", "pictures", "photo", "photos", "scans", "jpegimages"}
@@ -51,7 +51,7 @@ def detect_in(
     try:
         exists = path.exists()
     except (OSError, ValueError) as error:  # a folder on the way that may not be entered, a NUL
-        raise AnnotationError(f"cannot look at {str(path)!r}: {error}", hint="check the path") from None
+        raise AnnotationError(f"cannot look at {str(path)!r}: {reason(error)}", hint="check the path") from None
     if not exists:
         raise AnnotationError(f"found no file or folder {path}", hint="check the path")
     place = _named(path, signs, format) if format else _only(path, places_in(path, signs), signs)
@@ -64,8 +64,8 @@ def detect_in(
         why = "as told"
     else:
         raise AnnotationError(f"found no picture folder {pictures}", hint="check --pictures")
-    reason = f"{place.format}: {place.reason}; pictures in {pictures}: {why}"
-    return Detection(format=place.format, annotations=place.path, pictures=pictures, reason=reason)
+    because = f"{place.format}: {place.reason}; pictures in {pictures}: {why}"
+    return Detection(format=place.format, annotations=place.path, pictures=pictures, reason=because)
 
 
 def _refuse_outside(found: Path, named: Path, *, hint: str) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.errors import AnnotationError, Problem
+from ocrmaps.errors import AnnotationError, Problem, reason
 from ocrmaps.files import open_regular
 
 MAX_BYTES = 512 * 2**20
@@ -62,7 +62,7 @@ def read_bytes(path: Path, loc: str) -> bytes:
     except FileNotFoundError:
         raise refusal(loc, "found no such file", "missing-file") from None
     except (OSError, ValueError) as error:  # ValueError: NUL in the path
-        raise refusal(loc, f"found a file that cannot be opened: {error}", "unreadable-file") from None
+        raise refusal(loc, f"found a file that cannot be opened: {reason(error)}", "unreadable-file") from None
     raise refusal(loc, f"found {size} bytes, expected at most {MAX_BYTES}", "too-large")
 
 

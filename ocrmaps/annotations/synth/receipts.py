@@ -27,7 +27,8 @@ from ocrmaps.annotations.synth.press import MARGIN, POINTS, Printed, print_rows
 from ocrmaps.annotations.synth.spec import SynthSpec
 from ocrmaps.annotations.synth.text import write_rows
 from ocrmaps.canonical import turn_upright
-from ocrmaps.errors import RunError, SpecError
+from ocrmaps.errors import RunError, SpecError, reason
+from ocrmaps.files import refuse_filled
 from ocrmaps.geometry import Affine, FloatArray, PolygonSet, Size, upright_affine
 
 PICTURES = "images"
@@ -231,8 +232,7 @@ def save(
     """
     if format not in WRITERS:
         raise SpecError(f"format: found {format!r}, expected one of {', '.join(WRITERS)}")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise SpecError(f"{out} exists already and is not an empty folder", hint="name another folder")
+    refuse_filled(out)
     workplace = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -248,7 +248,9 @@ def save(
         report = WRITERS[format](samples, draft / ANNOTATIONS[format])
         os.replace(draft, out)
     except OSError as error:
-        raise RunError(f"{out} cannot be written: {error}", hint="check the disk and the permissions") from error
+        raise RunError(
+            f"{out} cannot be written: {reason(error)}", hint="check the disk and the permissions"
+        ) from error
     finally:
         if workplace:
             shutil.rmtree(workplace, ignore_errors=True)

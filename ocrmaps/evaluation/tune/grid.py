@@ -119,7 +119,7 @@ class Tuned:
 
 def grid_from(*, binarise: str | None, score: str | None, ratio: str | None) -> Grid:
     """A grid as a person writes it; what is not said is the default. `none` leaves the constant unclip out."""
-    said = {"binarise": ("--binarise", binarise), "score_min": ("--score", score), "ratios": ("--ratio", ratio)}
+    said = {"binarise": ("--binarize", binarise), "score_min": ("--score", score), "ratios": ("--ratio", ratio)}
     values: dict[str, tuple[float, ...]] = {}
     for name, (option, text) in said.items():
         if text is not None:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.geometry import Size
+from ocrmaps.kinds import MANIFEST as MANIFEST
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import canonical_json
 
-MANIFEST, LEDGER = "manifest.json", "ledger.jsonl"
+LEDGER = "ledger.jsonl"
 FILL = 255
 """Fill value of every array: outside the valid values of probability (0, 1), threshold (0 to 254) and mask (0 to 3)."""
 

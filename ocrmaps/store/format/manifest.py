@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat
+from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat, reason
 from ocrmaps.geometry import Size
 from ocrmaps.recipe import ARRAYS, Recipe, recipe_from_dict
 from ocrmaps.store.format.identity import FORMAT, fingerprint, version_name
@@ -129,7 +129,7 @@ def read_manifest(folder: Path, *, hint: str = "") -> Manifest:
     except StoreError:
         raise  # a version that is not there is an OSError, too
     except OSError as error:
-        raise StoreCorrupt(f"{path}: cannot be read ({error})", hint=hint) from error
+        raise StoreCorrupt(f"{path}: cannot be read ({reason(error)})", hint=hint) from error
     try:
         body = json.loads(data)
         stated = body["format"]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ocrmaps.errors import StoreCorrupt, StoreFormat
+from ocrmaps.errors import StoreCorrupt, StoreFormat, reason
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, file_digest
 from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
@@ -156,7 +156,7 @@ class Table:
                 f"{file}: the file is missing, expected {column.nbytes} bytes", hint=self._hint
             ) from error
         except OSError as error:
-            raise StoreCorrupt(f"{file}: cannot be read ({error})", hint=self._hint) from error
+            raise StoreCorrupt(f"{file}: cannot be read ({reason(error)})", hint=self._hint) from error
         if data.nbytes != column.nbytes:
             raise StoreCorrupt(f"{file}: found {file.stat().st_size} bytes, expected {column.nbytes}", hint=self._hint)
         found = file_digest(data).hex()

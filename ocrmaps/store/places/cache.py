@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrmaps.errors import StoreNotFound
-from ocrmaps.store.format.layout import MANIFEST
+from ocrmaps.kinds import MANIFEST
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from ocrmaps.annotations.grammar.contents import shown
-from ocrmaps.errors import DataError, OcrmapsError, SpecError, StoreCorrupt, StoreError
+from ocrmaps.errors import DataError, OcrmapsError, SpecError, StoreCorrupt, StoreError, reason
 from ocrmaps.files import open_regular
 from ocrmaps.settings.ranges import NAME_PATTERN, NAME_SAYS
 from ocrmaps.store.format.layout import MANIFEST, list_files
@@ -59,7 +59,7 @@ def pack(folder: Path, archive: Path) -> int:
         disk.sync_folder(archive.absolute().parent)
     except OSError as error:
         raise StoreError(
-            f"{archive}: cannot be written ({error})", hint="is there space for the whole version?"
+            f"{archive}: cannot be written ({reason(error)})", hint="is there space for the whole version?"
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)

@@ -1,15 +1,17 @@
-"""What a run says as it goes: one row of metrics.csv and two lines for each epoch, and when enough is enough."""
+"""What a run says as it goes: one row of metrics.csv and a few lines for each epoch, and when enough is enough."""
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 
+from ocrmaps.text import visible
 from ocrmaps.training.callbacks import watch
 from ocrmaps.training.callbacks.sinks import Sink
 from ocrmaps.training.checkpoint import Keeper
@@ -86,24 +88,42 @@ class Journal(Callback):
         write_metrics(self.path, self.rows)
         for sink in self.sinks:
             sink.write(row)
-        self.tell(self._line(trainer, row, score))
+        for line in self._lines(trainer, row, score):
+            self.tell(line)
         throughput = self.watchers.get("throughput")
         if isinstance(throughput, watch.Throughput) and throughput.pace is not None:
             self.tell(f"  {throughput.pace.verdict}")
 
-    def _line(self, trainer: pl.Trainer, row: Mapping[str, Any], score: Any) -> str:
-        said = f"epoch {row['epoch']}/{trainer.max_epochs}, step {row['step']}: loss {row['train/loss']:.4f}"
+    def _lines(self, trainer: pl.Trainer, row: Mapping[str, Any], score: Any) -> list[str]:
+        """What the epoch came to, for a terminal of 80 columns."""
+        first = f"epoch {row['epoch']}/{trainer.max_epochs}, step {row['step']}: loss {row['train/loss']:.4f}"
+        pace = [f"{row['rate']:.1f} samples/s"] if "rate" in row else []
+        pace.append(f"{row['seconds']:.1f} s")
         if score is not None and score.complete:
             best = self.keeper.best[0][0] if self.keeper.best else -1.0
-            said += f", val loss {row['val/loss']:.4f}, hmean {row['val/hmean']:.4f}"
-            said += f" (P {row['val/precision']:.3f} R {row['val/recall']:.3f}), at IoU 0.7 {row['val/hmean@0.7']:.4f}"
-            said += " *" if row["val/hmean"] > best else ""
+            first += f", val loss {row['val/loss']:.4f}, hmean {row['val/hmean']:.4f}"
+            first += " *" if row["val/hmean"] > best else ""
+            pace[:0] = [
+                f"P {row['val/precision']:.3f} R {row['val/recall']:.3f}",
+                f"at IoU 0.7 {row['val/hmean@0.7']:.4f}",
+            ]
         elif score is not None:
-            said += f", validation {score.state}: no score, missing {', '.join(score.missing[:3])}"
-        rate = f", {row['rate']:.1f} samples/s" if "rate" in row else ""
+            missing = ", ".join(score.missing[:3])
+            pace[:0] = [visible(f"validation {score.state}: no score, missing {missing}", 70)]
         i = self.identity
-        where = f"{row['samples']} samples, root {i['root_digest'][:12]}, seed {i['seed']}, {i['precision']}"
-        return f"{said}{rate}, {row['seconds']:.1f} s [{where}]"
+        came_from = f"{row['samples']} samples, root {i['root_digest'][:12]}, seed {i['seed']}, {i['precision']}"
+        return [
+            first,
+            *textwrap.wrap(", ".join(pace), 78, initial_indent="  ", subsequent_indent="  "),
+            f"  [{came_from}]",
+        ]
+
+
+class Bar(RichProgressBar):
+    """Draws the epoch under way, counted from 1 as the lines of the run count."""
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"epoch {current_epoch + 1}/{self.trainer.max_epochs}"
 
 
 class Patience(Callback):

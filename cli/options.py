@@ -1,0 +1,237 @@
+"""Declares what several commands share: one name, one placeholder, one sentence and one group for each thing.
+
+A command takes `Root`, `Threads` and so on as the types of its parameters; its own options are declared beside it with
+the same groups. Help shows at most seven options in a group.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ocrmaps.cli import complete
+
+ANNOTATIONS = "Annotations"
+"""The group of options that say how annotated pictures are read."""
+RESULTS = "Results"
+"""The group of options that say what is written, where and how."""
+RUNNING = "Where and how it runs"
+"""The group of options of the machine: cache folder, threads, device, trust."""
+
+
+class Frame(StrEnum):
+    """Frames that annotations and results may be written in."""
+
+    upright = "upright"
+    raw = "raw"
+
+
+class Device(StrEnum):
+    """Where a network runs; auto is a CUDA device where there is one."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+# Arguments.
+SourcePath = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help="Data set folder, annotation folder or annotation file.")
+]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE...",
+        help="Sources; train=PATH, val=PATH, test=PATH name their split.",
+        autocompletion=complete.sources,
+    ),
+]
+Recipe = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE", help="Recipe file; `ocrmaps recommend` writes one.", autocompletion=complete.recipes
+    ),
+]
+RunFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN_FILE", help="Run file; `ocrmaps recommend` writes one.", autocompletion=complete.run_files
+    ),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
+Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Checkpoint of a run.")]
+Version = Annotated[
+    str,
+    typer.Argument(
+        metavar="VERSION",
+        help="STORE, STORE/VERSION, the start of a version, or a version's folder; its newest version.",
+        autocompletion=complete.versions,
+    ),
+]
+OnlyStore = Annotated[
+    str | None, typer.Argument(metavar="STORE", help="Only this store.", autocompletion=complete.stores)
+]
+
+# What a command works on.
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the file; as often as needed."),
+]
+Limit = Annotated[
+    int | None, typer.Option(metavar="N", help="Look at so many pictures only; the score is then partial.", min=1)
+]
+Longest = Annotated[
+    int, typer.Option(metavar="PIXELS", help="Longest side of the canonical picture.", min=32, max=8192)
+]
+StoreName = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="VERSION",
+        help="STORE, STORE/VERSION or a version's folder.",
+        autocompletion=complete.versions,
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(metavar="SPLIT", help="Split of the store; val when not given.", autocompletion=complete.splits),
+]
+Place = Annotated[
+    Path | None, typer.Option("--in", metavar="FOLDER", help="Where bundles are looked for by name; `runs` here.")
+]
+
+# How annotations are read.
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format", metavar="FORMAT", help="Annotation format; found out when not given.", rich_help_panel=ANNOTATIONS
+    ),
+]
+Pictures = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder that picture names are relative to.", rich_help_panel=ANNOTATIONS),
+]
+FrameOption = Annotated[
+    Frame, typer.Option("--frame", help="Frame the coordinates are written in.", rich_help_panel=ANNOTATIONS)
+]
+
+# What is written.
+Page = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Write one self-contained HTML page here.", rich_help_panel=RESULTS),
+]
+Overlays = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Draw pictures with their outlines into this folder.", rich_help_panel=RESULTS),
+]
+RawCsv = Annotated[
+    bool,
+    typer.Option(
+        "--raw-csv",
+        help="Write text into csv tables as it is, though a spreadsheet may run it.",
+        rich_help_panel=RESULTS,
+    ),
+]
+Replace = Annotated[bool, typer.Option("--yes", help="Replace files that exist.", rich_help_panel=RESULTS)]
+Act = Annotated[bool, typer.Option("--yes", help="Do it; without it only the plan is shown.", rich_help_panel=RESULTS)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=RESULTS)]
+
+# Where and how it runs.
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="FOLDER",
+        help="Cache folder; OCRMAPS_CACHE, or .ocrmaps here, when not given.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Workers of a build, threads or processes; all cores when not given.",
+        min=1,
+        max=256,
+        rich_help_panel=RUNNING,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Threads; chosen by the number of cores when not given.",
+        min=1,
+        max=256,
+        rich_help_panel=RUNNING,
+    ),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Pictures in the network at once; as in training, or 8, when not given.",
+        min=1,
+        max=1024,
+        rich_help_panel=RUNNING,
+    ),
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        "--device",
+        help="Where the network runs; auto: a CUDA device where there is one.",
+        rich_help_panel=RUNNING,
+    ),
+]
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trust",
+        metavar="NAME",
+        help="Let the file build its part package.module:NAME, which runs that code; as often as needed.",
+        rich_help_panel=RUNNING,
+    ),
+]
+TrustCode = Annotated[
+    str | None,
+    typer.Option(
+        "--trust-code",
+        metavar="DIGEST",
+        help="Run the TorchScript file or exported program, whose SHA-256 this is.",
+        rich_help_panel=RUNNING,
+    ),
+]
+
+
+def cache_root(root: Path | None) -> Path:
+    """The cache folder that an option, the environment or the project means, in this order."""
+    if root is not None:
+        return root.absolute()
+    named = os.environ.get("OCRMAPS_CACHE")
+    return Path(named).absolute() if named else Path(".ocrmaps").absolute()
+
+
+def refuse_missing(targets: Sequence[str], cache: Path) -> None:
+    """Refuse what is neither a path nor a store; a name that ends as checkpoints do has to be one."""
+    from ocrmaps.errors import SpecError, StoreNotFound
+    from ocrmaps.kinds import expect_checkpoint
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.text import visible
+
+    for target in targets:
+        if target.endswith(".ckpt"):
+            expect_checkpoint(Path(target))
+        elif not Path(target).exists():
+            try:
+                find_version(cache, target)
+            except StoreNotFound as error:
+                raise SpecError(
+                    f"{visible(target)}: found neither a file or folder of this name nor such a store in {cache}",
+                    hint="name a run folder, a source, a file, or a store; `ocrmaps cache list` shows stores",
+                ) from error

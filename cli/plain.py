@@ -1,0 +1,50 @@
+"""Prints help as plain text: options in their groups, nothing cut, whatever the terminal's width."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from typer.core import TyperCommand
+
+from ocrmaps.cli.options import ANNOTATIONS, RESULTS, RUNNING
+
+ARGUMENTS, OTHERS = "Arguments", "Options"
+_RANGES = ((r"(\S+)<=x<=(\S+?)(?=[;\]])", r"\1 to \2"), (r"x>=(\S+?)(?=[;\]])", r"\1 or more"))
+"""How a range is written by the library, and for people."""
+
+
+class Command(TyperCommand):
+    """A command whose options are listed by group, its own ones first."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Name the arguments as the list below does."""
+        arguments = [p for p in self.get_params(ctx) if p.param_type_name == "argument"]
+        return ["[OPTIONS]", *(_word(p) if p.required else f"[{_word(p)}]" for p in arguments)]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write every argument and option once, under the group that its declaration names."""
+        for title, records in grouped(self, ctx).items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def grouped(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+    """Title of a group -> (names and placeholder, sentence) of everything in it; a command's own options come first."""
+    groups: dict[str, list[tuple[str, str]]] = {ARGUMENTS: [], OTHERS: []}
+    for parameter in command.get_params(ctx):
+        record = parameter.get_help_record(ctx)
+        if record is None:
+            continue
+        argument = parameter.param_type_name == "argument"
+        names, text = (_word(parameter) if argument else record[0]), record[1]
+        for written, said in _RANGES:
+            text = re.sub(written, said, text)
+        groups.setdefault(ARGUMENTS if argument else parameter.rich_help_panel or OTHERS, []).append((names, text))
+    last = (ANNOTATIONS, RESULTS, RUNNING)  # what a command alone has comes before what many have
+    order = [title for title in groups if title not in last] + [title for title in last if title in groups]
+    return {title: groups[title] for title in order if groups[title]}
+
+
+def _word(argument: Any) -> str:
+    return str(argument.metavar or argument.name.upper())

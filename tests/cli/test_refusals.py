@@ -1,0 +1,155 @@
+"""A wrong path or kind of file is refused before anything is imported that could have read the right one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "zarr", "lightning", "numba", "cv2")
+RECIPE = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
+RUN = '[data]\nstore = "nowhere"\n'
+SPY = """
+import atexit, json, sys
+from pathlib import Path
+out = Path(sys.argv.pop())
+atexit.register(lambda: out.write_text(json.dumps(sorted(sys.modules))))
+from ocrmaps.cli.app import main
+main()
+"""
+"""The command line in a process that leaves behind which modules it had loaded."""
+
+# What is typed, the exit code, and what the message has to say.
+REFUSED = [
+    ("train nope.toml", 2, "nope.toml: no such run file"),
+    ("train recipe.toml", 2, "recipe.toml: found the recipe of a store, expected a run file"),
+    ("train folder", 2, "folder: found a folder, expected a run file"),
+    ("train page.jpg", 2, "page.jpg: found a picture, expected a run file"),
+    ("train run.toml --resume nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
+    ("precision-check nope.toml", 2, "nope.toml: no such run file"),
+    ("build nope.toml", 2, "nope.toml: no such recipe file"),
+    ("build run.toml", 2, "run.toml: found a run file, expected a recipe"),
+    ("build folder", 2, "folder: found a folder, expected a recipe"),
+    ("build recipe.toml --set canonical.side=big", 2, "recipe.toml"),
+    ("verify nowhere", 4, "nowhere: no such version"),
+    ("repair nowhere", 4, "nowhere: no such version"),
+    ("repair nowhere --recipe run.toml", 2, "run.toml: found a run file, expected a recipe"),
+    ("oracle nowhere", 3, "found no file or folder nowhere"),
+    ("oracle recipe.toml", 3, "recipe.toml: found a recipe"),
+    ("oracle folder --recipe nope.toml", 2, "nope.toml: no such recipe file"),
+    ("recommend nowhere", 3, "found no file or folder nowhere"),
+    ("recommend train=nowhere", 3, "found no file or folder nowhere"),
+    ("recommend learn=nowhere", 2, "found split 'learn'"),
+    ("evaluate nope.ckpt --store nowhere", 2, "nope.ckpt: no such checkpoint"),
+    ("evaluate recipe.toml --store nowhere", 3, "recipe.toml: found a recipe, expected a checkpoint"),
+    ("evaluate some.ckpt --store nowhere", 4, "nowhere: no such version"),
+    ("evaluate some.ckpt --source nowhere", 3, "found no file or folder nowhere"),
+    ("evaluate --predictions nowhere --source folder", 3, "found no file or folder nowhere"),
+    ("tune nope.ckpt --store nowhere --out o.ckpt", 2, "nope.ckpt: no such checkpoint"),
+    ("tune some.ckpt --store nowhere --out o.ckpt", 4, "nowhere: no such version"),
+    ("predict nope.ckpt page.jpg --out o", 2, "nope.ckpt: no such checkpoint"),
+    ("predict recipe.toml page.jpg --out o", 3, "recipe.toml: found a recipe, expected a checkpoint"),
+    ("predict run.toml page.jpg --out o", 3, "run.toml: found a run file, expected a checkpoint"),
+    ("predict page.jpg page.jpg --out o", 3, "page.jpg: found a picture, expected a checkpoint"),
+    ("predict folder page.jpg --out o", 2, "folder: found a folder, expected a checkpoint"),
+    ("predict some.ckpt x.jpg --out o", 3, "found no picture file or folder x.jpg"),
+    ("export nope.ckpt --out o.onnx", 2, "nope.ckpt: no such checkpoint"),
+    ("export some.ckpt --out o.onnx --check-on x.jpg", 3, "found no picture file or folder x.jpg"),
+    ("report nope", 2, "nope: found neither a file or folder of this name nor such a store"),
+    ("report folder val=nowhere", 3, "found no file or folder nowhere"),
+    ("report folder --checkpoint nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
+    ("compare folder folder", 2, "folder: found a folder, expected the folder of a run"),
+    ("compare nope nope", 2, "nope: found nothing, expected the folder of a run"),
+    ("data check nowhere", 3, "found no file or folder nowhere"),
+    ("data show nowhere", 3, "found no file or folder nowhere"),
+    ("data convert nowhere o --to coco", 3, "found no file or folder nowhere"),
+    ("data synth folder", 2, "folder"),
+    ("cache status nowhere", 4, "nowhere: no such store"),
+    ("cache show nowhere", 4, "nowhere: no such version"),
+    ("cache diff nowhere nowhere", 4, "nowhere: no such version"),
+    ("cache pin nowhere", 4, "nowhere: no such version"),
+    ("cache clear nowhere", 4, "nowhere: no such version"),
+    ("cache export nowhere o.tar", 4, "nowhere: no such version"),
+    ("cache import nope.tar receipts", 3, "nope.tar: no such archive"),
+    ("bench maps --source nowhere", 1, "nowhere: no such source or recipe"),
+    ("bench break-even nowhere", 1, "nowhere: no such source or recipe"),
+    ("bench all --source nowhere", 1, "nowhere: no such source or recipe"),
+    ("bench baseline --source nowhere", 1, "nowhere: no such source or recipe"),
+    ("bench check nope.json", 2, "nope.json: no such file"),
+    ("debug bundle folder", 2, "folder: found a folder, expected the folder of a run"),
+    ("debug list nope", 2, "nope: no such run"),
+    ("debug show nope", 2, "nope: no such bundle"),
+    ("debug replay nope", 2, "nope: no such bundle"),
+    ("debug note nope text", 2, "nope: no such bundle"),
+    ("debug grep loss>1 nope", 2, "nope: no such run"),
+    ("debug clean nope", 2, "nope: no such run"),
+    ("debug doctor nope", 2, "nope: found neither a file or folder of this name nor such a store"),
+    ("debug doctor nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
+]  # fmt: skip
+WITHOUT_PATHS = (
+    "demo",
+    "schema",
+    "cache health",
+    "cache list",
+    "cache gc",
+    "bench machine",
+    "bench decode",
+    "bench step",
+    "bench page",
+)
+"""Commands that name nothing that could be missing."""
+SAME = (
+    "bench extract",
+    "bench metrics",
+    "bench oracle",
+    "bench build",
+    "bench store",
+    "bench loader",
+    "bench validation",
+)
+"""Commands that are one function with `bench maps`."""
+
+
+def leaves() -> set[str]:
+    from tests.cli.test_app import commands
+
+    return {" ".join(path) for path in commands()}
+
+
+def test_every_command_that_is_given_a_path_is_tried_here():
+    tried = {name for name in leaves() for line, *_ in REFUSED if line.startswith(f"{name} ")}
+    assert leaves() - tried == {*WITHOUT_PATHS, *SAME}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("refused")
+    (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    (folder / "run.toml").write_text(RUN, encoding="utf-8")
+    (folder / "some.ckpt").write_bytes(b"PK\x03\x04")
+    (folder / "folder").mkdir()
+    (folder / "folder" / "kept.md").touch()
+    Image.new("RGB", (8, 8)).save(folder / "page.jpg")
+    return folder
+
+
+@pytest.mark.parametrize(("line", "code", "said"), REFUSED, ids=[line for line, *_ in REFUSED])
+def test_what_is_not_there_is_refused_before_anything_heavy_is_imported(line, code, said, folder, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", SPY, *line.split(), str(tmp_path / "modules.json")],
+        capture_output=True, text=True, cwd=folder, timeout=600,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OCRMAPS_CACHE": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert said in done.stderr
+    assert done.returncode == code
+    assert done.stdout == ""
+    for leak in ("Traceback", "[Errno", "UnpicklingError", "PosixPath", "Path("):
+        assert leak not in done.stderr
+    modules = json.loads((tmp_path / "modules.json").read_text())
+    assert [name for name in HEAVY if name in modules] == []
