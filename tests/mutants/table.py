@@ -1,4 +1,4 @@
-"""Names every safety check that is held: its room, the text that implements it, what removes it, the test that sees it."""
+"""Names every safety check that is held: where it is, what removes it, and the test that sees it."""
 
 from __future__ import annotations
 
@@ -77,13 +77,15 @@ MUTANTS = [
         ("an entry is a plain file", "not entry.isreg() or ", "", _ENTRY),
         ("an entry is not sparse", "entry.issparse() or ", "", "test_a_sparse_entry_does_not_fill_the_disk"),
         ("an entry lies in its version", " or not _PATH.fullmatch(entry.name)", "", _ENTRY),
-        ("a file comes once", "if entry.name in entries or ", "if ", "test_a_file_twice_and_a_second_version_are_refused"),
+        ("a file comes once", "if entry.name in entries or ", "if ",
+         "test_a_file_twice_and_a_second_version_are_refused"),
         ("an archive holds one version", " or entry.name[:17] != next(iter(entries), entry.name)[:17]", "",
          "test_a_file_twice_and_a_second_version_are_refused"),
         ("files are bounded", "if len(entries) > MOST_FILES:", OFF, "test_more_files_than_any_version_has_are_refused"),
         ("files are those of the manifest", "len(entries) - 1 > files or ", "",
          "test_more_files_than_the_manifest_means_are_refused"),
-        ("bytes are those of the manifest", " or total > nbytes", "", "test_more_bytes_than_the_manifest_means_are_refused"),
+        ("bytes are those of the manifest", " or total > nbytes", "",
+         "test_more_bytes_than_the_manifest_means_are_refused"),
         ("there is room on the disk", "if total > free:", OFF,
          "test_more_than_the_disk_has_room_for_is_refused_before_it_is_written"),
         ("a manifest is bounded", " or manifest.size > LARGEST_MANIFEST:", ":",
@@ -98,7 +100,8 @@ MUTANTS = [
     ),
     *_rows(
         "geometry", "ocrmaps/geometry.py", "tests/test_geometry.py",
-        ("an affine map is finite", "not np.isfinite(matrix).all() or ", "", "test_affine_refuses_what_cannot_be_inverted"),
+        ("an affine map is finite", "not np.isfinite(matrix).all() or ", "", 
+         "test_affine_refuses_what_cannot_be_inverted"),
         ("an affine map can be inverted", "if matrix[0, 0] * matrix[1, 1] == matrix[0, 1] * matrix[1, 0]:", OFF,
          "test_an_affine_map_onto_a_line_or_a_point_is_refused"),
         ("an orientation is 1 to 8", "if orientation not in _ORIENTATIONS:", OFF,
@@ -131,7 +134,8 @@ MUTANTS = [
     *_rows(
         "store", "ocrmaps/store/reader.py", "tests/loader/test_rows.py",
         ("a row exists", "if not 0 <= row < len(self):", OFF, "test_rows_that_do_not_exist_are_refused"),
-        ("a buffer has the shape of the row", "target.shape != shape or ", "", "test_rows_of_another_canvas_are_refused"),
+        ("a buffer has the shape of the row", "target.shape != shape or ", "", 
+         "test_rows_of_another_canvas_are_refused"),
         ("index and table agree", "if stored != [offset, nbytes]:", OFF,
          "test_an_index_that_is_sound_but_another_one_is_refused"),
         ("a row's bytes have their digest", "if found != expected:\n            raise self._damage",
