@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # One thread per library: the project schedules its own, and oversubscribed cores only add noise.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test check lint types docs bench torture clean
+.PHONY: setup demo test check lint types docs bench torture mutants clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,9 @@ bench: $(STAMP)
 
 torture: $(STAMP)
 	$(BIN)/python -m tests.torture
+
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
