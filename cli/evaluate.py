@@ -233,7 +233,7 @@ def tune(
         str,
         typer.Option(
             metavar="LIST",
-            help="IoU thresholds whose mean hmean is maximised: 0.5, or 0.5,0.7, or first:last:step.",
+            help="IoU thresholds whose mean hmean is maximized: 0.5, or 0.5,0.7, or first:last:step.",
             rich_help_panel=GRID,
         ),
     ] = "0.5:0.8:0.05",
@@ -270,7 +270,7 @@ def tune(
             test_split=test_split,
             test_source=test_source,
             test_frame=test_frame.value,
-            grid=grid_from(binarise=binarize, score=score, ratio=ratio),
+            grid=grid_from(binarize=binarize, score=score, ratio=ratio),
             criterion=criterion_from(criterion),
             batch=batch_size,
             threads=threads,

@@ -21,7 +21,7 @@ from ocrmaps.pictures import Picture
 from ocrmaps.settings.ranges import Color, Positive, Range, Rule, Side, check
 
 Scale = Literal["longest", "shortest", "fit", "native"]
-Anchor = Literal["top-left", "centre"]
+Anchor = Literal["top-left", "center"]
 Interpolation = Literal["nearest", "box", "linear", "cubic", "lanczos"]
 # Pillow's resampling works in fixed point, so the same picture gives the same bytes on every processor; when
 # shrinking it widens the filter with the scale, so that no pixel is skipped.
@@ -178,8 +178,8 @@ def plan(raw_size: Size, orientation: int, spec: CanonicalSpec) -> CanonicalTran
         min(canvas[0], max(1, round(height * scale))),
         min(canvas[1], max(1, round(width * scale))),
     )
-    centred = spec.anchor == "centre"
-    offset = ((canvas[1] - resized[1]) // 2, (canvas[0] - resized[0]) // 2) if centred else (0, 0)
+    centered = spec.anchor == "center"
+    offset = ((canvas[1] - resized[1]) // 2, (canvas[0] - resized[0]) // 2) if centered else (0, 0)
     return CanonicalTransform(orientation=orientation, raw_size=raw_size, resized=resized, offset=offset, canvas=canvas)
 
 

@@ -1,7 +1,7 @@
 """Points that know their frame: affine maps, the eight picture orientations and sets of polygons.
 
 Pixel convention, everywhere: coordinates are continuous, x right and y down; pixel (0, 0) covers
-[0, 1) x [0, 1) and its centre is (0.5, 0.5). A flip is x -> W - x and a resize is a pure scale.
+[0, 1) x [0, 1) and its center is (0.5, 0.5). A flip is x -> W - x and a resize is a pure scale.
 Points are (x, y) float64; sizes are (height, width).
 """
 
@@ -71,10 +71,10 @@ class Affine:
         return cls.of(sx, 0, 0, 0, sy, 0)
 
     @classmethod
-    def rotation(cls, degrees: float, centre: tuple[float, float] = (0.0, 0.0)) -> Affine:
-        """Clockwise on the screen (y points down) about a centre."""
+    def rotation(cls, degrees: float, center: tuple[float, float] = (0.0, 0.0)) -> Affine:
+        """Clockwise on the screen (y points down) about a center."""
         c, s = float(np.cos(np.radians(degrees))), float(np.sin(np.radians(degrees)))
-        x, y = centre
+        x, y = center
         return cls.of(c, -s, x - c * x + s * y, s, c, y - s * x - c * y)
 
     def __matmul__(self, other: Affine) -> Affine:

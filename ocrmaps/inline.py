@@ -63,9 +63,9 @@ def figure(polygons: PolygonSet, size: Size, *, pixels: npt.NDArray[np.uint8] | 
     for points, ignored, text in zip(polygons, polygons.ignore.tolist(), polygons.texts, strict=True):
         corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in points.tolist())
         title = "" if text is None else f"<title>{safe(text)}</title>"
-        colour = IGNORED if ignored else TEXT
+        color = IGNORED if ignored else TEXT
         inside += (
-            f'<polygon points="{corners}" fill="{colour}" fill-opacity="0.08" stroke="{colour}" '
+            f'<polygon points="{corners}" fill="{color}" fill-opacity="0.08" stroke="{color}" '
             f'stroke-width="{1.5 / scale:.2f}">{title}</polygon>'
         )
     under = f"<figcaption>{safe(caption)}</figcaption>" if caption else ""

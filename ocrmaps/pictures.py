@@ -158,7 +158,7 @@ def _reduce(image: Image.Image, at_least: Size) -> int:
 @contextmanager
 def _open(source: Path | bytes, name: str, max_pixels: int, page: int = 0) -> Iterator[Image.Image]:
     if ImageFile.LOAD_TRUNCATED_IMAGES:
-        raise PictureError("Pillow's LOAD_TRUNCATED_IMAGES is on: missing pixels would silently turn grey")
+        raise PictureError("Pillow's LOAD_TRUNCATED_IMAGES is on: missing pixels would silently turn gray")
     try:
         data = read_regular(source) if isinstance(source, Path) else source
     except (FileNotFoundError, NotADirectoryError) as error:

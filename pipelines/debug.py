@@ -95,7 +95,8 @@ def bundle_run(
 
 def _next_step(content: dict[str, Any], spec: RunSpec, reader: Reader) -> Captured:
     settings: dict[str, Any] = {
-        "batch_size": spec.data.batch, "seed": spec.seed, "drop_last": spec.data.drop_last, "threads": 1, "ahead": 1,
+        "batch_size": spec.data.batch_size, "drop_last": spec.data.drop_last, "seed": spec.seed, "threads": 1,
+        "ahead": 1,
     }  # fmt: skip
     with MapLoader(reader.folder, split=spec.data.train, shuffle=True, **settings) as loader:
         state = content.get("MapData")

@@ -141,7 +141,7 @@ def _examine_store(
         lambda: doctor_pictures.look_at_canonical(cases, stages["canonical"], specs, reader),
         lambda: doctor_maps.look_at_maps(cases, stages["maps"], specs, reader),
         lambda: doctor_maps.look_at_batches(
-            cases, stages["batch"], reader, split=train, batch_size=4 if spec is None else spec.data.batch,
+            cases, stages["batch"], reader, split=train, batch_size=4 if spec is None else spec.data.batch_size,
             seed=0 if spec is None else spec.seed,
         ),
     ]  # fmt: skip

@@ -1,7 +1,7 @@
 """`ocrmaps export`: a checkpoint as one file that other programs run, and the proof that it gives the same boxes.
 
 The graph takes bytes as they are decoded, uint8 (N, H, W, 3) RGB, and gives probabilities, float32 (N, H, W);
-normalisation and sigmoid are inside. How pictures are prepared and how maps are read is embedded beside the graph, so
+normalization and sigmoid are inside. How pictures are prepared and how maps are read is embedded beside the graph, so
 that `ocrmaps predict` needs nothing but the file.
 """
 
@@ -47,7 +47,7 @@ class Graph(nn.Module):
         self.detector = deepcopy(trained.detector).eval()
         # Its questions about shapes would become part of the graph; whoever runs the file pads to the multiple.
         self.detector.check_input = lambda image: None  # type: ignore[method-assign]
-        self.learned = trained.extract.binarise == "learned"
+        self.learned = trained.extract.binarize == "learned"
 
     def forward(self, image: Tensor) -> Any:
         logits = self.detector(image, threshold=self.learned)
@@ -156,7 +156,7 @@ def export(
 
 def description(trained: Trained, size: Size | None) -> str:
     """What is embedded beside the graph, as JSON: all that predicting needs."""
-    outputs = ["probability", "threshold"] if trained.extract.binarise == "learned" else ["probability"]
+    outputs = ["probability", "threshold"] if trained.extract.binarize == "learned" else ["probability"]
     content = {
         "format": FORMAT,
         "ocrmaps": __version__,
@@ -165,7 +165,7 @@ def description(trained: Trained, size: Size | None) -> str:
             "name": "image",
             "type": "uint8",
             "layout": "NHWC",
-            "colours": "RGB",
+            "colors": "RGB",
             "size": None if size is None else list(size),
             "multiple": int(trained.detector.multiple),
         },

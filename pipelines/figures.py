@@ -31,7 +31,7 @@ def four_maps() -> str:
     maps = draw_maps(polygons, MapSpec(), size)
     panels = (
         ("probability: 1 in the kernel", maps.probability * 255),
-        ("threshold: 1 on the border, 0 from D away", maps.quantised),
+        ("threshold: 1 on the border, 0 from D away", maps.quantized),
         ("probability mask: where the probability counts", maps.probability_mask * 255),
         ("threshold mask: where the threshold counts", maps.threshold_mask * 255),
     )
@@ -56,16 +56,16 @@ def growing_back() -> str:
             maps.probability.astype(bool), ExtractSpec(shrink_ratio=0.4, unclip="constant", unclip_ratio=0)
         )
         body, said = _outline(list(kernel.polygons), PALE, 1, fill="#ddf4ff"), []
-        for unclip, ratio, colour in (("constant", 1.5, ORANGE), ("inverse", None, GREEN)):
+        for unclip, ratio, color in (("constant", 1.5, ORANGE), ("inverse", None, GREEN)):
             spec = ExtractSpec(shrink_ratio=0.4, unclip=unclip, unclip_ratio=ratio)  # type: ignore[arg-type]
             grown = extract(maps.probability.astype(bool), spec).polygons
             iou = float(pair_geometry(text, grown).iou().max())
-            body += _outline(list(grown), colour, 2, dash="6 4" if unclip == "constant" else "")
-            said.append((f"{unclip}{'' if ratio is None else f' {ratio}'}: IoU {iou:.2f}", colour))
+            body += _outline(list(grown), color, 2, dash="6 4" if unclip == "constant" else "")
+            said.append((f"{unclip}{'' if ratio is None else f' {ratio}'}: IoU {iou:.2f}", color))
         body += _outline(list(text), INK, 1, dash="1 3")
         parts += [f'<g transform="translate(12 {y})">', *body, "</g>"]
-        for line, (words, colour) in enumerate(said):
-            parts.append(_text(words, size[1] + 24, y + 16 + 18 * line, colour))
+        for line, (words, color) in enumerate(said):
+            parts.append(_text(words, size[1] + 24, y + 16 + 18 * line, color))
         y += size[0] + 14
     legend = (
         "Dotted: texts 40 px high. Blue: their kernels at r = 0.4.",
@@ -77,7 +77,7 @@ def growing_back() -> str:
 
 def three_frames() -> str:
     """A receipt stored lying down, as viewers show it and as the model sees it, with the same lines in each frame."""
-    spec = CanonicalSpec(canvases=((200, 128),), side=180, anchor="centre")
+    spec = CanonicalSpec(canvases=((200, 128),), side=180, anchor="center")
     transform = plan((150, 225), 6, spec)
     width, height = transform.upright_size[1], transform.upright_size[0]
     rows = [(20, 24, 92, 14), (20, 60, 108, 10), (20, 84, 64, 10), (20, 108, 96, 10), (72, 180, 56, 16)]
@@ -123,32 +123,32 @@ FIGURES: dict[str, Callable[[], str]] = {
 
 
 def _pixels(values: Array, cell: int) -> str:
-    """Grey pixels of 0 to 255, runs of equal ones as one rectangle."""
+    """Gray pixels of 0 to 255, runs of equal ones as one rectangle."""
     rows = []
     for y, row in enumerate(np.asarray(values, dtype=np.int64).tolist()):
         starts = [i for i, v in enumerate(row) if i == 0 or v != row[i - 1]]
         for start, end in zip(starts, [*starts[1:], len(row)], strict=True):
-            grey = f"{row[start]:02x}" * 3
+            gray = f"{row[start]:02x}" * 3
             if row[start]:
                 x, width = start * cell, (end - start) * cell
-                rows.append(f'<rect x="{x}" y="{y * cell}" width="{width}" height="{cell}" fill="#{grey}"/>')
+                rows.append(f'<rect x="{x}" y="{y * cell}" width="{width}" height="{cell}" fill="#{gray}"/>')
     height, width = values.shape
     black = f'<rect width="{width * cell}" height="{height * cell}" fill="#000"/>'
-    # Without smoothing neighbouring rectangles leave no seams.
+    # Without smoothing neighboring rectangles leave no seams.
     return f'<g shape-rendering="crispEdges">{black}{"".join(rows)}</g>'
 
 
-def _outline(polygons: Iterable[Array], colour: str, width: float, *, dash: str = "", fill: str = "none") -> list[str]:
+def _outline(polygons: Iterable[Array], color: str, width: float, *, dash: str = "", fill: str = "none") -> list[str]:
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     return [
         f'<polygon points="{" ".join(f"{_number(x)},{_number(y)}" for x, y in polygon)}" fill="{fill}" '
-        f'stroke="{colour}" stroke-width="{width}"{dashed}/>'
+        f'stroke="{color}" stroke-width="{width}"{dashed}/>'
         for polygon in polygons
     ]
 
 
-def _text(words: str, x: float, y: float, colour: str = INK) -> str:
-    return f'<text x="{x}" y="{y}" fill="{colour}">{escape(words)}</text>'
+def _text(words: str, x: float, y: float, color: str = INK) -> str:
+    return f'<text x="{x}" y="{y}" fill="{color}">{escape(words)}</text>'
 
 
 def _number(value: float) -> str:

@@ -109,7 +109,7 @@ def precision_check(
     chosen = check_request(spec, precisions, seeds, epochs)
     members = plan(spec, out, chosen, seeds, epochs)
     for member in members[: len(chosen)]:
-        check_precision(member.spec.optimiser, member.precision, device_of(member.spec))
+        check_precision(member.spec.optimizer, member.precision, device_of(member.spec))
     where = spec.data.cache or cache or Path(".ocrmaps")
     store, version = find_version(where, spec.data.store)
     with Reader(store.version(version)) as reader:
@@ -181,14 +181,14 @@ def plan(
     Batches in a step and clipping are the same in all: the safety of half precision asks for some, and a baseline
     without it would differ in more than precision.
     """
-    batches = max(accumulation(spec.optimiser, p) for p in precisions)
-    clip = min(spec.optimiser.clip, SAFE_CLIP) if "fp16-safe" in precisions else spec.optimiser.clip
+    batches = max(accumulation(spec.optimizer, p) for p in precisions)
+    clip = min(spec.optimizer.clip, SAFE_CLIP) if "fp16-safe" in precisions else spec.optimizer.clip
     budget = spec.budget
     if epochs is not None:
         every = budget.validate_every if epochs % budget.validate_every == 0 else epochs
         budget = replace(budget, epochs=epochs, validate_every=every)
     alike = replace(
-        spec, optimiser=replace(spec.optimiser, accumulate=batches, clip=clip), budget=budget,
+        spec, optimizer=replace(spec.optimizer, accumulate=batches, clip=clip), budget=budget,
         watch=replace(spec.watch, wandb=""),
     )  # fmt: skip
     members = []

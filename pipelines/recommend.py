@@ -286,16 +286,16 @@ RUN_FILE = """\
 # {pictures} pictures to train on make about {steps} steps an epoch. A score leaves 0 after some hundred steps, so a
 # small set needs more epochs. On a GPU take encoder = "resnet18", more pictures in a batch and 100 epochs.
 name = "{name}"
-average = 0.95
+ema = 0.95
 
 [data]
 store = "{name}"
-batch = {batch}
+batch_size = {batch}
 
 [model]
 encoder = "light"
 
-[optimiser]
+[optimizer]
 lr = 4e-3
 
 [budget]
@@ -388,8 +388,8 @@ def plot_tradeoff(found: Recommendation, path: Path) -> None:
             )
     chosen = found.chosen
     axes.plot(chosen.mpx, chosen.hmean[0.5], marker="*", markersize=18, color="black", linestyle="", label="chosen")
-    axes.axvline(found.budget_mpx, color="grey", linewidth=1)
-    axes.annotate("budget", (found.budget_mpx, 0.02), xycoords=("data", "axes fraction"), ha="right", color="grey")
+    axes.axvline(found.budget_mpx, color="gray", linewidth=1)
+    axes.annotate("budget", (found.budget_mpx, 0.02), xycoords=("data", "axes fraction"), ha="right", color="gray")
     axes.set_xlabel("million pixels per picture")
     axes.set_ylabel("oracle hmean")
     axes.set_title(f"What perfect maps score on {found.judged_on} pictures")

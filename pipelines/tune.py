@@ -128,7 +128,7 @@ def _readings(
     cuts = tried.cuts
     for how in tried.settings:
         found = extract(
-            probability, replace(how, score_min=cuts[0]), threshold=level if how.binarise == "learned" else None
+            probability, replace(how, score_min=cuts[0]), threshold=level if how.binarize == "learned" else None
         )
         geometry = pair_geometry(truth, to_truth(found.polygons))
         # Scores are float32: a cut that is compared with them has to be rounded as they are.
@@ -185,7 +185,7 @@ def _sweep_source(
     device: torch.device,
     progress: Progress | None,
 ) -> list[IouSweep]:
-    if trained.extract.binarise == "learned":
+    if trained.extract.binarize == "learned":
         raise SpecError(
             "this checkpoint learns its threshold: its maps are not kept for pictures of a source",
             hint="build a store of the test pictures and use --test-split",

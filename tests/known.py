@@ -32,11 +32,11 @@ SEED = int(os.environ.get("OCRMAPS_TEST_SEED", "0"))
 """Of every small run that tests train: no test may depend on it."""
 SHRINK = 0.6
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-GAIN, CENTRE = 32.0, 6.0
-"""Red is `-GAIN` before the normalisation and `-CENTRE` after it: other statistics turn text and background around."""
+GAIN, CENTER = 32.0, 6.0
+"""Red is `-GAIN` before the normalization and `-CENTER` after it: other statistics turn text and background around."""
 KNOWN: dict[str, Any] = {
     "model": {"encoder": "tests.known:Colors", "decoder": "tests.known:Finest", "head": "tests.known:Marks"},
-    "optimiser": {"lr": 1e-12},
+    "optimizer": {"lr": 1e-12},
 }
 """Settings of a run whose network is this one, before and after."""
 
@@ -75,15 +75,15 @@ class Marks(nn.Module):
         super().__init__()
         self.norm = nn.BatchNorm2d(1, eps=1e-12, momentum=0.0)
         self.probability, self.threshold = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)
-        self.norm.running_var.fill_((GAIN / CENTRE) ** 2)  # type: ignore[union-attr]
+        self.norm.running_var.fill_((GAIN / CENTER) ** 2)  # type: ignore[union-attr]
         with torch.no_grad():
-            for branch, weight, bias in ((self.probability, 1.0, CENTRE / 2), (self.threshold, 8.0, -4.0)):
+            for branch, weight, bias in ((self.probability, 1.0, CENTER / 2), (self.threshold, 8.0, -4.0)):
                 branch.weight.fill_(weight)
                 branch.bias.fill_(bias)  # type: ignore[union-attr]
 
     def forward(self, x: Tensor, *, threshold: bool = True) -> Logits:
         red, green, blue = x[:, 0:1], x[:, 1:2], x[:, 2:3]
-        away = -(self.norm((green - red) * GAIN) + CENTRE).abs()
+        away = -(self.norm((green - red) * GAIN) + CENTER).abs()
         return Logits(self.probability(away).squeeze(1), self.threshold(blue - red).squeeze(1) if threshold else None)
 
 

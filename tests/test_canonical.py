@@ -22,7 +22,7 @@ specs = st.builds(
     canvases=st.lists(st.tuples(st.integers(1, 1500), st.integers(1, 1500)), min_size=1, max_size=4, unique=True),
     scale=st.sampled_from(["longest", "shortest", "fit", "native"]),
     max_scale=st.none() | st.floats(0.05, 4),
-    anchor=st.sampled_from(["top-left", "centre"]),
+    anchor=st.sampled_from(["top-left", "center"]),
 )
 sizes = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
 
@@ -63,10 +63,10 @@ def test_the_picture_always_lies_inside_its_canvas(size, orientation, spec):
 
 @pytest.mark.parametrize(
     ("orientation", "anchor", "canvas", "scale"),
-    list(itertools.product(ORIENTATIONS, ["top-left", "centre"], CANVASES, [0.31, 0.77, 1.0, 1.9])),
+    list(itertools.product(ORIENTATIONS, ["top-left", "center"], CANVASES, [0.31, 0.77, 1.0, 1.9])),
 )
 def test_a_marked_pixel_lands_where_its_coordinate_says(orientation, anchor, canvas, scale):
-    """A white dot is rendered; its centroid is where the matrix sends the dot's centre."""
+    """A white dot is rendered; its centroid is where the matrix sends the dot's center."""
     height, width = 30, 22
     spec = CanonicalSpec(canvases=[canvas], scale="native", anchor=anchor)
     if scale != 1.0:
@@ -172,7 +172,7 @@ def test_native_never_resizes_within_the_cap():
 
 
 def test_a_transform_survives_its_dictionary():
-    transform = plan((1283, 747), 6, CanonicalSpec.longest(640, anchor="centre"))
+    transform = plan((1283, 747), 6, CanonicalSpec.longest(640, anchor="center"))
     assert CanonicalTransform.from_dict(transform.as_dict()) == transform
 
 
@@ -183,10 +183,10 @@ def test_all_faults_of_a_spec_are_named_at_once():
         assert word in str(error.value)
 
 
-def test_padding_has_the_fill_colour_and_inputs_stay_untouched():
+def test_padding_has_the_fill_color_and_inputs_stay_untouched():
     pixels = np.full((8, 8, 3), 9, dtype=np.uint8)
     source = picture(pixels)
-    spec = CanonicalSpec(canvases=[(8, 16)], scale="native", fill=(1, 2, 3), anchor="centre")
+    spec = CanonicalSpec(canvases=[(8, 16)], scale="native", fill=(1, 2, 3), anchor="center")
     before = source.pixels
     shown = render(source, plan((8, 8), 1, spec), spec)
     assert shown[0, 0].tolist() == [1, 2, 3]

@@ -15,7 +15,7 @@ from PIL import Image
 from ocrmaps.errors import OcrmapsError, PictureError
 from ocrmaps.pictures import count_pages, decode, read_header
 
-GREY = np.linspace(0, 255, 24 * 32).astype(np.uint8).reshape(24, 32)
+GRAY = np.linspace(0, 255, 24 * 32).astype(np.uint8).reshape(24, 32)
 
 
 def encoded(image: Image.Image, format: str, **kwargs) -> bytes:
@@ -30,18 +30,18 @@ def test_every_mode_becomes_rgb(mode, format):
     allowed = {"PNG": "1 L P RGB RGBA LA", "TIFF": "1 L P RGB RGBA LA CMYK", "JPEG": "L RGB CMYK", "WEBP": "RGB RGBA"}
     if mode not in allowed[format].split():
         return
-    image = Image.fromarray(GREY).convert("RGB").convert(mode)
+    image = Image.fromarray(GRAY).convert("RGB").convert(mode)
     shown = decode(encoded(image, format), name="x")
     assert shown.pixels.shape == (24, 32, 3)
     assert shown.pixels.dtype == np.uint8
     if mode not in ("1", "P"):
-        assert np.abs(shown.pixels[..., 0].astype(int) - GREY).max() <= (40 if format in ("JPEG", "WEBP") else 2)
+        assert np.abs(shown.pixels[..., 0].astype(int) - GRAY).max() <= (40 if format in ("JPEG", "WEBP") else 2)
 
 
 def test_sixteen_bit_keeps_the_high_byte():
-    wide = GREY.astype(np.uint16) * 257
-    assert np.array_equal(decode(encoded(Image.fromarray(wide), "PNG"), name="x").pixels[..., 1], GREY)
-    assert np.array_equal(decode(encoded(Image.fromarray(wide), "TIFF"), name="x").pixels[..., 1], GREY)
+    wide = GRAY.astype(np.uint16) * 257
+    assert np.array_equal(decode(encoded(Image.fromarray(wide), "PNG"), name="x").pixels[..., 1], GRAY)
+    assert np.array_equal(decode(encoded(Image.fromarray(wide), "TIFF"), name="x").pixels[..., 1], GRAY)
 
 
 def test_transparent_pixels_lie_on_white():
@@ -50,28 +50,28 @@ def test_transparent_pixels_lie_on_white():
     pixels = decode(encoded(Image.fromarray(rgba), "PNG"), name="x").pixels
     assert pixels[0, 0].tolist() == [10, 20, 30]
     assert pixels[1, 1].tolist() == [255, 255, 255]
-    palette = Image.fromarray(GREY).convert("P")
+    palette = Image.fromarray(GRAY).convert("P")
     palette.info["transparency"] = int(np.asarray(palette)[0, 0])
     assert decode(encoded(palette, "PNG", transparency=palette.info["transparency"]), name="x").pixels[0, 0, 0] == 255
 
 
 def test_float_pixels_are_refused_by_name():
     with pytest.raises(PictureError, match="mode 'F'"):
-        decode(encoded(Image.fromarray(GREY.astype(np.float32)), "TIFF"), name="depth.tif")
+        decode(encoded(Image.fromarray(GRAY.astype(np.float32)), "TIFF"), name="depth.tif")
 
 
 def test_b21_orientation_comes_from_the_one_decoder_for_every_format():
     exif = Image.Exif()
     for format, orientation in itertools.product(("JPEG", "PNG", "WEBP", "TIFF"), range(1, 9)):
         exif[0x0112] = orientation
-        shown = decode(encoded(Image.fromarray(GREY), format, exif=exif), name="x")
+        shown = decode(encoded(Image.fromarray(GRAY), format, exif=exif), name="x")
         assert (shown.header.orientation, shown.header.size) == (orientation, (24, 32)), format
         assert shown.pixels.shape[:2] == (24, 32), (format, orientation)
-        assert np.abs(shown.pixels[..., 0].astype(int) - GREY).max() < 40, (format, orientation)
+        assert np.abs(shown.pixels[..., 0].astype(int) - GRAY).max() < 40, (format, orientation)
 
 
 def test_the_header_needs_no_pixels(tmp_path):
-    data = encoded(Image.fromarray(GREY), "PNG")
+    data = encoded(Image.fromarray(GRAY), "PNG")
     path = tmp_path / "a.png"
     path.write_bytes(data[:60])
     assert read_header(path).size == (24, 32)
@@ -81,7 +81,7 @@ def test_the_header_needs_no_pixels(tmp_path):
 
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.9, 0.99])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP"])
-def test_a_truncated_file_is_named_never_shown_grey(format, keep):
+def test_a_truncated_file_is_named_never_shown_gray(format, keep):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     data = encoded(noise, format)
     with pytest.raises(PictureError, match="scan_07"):
@@ -127,7 +127,7 @@ def test_a_tiff_whose_second_page_says_no_size_is_refused_by_name():
 @given(st.data())
 def test_damaged_bytes_give_a_picture_or_a_named_refusal(data):
     format = data.draw(st.sampled_from(["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"]))
-    good = bytearray(encoded(Image.fromarray(GREY), format))
+    good = bytearray(encoded(Image.fromarray(GRAY), format))
     for _ in range(data.draw(st.integers(1, 6))):
         good[data.draw(st.integers(0, len(good) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(OcrmapsError):

@@ -34,7 +34,7 @@ def problems(text: str) -> list[str]:
 def test_all_problems_come_at_once_with_their_places():
     text = """
     name = "a/b"
-    colour = 1
+    color = 1
     [[sources]]
     path = "a"
     frame = "up"
@@ -54,7 +54,7 @@ def test_all_problems_come_at_once_with_their_places():
         "canonical.canvases[0]",
         "canonical.side",
         "layout.rows_per_shard",
-        "colour",
+        "color",
     ]
 
 

@@ -235,15 +235,15 @@ def shipped() -> list[tuple[Form, Path]]:
 def test_the_schema_takes_shipped_files_and_no_other_key(form, path):
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     assert refuses(schema(form), data) == ""
-    assert refuses(schema(form), data | {"colour": 1}) == "unknown key colour"
+    assert refuses(schema(form), data | {"color": 1}) == "unknown key color"
     table = next(key for key, value in data.items() if isinstance(value, dict))
-    assert "unknown key" in refuses(schema(form), data | {table: {**data[table], "colour": {}}}) or table == "figures"
+    assert "unknown key" in refuses(schema(form), data | {table: {**data[table], "color": {}}}) or table == "figures"
 
 
 def test_the_schema_refuses_values_out_of_range_and_missing_keys():
     rules = schema(run.FORM)
     assert refuses(rules, {"data": {"store": "a"}}) == ""
-    assert "minimum 1" in refuses(rules, {"data": {"store": "a", "batch": 0}})
+    assert "minimum 1" in refuses(rules, {"data": {"store": "a", "batch_size": 0}})
     assert "enum" in refuses(rules, {"data": {"store": "a"}, "precision": "fp8"})
     assert "required" in refuses(rules, {})
     assert "is no table" in refuses(rules, {"data": 3}).replace("object", "table")
@@ -268,15 +268,19 @@ def test_problems_name_line_or_option_and_what_was_meant():
 
 
 def test_lines_are_found_in_any_layout():
-    text = '# [data]\r\nname = "a"\r\ndata = { store = """\r\na""", batch = 0 }\r\n[ "model" ]\r\nmean = [\r\n[1]]\r\n'
-    assert [p.partition(": ")[0] for p in problems(run.FORM, text)] == ["f.toml:3:data.batch", "f.toml:6:model.mean"]
+    text = '# [data]\r\nname = "a"\r\ndata = { store = """\r\na""", batch_size = 0 }\r\n'
+    text += '[ "model" ]\r\nmean = [\r\n[1]]\r\n'
+    assert [p.partition(": ")[0] for p in problems(run.FORM, text)] == [
+        "f.toml:3:data.batch_size",
+        "f.toml:6:model.mean",
+    ]
 
 
 def test_contradictions_of_different_tables_come_at_once():
-    text = 'name = "a"\n[data]\nstore = "a"\nval = "train"\n[optimiser]\nmomentum = 0.9\n'
+    text = 'name = "a"\n[data]\nstore = "a"\nval = "train"\n[optimizer]\nmomentum = 0.9\n'
     assert [p.partition(": ")[0] for p in problems(run.FORM, text)] == [
         "f.toml:4:data.val",
-        "f.toml:6:optimiser.momentum",
+        "f.toml:6:optimizer.momentum",
     ]
 
 
@@ -319,6 +323,13 @@ def test_an_old_key_is_refused_with_the_new_one_named():
     ]
 
 
+@pytest.mark.parametrize(("old", "new"), run.FORM.renamed.items())
+def test_the_words_of_former_run_files_are_refused_with_the_new_ones(old, new):
+    table, _, key = old.rpartition(".")
+    text = 'name = "a"\n' + (f"[{table}]\n" if table else "") + f"{key} = 1\n"
+    assert any(p.endswith(f"{old}: unknown key, it is called {new} now") for p in problems(run.FORM, text))
+
+
 def test_what_toml_has_no_word_for_is_not_written():
     with pytest.raises(SpecError, match="cap: found None"):
         dump(Car(engine=Engine(cap=None)))
@@ -336,12 +347,12 @@ def test_a_constructor_tells_all_problems_and_puts_values_into_their_types():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, True, "1", None, 10**400])
 def test_only_finite_numbers_are_numbers(value):
-    with pytest.raises(SpecError, match=r"optimiser\.lr: found .*, expected a number above 0"):
-        run.OptimiserSpec(lr=value)
+    with pytest.raises(SpecError, match=r"optimizer\.lr: found .*, expected a number above 0"):
+        run.OptimizerSpec(lr=value)
 
 
 def test_a_choice_is_quoted_where_it_stands_beside_a_number():
-    assert told(hints(run.TABLES["extract"])["binarise"]) == 'a number from 0 to below 1, or "learned"'
+    assert told(hints(run.TABLES["extract"])["binarize"]) == 'a number from 0 to below 1, or "learned"'
 
 
 @pytest.mark.parametrize("kind", ["recipe", "run"])

@@ -1,4 +1,4 @@
-"""Annotations of every common format: recognised with a stated reason, read strictly, written with honest counts.
+"""Annotations of every common format: recognized with a stated reason, read strictly, written with honest counts.
 
 `open_source` finds format and pictures; `read` gives the samples or raises with all problems; `scan` gives both.
 Points come out as the file states them, in the frame that the source declares.
@@ -81,19 +81,19 @@ WRITERS: dict[str, Writer] = {
 }
 
 SIGNS: dict[str, Sign] = {
-    "ufo": Sign(recognise=ufo.recognise),
-    "icdar": Sign(recognise=icdar.recognise, per_picture=icdar.SUFFIXES),
-    "icdar2013": Sign(recognise=icdar2013.recognise, per_picture=icdar2013.SUFFIXES),
-    "coco": Sign(recognise=coco.recognise),
-    "mmocr": Sign(recognise=mmocr.recognise),
-    "paddle": Sign(recognise=paddle.recognise),
-    "doctr": Sign(recognise=doctr.recognise),
-    "labelme": Sign(recognise=labelme.recognise, per_picture=labelme.SUFFIXES),
-    "totaltext": Sign(recognise=totaltext.recognise, per_picture=totaltext.SUFFIXES),
-    "ctw1500": Sign(recognise=ctw1500.recognise, per_picture=ctw1500.SUFFIXES),
-    "sroie": Sign(recognise=sroie.recognise, per_picture=sroie.SUFFIXES),
-    "cvat": Sign(recognise=cvat.recognise),
-    "submission": Sign(recognise=submission.recognise),
+    "ufo": Sign(recognize=ufo.recognize),
+    "icdar": Sign(recognize=icdar.recognize, per_picture=icdar.SUFFIXES),
+    "icdar2013": Sign(recognize=icdar2013.recognize, per_picture=icdar2013.SUFFIXES),
+    "coco": Sign(recognize=coco.recognize),
+    "mmocr": Sign(recognize=mmocr.recognize),
+    "paddle": Sign(recognize=paddle.recognize),
+    "doctr": Sign(recognize=doctr.recognize),
+    "labelme": Sign(recognize=labelme.recognize, per_picture=labelme.SUFFIXES),
+    "totaltext": Sign(recognize=totaltext.recognize, per_picture=totaltext.SUFFIXES),
+    "ctw1500": Sign(recognize=ctw1500.recognize, per_picture=ctw1500.SUFFIXES),
+    "sroie": Sign(recognize=sroie.recognize, per_picture=sroie.SUFFIXES),
+    "cvat": Sign(recognize=cvat.recognize),
+    "submission": Sign(recognize=submission.recognize),
 }
 
 _DECLARABLE: tuple[str, ...] = tuple(frame for frame in get_args(Frame) if frame != "canonical")

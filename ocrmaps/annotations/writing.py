@@ -166,7 +166,7 @@ def _utf8(text: str, path: Path) -> bytes:
 
 
 def _appear(out: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a temporary neighbour, then rename it: nobody ever sees half a file or folder."""
+    """Fill a temporary neighbor, then rename it: nobody ever sees half a file or folder."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

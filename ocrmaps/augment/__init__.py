@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ocrmaps.augment.outlines import Outlines, draw_unlearnable
-from ocrmaps.augment.pixels import move_whole_pixels, recolour, to_bytes, to_device, warp
+from ocrmaps.augment.pixels import move_whole_pixels, recolor, to_bytes, to_device, warp
 from ocrmaps.augment.plan import AugmentSpec, Plan, draw_plan
 from ocrmaps.errors import SpecError
 from ocrmaps.loader.batch import Batch
@@ -45,16 +45,16 @@ def apply_plan(batch: Batch, plan: Plan, outlines: Outlines | None = None) -> Ba
     if tuple(batch.image.shape[:3]) != (len(plan), *plan.source):
         found, expected = tuple(batch.image.shape[:3]), (len(plan), *plan.source)
         raise SpecError(f"found a batch of shape {found}, the plan is for {expected}")
-    colours = bool(plan.recolours.any() or plan.blur.any() or plan.noise.any() or plan.jpeg.any())
+    colors = bool(plan.recolors.any() or plan.blur.any() or plan.noise.any() or plan.jpeg.any())
     device = batch.image.device
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         if plan.moves_whole_pixels:
             image, probability, threshold, mask, _ = move_whole_pixels(batch, plan)
-            if colours:
-                image = to_bytes(recolour(image.permute(0, 3, 1, 2).float(), plan))
+            if colors:
+                image = to_bytes(recolor(image.permute(0, 3, 1, 2).float(), plan))
         else:
             pixels, probability, threshold, mask = warp(batch, plan)
-            image = to_bytes(recolour(pixels, plan) if colours else pixels)
+            image = to_bytes(recolor(pixels, plan) if colors else pixels)
         if outlines is not None:
             texts = [
                 outlines.unlearnable(row, matrix, plan.source, plan.size)

@@ -1,6 +1,6 @@
 """The outlines of text on stored rows, and which of it a change of geometry makes unlearnable.
 
-Maps alone cannot say which of their pixels belong to one text: bands of neighbouring lines run into each other. So
+Maps alone cannot say which of their pixels belong to one text: bands of neighboring lines run into each other. So
 the outlines are kept on the host, where a few dozen points a sample are mapped and the texts that were cut drawn into
 a mask; the device only has to AND it.
 """
@@ -23,7 +23,7 @@ from ocrmaps.maps.records import PROBABILITY_COUNTS
 TOLERANCE = 0.5
 """Text that leaves the picture by less, in pixels, is whole."""
 KERNEL_SIDE = 1.0
-"""A kernel that a reduction makes thinner than this, in pixels, may miss every pixel centre."""
+"""A kernel that a reduction makes thinner than this, in pixels, may miss every pixel center."""
 _FRACTION = 8
 """Bits of sub-pixel position in drawing."""
 _THICKEST = 32767
@@ -133,5 +133,5 @@ def draw_unlearnable(texts: Iterable[tuple[FloatArray, float]], out: npt.NDArray
 
 
 def _fixed(outline: FloatArray) -> npt.NDArray[Any]:
-    """To OpenCV's fixed-point pixel indices, which count pixel centres; what is absurdly far comes nearer."""
+    """To OpenCV's fixed-point pixel indices, which count pixel centers; what is absurdly far comes nearer."""
     return np.rint(np.clip((outline - 0.5) * (1 << _FRACTION), -(2**30), 2**30)).astype(np.int32)

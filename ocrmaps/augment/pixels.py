@@ -1,4 +1,4 @@
-"""A plan carried out on the device: geometry for image and maps alike, then what happens to colours.
+"""A plan carried out on the device: geometry for image and maps alike, then what happens to colors.
 
 Every operation treats each sample alone and the same way whatever stands beside it, and nothing is read back from
 the device; what must be decided was decided on the host, in the plan.
@@ -61,7 +61,7 @@ def warp(batch: Batch, plan: Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
     Bilinear for all. The image comes back as float (B, 3, h, w); a probability is 1, and a mask bit set, where at
     least half of the weight says so, which is nearer to maps drawn anew than the nearest pixel is. Pixels whose
-    centre is outside the canvas get the fill colour and no mask bit.
+    center is outside the canvas get the fill color and no mask bit.
     """
     device = batch.image.device
     grid = _grid(plan, device)
@@ -79,7 +79,7 @@ def warp(batch: Batch, plan: Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _grid(plan: Plan, device: torch.device) -> Tensor:
-    """Where each new pixel's centre lies on the canvas, (B, h, w, 2), in the -1 to 1 that `grid_sample` wants.
+    """Where each new pixel's center lies on the canvas, (B, h, w, 2), in the -1 to 1 that `grid_sample` wants.
 
     Its -1 and 1 (align_corners=False) are the outer edges of the first and last pixel: this project's 0 and width.
     """
@@ -95,7 +95,7 @@ def _grid(plan: Plan, device: torch.device) -> Tensor:
 def _antialias(scale: float) -> float:
     """Sigma on the canvas that leaves what a reduction can still show: half a new pixel, less what a pixel has.
 
-    Below 0.2 (a reduction to 93 %) a Gaussian puts less than 4e-6 on its neighbours: nothing to do.
+    Below 0.2 (a reduction to 93 %) a Gaussian puts less than 4e-6 on its neighbors: nothing to do.
     """
     sigma = 0.5 * math.sqrt(1 / scale**2 - 1) if scale < 1 else 0.0
     return sigma if sigma > 0.2 else 0.0
@@ -119,14 +119,14 @@ def _smooth_one(image: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.pad(image, (0, 0, radius, radius), mode="replicate"), taps, groups=channels)
 
 
-def recolour(image: Tensor, plan: Plan) -> Tensor:
-    """Blur, colours, noise and compression of float (B, 3, h, w) in 0 to 255, in the order of a camera."""
+def recolor(image: Tensor, plan: Plan) -> Tensor:
+    """Blur, colors, noise and compression of float (B, 3, h, w) in 0 to 255, in the order of a camera."""
     device = image.device
     image = smooth(image, plan.blur.tolist())
-    if plan.recolours.any():
-        colours = to_device(plan.colours.astype(np.float32), device)
+    if plan.recolors.any():
+        colors = to_device(plan.colors.astype(np.float32), device)
         r, g, b = image.unsqueeze(2).unbind(1)
-        m = colours[..., None, None].unbind(2)
+        m = colors[..., None, None].unbind(2)
         image = (m[0] * r + m[1] * g + m[2] * b + m[3]).clamp(0, 255)
     if plan.noise.any():
         image = (image + _noise(plan, device)).clamp(0, 255)
@@ -173,7 +173,7 @@ _CHROMINANCE = (
 _TO_YCC = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
 
-def quantisation(quality: int) -> npt.NDArray[Any]:
+def quantization(quality: int) -> npt.NDArray[Any]:
     """(3, 8, 8): the steps of luminance and both chrominances at an encoder's quality of 1 to 100."""
     factor = 5000 // quality if quality < 50 else 200 - 2 * quality
     tables = np.array([_LUMINANCE, _CHROMINANCE, _CHROMINANCE])
@@ -186,10 +186,10 @@ def _jpeg(image: Tensor, quality: int) -> Tensor:
     padded = F.pad(image[None], (0, -width % 8, 0, -height % 8), mode="replicate")[0]
     _, h, w = padded.shape
     to_ycc = to_device(np.concatenate([_TO_YCC, np.linalg.inv(_TO_YCC)]).astype(np.float32), device)
-    steps = to_device(quantisation(quality).astype(np.float32), device).view(3, 1, 8, 1, 8)
+    steps = to_device(quantization(quality).astype(np.float32), device).view(3, 1, 8, 1, 8)
     dct = to_device(_dct(), device)
     ycc = _mix(padded.round(), to_ycc[:3])
-    # The level shift of luminance; chrominance is centred here already.
+    # The level shift of luminance; chrominance is centered here already.
     ycc[0] -= 128
     blocks = (dct @ ycc.round().view(3, h // 8, 8, w)).view(3, h // 8, 8, w // 8, 8) @ dct.T
     blocks = (blocks / steps).round() * steps

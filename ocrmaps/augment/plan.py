@@ -38,7 +38,7 @@ class AugmentSpec:
     """Which random changes a training batch goes through; nothing is on until asked for.
 
     Only what stored maps stay lawful under is offered: mirroring, turning, uniform scale, shifts and changes of
-    colour. Stretching and perspective would need maps drawn anew.
+    color. Stretching and perspective would need maps drawn anew.
 
     >>> AugmentSpec(flip=0.5, rotate=10, scale=(0.5, 2.0), size=(640, 640)).scale
     (0.5, 2.0)
@@ -59,11 +59,11 @@ class AugmentSpec:
     brightness: Share = 0.0
     """Largest share by which all values grow or shrink."""
     contrast: Share = 0.0
-    """Largest share by which values move from or to mid-grey."""
+    """Largest share by which values move from or to mid-gray."""
     saturation: Share = 0.0
-    """Largest share by which colours move from or to grey."""
+    """Largest share by which colors move from or to gray."""
     hue: Annotated[float, Range(ge=0, le=180)] = 0.0
-    """Largest turn of the colour circle either way, in degrees."""
+    """Largest turn of the color circle either way, in degrees."""
     blur: Probability = 0.0
     """Probability of a Gaussian blur."""
     blur_sigma: Sigmas = (0.3, 1.2)
@@ -77,7 +77,7 @@ class AugmentSpec:
     jpeg_quality: Qualities = (30, 90)
     """As encoders count it, 1 to 100."""
     fill: Color = (0, 0, 0)
-    """RGB where there is no picture; the padding colour of the recipe looks least strange."""
+    """RGB where there is no picture; the padding color of the recipe looks least strange."""
     cut_text: Literal["ignore", "learn"] = "ignore"
     """What becomes of text that a crop cuts or a reduction takes the kernel from."""
 
@@ -126,7 +126,7 @@ class Plan:
     fill: tuple[int, int, int]
     matrices: FloatArray
     """(B, 3, 3): pixels of the canvas -> pixels of what comes out, by the pixel convention of `geometry`."""
-    colours: FloatArray
+    colors: FloatArray
     """(B, 3, 4): RGB -> RGB, the last column added."""
     blur: FloatArray
     """(B,): sigma, 0 for none."""
@@ -138,7 +138,7 @@ class Plan:
     """(B,): quality, 0 for none."""
 
     def __post_init__(self) -> None:
-        for name in ("matrices", "colours", "blur", "noise", "noise_at"):
+        for name in ("matrices", "colors", "blur", "noise", "noise_at"):
             object.__setattr__(self, name, read_only(getattr(self, name), np.float64))
         object.__setattr__(self, "jpeg", read_only(self.jpeg, np.int64))
 
@@ -156,9 +156,9 @@ class Plan:
         return bool((self.matrices == np.rint(self.matrices)).all() and (np.abs(self.matrices[:, :2, :2]) <= 1).all())
 
     @property
-    def recolours(self) -> BoolArray:
-        """(B,): whose colours change."""
-        return (self.colours != np.eye(3, 4)).any(axis=(1, 2))
+    def recolors(self) -> BoolArray:
+        """(B,): whose colors change."""
+        return (self.colors != np.eye(3, 4)).any(axis=(1, 2))
 
 
 def draw_plan(spec: AugmentSpec, rows: Sequence[int], source: Size, *, seed: int, epoch: int) -> Plan:
@@ -181,7 +181,7 @@ def draw_plan(spec: AugmentSpec, rows: Sequence[int], source: Size, *, seed: int
         size=size,
         fill=spec.fill,
         matrices=_matrices(spec, u, source, size),
-        colours=_colours(spec, u),
+        colors=_colors(spec, u),
         blur=within(u.blur < spec.blur, u.blur_sigma, spec.blur_sigma),
         noise=within(u.noise < spec.noise, u.noise_std, spec.noise_std),
         noise_at=np.stack([u.noise_left, u.noise_top], axis=1),
@@ -221,8 +221,8 @@ def _matrices(spec: AugmentSpec, u: Draws, source: Size, size: Size) -> FloatArr
     return out
 
 
-def _colours(spec: AugmentSpec, u: Draws) -> FloatArray:
-    """Brightness, contrast about mid-grey, saturation about luma, hue about the grey axis: one affine map of RGB."""
+def _colors(spec: AugmentSpec, u: Draws) -> FloatArray:
+    """Brightness, contrast about mid-gray, saturation about luma, hue about the gray axis: one affine map of RGB."""
     bright, contrast, saturation, hue = (
         (2 * np.asarray(value) - 1) * most
         for value, most in (
@@ -230,8 +230,8 @@ def _colours(spec: AugmentSpec, u: Draws) -> FloatArray:
             (u.saturation, spec.saturation), (u.hue, math.radians(spec.hue)),
         )
     )  # fmt: skip
-    grey = np.tile([0.299, 0.587, 0.114], (3, 1))
-    saturate = np.eye(3) + saturation[:, None, None] * (np.eye(3) - grey)
+    gray = np.tile([0.299, 0.587, 0.114], (3, 1))
+    saturate = np.eye(3) + saturation[:, None, None] * (np.eye(3) - gray)
     # Rodrigues' rotation about (1, 1, 1) / sqrt(3), as what it adds to the identity.
     skew = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)
     turn = np.eye(3) + np.sin(hue)[:, None, None] * skew + (1 - np.cos(hue))[:, None, None] * (skew @ skew)

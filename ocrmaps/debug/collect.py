@@ -25,7 +25,7 @@ from ocrmaps.errors import OcrmapsError
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.callbacks.guard import NotFinite
 from ocrmaps.training.module import Augment, DetectorModule
-from ocrmaps.training.optimization import OptimiserSpec, accumulation
+from ocrmaps.training.optimization import OptimizerSpec, accumulation
 from ocrmaps.training.steps.capture import Captured, Witness, batch_of_rows, finish, save_step
 from ocrmaps.trust import NOTHING, Trusted
 
@@ -125,7 +125,7 @@ def _card(module: DetectorModule | None, run: Mapping[str, Any]) -> dict[str, An
 
 
 def _accumulates(run: Mapping[str, Any]) -> bool:
-    return accumulation(OptimiserSpec(**run["optimiser"]), run["precision"]) > 1
+    return accumulation(OptimizerSpec(**run["optimizer"]), run["precision"]) > 1
 
 
 def write_bundle(

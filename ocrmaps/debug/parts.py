@@ -70,7 +70,7 @@ def predict(draft: Draft, batch: Batch, card: Mapping[str, Any], trusted: Truste
             "predictions.png", _rows_of([_heat(batch, probability, i) for i in range(min(DRAWN, len(batch.row)))])
         )
         return
-    levels = threshold.numpy() if spec.binarise == "learned" else [None] * len(probability)
+    levels = threshold.numpy() if spec.binarize == "learned" else [None] * len(probability)
     found = [extract(p, spec, threshold=t) for p, t in zip(probability.numpy(), levels, strict=True)]
     draft.json(
         "predictions.json",

@@ -16,10 +16,10 @@ GAP = 6
 
 
 def heat(image: Pixels, probability: npt.NDArray[Any]) -> Pixels:
-    """A grey picture with the probability over it: blue where sure, magenta where it is no number."""
-    grey = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    """A gray picture with the probability over it: blue where sure, magenta where it is no number."""
+    gray = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
     bad = ~np.isfinite(probability)
-    out = tint(0.5 * grey + 110, np.where(bad, 0, probability) * 0.85, KERNEL)
+    out = tint(0.5 * gray + 110, np.where(bad, 0, probability) * 0.85, KERNEL)
     return np.clip(tint(out, 0.8 * bad, WRONG), 0, 255).astype(np.uint8)
 
 
@@ -37,10 +37,10 @@ def differences(image: Pixels, wrong: npt.NDArray[Any]) -> Pixels:
     return np.clip(tint(pale, 0.9 * (wrong > 0), WRONG), 0, 255).astype(np.uint8)
 
 
-def tint(pixels: Any, share: Any, colour: tuple[int, int, int]) -> Any:
-    """Pixels mixed with a colour, each by its own share."""
+def tint(pixels: Any, share: Any, color: tuple[int, int, int]) -> Any:
+    """Pixels mixed with a color, each by its own share."""
     weight = np.asarray(share, dtype=np.float32)[..., None]
-    return pixels * (1 - weight) + np.array(colour, dtype=np.float32) * weight
+    return pixels * (1 - weight) + np.array(color, dtype=np.float32) * weight
 
 
 def strip(pictures: Sequence[Pixels]) -> Pixels:

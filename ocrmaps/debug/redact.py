@@ -105,7 +105,7 @@ def is_secret_name(name: str) -> bool:
         return False
     split = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     parts = [part.lower() for part in re.split(r"[^A-Za-z0-9]+", split) if part]
-    joined = "".join(parts).replace("tokeniz", "").replace("tokenis", "")
+    joined = "".join(parts).replace("tokeniz", "").replace("tokeniz", "")
     # MYKEY and OCRKEY are keys, too, but only variables are written like this.
     shouted = name.isupper() and joined.endswith("key")
     return shouted or bool(SECRET_PARTS.intersection(parts)) or any(piece in joined for piece in SECRET_PIECES)

@@ -120,7 +120,7 @@ def _noise_shapes(trained: Trained, size: Size | None, multiple: int) -> list[tu
 
 def _noise_difference(mine: Trained, other: Trained, shape: tuple[int, int, int]) -> float:
     image = torch.randint(0, 256, (*shape, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    learned = mine.extract.binarise == "learned"
+    learned = mine.extract.binarize == "learned"
     pairs = zip(*(t.maps(image, threshold=learned) for t in (mine, other)), strict=True)
     return max(_largest(x, y) for x, y in pairs if x is not None)
 

@@ -1,6 +1,6 @@
 """Pictures in, polygons in the coordinates of the original pictures out.
 
-Everything that decides the result comes from the checkpoint: how pictures are prepared, normalised and how maps are
+Everything that decides the result comes from the checkpoint: how pictures are prepared, normalized and how maps are
 read. Decoding runs in threads ahead of the network and extraction in threads beside it; memory does not grow with the
 number of pictures.
 """
@@ -187,7 +187,7 @@ class _Work:
         results: dict[int, Future[Prediction]],
     ) -> None:
         images = np.stack([prepared.pixels for _, _, prepared in group])
-        maps, levels = self.trained.maps(images, threshold=self.spec.binarise == "learned")
+        maps, levels = self.trained.maps(images, threshold=self.spec.binarize == "learned")
         for i, (index, file, prepared) in enumerate(group):
             # Copies: a map that is kept must not keep its whole batch alive.
             level = None if levels is None else levels[i].copy()

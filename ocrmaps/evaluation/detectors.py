@@ -168,7 +168,7 @@ def _on_source(
 ) -> Evaluation:
     samples, _ = samples_of(source)
     chosen = subset(samples, limit)
-    lower = spec.cuts and spec.cuts[0] < trained.extract.score_min and trained.extract.binarise != "learned"
+    lower = spec.cuts and spec.cuts[0] < trained.extract.score_min and trained.extract.binarize != "learned"
     predictions = predict_pictures(
         trained,
         (file_of(source, sample) for sample in chosen),

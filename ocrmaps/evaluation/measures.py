@@ -48,9 +48,9 @@ def _angles(polygons: PolygonSet) -> FloatArray:
     ahead = polygons.next_points()
     length = np.hypot(*(ahead - polygons.points).T)[:, None]
     whole = polygons.sums(length)
-    centre = polygons.sums(length * (polygons.points + ahead) / 2) / np.where(whole > 0, whole, 1.0)
-    centre = np.repeat(centre, polygons.counts(), axis=0)
-    (ax, ay), (bx, by) = (polygons.points - centre).T, (ahead - centre).T
+    center = polygons.sums(length * (polygons.points + ahead) / 2) / np.where(whole > 0, whole, 1.0)
+    center = np.repeat(center, polygons.counts(), axis=0)
+    (ax, ay), (bx, by) = (polygons.points - center).T, (ahead - center).T
     # Second moments of straight segments of even weight.
     moments = (ax * ax + ax * bx + bx * bx, ay * ay + ay * by + by * by, ax * ay + bx * by + (ax * by + bx * ay) / 2)
     xx, yy, xy = polygons.sums(length * np.stack(moments, axis=1) / 3).T

@@ -1,7 +1,7 @@
 """Why a text was not found, or a detection found nothing: one reason each, told from shared areas.
 
 Words used in the definitions, for a text t and a detection d with shared area s:
-contact    s is at least a tenth of the smaller of the two: slivers between neighbouring lines are none.
+contact    s is at least a tenth of the smaller of the two: slivers between neighboring lines are none.
 covers     d holds at least half of t, or their IoU is above the threshold.
 piece      d lies on t with at least half of its own area, and holds at least a tenth of t.
 Only polygons that enclose an area take part. docs/explanation/evaluation.md has the order in which reasons are tried.
@@ -25,7 +25,7 @@ COVERS = 0.5
 PIECE_ON_TEXT = 0.5
 PIECE_OF_TEXT = 0.1
 THINNEST_KERNEL = 0.5
-"""Pixels: a thinner kernel more often falls between pixel centres than on one, so no map shows it for sure."""
+"""Pixels: a thinner kernel more often falls between pixel centers than on one, so no map shows it for sure."""
 
 TEXT_REASONS: tuple[str, ...] = (
     "matched", "ignored", "invalid", "dropped_by_size", "missed", "on_ignore", "merged", "split", "too_tight",

@@ -91,8 +91,8 @@ def store_maps(
 
     The batches are those of a validation while training, unless another size is given.
     """
-    size = batch or int(trained.card["run"].get("data", {}).get("batch", 8))
-    learned = trained.extract.binarise == "learned"
+    size = batch or int(trained.card["run"].get("data", {}).get("batch_size", 8))
+    learned = trained.extract.binarize == "learned"
     with MapLoader(
         reader.folder, split=split, batch_size=size, shuffle=False, device=None if device.type == "cpu" else device
     ) as loader:

@@ -1,8 +1,8 @@
 """A probability map becomes polygons with scores: the inverse of drawing target maps (`maps.py`).
 
-What is above the binarise threshold falls into regions (pixels that touch, corners included); a region's outline is
+What is above the binarize threshold falls into regions (pixels that touch, corners included); a region's outline is
 fitted by a rotated rectangle or a polygon, scored, and grown back by as much as drawing had shrunk it. Coordinates
-are canonical pixels, (x, y) float64 with pixel centres at +0.5, never rounded, and not clipped to the map: a box may
+are canonical pixels, (x, y) float64 with pixel centers at +0.5, never rounded, and not clipped to the map: a box may
 reach beyond the picture as its text does. To bring them to another frame is the task of `CanonicalTransform`.
 
     >>> import numpy as np
@@ -12,8 +12,8 @@ reach beyond the picture as its text does. To bring them to another frame is the
     [[12.9, 15.9], [47.1, 15.9], [47.1, 24.1], [12.9, 24.1]]
 
 Two conventions of the maps matter and are part of the spec. In `exact` maps a pixel belongs to a kernel when its
-centre does, so the kernel's outline runs half a pixel outside its outermost pixel centres. In `official` maps the
-outline itself is drawn, so it runs through the centres of the outermost pixels.
+center does, so the kernel's outline runs half a pixel outside its outermost pixel centers. In `official` maps the
+outline itself is drawn, so it runs through the centers of the outermost pixels.
 
 Order: by the top of the polygon, then its left end, then the higher score. Holes are no texts, but a text inside the
 hole of another region is one. Nothing is changed in the maps that are given, and nothing is kept between calls.
@@ -39,7 +39,7 @@ FloatMap = npt.NDArray[np.float32]
 def extract(
     probability: npt.ArrayLike, spec: ExtractSpec | None = None, *, threshold: npt.ArrayLike | None = None
 ) -> Extraction:
-    """The polygons of an (H, W) probability map, for `binarise="learned"` against a threshold map of the same scale.
+    """The polygons of an (H, W) probability map, for `binarize="learned"` against a threshold map of the same scale.
 
     Float maps hold 0 to 1; uint8 maps 0 to 255, which means 0 to 1; bool maps are 0 or 1.
     """
@@ -102,14 +102,14 @@ def _read_map(map: npt.ArrayLike, name: str) -> FloatMap:
 
 
 def _read_level(values: FloatMap, spec: ExtractSpec, threshold: npt.ArrayLike | None) -> float | FloatMap:
-    if spec.binarise != "learned":
+    if spec.binarize != "learned":
         if threshold is not None:
-            found = f"a threshold map was given but binarise is {spec.binarise:g}"
-            raise SpecError(found, hint='binarise="learned" uses it')
+            found = f"a threshold map was given but binarize is {spec.binarize:g}"
+            raise SpecError(found, hint='binarize="learned" uses it')
         # As the map's own type sees it, so that comparing and interpolating agree.
-        return float(np.float32(spec.binarise))
+        return float(np.float32(spec.binarize))
     if threshold is None:
-        raise SpecError('binarise is "learned" but no threshold map was given', hint="extract(..., threshold=map)")
+        raise SpecError('binarize is "learned" but no threshold map was given', hint="extract(..., threshold=map)")
     kind = np.asarray(threshold).dtype
     if kind.kind != "f":
         raise SpecError(f"threshold: found numbers of type {kind}, expected a float map on the probability map's scale")

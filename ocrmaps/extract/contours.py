@@ -2,9 +2,9 @@
 
 A region is a set of pixels that touch by a side or a corner. Its outline is walked over the pixel sides
 ("cracks") that separate it from the rest; each crack gives one crossing point on the segment between the two
-pixel centres. With an even split the crossing points lie half a pixel outside the outermost pixel centres, so
+pixel centers. With an even split the crossing points lie half a pixel outside the outermost pixel centers, so
 that n pixels in a row are n wide; with a level they lie where the linear interpolation between the two values
-reaches it (marching squares). Points are (x, y) float64 with pixel centres at +0.5; outlines run clockwise on
+reaches it (marching squares). Points are (x, y) float64 with pixel centers at +0.5; outlines run clockwise on
 the screen around regions; inner outlines, around holes, are counted and dropped.
 """
 
@@ -64,7 +64,7 @@ def trace_outlines(
     [[0.5, 0.0], [1.5, 0.0], [2.0, 0.5], [1.5, 1.0], [0.5, 1.0], [0.0, 0.5]]
     """
     height, width = cells.shape
-    # One ring of outside pixels makes neighbour look-ups safe; whole 8-byte words let empty space be skipped.
+    # One ring of outside pixels makes neighbor look-ups safe; whole 8-byte words let empty space be skipped.
     per_word = 8 // cells.dtype.itemsize
     stride = -(-(width + 2) // per_word) * per_word
     padded = np.zeros((height + 2, stride), dtype=np.uint8 if cells.dtype == np.bool_ else cells.dtype)
@@ -163,7 +163,7 @@ def _trace(
 
 @compiled
 def _share(values: Array, level: float, levels: Array, y: int, x: int, d: int) -> float:
-    """How far the crossing point is on the way from the centre inside to the centre outside, 0 to 1."""
+    """How far the crossing point is on the way from the center inside to the center outside, 0 to 1."""
     if len(values) == 0:
         return 0.5
     oy = y + _OUT_Y[d]
@@ -216,7 +216,7 @@ def enclosed_means(values: Array, cracks: Array, offsets: Array) -> Array:
 
 @compiled
 def polygon_means(values: Array, points: Array, offsets: Array) -> Array:
-    """(k) float64: mean of `values` over the pixels whose centre is inside each polygon; 0 where there is none."""
+    """(k) float64: mean of `values` over the pixels whose center is inside each polygon; 0 where there is none."""
     k = len(offsets) - 1
     out = np.zeros(k)
     height, width = values.shape
@@ -230,13 +230,13 @@ def polygon_means(values: Array, points: Array, offsets: Array) -> Array:
         count = 0
         at = np.empty(len(ring))
         for y in range(top, bottom + 1):
-            centre = y + 0.5
+            center = y + 0.5
             m = 0
             for j in range(len(ring)):
                 ax, ay = ring[j - 1]
                 bx, by = ring[j]
-                if (ay > centre) != (by > centre):
-                    at[m] = ax + (centre - ay) * (bx - ax) / (by - ay)
+                if (ay > center) != (by > center):
+                    at[m] = ax + (center - ay) * (bx - ax) / (by - ay)
                     m += 1
             crossings = np.sort(at[:m])
             for j in range(0, m, 2):

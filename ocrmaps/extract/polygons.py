@@ -1,7 +1,7 @@
 """The polygon behind the outline of a kernel: few vertices, edges fitted through all the points they stand for.
 
 Vertices are found by the Douglas-Peucker rule (no crossing point farther than the tolerance); every edge is then the
-least-squares line through its points and vertices are where neighbouring lines meet, which puts back the corners
+least-squares line through its points and vertices are where neighboring lines meet, which puts back the corners
 that the grid cut off. An outline that stays within the tolerance of its fitted rectangle is that rectangle.
 """
 
@@ -18,7 +18,7 @@ from ocrmaps.compiled import compiled
 Array = npt.NDArray[Any]
 
 STRAIGHT = 0.17
-"""Sine of the angle between neighbouring lines below which their meeting point is too uncertain to use (10 degrees)."""
+"""Sine of the angle between neighboring lines below which their meeting point is too uncertain to use (10 degrees)."""
 CHAMFER = 2.5
 """How many tolerances long an edge across a corner may be to be taken for the corner itself."""
 SMALLEST = 0.25
@@ -180,7 +180,7 @@ def _fit_ring(ring: Array, tolerance: float) -> Array:
 
 @compiled
 def _cut_corners(ring: Array, vertices: Array, lines: Array, tolerance: float) -> Array:
-    """(m): whether an edge lies across a corner that the grid cut off: it is short and its neighbours meet beyond."""
+    """(m): whether an edge lies across a corner that the grid cut off: it is short and its neighbors meet beyond."""
     m = len(vertices)
     short = np.zeros(m, np.bool_)
     for i in range(m):

@@ -175,7 +175,7 @@ def published_polygons(values: FloatMap, spec: ExtractSpec) -> Found:
 
 def _outlines(values: FloatMap, spec: ExtractSpec) -> tuple[Sequence[Ints], dict[str, int]]:
     """Outer and inner outlines in the order of discovery, as many as the cap lets through."""
-    binary = (values > np.float32(spec.binarise)).view(np.uint8)
+    binary = (values > np.float32(spec.binarize)).view(np.uint8)
     outlines: Sequence[Any] = cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
     kept = outlines[: spec.max_candidates]
     counts = dict.fromkeys(("small_kernel", "low_score", "small", "degenerate"), 0)

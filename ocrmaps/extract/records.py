@@ -41,7 +41,7 @@ class ExtractSpec:
     """inverse: what undoes the shrink by `shrink_ratio`; constant: area * unclip_ratio / perimeter."""
     unclip_ratio: AtLeast0 | None = None
     """For `constant`; None is the published 1.5 for boxes and 2.0 for polygons."""
-    binarise: Annotated[float, Range(ge=0, lt=1)] | Literal["learned"] = 0.5
+    binarize: Annotated[float, Range(ge=0, lt=1)] | Literal["learned"] = 0.5
     """A pixel is text above this probability, or above the threshold map that is given ("learned")."""
     contour: Contour = "subpixel"
     """subpixel: outlines run where the interpolated map crosses the threshold; pixel: half way between pixels."""
@@ -78,7 +78,7 @@ class ExtractSpec:
             "shape": shape,
             "kernel": "official",
             "unclip": "constant",
-            "binarise": 0.3,
+            "binarize": 0.3,
             "contour": "pixel",
             "score": "fast",
             "score_min": 0.6,
@@ -113,8 +113,8 @@ def _contradictions(spec: ExtractSpec) -> Iterator[tuple[str, str]]:
             found = getattr(spec, name)
             if found != value:
                 yield name, f"found {found!r}, the published arithmetic has {value!r}"
-        if spec.binarise == "learned":
-            yield "binarise", "the published arithmetic has a fixed threshold"
+        if spec.binarize == "learned":
+            yield "binarize", "the published arithmetic has a fixed threshold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,11 @@
 """The rotated rectangle behind the outline of a kernel: unbiased sides from the mean of the crossing points on each.
 
 The extreme points of an outline say where the widest bump is; the mean along a side says where the side is. The
-direction starts from the smallest rectangle around the pixel centres and is corrected by a least-squares line
+direction starts from the smallest rectangle around the pixel centers and is corrected by a least-squares line
 through the points of the sides. A bound keeps shapes that are no rectangles covered: a side lies at most `slack`
 pixels inside the outermost crossing point.
 
-A rectangle is a row (cx, cy, ux, uy, a, b): its centre, the unit vector of its long axis, and its full sides a >= b.
+A rectangle is a row (cx, cy, ux, uy, a, b): its center, the unit vector of its long axis, and its full sides a >= b.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def _fit(points: Array, ux: float, uy: float, out: Array) -> None:
     for _ in range(2):
         t = _correction(points, ox, oy, ux, uy, low_u, high_u, low_v, high_v)
         if t != 0.0 and abs(t) <= STEEPEST:
-            # The sides turn about the rectangle's centre.
+            # The sides turn about the rectangle's center.
             mid_u, mid_v = (low_u + high_u) / 2, (low_v + high_v) / 2
             mx, my = mid_u * ux - mid_v * uy, mid_u * uy + mid_v * ux
             root = math.sqrt(1 + t * t)

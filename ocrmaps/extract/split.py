@@ -46,9 +46,9 @@ def _open(labels: Array, necks: Array, distance: Array) -> None:
     reach, nearest = cv2.distanceTransformWithLabels(
         (~core).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    centre = np.zeros(int(nearest.max()) + 1, np.int64)
-    centre[nearest[core]] = np.flatnonzero(core)
-    middle = centre[nearest]
+    center = np.zeros(int(nearest.max()) + 1, np.int64)
+    center[nearest[core]] = np.flatnonzero(core)
+    middle = center[nearest]
     covered = (labels.ravel()[middle] == labels) & (reach <= distance.ravel()[middle])
     labels[(necks[labels] > 0) & ~covered] = 0
 

@@ -34,7 +34,7 @@ class Targets(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows of one canvas, all bytes as stored; nothing is normalised or scaled before it is on the device.
+    """Rows of one canvas, all bytes as stored; nothing is normalized or scaled before it is on the device.
 
     `image` with its channels last is what the codec gives and, permuted, what convolutions like best.
     """

@@ -1,6 +1,6 @@
 """Polygons in canonical pixels become the four target maps a DB network learns from, and every polygon gets an outcome.
 
-The rule of style `exact`, which extraction inverts. The pixel in row i and column j stands for its centre
+The rule of style `exact`, which extraction inverts. The pixel in row i and column j stands for its center
 c = (j + 0.5, i + 0.5). For a polygon with area A and perimeter L, both of the whole polygon even where it leaves the
 canvas, D = A (1 - r^2) / L, and `dist` is the Euclidean distance from c to the nearest border segment:
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ocrmaps.compiled import compiled
 
 THIN = 2.0**-20
-"""A polygon with D below this is degenerate; also how near to a border a pixel centre counts as on it."""
+"""A polygon with D below this is degenerate; also how near to a border a pixel center counts as on it."""
 STRIP = 16
 """Rows measured at a time, and the width of a tile where many edges are culled."""
 BLOCK = 128
@@ -93,7 +93,7 @@ def _measure_rings(points: Array, offsets: Array, edges: Array) -> tuple[int, fl
 
 @compiled
 def _pixel_from(x: float, limit: int) -> int:
-    """The first pixel whose centre is at x or beyond, kept within 0 to `limit`."""
+    """The first pixel whose center is at x or beyond, kept within 0 to `limit`."""
     return int(min(max(np.ceil(x - 0.5), 0.0), float(limit)))
 
 
@@ -148,11 +148,11 @@ def _cull(edges: Array, listed: Array, count: int, window: Window, reach: float,
 
 
 @compiled
-def _measure_run(row: Array, centres: Array, mx: float, hx: float, hy: float, per: float, uy: float) -> None:
+def _measure_run(row: Array, centers: Array, mx: float, hx: float, hy: float, per: float, uy: float) -> None:
     """Lower squared distances of a run of pixels to those to one edge, `uy` below its midpoint."""
     along = uy * hy
     for i in range(len(row)):
-        ux = centres[i] - mx
+        ux = centers[i] - mx
         t = (ux * hx + along) * per
         t = 1.0 if t > 1.0 else t
         t = -1.0 if t < -1.0 else t
@@ -190,7 +190,7 @@ def _mask_band(near: Array, d: float, threshold_mask: Array) -> None:
 
 @compiled
 def _measure_tile(
-    near: Array, touched: Array, centres: Array, edges: Array, listed: Array, count: int, window: Window, reach: float
+    near: Array, touched: Array, centers: Array, edges: Array, listed: Array, count: int, window: Window, reach: float
 ) -> None:
     """Squared distances to the nearest listed edge, for pixels that one of them may reach; infinity for the others.
 
@@ -213,19 +213,19 @@ def _measure_tile(
             touched[y - y0, 0] = min(touched[y - y0, 0], first)
             touched[y - y0, 1] = max(touched[y - y0, 1], last)
             hx, hy, uy = edges[e, HX], edges[e, HY], yc - edges[e, MY]
-            _measure_run(row[first:last], centres[first:last], edges[e, MX], hx, hy, edges[e, PER], uy)
+            _measure_run(row[first:last], centers[first:last], edges[e, MX], hx, hy, edges[e, PER], uy)
 
 
 @compiled
 def _measure_strip(
-    near: Array, touched: Array, centres: Array, edges: Array, listed: Array, count: int, window: Window, reach: float
+    near: Array, touched: Array, centers: Array, edges: Array, listed: Array, count: int, window: Window, reach: float
 ) -> None:
     """`_measure_tile` over a whole strip; where there are many edges, tile by tile with those that can matter there."""
     y0, y1, x0, x1 = window
     touched[:, 0] = x1
     touched[:, 1] = x0
     if count <= FEW_EDGES:
-        _measure_tile(near, touched, centres, edges, listed, count, window, reach)
+        _measure_tile(near, touched, centers, edges, listed, count, window, reach)
         return
     some, fewer = np.empty(count, np.int64), np.empty(count, np.int64)
     for left in range(x0, x1, BLOCK):
@@ -234,7 +234,7 @@ def _measure_strip(
         for a in range(left, right, STRIP):
             tile = (y0, y1, a, min(a + STRIP, right))
             kept = _cull(edges, some, found, tile, reach, fewer)
-            _measure_tile(near, touched, centres, edges, fewer, kept, tile, reach)
+            _measure_tile(near, touched, centers, edges, fewer, kept, tile, reach)
 
 
 @compiled
@@ -308,7 +308,7 @@ def draw_polygons(
     cuts = np.empty(most)
     near = np.empty((STRIP, width))
     touched = np.empty((STRIP, 2), np.int64)
-    centres = np.arange(width) + 0.5
+    centers = np.arange(width) + 0.5
 
     for i in range(len(whole) - 1):
         if answer[i] != DRAWN:
@@ -330,7 +330,7 @@ def draw_polygons(
             # Nearly every kernel shows in the middle row: one row tried first saves measuring the others twice.
             a, b = (middle, min(middle + 1, y1)) if start < y0 else (start, min(start + STRIP, y1))
             some = _near_edges(edges, count, a + 0.5, b - 0.5, d + 1e-3, listed)
-            _measure_strip(near, touched, centres, edges, listed, some, (a, b, x0, x1), d)
+            _measure_strip(near, touched, centers, edges, listed, some, (a, b, x0, x1), d)
             found = _has_kernel(near, edges, listed, some, (a, b, x0, x1), d, cuts)
             if found:
                 break
@@ -341,7 +341,7 @@ def draw_polygons(
         for a in range(y0, y1, STRIP):
             b = min(a + STRIP, y1)
             some = _near_edges(edges, count, a + 0.5, b - 0.5, d + 1e-3, listed)
-            _measure_strip(near, touched, centres, edges, listed, some, (a, b, x0, x1), d)
+            _measure_strip(near, touched, centers, edges, listed, some, (a, b, x0, x1), d)
             for y in range(a, b):
                 row = near[y - a]
                 for c in range(0, _crossings(edges, listed, some, y + 0.5, cuts) - 1, 2):
@@ -362,7 +362,7 @@ def draw_polygons(
         for a in range(y0, y1, STRIP):
             b = min(a + STRIP, y1)
             some = _near_edges(edges, count, a + 0.5, b - 0.5, THIN + 1e-3, listed)
-            _measure_strip(near, touched, centres, edges, listed, some, (a, b, x0, x1), THIN)
+            _measure_strip(near, touched, centers, edges, listed, some, (a, b, x0, x1), THIN)
             for y in range(a, b):
                 row = near[y - a]
                 for c in range(0, _crossings(edges, listed, some, y + 0.5, cuts) - 1, 2):
@@ -384,7 +384,7 @@ def thickness(area: float, perimeter: float) -> float:
 
 
 @compiled
-def quantise(threshold: Array, out: Array) -> None:
+def quantize(threshold: Array, out: Array) -> None:
     """Flat [0, 1] as 0 to 254, halves up."""
     for i in range(len(threshold)):
         out[i] = np.uint8(np.int32(np.float64(threshold[i]) * 254.0 + 0.5))

@@ -1,6 +1,6 @@
 """Style `official`: pixel for pixel what the original DB implementation draws, for reproducing published numbers.
 
-Coordinates are pixel indices, not centres. In this order: vertices are clipped to [0, w-1] x [0, h-1], which changes
+Coordinates are pixel indices, not centers. In this order: vertices are clipped to [0, w-1] x [0, h-1], which changes
 the D of cut text; an area under 1 is ignored; outlines run clockwise; ignored polygons and those with an extent under
 `min_side` are cleared in the probability mask; the others shrink and grow by D on coordinates truncated to integers,
 and only the first returned path is filled, its outline included. The distance to an edge is the height of the triangle

@@ -35,7 +35,7 @@ class Outcome(StrEnum):
     TOO_SMALL = "too small"
     """Under `min_side`."""
     NO_KERNEL = "no kernel pixel"
-    """Its kernel holds no pixel centre: no extraction can find it."""
+    """Its kernel holds no pixel center: no extraction can find it."""
     CUT_OFF = "cut off"
     """It leaves the canvas and the part on the canvas holds no kernel pixel."""
     OUTSIDE = "outside"
@@ -133,12 +133,12 @@ class Maps:
         return self.probability_mask * np.uint8(PROBABILITY_COUNTS) + self.threshold_mask * np.uint8(THRESHOLD_COUNTS)
 
     @property
-    def quantised(self) -> U8Array:
+    def quantized(self) -> U8Array:
         """The threshold as 0 to 254, halves up: what stores keep (255 is their fill value)."""
-        from ocrmaps.maps.kernels import quantise  # a compiler: not for those who only need the records
+        from ocrmaps.maps.kernels import quantize  # a compiler: not for those who only need the records
 
         out = np.empty(self.threshold.shape, dtype=np.uint8)
-        quantise(self.threshold.reshape(-1), out.reshape(-1))
+        quantize(self.threshold.reshape(-1), out.reshape(-1))
         return out
 
     def counts(self) -> dict[Outcome, int]:

@@ -43,7 +43,7 @@ class Rings:
     """What of k polygons can be drawn or masked."""
 
     points: FloatArray
-    """(n, 2) on the grid, ring after ring, without repeated neighbours."""
+    """(n, 2) on the grid, ring after ring, without repeated neighbors."""
     offsets: IntArray
     """(m + 1): ring j has the points offsets[j] to offsets[j + 1]; holes run the other way round."""
     whole: IntArray
@@ -136,7 +136,7 @@ def _rings(parts: list[shapely.Polygon]) -> list[FloatArray]:
 
 @compiled
 def clean_rings(points: Array, offsets: Array, height: int, width: int) -> tuple[Array, Array, Array, Array]:
-    """Points on the grid without repeated neighbours, offsets, bounds (k, 4: x0 y0 x1 y1) and a word on each ring."""
+    """Points on the grid without repeated neighbors, offsets, bounds (k, 4: x0 y0 x1 y1) and a word on each ring."""
     k = len(offsets) - 1
     kept = np.empty_like(points)
     ends = np.zeros(k + 1, np.int64)
@@ -185,7 +185,7 @@ def _side(ax: float, ay: float, bx: float, by: float, cx: float, cy: float) -> i
 
 @compiled
 def _certainly_simple(p: Array) -> bool:
-    """Whether no two edges can meet except neighbours in their shared vertex; never true by mistake."""
+    """Whether no two edges can meet except neighbors in their shared vertex; never true by mistake."""
     n = len(p)
     for i in range(n):
         ax, ay = p[i, 0], p[i, 1]

@@ -132,7 +132,7 @@ def _level_box(outline: FloatArray) -> FloatArray:
 
 
 @njit(cache=True, nogil=True)
-def centres(points: FloatArray, offsets: IntArray, counts: IntArray) -> FloatArray:
+def centers(points: FloatArray, offsets: IntArray, counts: IntArray) -> FloatArray:
     """(sum of counts, 2): the characters' middles, evenly along each spine."""
     out = np.zeros((counts.sum(), 2))
     at = 0
@@ -143,7 +143,7 @@ def centres(points: FloatArray, offsets: IntArray, counts: IntArray) -> FloatArr
                 start = points[first, axis]
                 whole = points[last, axis] - start
                 for k in range(n):
-                    # In this order of operations a centre falls on the same side of an edge as in the reference.
+                    # In this order of operations a center falls on the same side of an edge as in the reference.
                     out[at + k, axis] = (start + whole / (2 * n)) + k * (whole / n)
         elif last > first:
             total = 0.0

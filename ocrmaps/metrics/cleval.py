@@ -147,7 +147,7 @@ def match_cleval(truth: PolygonSet, detections: PolygonSet, *, rule: ClevalRule 
     usable, found_usable = _has_outline(whole), _has_outline(found)
     lengths[~usable] = 0
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    middles = characters.centres(lines.points, lines.offsets, lengths)
+    middles = characters.centers(lines.points, lines.offsets, lengths)
 
     care = usable & ~truth.ignore
     # Cutting moves a point by less than a pixel: with these margins no character and no area is lost.

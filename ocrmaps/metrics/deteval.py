@@ -32,8 +32,8 @@ class DetEvalRule:
     """A detection is used from this share of its area on; on an ignored truth it is not scored above it."""
     split_credit: AtLeast0 = 0.8
     merge_credit: AtLeast0 = 1.0
-    centre_distance: float = 1.0
-    """One to one asks for twice the distance of the centres over the sum of the diagonals below this."""
+    center_distance: float = 1.0
+    """One to one asks for twice the distance of the centers over the sum of the diagonals below this."""
 
     def __post_init__(self) -> None:
         check(self, "deteval")
@@ -111,7 +111,7 @@ def deteval_geometry(geometry: PairGeometry, *, rule: DetEvalRule = DETEVAL) -> 
     recall_sum = precision_sum = 0.0
 
     for p in np.flatnonzero(single & scored & (recall >= rule.area_recall) & (precision >= rule.area_precision)):
-        if _centre_distance(geometry, int(p)) < rule.centre_distance:
+        if _center_distance(geometry, int(p)) < rule.center_distance:
             free_truth[rows[p]] = free_detection[columns[p]] = False
             one_to_one += 1
 
@@ -172,7 +172,7 @@ def _reaches(shares: FloatArray, limit: float) -> bool:
     return round(float(shares.sum()), 4) >= limit - TIE
 
 
-def _centre_distance(geometry: PairGeometry, pair: int) -> float:
+def _center_distance(geometry: PairGeometry, pair: int) -> float:
     i, j = int(geometry.truth_index[pair]), int(geometry.detection_index[pair])
     a, b = geometry.truth.polygons[i], geometry.detections.polygons[j]
     apart = math.dist(a.mean(axis=0), b.mean(axis=0))

@@ -190,7 +190,7 @@ def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns:
         b.points, b.offsets, detections.signed_area, detections.convex,
         rows, columns,
     )  # fmt: skip
-    # Whether neighbours touch at all is asked by DetEval, and rounding must not answer.
+    # Whether neighbors touch at all is asked by DetEval, and rounding must not answer.
     slight = (overlap > 0) & (overlap < TIE * np.minimum(truth.area[rows], detections.area[columns]))
     left = np.flatnonzero((overlap < 0) | slight)
     if left.size:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocrmaps.errors import SpecError
-from ocrmaps.model.encoders.registry import initialise
+from ocrmaps.model.encoders.registry import initialize
 
 
 def suited_width(channels: Sequence[int]) -> int:
@@ -46,7 +46,7 @@ class FPN(AbstractDecoder):
         self.smooth = nn.ModuleList(nn.Conv2d(self.width, share, 3, padding=1, bias=False) for _ in channels)
         self.channels = share * len(channels)
         self.stride = strides[0]
-        initialise(self)
+        initialize(self)
 
     def top_down(self, features: Sequence[Tensor]) -> list[Tensor]:
         """All levels at `width` channels, each with the coarser ones added."""
@@ -79,7 +79,7 @@ class ASF(FPN):
         )
         self.weigh = nn.Conv2d(inner, len(channels), 1, bias=False)
         for part in (self.mix, self.channel_gate, self.spatial_gate, self.weigh):
-            initialise(part)
+            initialize(part)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         maps = self.level_maps(self.top_down(features))
@@ -102,7 +102,7 @@ class PAN(FPN):
         self.climb = nn.ModuleList(
             nn.Conv2d(self.width, self.width, 3, stride=2, padding=1, bias=False) for _ in channels[1:]
         )
-        initialise(self)
+        initialize(self)
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         levels = [F.relu(merge(x)) for merge, x in zip(self.merge, self.top_down(features), strict=True)]

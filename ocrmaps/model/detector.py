@@ -80,7 +80,7 @@ class DetectorSpec:
 
 
 class Detector(nn.Module):
-    """Stored bytes in, logits out: normalisation is part of the model, so nobody can forget or repeat it.
+    """Stored bytes in, logits out: normalization is part of the model, so nobody can forget or repeat it.
 
     forward: uint8 (B, H, W, 3) RGB, sides multiples of `multiple` -> `Logits` of float (B, H, W).
     """
@@ -92,10 +92,10 @@ class Detector(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.head = encoder, decoder, head
         self.multiple: int = _declared(encoder, "strides")[-1]
-        # In the state dict: weights mean nothing without the normalisation they were trained with.
+        # In the state dict: weights mean nothing without the normalization they were trained with.
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
-        self.register_load_state_dict_pre_hook(_check_normalisation)
+        self.register_load_state_dict_pre_hook(_check_normalization)
 
     def forward(self, image: Tensor, *, threshold: bool = True) -> Logits:
         """`threshold=False` leaves the threshold branch out, which prediction has no use for."""
@@ -110,7 +110,7 @@ class Detector(nn.Module):
             raise SpecError(
                 f"found a {str(image.dtype).removeprefix('torch.')} image of shape {tuple(image.shape)}, "
                 "expected uint8 (B, H, W, 3), RGB of 0 to 255 as stored",
-                hint="do not normalise: the model does it with its own constants",
+                hint="do not normalize: the model does it with its own constants",
             )
         height, width = image.shape[1:3]
         padded = tuple(-(-side // self.multiple) * self.multiple for side in (height, width))
@@ -144,13 +144,13 @@ def declarations(encoder: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return channels, strides
 
 
-def _check_normalisation(module: Detector, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
+def _check_normalization(module: Detector, state: Mapping[str, Any], prefix: str, *_: Any) -> None:
     for name in ("mean", "std"):
         stored, own = state.get(prefix + name), getattr(module, name)
         if isinstance(stored, Tensor) and not torch.equal(stored.cpu().float(), own.cpu().float()):
             raise DataError(
                 f"these weights were trained with {name} {stored.flatten().tolist()}, "
-                f"this detector normalises with {own.flatten().tolist()}",
+                f"this detector normalizes with {own.flatten().tolist()}",
                 hint="build the detector from the spec that is stored beside the weights",
             )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ocrmaps.errors import SpecError
-from ocrmaps.model.encoders.registry import conv_bn, initialise
+from ocrmaps.model.encoders.registry import conv_bn, initialize
 
 FloatMap = npt.NDArray[np.float32]
 
@@ -62,7 +62,7 @@ def _branch(channels: int, stride: int, bias: float) -> nn.Sequential:
         parts += [nn.ConvTranspose2d(inner, inner, 2, 2), nn.BatchNorm2d(inner), nn.ReLU(inplace=True)]
     last = nn.ConvTranspose2d(inner, 1, 2, 2) if doublings else nn.Conv2d(inner, 1, 1)
     branch = nn.Sequential(*parts, last)
-    initialise(branch)
+    initialize(branch)
     nn.init.zeros_(last.weight)
     nn.init.constant_(last.bias, bias)  # type: ignore[arg-type]
     return branch

@@ -66,8 +66,8 @@
   const buttons = new Map();
   for (const layer of data.layers) {
     const swatch = make("i");
-    swatch.style.background = layer.colour || "transparent";
-    const button = attributes(make("button", { type: "button" }, ...(layer.colour ? [swatch] : []),
+    swatch.style.background = layer.color || "transparent";
+    const button = attributes(make("button", { type: "button" }, ...(layer.color ? [swatch] : []),
       make("span", { textContent: layer.name }), make("kbd", { textContent: layer.letter })), {
       "aria-pressed": String(layer.on), "data-layer": layer.key });
     button.addEventListener("click", () => toggle(layer.key));
@@ -94,7 +94,7 @@
   const legend = make("ul", { className: "key" });
   for (const kind of Object.values(data.kinds)) {
     const mark = make("i", { className: kind.dash ? "dashed" : "" });
-    mark.style.setProperty("--colour", kind.colour);
+    mark.style.setProperty("--color", kind.color);
     legend.append(make("li", {}, mark, kind.name));
   }
   const notes = make("ul", { className: "x-notes" });
@@ -128,7 +128,7 @@
   const filters = attributes(document.createElementNS(SVG, "svg"), { width: 0, height: 0, "aria-hidden": "true", class: "x-filters" });
   data.layers.forEach((layer, l) => {
     if (layer.kind !== "map") return;
-    const tint = [1, 3, 5].map(at => parseInt(layer.colour.slice(at, at + 2), 16) / 255);
+    const tint = [1, 3, 5].map(at => parseInt(layer.color.slice(at, at + 2), 16) / 255);
     const alpha = [0, 1, 2].map(channel => (channel === layer.channel ? 1 : 0));
     const filter = attributes(document.createElementNS(SVG, "filter"), {
       id: `x-map-${l}`, "color-interpolation-filters": "sRGB", x: 0, y: 0, width: 1, height: 1 });
@@ -247,7 +247,7 @@
         const path = outline(points), style = data.kinds[kind];
         group.append(attributes(document.createElementNS(SVG, "path"), { d: path, class: "casing" }));
         const line = attributes(document.createElementNS(SVG, "path"), { d: path, class: style.dash ? "dashed" : "",
-          stroke: style.colour, "data-kind": kind });
+          stroke: style.color, "data-kind": kind });
         line.addEventListener("click", () => point(layer.key, p));
         group.append(line);
       });

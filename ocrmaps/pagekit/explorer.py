@@ -41,19 +41,19 @@ class Layer:
     medium: str = ""
     """Which of an entry's pictures shows it; a map is one channel of it."""
     channel: int = 0
-    colour: str = ""
+    color: str = ""
     """#rrggbb, for maps and as a mark on the button."""
     on: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """What an outline is, told by colour and by dashes."""
+    """What an outline is, told by color and by dashes."""
 
     code: str
     """One letter."""
     name: str
-    colour: str
+    color: str
     dashed: bool = False
 
 
@@ -200,12 +200,12 @@ class Album:
                         "kind": layer.kind,
                         "media": layer.medium,
                         "channel": layer.channel,
-                        "colour": layer.colour,
+                        "color": layer.color,
                         "on": layer.on,
                     }
                     for layer in self.layers
                 ],
-                "kinds": {k.code: {"name": k.name, "colour": k.colour, "dash": k.dashed} for k in self.kinds},
+                "kinds": {k.code: {"name": k.name, "color": k.color, "dash": k.dashed} for k in self.kinds},
                 "names": [visible(entry.name, 200) for entry in e],
                 "sizes": [side for entry in e for side in (entry.size[1], entry.size[0])],
                 "figures": [

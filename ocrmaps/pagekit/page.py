@@ -209,7 +209,7 @@ def _kind(text: bool, column: Sequence[Content]) -> str:
 
 
 def callout(tone: Tone, text: Content, *, remark: Content = "", body: Sequence[Html] = ()) -> Html:
-    """A statement that should not be overlooked; its tone is said in words, not by colour alone."""
+    """A statement that should not be overlooked; its tone is said in words, not by color alone."""
     word = f'<span class="tone">{_TONES[tone]}</span> ' if _TONES[tone] else ""
     return Html(
         f'<div class="callout {tone}"><p>{word}{safe(text, 4000)}</p>'
@@ -254,6 +254,6 @@ def gallery(tiles: Sequence[Tile]) -> Html:
 
 
 def key(entries: Sequence[tuple[str, str]]) -> Html:
-    """What the colours of overlays mean: (colour, meaning)."""
-    items = "".join(f'<li><i style="background:{safe(colour)}"></i>{safe(meaning)}</li>' for colour, meaning in entries)
+    """What the colors of overlays mean: (color, meaning)."""
+    items = "".join(f'<li><i style="background:{safe(color)}"></i>{safe(meaning)}</li>' for color, meaning in entries)
     return Html(f'<ul class="key">{items}</ul>')

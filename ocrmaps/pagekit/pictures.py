@@ -31,8 +31,8 @@ Label = Literal["none", "number", "text"]
 TEXT = (31, 111, 235)
 IGNORED = (217, 119, 0)
 PICKED = (214, 0, 110)
-COLOURS = (("#1f6feb", "text"), ("#d97700", "ignored"), ("#d6006e", "pointed at"))
-"""For the key of a page: what the colours of outlines mean."""
+COLORS = (("#1f6feb", "text"), ("#d97700", "ignored"), ("#d6006e", "pointed at"))
+"""For the key of a page: what the colors of outlines mean."""
 _PRECISION = 4  # OpenCV draws at fixed-point positions with this many fractional bits
 
 
@@ -88,7 +88,7 @@ def overlay(
     order = sorted(range(len(polygons)), key=lambda i: i in picked)
     strokes = [_strokes(polygons[i], out.shape[:2]) for i in order]
     thickness = [2 * width if i in picked else width for i in order]
-    # A pale casing first, so that lines show on dark and on coloured ground alike; on the outside only, for inside it
+    # A pale casing first, so that lines show on dark and on colored ground alike; on the outside only, for inside it
     # would cover the edges of the text, which are what an outline is looked at for.
     cased = out.copy()
     for lines, thick in zip(strokes, thickness, strict=True):
@@ -96,8 +96,8 @@ def overlay(
     outside = ~_inside(polygons, out.shape[:2])
     out[outside] = cased[outside]
     for i, lines, thick in zip(order, strokes, thickness, strict=True):
-        colour = PICKED if i in picked else IGNORED if polygons.ignore[i] else TEXT
-        cv2.polylines(out, lines, False, colour, thick, cv2.LINE_AA, _PRECISION)
+        color = PICKED if i in picked else IGNORED if polygons.ignore[i] else TEXT
+        cv2.polylines(out, lines, False, color, thick, cv2.LINE_AA, _PRECISION)
     return out if label == "none" else _labelled(out, polygons, label, 10 * width + 8)
 
 
@@ -115,7 +115,7 @@ def _inside(polygons: PolygonSet, size: tuple[int, int]) -> npt.NDArray[np.bool_
 def _strokes(points: FloatArray, size: tuple[int, int]) -> list[npt.NDArray[np.int32]]:
     """The closed outline as segments cut to a margin around the picture, in OpenCV's fixed point.
 
-    OpenCV counts pixel centres as whole numbers, hence the half; its integers overflow far outside, hence the cut.
+    OpenCV counts pixel centers as whole numbers, hence the half; its integers overflow far outside, hence the cut.
     """
     height, width = size
     if not len(points):
@@ -172,9 +172,9 @@ def _labelled(pixels: Pixels, polygons: PolygonSet, label: Label, largest: int) 
         dx = min(max(0.0, -box[0]), image.width) + min(0.0, image.width - box[2])
         dy = min(max(0.0, -box[1]), image.height) + min(0.0, image.height - box[3])
         place = (x - 3 + dx, y - 2 + dy)
-        colour = IGNORED if polygons.ignore[i] else TEXT
+        color = IGNORED if polygons.ignore[i] else TEXT
         draw.text(
-            place, visible(text, 60), font=font, anchor="rm" if before else "lb", fill=colour, stroke_width=2,
+            place, visible(text, 60), font=font, anchor="rm" if before else "lb", fill=color, stroke_width=2,
             stroke_fill=(255, 255, 255),
         )  # fmt: skip
     return np.asarray(image)

@@ -1,4 +1,4 @@
-"""Plots as inline SVG that takes its colours from the page: sharp at any size, light and dark, said in words too.
+"""Plots as inline SVG that takes its colors from the page: sharp at any size, light and dark, said in words too.
 
 Each function returns a figure: the drawing, its caption and the numbers it was drawn from.
 """
@@ -121,7 +121,7 @@ def ratios(items: Sequence[tuple[str, float, float]], caption: str) -> Html:
 
 
 def lines(series: Sequence[Series], caption: str, *, x: str, y: str) -> Html:
-    """Curves over a common axis; told apart by colour, by dashes and by their names at the end."""
+    """Curves over a common axis; told apart by color, by dashes and by their names at the end."""
     data = [(s.name, np.asarray(s.x, dtype=np.float64), np.asarray(s.y, dtype=np.float64)) for s in series]
     data = [(name, a[k], b[k]) for name, a, b in data if (k := np.isfinite(a) & np.isfinite(b)).any()]
     if not data:

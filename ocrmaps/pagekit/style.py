@@ -1,4 +1,4 @@
-"""The one style sheet of all pages. Colours reach a contrast of 4.5 to 1 for text in both schemes."""
+"""The one style sheet of all pages. Colors reach a contrast of 4.5 to 1 for text in both schemes."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _DARK = {
     "third": "#63cfc9",
     "fourth": "#e0ae5c",
 }
-COLOURS: tuple[dict[str, str], dict[str, str]] = (_LIGHT, _DARK)
+COLORS: tuple[dict[str, str], dict[str, str]] = (_LIGHT, _DARK)
 """Light and dark, by role. `edge` is for the borders of controls, which reach 3 to 1."""
 
 
-def _variables(colours: dict[str, str]) -> str:
-    return "".join(f"--{name}:{value};" for name, value in colours.items())
+def _variables(colors: dict[str, str]) -> str:
+    return "".join(f"--{name}:{value};" for name, value in colors.items())
 
 
 STYLE = (

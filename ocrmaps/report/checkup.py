@@ -18,7 +18,7 @@ from ocrmaps.errors import FrameError, PictureError
 from ocrmaps.pagekit import page as part
 from ocrmaps.pagekit import plots
 from ocrmaps.pagekit.page import Card, Html, Section, Tile, Tone
-from ocrmaps.pagekit.pictures import COLOURS, Pixels, beside, jpeg, overlay, see, shrink, window
+from ocrmaps.pagekit.pictures import COLORS, Pixels, beside, jpeg, overlay, see, shrink, window
 from ocrmaps.pictures import decode
 from ocrmaps.progress import Progress
 from ocrmaps.text import number, percent, visible
@@ -69,7 +69,7 @@ def health_parts(checkup: Checkup, progress: Progress = lambda done, total: None
     spec = healths[0].facts.spec
     scale = f"longest side {spec.side} px" if spec.side else "the recipe's scale"
     sections = (
-        Section(title="Findings", mark=str(total), body=(*findings, *([part.key(COLOURS)] if total else []))),
+        Section(title="Findings", mark=str(total), body=(*findings, *([part.key(COLORS)] if total else []))),
         Section(title="Coordinates", body=tuple(x for h in healths for x in _coordinates(h, several))),
         Section(title="Text", body=tuple(x for h in healths for x in _text(h, scale, several))),
         Section(title="Pictures", body=tuple(x for h in healths for x in _pictures(h, several))),

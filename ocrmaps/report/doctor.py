@@ -8,14 +8,14 @@ from ocrmaps.debug.doctor.records import STAGES, Case, Finding, Report, Stage
 from ocrmaps.errors import SpecError
 from ocrmaps.files import write_new
 from ocrmaps.pagekit.page import Html, Section, Tile, callout, details, gallery, key, page, paragraph, table
-from ocrmaps.pagekit.pictures import COLOURS, jpeg, shrink
+from ocrmaps.pagekit.pictures import COLORS, jpeg, shrink
 
 SIDE = 420
 SEEN = {
     "decoded": "the file, upright, with the outlines as annotated",
     "canonical": "what the network sees, outlines moved",
     "maps": "stored maps: kernels blue, bands green, not learnt orange",
-    "augmented": "as it is learnt from: the same colours",
+    "augmented": "as it is learnt from: the same colors",
     "prediction": "predicted probability in blue, no numbers magenta",
     "original": "what was found, back on the file",
 }
@@ -44,7 +44,7 @@ def html(report: Report) -> str:
     chain = table(("stage", "state", "numbers"), rows, caption="The chain in its order", text_columns=(0, 1, 2))
     notes = [_stage(stage) for stage in report.stages if stage.findings]
     sections = [Section(title="Chain", body=(chain, *notes))]
-    outlines = [(colour, f"outline: {meaning}") for colour, meaning in COLOURS[:2]]
+    outlines = [(color, f"outline: {meaning}") for color, meaning in COLORS[:2]]
     areas = [
         ("#1f6feb", "area: kernel, probability"),
         ("#009e73", "area: threshold band"),

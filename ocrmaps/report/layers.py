@@ -13,9 +13,9 @@ from ocrmaps.report.samples import maps
 
 PICTURE = Layer(key="picture", name="picture", letter="i", kind="picture", medium="image", on=True)
 MAPS = (
-    Layer(key="probability", name="probability", letter="p", kind="map", medium="maps", channel=0, colour="#3b9dff"),
-    Layer(key="threshold", name="threshold", letter="t", kind="map", medium="maps", channel=1, colour="#2fd08c"),
-    Layer(key="mask", name="masks", letter="m", kind="map", medium="maps", channel=2, colour="#ff9f2e"),
+    Layer(key="probability", name="probability", letter="p", kind="map", medium="maps", channel=0, color="#3b9dff"),
+    Layer(key="threshold", name="threshold", letter="t", kind="map", medium="maps", channel=1, color="#2fd08c"),
+    Layer(key="mask", name="masks", letter="m", kind="map", medium="maps", channel=2, color="#ff9f2e"),
 )
 MASKS = "Masks are full where the probability map is not learnt, faint where the threshold map is."
 

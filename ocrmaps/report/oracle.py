@@ -24,17 +24,17 @@ from ocrmaps.report.samples import text_facets as facets_of
 from ocrmaps.text import number, percent
 
 KINDS = (
-    Kind(code="m", name="text, found", colour="#1f6feb"),
-    Kind(code="l", name="text, lost", colour="#d6006e", dashed=True),
-    Kind(code="i", name="ignored", colour="#d97700", dashed=True),
-    Kind(code="r", name="extracted, right", colour="#0b8a4b"),
-    Kind(code="w", name="extracted, wrong", colour="#e02b1d", dashed=True),
-    Kind(code="g", name="extracted, not scored", colour="#8a7a00", dashed=True),
+    Kind(code="m", name="text, found", color="#1f6feb"),
+    Kind(code="l", name="text, lost", color="#d6006e", dashed=True),
+    Kind(code="i", name="ignored", color="#d97700", dashed=True),
+    Kind(code="r", name="extracted, right", color="#0b8a4b"),
+    Kind(code="w", name="extracted, wrong", color="#e02b1d", dashed=True),
+    Kind(code="g", name="extracted, not scored", color="#8a7a00", dashed=True),
 )
 LAYERS = (
     PICTURE,
-    Layer(key="truth", name="truth", letter="o", kind="outline", colour="#1f6feb", on=True),
-    Layer(key="found", name="extracted", letter="d", kind="outline", colour="#0b8a4b", on=True),
+    Layer(key="truth", name="truth", letter="o", kind="outline", color="#1f6feb", on=True),
+    Layer(key="found", name="extracted", letter="d", kind="outline", color="#0b8a4b", on=True),
     *MAPS,
 )
 _WORST: dict[str, Literal["high", "low"]] = {
@@ -106,7 +106,7 @@ def show_perfect(
     wrong = [reason in ERRORS["detection"] for reason in result.detection_reason]
     heights = picture.canonical.height
     mask = drawn.probability_mask + 2 * drawn.threshold_mask
-    arrays = {"probability": drawn.probability, "threshold": drawn.quantised, "mask": mask}
+    arrays = {"probability": drawn.probability, "threshold": drawn.quantized, "mask": mask}
     pictures = {"maps": map_picture(arrays, side)}
     problem = ""
     try:

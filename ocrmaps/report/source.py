@@ -23,11 +23,11 @@ from ocrmaps.report.samples import Shown, Wish, Written, collect, photo, publish
 from ocrmaps.text import number
 
 KINDS = (
-    Kind(code="t", name="text", colour="#1f6feb"),
-    Kind(code="i", name="ignored", colour="#d97700", dashed=True),
-    Kind(code="f", name="found wanting", colour="#d6006e", dashed=True),
+    Kind(code="t", name="text", color="#1f6feb"),
+    Kind(code="i", name="ignored", color="#d97700", dashed=True),
+    Kind(code="f", name="found wanting", color="#d6006e", dashed=True),
 )
-_LAYERS = (PICTURE, Layer(key="truth", name="outlines", letter="o", kind="outline", colour="#1f6feb", on=True))
+_LAYERS = (PICTURE, Layer(key="truth", name="outlines", letter="o", kind="outline", color="#1f6feb", on=True))
 
 
 def source_page(sources: Sequence[Source], spec: CanonicalSpec, wish: Wish) -> Written:

@@ -23,11 +23,11 @@ from ocrmaps.text import number, percent
 
 LINES = 200
 """Lines of the ledger on the page."""
-TRUTH = Layer(key="truth", name="polygons", letter="o", kind="outline", colour="#1f6feb", on=True)
+TRUTH = Layer(key="truth", name="polygons", letter="o", kind="outline", color="#1f6feb", on=True)
 KINDS = (
-    Kind(code="t", name="text", colour="#1f6feb"),
-    Kind(code="i", name="ignored", colour="#d97700", dashed=True),
-    Kind(code="l", name="text without a kernel", colour="#d6006e", dashed=True),
+    Kind(code="t", name="text", color="#1f6feb"),
+    Kind(code="i", name="ignored", color="#d97700", dashed=True),
+    Kind(code="l", name="text without a kernel", color="#d6006e", dashed=True),
 )
 _DRAWN = ("drawn", "ignored")
 

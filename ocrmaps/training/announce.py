@@ -53,8 +53,8 @@ def announce(
     tell(f"budget: {budget.sentence(spec)}; seed {spec.seed}, {spec.precision}")
     extract = card["extract"]
     tell(
-        f"maps are read with: {extract['unclip']} unclip, r {extract['shrink_ratio']:g}, binarise "
-        f"{extract['binarise']}, score at least {extract['score_min']:g}"
+        f"maps are read with: {extract['unclip']} unclip, r {extract['shrink_ratio']:g}, binarize "
+        f"{extract['binarize']}, score at least {extract['score_min']:g}"
     )
     if extract["shape"] == "boxes":
         sets = [reader.polygon_set(row) for row in reader.select(spec.data.train)[:_LOOKED_AT].tolist()]

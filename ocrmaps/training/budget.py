@@ -1,4 +1,4 @@
-"""What a run's budget comes to on its store: batches of an epoch on each device, and optimiser steps in all."""
+"""What a run's budget comes to on its store: batches of an epoch on each device, and optimizer steps in all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Budget:
     devices: int
     accumulate: int
     steps: int
-    """Optimiser steps of the whole run: what its schedule is stretched over."""
+    """Optimizer steps of the whole run: what its schedule is stretched over."""
 
     @property
     def shared(self) -> str:
@@ -39,22 +39,22 @@ class Budget:
         several = f" on each of {self.devices} devices" if self.devices > 1 else ""
         grouped = f", {self.accumulate} batches a step" if self.accumulate > 1 else ""
         rise = spec.schedule.rise(self.steps)
-        rate = f"{spec.optimiser.lr:g}{f' after {rise} steps of warm-up' if rise else ''}, {spec.schedule.name}"
+        rate = f"{spec.optimizer.lr:g}{f' after {rise} steps of warm-up' if rise else ''}, {spec.schedule.name}"
         if spec.schedule.name != "constant":
-            rate += f" to {spec.optimiser.lr * spec.schedule.floor:g}"
+            rate += f" to {spec.optimizer.lr * spec.schedule.floor:g}"
         return (
-            f"{spec.budget.epochs} epochs of {self.each} batches of {spec.data.batch}{several}{grouped}: "
-            f"{self.steps} steps; {spec.optimiser.name} at {rate}"
+            f"{spec.budget.epochs} epochs of {self.each} batches of {spec.data.batch_size}{several}{grouped}: "
+            f"{self.steps} steps; {spec.optimizer.name} at {rate}"
         )
 
 
 def make_budget(spec: RunSpec, reader: Reader) -> Budget:
     """Counts from the rows of the train split; a batch has rows of one canvas."""
-    world, size, drop = spec.hardware.devices, spec.data.batch, spec.data.drop_last
+    world, size, drop = spec.hardware.devices, spec.data.batch_size, spec.data.drop_last
     rows = np.unique(reader.rows["canvas"][reader.select(spec.data.train)], return_counts=True)[1].tolist()
     batches = sum(n // size if drop else -(-n // size) for n in rows)
     each = steps(batches, world, drop_last=drop)
-    accumulate = accumulation(spec.optimiser, spec.precision)
+    accumulate = accumulation(spec.optimizer, spec.precision)
     # The end of an epoch is the end of a step, full or not.
     whole = -(-each // accumulate) * spec.budget.epochs
     limit = whole if spec.budget.steps is None else spec.budget.steps
@@ -68,6 +68,6 @@ def check_budget(spec: RunSpec, budget: Budget) -> None:
         found = few if budget.batches else "no canvas with rows for one"
         raise SpecError(
             "an epoch would have no batch:",
-            problems=[Problem("data.drop_last", f"found true with batches of {spec.data.batch}, and {found}")],
-            hint="a smaller data.batch, or drop_last = false",
+            problems=[Problem("data.drop_last", f"found true with batches of {spec.data.batch_size}, and {found}")],
+            hint="a smaller data.batch_size, or drop_last = false",
         )

@@ -135,7 +135,7 @@ def _environment(device: str) -> dict[str, Any]:
 
 def _first_batch(run: Prepared) -> Any:
     data = run.spec.data
-    settings: dict[str, Any] = {"batch_size": min(8, data.batch), "shuffle": True, "seed": run.spec.seed}
+    settings: dict[str, Any] = {"batch_size": min(8, data.batch_size), "shuffle": True, "seed": run.spec.seed}
     with MapLoader(run.reader.folder, split=data.train, **settings) as loader:
         batch = next(iter(loader))
         return batch if run.augment is None else run.augment(batch, 0)

@@ -1,4 +1,4 @@
-"""The training module: stored bytes to loss, optimiser and schedule, averaged weights, scores. Nothing else.
+"""The training module: stored bytes to loss, optimizer and schedule, averaged weights, scores. Nothing else.
 
 A step reads nothing back from the device: losses and gradient norms are added up there and read once an epoch.
 """
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ocrmaps.loader.batch import Batch
 from ocrmaps.model import Detector
 from ocrmaps.training import randomness
-from ocrmaps.training.optimization import OptimiserSpec, Precision, ScheduleSpec
+from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
 from ocrmaps.training.scoring import Score, Scorer
 
 Augment = Callable[[Batch, int], Batch]
@@ -27,7 +27,7 @@ TERMS = ("loss", "probability", "threshold", "binary")
 class DetectorModule(pl.LightningModule):
     """A detector in training.
 
-    `average` is the decay of the running mean of weights, None for none; where there is one, it is what is
+    `ema` is the decay of the running mean of weights, None for none; where there is one, it is what is
     validated and predicted with. `card` is what a checkpoint says about itself, besides what changes as it learns.
     """
 
@@ -39,20 +39,20 @@ class DetectorModule(pl.LightningModule):
         detector: Detector,
         loss: nn.Module,
         *,
-        optimiser: OptimiserSpec,
+        optimizer: OptimizerSpec,
         schedule: ScheduleSpec,
         scorer: Scorer,
         precision: Precision = "fp32",
-        average: float | None = None,
+        ema: float | None = None,
         augment: Augment | None = None,
         card: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.detector, self.loss = detector, loss
-        self.averaged: Detector | None = None if average is None else deepcopy(detector).requires_grad_(False)
-        self.optimiser, self.schedule, self.precision = optimiser, schedule, precision
+        self.averaged: Detector | None = None if ema is None else deepcopy(detector).requires_grad_(False)
+        self.optimizer, self.schedule, self.precision = optimizer, schedule, precision
         self.scorer, self.augment, self.card = scorer, augment, dict(card or {})
-        self.decay, self.averages = average, 0
+        self.decay, self.averages = ema, 0
         self.samples = 0
         """Training samples shown since the run began, over all ranks."""
         self.score: Score | None = None
@@ -74,9 +74,9 @@ class DetectorModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         self.total_steps = int(self.trainer.estimated_stepping_batches)
         total = self.total_steps
-        optimiser = self.optimiser.build(self.detector.parameters(), fused=self.precision != "fp16-safe")
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self.schedule.factor(step, total))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        optimizer = self.optimizer.build(self.detector.parameters(), fused=self.precision != "fp16-safe")
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule.factor(step, total))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_fit_start(self) -> None:
         self.sums = self.sums.to(self.device)
@@ -124,7 +124,7 @@ class DetectorModule(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         # Here rather than by the trainer: the norm that clipping needs anyway is kept for the log.
-        self.last_norm = nn.utils.clip_grad_norm_(self.detector.parameters(), self.optimiser.clip)
+        self.last_norm = nn.utils.clip_grad_norm_(self.detector.parameters(), self.optimizer.clip)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -143,7 +143,7 @@ class DetectorModule(pl.LightningModule):
             logits = self.best_weights(batch.image)
             terms = self.loss(logits, batch.targets)
         self.val_losses[tuple(batch.row.tolist())] = terms.total * len(batch.row)
-        self.scorer.add(batch.row.tolist(), *logits.maps(threshold=self.scorer.spec.binarise == "learned"))
+        self.scorer.add(batch.row.tolist(), *logits.maps(threshold=self.scorer.spec.binarize == "learned"))
 
     def on_validation_epoch_end(self) -> None:
         results = self.scorer.results()

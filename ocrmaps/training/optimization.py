@@ -1,4 +1,4 @@
-"""How weights are changed: optimiser, schedule and arithmetic, as records that refuse what would have no effect."""
+"""How weights are changed: optimizer, schedule and arithmetic, as records that refuse what would have no effect."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SAFE_CLIP, SAFE_ACCUMULATE = 5.0, 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptimiserSpec:
+class OptimizerSpec:
     """What changes the weights.
 
-    >>> OptimiserSpec(momentum=0.9)
+    >>> OptimizerSpec(momentum=0.9)
     Traceback (most recent call last):
-    ocrmaps.errors.SpecError: these optimiser settings make no sense:
-      optimiser.momentum: found 0.9, which only sgd has
+    ocrmaps.errors.SpecError: these optimizer settings make no sense:
+      optimizer.momentum: found 0.9, which only sgd has
     """
 
     name: Literal["adamw", "sgd"] = "adamw"
@@ -34,7 +34,7 @@ class OptimiserSpec:
     lr: Positive = 1e-3
     """The highest learning rate of the schedule. The papers' SGD has 0.007."""
     weight_decay: AtLeast0 = 1e-4
-    """How strongly weights are pulled to 0, as the optimiser counts it."""
+    """How strongly weights are pulled to 0, as the optimizer counts it."""
     momentum: Annotated[float, Range(ge=0, lt=1)] | None = None
     """Of SGD; None is the papers' 0.9."""
     clip: Positive = 5.0
@@ -43,10 +43,10 @@ class OptimiserSpec:
     """Batches whose gradients make one step; None is 1, and 2 with fp16-safe."""
 
     def __post_init__(self) -> None:
-        check(self, "optimiser", _only_sgd)
+        check(self, "optimizer", _only_sgd)
 
     def build(self, weights: Iterable[torch.nn.Parameter], *, fused: bool) -> torch.optim.Optimizer:
-        """The optimiser; `fused` is one kernel for all weights, which gradient scaling does not go with."""
+        """The optimizer; `fused` is one kernel for all weights, which gradient scaling does not go with."""
         learnt = [w for w in weights if w.requires_grad]
         if self.name == "adamw":
             return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
@@ -56,7 +56,7 @@ class OptimiserSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleSpec:
-    """The learning rate over the optimiser steps that the run will really take.
+    """The learning rate over the optimizer steps that the run will really take.
 
     >>> [round(ScheduleSpec(warmup=0.25, floor=0.0).factor(step, 8), 2) for step in range(9)]
     [0.5, 1.0, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07, 0.0]
@@ -93,25 +93,25 @@ class ScheduleSpec:
         return self.floor + (1 - self.floor) * share
 
 
-def accumulation(optimiser: OptimiserSpec, precision: Precision) -> int:
+def accumulation(optimizer: OptimizerSpec, precision: Precision) -> int:
     """Batches in one step, once the precision has its say."""
-    if optimiser.accumulate is not None:
-        return optimiser.accumulate
+    if optimizer.accumulate is not None:
+        return optimizer.accumulate
     return SAFE_ACCUMULATE if precision == "fp16-safe" else 1
 
 
-def check_precision(optimiser: OptimiserSpec, precision: Precision, device: str) -> None:
+def check_precision(optimizer: OptimizerSpec, precision: Precision, device: str) -> None:
     """Refuse arithmetic that the device lacks, and settings that make half precision unsafe."""
     if precision == "fp16-safe":
         problems = []
-        if optimiser.clip > SAFE_CLIP:
-            message = f"found {optimiser.clip!r}, precision fp16-safe allows at most {SAFE_CLIP:g}"
-            problems.append(Problem("optimiser.clip", message))
-        if accumulation(optimiser, precision) < SAFE_ACCUMULATE:
-            message = f"found {optimiser.accumulate!r}, precision fp16-safe asks for at least {SAFE_ACCUMULATE}"
-            problems.append(Problem("optimiser.accumulate", message))
+        if optimizer.clip > SAFE_CLIP:
+            message = f"found {optimizer.clip!r}, precision fp16-safe allows at most {SAFE_CLIP:g}"
+            problems.append(Problem("optimizer.clip", message))
+        if accumulation(optimizer, precision) < SAFE_ACCUMULATE:
+            message = f"found {optimizer.accumulate!r}, precision fp16-safe asks for at least {SAFE_ACCUMULATE}"
+            problems.append(Problem("optimizer.accumulate", message))
         if problems:
-            raise SpecError("these optimiser settings make no sense:", problems=problems)
+            raise SpecError("these optimizer settings make no sense:", problems=problems)
         if device == "cpu":
             raise SpecError(
                 "precision: found fp16-safe on a processor, which has no 16-bit float training",
@@ -119,7 +119,7 @@ def check_precision(optimiser: OptimiserSpec, precision: Precision, device: str)
             )
 
 
-def _only_sgd(spec: OptimiserSpec) -> Iterator[tuple[str, str]]:
+def _only_sgd(spec: OptimizerSpec) -> Iterator[tuple[str, str]]:
     if spec.momentum is not None and spec.name != "sgd":
         yield "momentum", f"found {spec.momentum!r}, which only sgd has"
 

@@ -54,10 +54,10 @@ def make_module(
     module = DetectorModule(
         build_detector(spec.model, trusted=spec.trusted) if detector is None else detector,
         build_loss(spec.loss.name, spec.loss.options, trusted=spec.trusted),
-        optimiser=spec.optimiser,
+        optimizer=spec.optimizer,
         schedule=spec.schedule,
         precision=spec.precision,
-        average=spec.average,
+        ema=spec.ema,
         augment=augment,
         card=card,
         scorer=Scorer(reader, reader.select(spec.data.val), spec.extract),
@@ -77,7 +77,7 @@ def make_watchers(
         "throughput": (spec.watch.throughput, Throughput),
         "resources": (spec.watch.resources, Resources),
         "guard": (spec.watch.guard, partial(FiniteGuard, reader, every=spec.watch.guard_every)),
-        "gradients": (spec.watch.gradients, partial(Gradients, spec.optimiser.clip)),
+        "gradients": (spec.watch.gradients, partial(Gradients, spec.optimizer.clip)),
         "trace": (first and spec.watch.profile_steps > 0, trace),
     }
     return {name: make() for name, (wanted, make) in possible.items() if wanted}
@@ -98,7 +98,7 @@ def make_trainer(
             max_epochs=spec.budget.epochs,
             max_steps=-1 if spec.budget.steps is None else spec.budget.steps,
             check_val_every_n_epoch=spec.budget.validate_every,
-            accumulate_grad_batches=accumulation(spec.optimiser, spec.precision),
+            accumulate_grad_batches=accumulation(spec.optimizer, spec.precision),
             callbacks=callbacks,
             deterministic=spec.deterministic,
             benchmark=device == "cuda" and not spec.deterministic,

@@ -43,9 +43,9 @@ def draw_batch(batch: Batch, path: Path, side: int = 420) -> None:
     path.write_bytes(png(sheet))
 
 
-def _tint(pixels: Any, share: Any, colour: tuple[int, int, int]) -> Any:
+def _tint(pixels: Any, share: Any, color: tuple[int, int, int]) -> Any:
     weight = np.asarray(share, dtype=np.float32)[..., None]
-    return pixels * (1 - weight) + np.array(colour, dtype=np.float32) * weight
+    return pixels * (1 - weight) + np.array(color, dtype=np.float32) * weight
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, caption: str) -> None:
@@ -63,7 +63,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, caption: str) -> 
             points = [(row["step"], row[key]) for row in rows if key in row]
             if points:
                 axes.plot(*zip(*points, strict=True), marker=".", label=key)
-        axes.set_xlabel("optimiser step")
+        axes.set_xlabel("optimizer step")
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
@@ -81,7 +81,7 @@ def draw_pairs(reader: Reader, report: Any, folder: Path, number: int, split: st
     folder.mkdir(exist_ok=True)
     for row in reader.select(split)[:number].tolist():
         image = reader.read_row(row, ("image",))["image"]
-        probability, level = trained.maps(image[None], threshold=trained.extract.binarise == "learned")
+        probability, level = trained.maps(image[None], threshold=trained.extract.binarize == "learned")
         found = extract(probability[0], trained.extract, threshold=None if level is None else level[0]).polygons
         transform = reader.transform(row)
         # Lines are as thick at any size: on a small canvas they would cover the text that they enclose.

@@ -71,7 +71,7 @@ def prepare(
     if place is None:
         check_ranks(spec.hardware.devices, device)
     first = place is None or place.first
-    check_precision(spec.optimiser, spec.precision, device)
+    check_precision(spec.optimizer, spec.precision, device)
     check_compile(spec)
     if first:
         check_sinks(tensorboard=spec.watch.tensorboard, wandb=spec.watch.wandb)
@@ -102,8 +102,8 @@ def prepare(
             resumed=resumed, augment=augment, card=card,
             module=make_module(spec, reader, detector=detector, augment=augment, card=card),
             data=MapData(
-                reader.folder, train=spec.data.train, val=spec.data.val, batch_size=spec.data.batch, seed=spec.seed,
-                drop_last=spec.data.drop_last,
+                reader.folder, train=spec.data.train, val=spec.data.val, seed=spec.seed,
+                batch_size=spec.data.batch_size, drop_last=spec.data.drop_last,
             ),
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The whole declarative input of a training run, parsed strictly from TOML: every problem at once, each with its place.
 
 Relative paths count from the run file's folder. What is not said follows from the store (how maps are read, the
-padding colour) or has the default that is written here; the resolved run says everything.
+padding color) or has the default that is written here; the resolved run says everything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ocrmaps.model import DetectorSpec
 from ocrmaps.recipe import Recipe
 from ocrmaps.settings.files import Draft, Form, file_name, plain, read_file
 from ocrmaps.settings.ranges import NO_SETTING, AtLeast0, Name, Range, Rule, Whole0, Whole1, check, hints
-from ocrmaps.training.optimization import OptimiserSpec, Precision, ScheduleSpec
+from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
 from ocrmaps.trust import NOTHING, Trusted, is_own
 
 
@@ -34,7 +34,7 @@ class DataSpec:
     """The split that is learnt from."""
     val: Literal["train", "val", "test", ""] = "val"
     """The split that is scored after epochs."""
-    batch: Whole1 = 8
+    batch_size: Whole1 = 8
     """Samples at a time on each device."""
     drop_last: bool = False
     """Leave out the batches that the end of a canvas does not fill."""
@@ -63,7 +63,7 @@ class BudgetSpec:
     epochs: Whole1 = 30
     """Passes over the train split."""
     steps: Whole1 | None = None
-    """End after so many optimiser steps, if that comes first; an epoch that this cuts short is not validated."""
+    """End after so many optimizer steps, if that comes first; an epoch that this cuts short is not validated."""
     validate_every: Whole1 = 1
     """Epochs from one validation to the next; divides `epochs`, so that the last one is validated."""
     patience: Whole1 | None = None
@@ -103,7 +103,7 @@ class WatchSpec:
     gradients: bool = True
     """Median, 95th percentile and maximum of the gradient norm, and the share of steps that were clipped."""
     profile_steps: Annotated[int, Range(ge=0, le=20)] = 0
-    """Trace so many optimiser steps into the run's folder; 0 traces none, more than 20 make too large a trace."""
+    """Trace so many optimizer steps into the run's folder; 0 traces none, more than 20 make too large a trace."""
     profile_from: Whole0 = 10
     """The first step that is traced, counted from 0: those before warm up."""
     tensorboard: bool = False
@@ -122,7 +122,7 @@ class HardwareSpec:
     """On how many devices of this machine, and whether the network is compiled for them."""
 
     devices: Annotated[int, Range(ge=1, le=64)] = 1
-    """Processes with a device each; a step learns from `data.batch` samples on every one."""
+    """Processes with a device each; a step learns from `data.batch_size` samples on every one."""
     compile: str = ""
     """A backend of torch.compile such as inductor; empty compiles nothing."""
 
@@ -135,7 +135,7 @@ class RunSpec:
     """What to train, on what, how.
 
     >>> spec = run_from_dict({"name": "a", "data": {"store": "receipts"}, "model": {"encoder": "light"}})
-    >>> spec.optimiser.lr, spec.precision, spec.model.encoder
+    >>> spec.optimizer.lr, spec.precision, spec.model.encoder
     (0.001, 'fp32', 'light')
     """
 
@@ -145,7 +145,7 @@ class RunSpec:
     model: DetectorSpec = field(default_factory=DetectorSpec)
     loss: LossSpec = field(default_factory=LossSpec)
     augment: AugmentSpec = field(default_factory=AugmentSpec)
-    optimiser: OptimiserSpec = field(default_factory=OptimiserSpec)
+    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     schedule: ScheduleSpec = field(default_factory=ScheduleSpec)
     budget: BudgetSpec = field(default_factory=BudgetSpec)
     keep: KeepSpec = field(default_factory=KeepSpec)
@@ -156,7 +156,7 @@ class RunSpec:
     """Of the order of samples and of augmentation; of weights too, unless model.seed says otherwise."""
     precision: Precision = "fp32"
     """Arithmetic of the network; losses are fp32 in all of them. fp16-safe needs a CUDA device."""
-    average: Annotated[float, Range(gt=0, lt=1, noun="decay")] | None = None
+    ema: Annotated[float, Range(gt=0, lt=1, noun="decay")] | None = None
     """Decay of a running mean of the weights, which is then what is validated and kept; None has none."""
     deterministic: bool = False
     """Only algorithms that give the same bits every time; slower on a GPU."""
@@ -238,14 +238,20 @@ TABLES: dict[str, Any] = {
 FORM = Form(
     what="run",
     record=RunSpec,
-    example="optimiser.lr=0.003",
+    example="optimizer.lr=0.003",
     hint="docs/explanation/training.md shows one",
     filled=("name",),
+    renamed={
+        "optimiser": "optimizer",
+        "average": "ema",
+        "data.batch": "data.batch_size",
+        "extract.binarise": "extract.binarize",
+    },
 )
 
 
 def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
-    """Read a run file; `settings` are `key=value` changes such as `optimiser.lr=0.003`, values in TOML.
+    """Read a run file; `settings` are `key=value` changes such as `optimizer.lr=0.003`, values in TOML.
 
     A problem is told at the place it was given: the line of the file, or `--set`.
     """
@@ -284,7 +290,7 @@ def _checked(draft: Draft) -> RunSpec:
 
 
 def resolve(spec: RunSpec, recipe: Recipe) -> RunSpec:
-    """The run with everything said that follows from its store: how maps are read, the colour beside a picture."""
+    """The run with everything said that follows from its store: how maps are read, the color beside a picture."""
     augment = spec.augment
     if "augment.fill" not in spec.said:
         augment = replace(augment, fill=recipe.canonical.fill)

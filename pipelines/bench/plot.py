@@ -49,14 +49,14 @@ def _bars(axes: Any, results: Sequence[Mapping[str, Any]], title: str, *, origin
     names = [str(r["name"]).removeprefix("ceiling/") for r in results]
     values = [float(r["value"]) for r in results]
     groups = list(dict.fromkeys(name.partition("/")[0] for name in names))
-    colours = [f"C{groups.index(name.partition('/')[0]) % 10}" for name in names]
+    colors = [f"C{groups.index(name.partition('/')[0]) % 10}" for name in names]
     # A whisker that would leave the positive numbers ends at a tenth of its bar.
     below = [min(float(r["spread"]) / 2, 0.9 * value) for r, value in zip(results, values, strict=True)]
     above = [float(r["spread"]) / 2 for r in results]
     places = list(range(len(results)))
     axes.axvline(1.0, color="black", linewidth=1)
     lengths = [value - origin for value in values]
-    axes.barh(places, lengths, left=origin, color=colours, height=0.7)
+    axes.barh(places, lengths, left=origin, color=colors, height=0.7)
     axes.errorbar(values, places, xerr=(below, above), fmt="none", ecolor="black", elinewidth=1, alpha=0.6)
     for place, value, high in zip(places, values, above, strict=True):
         axes.annotate(

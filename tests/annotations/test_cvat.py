@@ -39,7 +39,7 @@ def test_text_size_and_occluded(tmp_path):
     assert reading.unused == {"label": 2, "occluded": 1}
 
 
-def test_rotation_turns_a_box_clockwise_about_its_centre(tmp_path):
+def test_rotation_turns_a_box_clockwise_about_its_center(tmp_path):
     (sample,) = image(tmp_path, '<box label="t" xtl="10" ytl="20" xbr="30" ybr="26" rotation="90.0"/>').samples
     assert [[round(v, 9) for v in p] for p in sample.polygons[0].tolist()] == [[23, 13], [23, 33], [17, 33], [17, 13]]
 

@@ -126,7 +126,7 @@ def test_two_folders_with_the_same_pictures_are_undecidable(tmp_path):
     assert open_source(tmp_path, pictures=tmp_path / "img").pictures == tmp_path / "img"
 
 
-def test_pictures_of_a_neighbouring_data_set_are_not_taken(tmp_path):
+def test_pictures_of_a_neighboring_data_set_are_not_taken(tmp_path):
     lay(tmp_path, {"mine/u.json": UFO, "images of others/a.jpg": b""})
     found = detect(tmp_path / "mine")
     assert found.pictures == tmp_path / "mine"
@@ -165,7 +165,7 @@ def test_the_formats_page_has_a_row_for_every_format():
     assert READERS.keys() <= rows
 
 
-def test_many_files_are_recognised_by_some_of_them(tmp_path, monkeypatch):
+def test_many_files_are_recognized_by_some_of_them(tmp_path, monkeypatch):
     lay(tmp_path, {f"gt/gt_{i:03d}.txt": ROW for i in range(200)} | {f"img/{i:03d}.jpg": b"" for i in range(200)})
     looked = []
     monkeypatch.setattr(

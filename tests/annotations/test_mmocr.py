@@ -54,7 +54,7 @@ def test_old_files_of_many_lines(tmp_path):
     assert [(p.loc, p.kind) for p in reading.problems] == [("m.txt:4:15", "invalid-json")]
 
 
-def test_an_old_coco_shaped_file_is_recognised_as_coco(tmp_path):
+def test_an_old_coco_shaped_file_is_recognized_as_coco(tmp_path):
     content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": []}
     (tmp_path / "instances_training.json").write_text(json.dumps(content))
     assert open_source(tmp_path).format == "coco"

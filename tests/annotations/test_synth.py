@@ -33,12 +33,12 @@ FLAT = {"rotation": 0, "skew": 0, "crumple": 0, "curved": 0}
 
 def darkness(pixels) -> np.ndarray:
     """0 for blank paper to 1 for the darkest ink of a clean picture."""
-    grey = pixels.mean(axis=2)
-    paper = np.bincount(grey.round().astype(int).ravel()).argmax()
-    return (paper - grey) / (paper - grey.min())
+    gray = pixels.mean(axis=2)
+    paper = np.bincount(gray.round().astype(int).ravel()).argmax()
+    return (paper - gray) / (paper - gray.min())
 
 
-def centres(mask) -> np.ndarray:
+def centers(mask) -> np.ndarray:
     y, x = np.nonzero(mask)
     return np.stack([x, y], axis=1) + 0.5
 
@@ -55,9 +55,9 @@ def ink_faults(shot: Photo) -> list[str]:
     dark = darkness(shown(shot))
     outlines = [shapely.Polygon(points) for points in shot.sample.polygons]
     assert outlines
-    ink = centres(dark > 0.5)
+    ink = centers(dark > 0.5)
     covered = np.zeros(len(ink), dtype=bool)
-    around = centres(dark > 0.2)
+    around = centers(dark > 0.2)
     faults = []
     for i, outline in enumerate(outlines):
         covered |= shapely.contains_xy(outline.buffer(0.75), ink)
@@ -191,7 +191,7 @@ def test_paper_and_picture_are_inverse_to_each_other_within_reach(pose):
 
 
 @given(pose=POSED, size=st.tuples(st.integers(1, 70), st.integers(1, 70)))
-def test_every_pixel_centre_is_fetched_from_its_place_on_the_paper(pose, size):
+def test_every_pixel_center_is_fetched_from_its_place_on_the_paper(pose, size):
     y, x = np.indices(size)
     true = pose.paper(np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5).reshape(*size, 2)
     assert np.abs(dense(pose.grid(size), size) - true).max() < 0.1
@@ -211,7 +211,7 @@ def test_smudged_lines_are_ignored_without_text_and_hold_their_ink():
     shot = photo(spec, 0)
     polygons = shot.sample.polygons
     assert polygons.ignore.all() and set(polygons.texts) == {None}
-    ink = centres(darkness(shown(shot)) > 0.4)
+    ink = centers(darkness(shown(shot)) > 0.4)
     inside = shapely.contains_xy(shapely.union_all([shapely.Polygon(p).buffer(1) for p in polygons]), ink)
     assert inside.all()
 

@@ -22,7 +22,7 @@ def bar(x, y, width, height, degrees=0.0):
 def maps_of(polygons, size, ratio=RATIO):
     """probability, threshold and mask as stored."""
     maps = draw_maps(polygons, MapSpec(shrink_ratio=ratio), size)
-    return maps.probability, maps.quantised, maps.mask
+    return maps.probability, maps.quantized, maps.mask
 
 
 def batch_of(scenes, size, first_row=0, ratio=RATIO):

@@ -24,11 +24,11 @@ def moved(polygons, affine, size=CROP, source=(120, 140)):
 
 
 def inside_of(outline, size=CROP):
-    """Pixels whose centre the outline holds, as maps of ignored text have it."""
+    """Pixels whose center the outline holds, as maps of ignored text have it."""
     return maps_of(canonical(outline, ignore=[True]), size)[2] & 1 == 0
 
 
-def test_cut_text_is_ignored_whole_and_its_neighbour_stays():
+def test_cut_text_is_ignored_whole_and_its_neighbor_stays():
     found = moved(canonical(WHOLE, CUT, GONE), Affine.identity())
     _, _, mask = maps_of(canonical(WHOLE, CUT, ignore=[False, True]), CROP)
     inside = inside_of(CUT)

@@ -23,7 +23,7 @@ from tests.augment.scenes import RATIO, bar, batch_of, canonical, random_batch
 
 SIZES = [(64, 64), (48, 80), (37, 53), (1, 7)]
 REACH = math.sqrt(0.5)
-"""How far a pixel centre can be, on the canvas, from the mean of those it is interpolated from, weighted."""
+"""How far a pixel center can be, on the canvas, from the mean of those it is interpolated from, weighted."""
 
 
 def fixed_plan(affines, source, size=None):
@@ -175,8 +175,8 @@ def test_moved_maps_are_the_maps_of_moved_text(text, ignored, move):
     assert wrong.max(initial=0) <= REACH / before.distances[0] + 1.01 / 254
 
     def to_border(differs, outline):
-        centres = shapely.points(np.argwhere(differs & on_canvas(affine))[:, ::-1] + 0.5)
-        return shapely.distance(centres, shapely.LinearRing(outline))
+        centers = shapely.points(np.argwhere(differs & on_canvas(affine))[:, ::-1] + 0.5)
+        return shapely.distance(centers, shapely.LinearRing(outline))
 
     cell = math.sqrt(2) * scale + 1e-6
     probability = moved.probability[0].numpy() != after.probability
@@ -188,7 +188,7 @@ def test_moved_maps_are_the_maps_of_moved_text(text, ignored, move):
 
 
 def on_canvas(affine):
-    """New pixels whose centre is on the canvas."""
+    """New pixels whose center is on the canvas."""
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
     back = affine.inverse().apply(np.stack([x.ravel(), y.ravel()], axis=1))
     return ((back > 1e-6) & (back < SIDE - 1e-6)).all(axis=1).reshape(SIDE, SIDE)

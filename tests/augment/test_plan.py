@@ -14,7 +14,7 @@ EVERYTHING = AugmentSpec(
     size=(64, 96), flip=0.5, quarter_turns=0.5, rotate=10, scale=(0.5, 2.0), brightness=0.2, contrast=0.2,
     saturation=0.5, hue=10, blur=0.5, noise=0.5, jpeg=0.5,
 )  # fmt: skip
-FIELDS = ("matrices", "colours", "blur", "noise", "noise_at", "jpeg")
+FIELDS = ("matrices", "colors", "blur", "noise", "noise_at", "jpeg")
 
 
 def plan(spec, rows, source=(80, 100), seed=0, epoch=0):
@@ -23,7 +23,7 @@ def plan(spec, rows, source=(80, 100), seed=0, epoch=0):
 
 def test_nothing_happens_until_asked_for():
     found = plan(AugmentSpec(), range(5))
-    assert (np.eye(3) == found.matrices).all() and (np.eye(3, 4) == found.colours).all()
+    assert (np.eye(3) == found.matrices).all() and (np.eye(3, 4) == found.colors).all()
     assert not found.blur.any() and not found.noise.any() and not found.jpeg.any()
 
 
@@ -47,7 +47,7 @@ def test_rows_seeds_and_epochs_do_not_stand_in_for_each_other():
     assert 6 == len(seen)
 
 
-def test_colour_settings_do_not_move_geometry():
+def test_color_settings_do_not_move_geometry():
     """An ablation changes what it names and nothing else."""
     bare = AugmentSpec(size=(64, 96), flip=0.5, quarter_turns=0.5, rotate=10, scale=(0.5, 2.0))
     assert (plan(bare, range(20)).matrices == plan(EVERYTHING, range(20)).matrices).all()
@@ -87,14 +87,14 @@ def test_without_shift_the_middle_stays_in_the_middle():
     assert np.abs(middles[:, :2] - (48, 32)).max() <= 0.5
 
 
-def test_grey_stays_grey_under_saturation_and_hue():
-    found = plan(AugmentSpec(saturation=1.0, hue=180), range(5)).colours
+def test_gray_stays_gray_under_saturation_and_hue():
+    found = plan(AugmentSpec(saturation=1.0, hue=180), range(5)).colors
     assert np.allclose(found[:, :, :3].sum(axis=2), 1) and not found[:, :, 3].any()
     assert (np.abs(found[:, :, :3] - np.eye(3)) > 0.05).any(axis=(1, 2)).all()
 
 
-def test_contrast_turns_about_mid_grey():
-    found = plan(AugmentSpec(contrast=0.5), range(5)).colours
+def test_contrast_turns_about_mid_gray():
+    found = plan(AugmentSpec(contrast=0.5), range(5)).colors
     assert np.allclose(found @ [127.5, 127.5, 127.5, 1], 127.5)
 
 

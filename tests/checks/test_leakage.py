@@ -54,7 +54,7 @@ def changed(image: Image.Image, how: str) -> Image.Image:
     return {
         "half size": lambda: image.resize((w // 2, h // 2), Image.Resampling.LANCZOS),
         "double size": lambda: image.resize((2 * w, 2 * h), Image.Resampling.BICUBIC),
-        "grey": lambda: image.convert("L"),
+        "gray": lambda: image.convert("L"),
         "darker": lambda: ImageEnhance.Brightness(image).enhance(0.7),
         "cropped": lambda: image.crop((w // 100, h // 100, w - w // 100, h - h // 100)),
         "turned": lambda: image.rotate(0.7, Image.Resampling.BICUBIC, fillcolor=(250, 249, 246)),
@@ -67,7 +67,7 @@ def test_equal_files_are_found_by_their_digest_alone(tmp_path):
     assert pairs(entries(a, b, c)) == [(0, 1, True), (0, 2, True)]
 
 
-@pytest.mark.parametrize("how", ["jpeg", "half size", "double size", "grey", "darker", "cropped", "turned"])
+@pytest.mark.parametrize("how", ["jpeg", "half size", "double size", "gray", "darker", "cropped", "turned"])
 def test_a_copy_is_found_however_it_was_saved(tmp_path, how):
     page = receipt(LINES)
     shown = entries(saved(tmp_path / "a.png", page), saved(tmp_path / "b.png", changed(page, how)))
@@ -96,8 +96,8 @@ def test_an_exif_orientation_and_turned_pixels_are_the_same_picture(tmp_path):
 
 
 def test_blank_pictures_are_not_compared(tmp_path):
-    colours = [(255, 255, 255), (254, 254, 255), (0, 0, 0)]
-    paths = [saved(tmp_path / f"{i}.png", Image.new("RGB", (300, 400), c)) for i, c in enumerate(colours)]
+    colors = [(255, 255, 255), (254, 254, 255), (0, 0, 0)]
+    paths = [saved(tmp_path / f"{i}.png", Image.new("RGB", (300, 400), c)) for i, c in enumerate(colors)]
     found = find_copies(entries(*paths))
     assert (found.pairs, found.candidates) == ((), 0)
 

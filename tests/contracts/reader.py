@@ -73,7 +73,7 @@ class ReaderContract:
         assert sample.id == "a.jpg"
         assert [p.tolist() for p in sample.polygons] == list(self.points)
 
-    def test_is_recognised(self, tmp_path):
+    def test_is_recognized(self, tmp_path):
         lay(tmp_path, {self.file: self.example, "a.jpg": b""})
         source = open_source(tmp_path)
         assert (source.format, source.pictures) == (self.detected_as or self.format, tmp_path)

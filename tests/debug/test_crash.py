@@ -139,7 +139,7 @@ def test_a_loss_that_these_weights_make_infinite_reproduces(cache, tmp_path):
 
 def test_refusals_before_the_first_step_leave_no_bundle(cache, tmp_path):
     with pytest.raises(SpecError):
-        train(small_run(data__batch=50, data__drop_last=True), out=tmp_path / "o", cache=cache)
+        train(small_run(data__batch_size=50, data__drop_last=True), out=tmp_path / "o", cache=cache)
     assert not (tmp_path / "o" / "debug").exists()
 
 

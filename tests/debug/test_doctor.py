@@ -167,7 +167,7 @@ def test_a_corrupted_row_is_found_among_many_and_named(built, tmp_path, array, e
     assert report.cases[0].why == "damaged" and "ocrmaps repair" in said(report)
 
 
-def test_maps_of_another_recipe_break_at_maps_and_are_recognised(receipts, tmp_path, monkeypatch):
+def test_maps_of_another_recipe_break_at_maps_and_are_recognized(receipts, tmp_path, monkeypatch):
     """Bytes that hash to their digests and mean something else: what no store of bytes can see."""
     honest = tasks.draw_maps
     monkeypatch.setattr(tasks, "draw_maps", lambda p, spec, size: honest(p, MapSpec(shrink_ratio=0.4), size))

@@ -28,7 +28,7 @@ def test_a_run_that_learnt_has_no_problem(learnt, world):
 def test_a_run_of_a_handful_of_steps_is_told_so(ran, world):
     report = examine(str(ran.folder), cache=world / "cache")
     assert not report.ok and report.first is stage(report, "prediction"), said(report)
-    assert "optimiser steps were taken" in said(report)
+    assert "optimizer steps were taken" in said(report)
 
 
 def operated(learnt, tmp_path, change) -> Path:
@@ -60,7 +60,7 @@ def reset_statistics(content):
             value.fill_(float(name.endswith("var")))
 
 
-def normalised(mean, std):
+def normalized(mean, std):
     def change(content):
         content["ocrmaps"]["model"]["mean"], content["ocrmaps"]["model"]["std"] = list(mean), list(std)
         for name in ("mean", "std"):
@@ -76,7 +76,7 @@ def normalised(mean, std):
         (lambda c: of_head(c, 0.0), "everywhere, whatever it is shown"),
         (nan, "not finite"),
         (lambda c: of_head(c, -1.0), "the wrong way round"),
-        (normalised((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "not for pixels of 0 to 255"),
+        (normalized((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), "not for pixels of 0 to 255"),
         (lambda c: of_head(c, 1.0, -50.0), "everywhere, whatever it is shown"),
         (lambda c: of_head(c, 0.3, -2.0), "nothing is found: the highest probability is"),
         (lambda c: of_head(c, 0.2, 3.0), "it fires on"),
@@ -87,7 +87,7 @@ def normalised(mean, std):
         "constant",
         "nan",
         "inverted",
-        "normalisation",
+        "normalization",
         "silent",
         "faint",
         "everywhere",
@@ -128,7 +128,7 @@ def test_a_network_that_is_shown_inverted_pictures_is_told_what_it_understands(l
     monkeypatch.setattr(doctor_network, "_predict", lambda d, image: honest(d, 255 - image))
     report = examine(str(learnt.folder), cache=world / "cache")
     assert report.first is stage(report, "prediction"), said(report)
-    assert "with colours inverted" in said(report)
+    assert "with colors inverted" in said(report)
 
 
 def test_a_checkpoint_of_another_canvas_breaks_at_prediction(learnt, world, tmp_path):
@@ -168,7 +168,7 @@ def test_a_wrong_way_back_breaks_at_original(learnt, world, monkeypatch):
 
 
 def half_a_pixel(image):
-    """Pixels moved as by a resampling that takes centres for corners."""
+    """Pixels moved as by a resampling that takes centers for corners."""
     warp = np.array([[1, 0, 0.5], [0, 1, 0.5]], dtype=np.float32)
     return torch.from_numpy(cv2.warpAffine(image.numpy(), warp, image.shape[1::-1], borderMode=cv2.BORDER_REPLICATE))
 

@@ -25,12 +25,12 @@ side = 320
 RUN = """
 [data]
 store = "receipts"
-batch = 4
+batch_size = 4
 
 [model]
 encoder = "light"
 
-[optimiser]
+[optimizer]
 lr = 4e-3
 
 [budget]

@@ -70,7 +70,7 @@ def test_every_setting_says_what_it_is_for():
         ("reference/recipe.md", "| `canvases` | list of [whole number, whole number] | must be given |"),
         ("reference/run.md", "| `rotate` | number | `0.0` | a number from 0 to 45 |"),
         ("reference/run.md", '| `precision` | text | `"fp32"` | `"fp32"`, `"fp16-safe"`, `"bf16"` |'),
-        ("reference/run.md", '| `binarise` | number or text | `0.5` | a number from 0 to below 1, or "learned" |'),
+        ("reference/run.md", '| `binarize` | number or text | `0.5` | a number from 0 to below 1, or "learned" |'),
     ],
 )
 def test_rows_hold_type_default_and_the_parser_s_own_rule(page, row):

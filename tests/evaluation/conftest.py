@@ -59,7 +59,7 @@ def version(world: Path) -> Path:
 @pytest.fixture(scope="session")
 def run(world: Path) -> TrainReport:
     """A run that finds some of the text and not all of it: what is marked for `tests.known`."""
-    spec = small_run(**KNOWN, budget__epochs=1, watch__pictures=0, average=0.8)
+    spec = small_run(**KNOWN, budget__epochs=1, watch__pictures=0, ema=0.8)
     report = train(spec, out=world / "run", cache=world / "cache")
     assert report.hmean is not None and 0.3 < report.hmean < 0.95, "a trivial score proves nothing"
     return report

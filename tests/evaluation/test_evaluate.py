@@ -239,10 +239,10 @@ def test_a_store_that_was_prepared_in_another_way_is_refused(checkpoint, world, 
     other = Recipe(
         name="other",
         sources=(SourceRecipe(path=world / "val", split="val"),),
-        canonical=CanonicalSpec(canvases=((128, 96), (96, 128)), scale="fit", anchor="centre"),
+        canonical=CanonicalSpec(canvases=((128, 96), (96, 128)), scale="fit", anchor="center"),
     )
     folder = build(other, tmp_path, workers=1).folder
-    with pytest.raises(SpecError, match=r"canonical\.anchor: the checkpoint needs 'top-left', the store has 'centre'"):
+    with pytest.raises(SpecError, match=r"canonical\.anchor: the checkpoint needs 'top-left', the store has 'center'"):
         evaluate_checkpoint(checkpoint, version=folder)
 
 

@@ -115,7 +115,7 @@ def test_groups_are_named_by_their_edges_and_sorted(evaluation):
     texts = [(name, number) for name, number in heights if number]
     assert texts == [("4 to 6", 3), ("8 to 12", 6), ("12 to 16", 3), ("16 to 24", 6)]
     with pytest.raises(ValueError, match="expected one of height"):
-        groups(evaluation, "colour")
+        groups(evaluation, "color")
 
 
 def test_tables_that_are_there_are_kept(evaluation, tmp_path):

@@ -20,7 +20,7 @@ from ocrmaps.extract import ExtractSpec
 from ocrmaps.metrics.iou import IouSweep
 from ocrmaps.pipelines.tune import tune_stored
 
-GRID = Grid(binarise=(0.3, 0.4), score_min=(0.4, 0.5, 0.6), ratios=(2.0,))
+GRID = Grid(binarize=(0.3, 0.4), score_min=(0.4, 0.5, 0.6), ratios=(2.0,))
 IOU_ONLY = EvaluationSpec(protocols=("iou",))
 
 
@@ -28,7 +28,7 @@ IOU_ONLY = EvaluationSpec(protocols=("iou",))
 def checkpoint(checkpoint, tmp_path_factory):
     """The run's checkpoint, but with settings that lose most of what it finds: there is something to choose."""
     content = read_checkpoint(checkpoint)
-    content["ocrmaps"]["extract"] |= {"binarise": 0.55, "score_min": 0.9}
+    content["ocrmaps"]["extract"] |= {"binarize": 0.55, "score_min": 0.9}
     path = tmp_path_factory.mktemp("strict") / "strict.ckpt"
     torch.save(content, path)
     return path
@@ -75,15 +75,15 @@ def test_the_new_checkpoint_says_how_it_was_tuned_and_keeps_all_else(tuned, chec
     }  # fmt: skip
     card = new["ocrmaps"]["tuned"]
     assert card["on"]["split"] == "val" and card["on"]["root_digest"] == new["ocrmaps"]["store"]["root_digest"]
-    assert card["grid"]["binarise"] == [0.3, 0.4] and card["chosen"]["iou"]["0.5"]["hmean"] == tuned.chosen.hmean
+    assert card["grid"]["binarize"] == [0.3, 0.4] and card["chosen"]["iou"]["0.5"]["hmean"] == tuned.chosen.hmean
     assert ExtractSpec(**new["ocrmaps"]["extract"]) == tuned.chosen.extract == load_detector(tuned.out).extract
 
 
 def test_every_setting_of_the_grid_is_tried_once(tuned, checkpoint):
     own = load_detector(checkpoint).extract
-    tried = [(p.extract.binarise, p.extract.score_min, p.extract.unclip, p.extract.unclip_ratio) for p in tuned.points]
+    tried = [(p.extract.binarize, p.extract.score_min, p.extract.unclip, p.extract.unclip_ratio) for p in tuned.points]
     assert len(tried) == len(set(tried)) == 3 * 4 * 2  # the checkpoint's own 0.55 and 0.9 besides
-    assert {b for b, *_ in tried} == {0.3, 0.4, own.binarise}
+    assert {b for b, *_ in tried} == {0.3, 0.4, own.binarize}
     assert tuned.points == tuple(sorted(tuned.points, key=lambda p: -round(p.value, 12)))
 
 
@@ -98,11 +98,11 @@ def test_equal_scores_keep_what_the_checkpoint_had():
         cuts=(0.5, 0.6, 0.7), thresholds=(0.5, 0.7), matched=torch.ones(3, 2, dtype=torch.int64).numpy(),
         detection_care=torch.ones(3, dtype=torch.int64).numpy(), truth_care=2,
     )  # fmt: skip
-    settings = Grid(binarise=(0.3, 0.6), ratios=(1.5, 3.0)).settings(own)
+    settings = Grid(binarize=(0.3, 0.6), ratios=(1.5, 3.0)).settings(own)
     assert rank(settings[::-1], [counts] * len(settings), own=own, criterion=SHOWN)[0].extract == own
     other = replace(own, unclip="constant", unclip_ratio=3.0)
     near = rank(
-        [replace(other, unclip_ratio=2.0), replace(own, binarise=0.3)], [counts] * 2, own=other, criterion=(0.5,)
+        [replace(other, unclip_ratio=2.0), replace(own, binarize=0.3)], [counts] * 2, own=other, criterion=(0.5,)
     )[0]
     assert near.extract.unclip == "inverse" or near.extract.unclip_ratio == 2.0
 
@@ -116,11 +116,11 @@ def sweep_of(matched: tuple[int, int]) -> IouSweep:
 
 def test_the_criterion_decides_what_is_best():
     own = ExtractSpec()
-    settings = [own, replace(own, binarise=0.3), replace(own, binarise=0.4)]
+    settings = [own, replace(own, binarize=0.3), replace(own, binarize=0.4)]
     sweeps = [sweep_of((8, 6)), sweep_of((10, 1)), sweep_of((9, 6))]
-    best = {c: rank(settings, sweeps, own=own, criterion=c)[0].extract.binarise for c in ((0.5,), (0.7,), SHOWN)}
+    best = {c: rank(settings, sweeps, own=own, criterion=c)[0].extract.binarize for c in ((0.5,), (0.7,), SHOWN)}
     assert best[0.5,] == 0.3 and best[SHOWN] == 0.4
-    assert best[0.7,] == own.binarise, "of equals the nearest to the checkpoint's own"
+    assert best[0.7,] == own.binarize, "of equals the nearest to the checkpoint's own"
 
 
 def test_what_is_chosen_has_the_best_mean_and_both_figures_are_told_before_and_after(tuned):
@@ -156,7 +156,7 @@ def test_published_arithmetic_is_never_asked_for_what_it_lacks():
     own = ExtractSpec.peers()
     found = Grid().settings(own)
     assert found[0] == own and {how.unclip for how in found} == {"constant"}
-    assert len({how.growth_ratio for how in found if how.binarise == own.binarise}) == 3
+    assert len({how.growth_ratio for how in found if how.binarize == own.binarize}) == 3
 
 
 @pytest.mark.parametrize(
@@ -196,9 +196,9 @@ def test_no_checkpoint_is_replaced_by_accident(checkpoint, world, tmp_path):
 
 
 def test_grids_are_read_strictly():
-    assert grid_from(binarise="0.5,0.3,0.5", score=None, ratio="none").binarise == (0.3, 0.5)
-    assert grid_from(binarise=None, score=None, ratio="none").ratios == ()
+    assert grid_from(binarize="0.5,0.3,0.5", score=None, ratio="none").binarize == (0.3, 0.5)
+    assert grid_from(binarize=None, score=None, ratio="none").ratios == ()
     with pytest.raises(SpecError, match="--score: found 'high'"):
-        grid_from(binarise=None, score="high", ratio=None)
+        grid_from(binarize=None, score="high", ratio=None)
     with pytest.raises(SpecError, match="the grid is empty"):
-        grid_from(binarise=",", score=None, ratio=None)
+        grid_from(binarize=",", score=None, ratio=None)

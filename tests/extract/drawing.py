@@ -35,16 +35,16 @@ def shrink_distance(polygon: Array, shrink_ratio: float) -> float:
 
 
 def signed_distance(polygon: Array, size: Size) -> Array:
-    """(H, W) distance of each pixel centre from the border, positive inside."""
+    """(H, W) distance of each pixel center from the border, positive inside."""
     y, x = np.mgrid[: size[0], : size[1]] + 0.5
-    centres = shapely.points(x, y)
+    centers = shapely.points(x, y)
     shape = shapely.Polygon(polygon)
-    distance = shapely.distance(centres, shape.exterior)
-    return np.where(shapely.contains(shape, centres), distance, -distance)
+    distance = shapely.distance(centers, shape.exterior)
+    return np.where(shapely.contains(shape, centers), distance, -distance)
 
 
 def draw_kernels(polygons: Sequence[Array], shrink_ratio: float, size: Size) -> npt.NDArray[np.bool_]:
-    """The probability map of style exact: pixel centres inside and farther than D from the border."""
+    """The probability map of style exact: pixel centers inside and farther than D from the border."""
     out = np.zeros(size, dtype=bool)
     for polygon in polygons:
         out |= signed_distance(polygon, size) > shrink_distance(polygon, shrink_ratio)

@@ -104,7 +104,7 @@ def test_cells_may_be_truth_values_or_labels(dtype):
 
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=30)
-def test_a_polygon_mean_takes_the_pixel_centres_inside(seed):
+def test_a_polygon_mean_takes_the_pixel_centers_inside(seed):
     rng = np.random.default_rng(seed)
     values = rng.random((20, 30)).astype(np.float32)
     polygon = rectangle(*rng.uniform(0, 20, 2), *rng.uniform(2, 20, 2), rng.uniform(0, 180))

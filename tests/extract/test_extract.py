@@ -28,7 +28,7 @@ def block(height, width, *spans, value=1.0):
 
 
 @pytest.mark.parametrize("spec", [ExtractSpec(), POLYGONS, ExtractSpec(contour="pixel")], ids=lambda s: s.shape)
-def test_exact_kernels_reach_half_a_pixel_beyond_their_pixel_centres(spec):
+def test_exact_kernels_reach_half_a_pixel_beyond_their_pixel_centers(spec):
     # 22.4 x 8.4 shrinks by D = 1.955 at r = 0.6, to 18.49 x 4.49: 18 x 4 pixels.
     (found,) = extract(block(20, 40, (8, 12, 10, 28)), spec).polygons
     d = (found[:, 0].max() - found[:, 0].min() - 18) / 2
@@ -37,7 +37,7 @@ def test_exact_kernels_reach_half_a_pixel_beyond_their_pixel_centres(spec):
     assert found.mean(axis=0).tolist() == pytest.approx([19, 10])
 
 
-def test_official_kernels_end_at_their_pixel_centres():
+def test_official_kernels_end_at_their_pixel_centers():
     (found,) = extract(block(20, 40, (8, 13, 10, 29)), ExtractSpec(kernel="official", shrink_ratio=0.6)).polygons
     (exact,) = extract(block(20, 40, (8, 12, 10, 28)), ExtractSpec(shrink_ratio=0.6)).polygons
     assert np.allclose(found, exact + 0.5)  # 19 x 5 pixels hold an outline of 18 x 4
@@ -176,15 +176,15 @@ def test_the_learned_threshold_decides_pixel_by_pixel():
     map = block(30, 60, (8, 12, 5, 25), (8, 12, 35, 55), value=0.5)
     threshold = np.full(map.shape, 0.4, dtype=np.float32)
     threshold[:, 30:] = 0.6
-    found = extract(map, ExtractSpec(binarise="learned", score_min=0.3), threshold=threshold)
+    found = extract(map, ExtractSpec(binarize="learned", score_min=0.3), threshold=threshold)
     assert len(found) == 1 and found.polygons[0][:, 0].max() < 30
 
 
 def test_an_even_learned_threshold_is_a_fixed_one():
     rng = np.random.default_rng(0)
     map = np.clip(block(40, 60, (8, 14, 5, 25), (25, 30, 15, 55)) + rng.normal(0, 0.2, (40, 60)), 0, 1)
-    fixed = extract(map, ExtractSpec(binarise=0.375))
-    learned = extract(map, ExtractSpec(binarise="learned"), threshold=np.full(map.shape, 0.375))
+    fixed = extract(map, ExtractSpec(binarize=0.375))
+    learned = extract(map, ExtractSpec(binarize="learned"), threshold=np.full(map.shape, 0.375))
     # The level goes on beyond the border, so even cut-off kernels are the same.
     assert fixed.polygons == learned.polygons
 
@@ -279,11 +279,11 @@ def test_a_map_that_is_none_is_refused_by_name(map, message):
 @pytest.mark.parametrize(
     ("spec", "threshold", "message"),
     [
-        (ExtractSpec(binarise="learned"), None, "no threshold map"),
-        (ExtractSpec(), np.zeros((8, 8)), "binarise is 0.5"),
-        (ExtractSpec(binarise="learned"), np.zeros((8, 9)), r"found shape \(8, 9\)"),
-        (ExtractSpec(binarise="learned"), np.full((8, 8), 254, np.uint8), "uint8"),
-        (ExtractSpec(binarise="learned"), np.full((8, 8), np.nan), "threshold: found nan"),
+        (ExtractSpec(binarize="learned"), None, "no threshold map"),
+        (ExtractSpec(), np.zeros((8, 8)), "binarize is 0.5"),
+        (ExtractSpec(binarize="learned"), np.zeros((8, 9)), r"found shape \(8, 9\)"),
+        (ExtractSpec(binarize="learned"), np.full((8, 8), 254, np.uint8), "uint8"),
+        (ExtractSpec(binarize="learned"), np.full((8, 8), np.nan), "threshold: found nan"),
     ],
     ids=lambda v: v if isinstance(v, str) else "",
 )
@@ -298,7 +298,7 @@ SPECS = st.builds(
     kernel=st.sampled_from(["exact", "official"]),
     unclip=st.sampled_from(["inverse", "constant"]),
     shrink_ratio=st.sampled_from([0.1, 0.4, 0.6, 0.9]),
-    binarise=st.sampled_from([0.0, 0.3, 0.5, 0.75]),
+    binarize=st.sampled_from([0.0, 0.3, 0.5, 0.75]),
     contour=st.sampled_from(["subpixel", "pixel"]),
     split=st.sampled_from([None, 0.3, 1.0]),
     score=st.sampled_from(["slow", "fast"]),

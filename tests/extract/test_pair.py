@@ -17,8 +17,8 @@ def texts(seed, *, angles, heights, number=40, aspects=(2, 14)):
     for _ in range(number):
         height = rng.uniform(*heights)
         width = height * rng.uniform(*aspects)
-        centre = 120 + rng.uniform(0, 1, 2)
-        yield rectangle(*centre, width, height, rng.uniform(*angles))
+        center = 120 + rng.uniform(0, 1, 2)
+        yield rectangle(*center, width, height, rng.uniform(*angles))
 
 
 def round_trip(truth, style, shrink_ratio, shape="boxes", size=(240, 240)):

@@ -117,7 +117,7 @@ def test_polygons_are_those_of_the_plain_loop(name):
     assert_same(scaled(found.polygons, map.shape, dest_size), found.scores, polygons, scores)
 
 
-@pytest.mark.parametrize("changes", [{"binarise": 0.5, "score_min": 0.3}, {"unclip_ratio": 2.5}, {"max_candidates": 6}])
+@pytest.mark.parametrize("changes", [{"binarize": 0.5, "score_min": 0.3}, {"unclip_ratio": 2.5}, {"max_candidates": 6}])
 def test_other_numbers_at_published_arithmetic_follow_the_plain_loop(changes):
     map = noisy_map(3)
     names = {"unclip_ratio": "unclip"}

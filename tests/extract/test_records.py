@@ -27,9 +27,9 @@ def test_a_spec_cannot_be_changed():
 
 def test_all_problems_are_reported_at_once():
     with pytest.raises(SpecError) as caught:
-        ExtractSpec(shape="circle", binarise=1.0, score_min=float("nan"), max_candidates=0, split=2, min_side=-1)  # type: ignore[arg-type]
+        ExtractSpec(shape="circle", binarize=1.0, score_min=float("nan"), max_candidates=0, split=2, min_side=-1)  # type: ignore[arg-type]
     assert {problem.loc for problem in caught.value.problems} == {
-        f"extract.{name}" for name in ("shape", "binarise", "score_min", "max_candidates", "split", "min_side")
+        f"extract.{name}" for name in ("shape", "binarize", "score_min", "max_candidates", "split", "min_side")
     }
 
 
@@ -46,10 +46,10 @@ def test_all_problems_are_reported_at_once():
         {"shrink_ratio": 0},
         {"shrink_ratio": 1},
         {"shrink_ratio": "0.4"},
-        {"binarise": -0.1},
-        {"binarise": True},
-        {"binarise": "fixed"},
-        {"binarise": None},
+        {"binarize": -0.1},
+        {"binarize": True},
+        {"binarize": "fixed"},
+        {"binarize": None},
         {"split": 0},
         {"split": True},
         {"score_min": 1.1},
@@ -74,7 +74,7 @@ def test_a_ratio_that_nothing_reads_is_refused():
 
 @pytest.mark.parametrize(
     "change",
-    [{"kernel": "exact"}, {"unclip": "inverse"}, {"contour": "subpixel"}, {"split": 0.3}, {"binarise": "learned"},
+    [{"kernel": "exact"}, {"unclip": "inverse"}, {"contour": "subpixel"}, {"split": 0.3}, {"binarize": "learned"},
      {"simplify": 2.0}],
     ids=str,
 )  # fmt: skip
@@ -85,7 +85,7 @@ def test_published_arithmetic_has_published_settings_only(change):
 
 def test_published_settings():
     boxes, polygons = ExtractSpec.peers(), ExtractSpec.peers("polygons", score_min=0.7)
-    assert (boxes.binarise, boxes.score_min, boxes.max_candidates) == (0.3, 0.6, 1000)
+    assert (boxes.binarize, boxes.score_min, boxes.max_candidates) == (0.3, 0.6, 1000)
     assert (boxes.min_kernel_side, boxes.min_side, boxes.growth_ratio) == (3, 5, 1.5)
     assert (polygons.min_kernel_side, polygons.min_side, polygons.growth_ratio) == (0, 5, 2.0)
     assert polygons.score_min == 0.7

@@ -16,7 +16,7 @@ def fit(mask, values=None):
 
 
 def errors(angles, *, sides, soft=0.0, number=150, seed=0):
-    """(n, 5): errors of the centre (x, y), the long and the short side, and the direction in degrees."""
+    """(n, 5): errors of the center (x, y), the long and the short side, and the direction in degrees."""
     rng = np.random.default_rng(seed)
     out = []
     for _ in range(number):

@@ -43,7 +43,7 @@ def shrink_distance(polygon: Array, ratio: float) -> float:
     return float(area * (1 - ratio**2) / np.hypot(*ahead.T).sum())
 
 
-def centres(size: Size) -> tuple[Array, Array]:
+def centers(size: Size) -> tuple[Array, Array]:
     y, x = np.mgrid[: size[0], : size[1]] + 0.5
     return x, y
 
@@ -61,7 +61,7 @@ class Brute:
 
 
 def draw_brute(polygons: PolygonSet, ratio: float, size: Size) -> Brute:
-    x, y = centres(size)
+    x, y = centers(size)
     probability, band, region, unsure = (np.zeros(size, dtype=bool) for _ in range(4))
     threshold = np.zeros(size)
     drawn = []

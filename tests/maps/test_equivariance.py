@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ocrmaps.geometry import Affine, FloatArray, PolygonSet, Size
 from ocrmaps.maps import Maps, MapSpec, draw_maps
-from tests.maps.brute import centres, distance_and_inside
+from tests.maps.brute import centers, distance_and_inside
 from tests.maps.shapes import canonical, on_grid, rectangle, ribbon, simple_polygons, star
 
 ARRAYS = ("probability", "threshold", "probability_mask", "threshold_mask")
@@ -103,12 +103,12 @@ SHAPES = {
 @pytest.mark.parametrize(("degrees", "scale"), SIMILAR)
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_similar_polygon_has_the_same_maps_at_the_same_places(name, degrees, scale):
-    """Bound: 1e-6 of the threshold at the place that a pixel centre maps back to."""
+    """Bound: 1e-6 of the threshold at the place that a pixel center maps back to."""
     size = (256, 256)
     affine = Affine.translation(20, 20) @ Affine.scaling(scale, scale) @ Affine.rotation(degrees, (64, 64))
     polygon = on_grid(SHAPES[name])
     maps = draw_maps(canonical([affine.apply(polygon)]), MapSpec(), size)
-    x, y = centres(size)
+    x, y = centers(size)
     back = affine.inverse().apply(np.stack([x.ravel(), y.ravel()], axis=1))
     distance, inside = distance_and_inside(polygon, back[:, 0].reshape(size), back[:, 1].reshape(size))
     reach = draw_maps(canonical([polygon]), MapSpec(), (128, 128)).distances[0]
@@ -119,7 +119,7 @@ def test_a_similar_polygon_has_the_same_maps_at_the_same_places(name, degrees, s
 
 
 def bilinear(array: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Values at continuous positions, from the four pixel centres around."""
+    """Values at continuous positions, from the four pixel centers around."""
     u, v = x - 0.5, y - 0.5
     i, j = np.floor(v).astype(int), np.floor(u).astype(int)
     p, q = v - i, u - j
@@ -134,12 +134,12 @@ def bilinear(array: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("degrees", [5.0, 30.0, -17.0])
 @pytest.mark.parametrize("name", SHAPES)
 def test_turning_drawn_maps_is_drawing_turned_polygons_within_a_bound(name, degrees):
-    """Bound: sqrt(1/2) / D, as no place is farther than that from the centres it is blended from; kernels by 1 px."""
+    """Bound: sqrt(1/2) / D, as no place is farther than that from the centers it is blended from; kernels by 1 px."""
     size = (128, 128)
     affine = Affine.rotation(degrees, (64, 64))
     here = draw_maps(canonical([SHAPES[name]]), MapSpec(), size)
     there = draw_maps(canonical([affine.apply(SHAPES[name])]), MapSpec(), size)
-    x, y = centres(size)
+    x, y = centers(size)
     back = affine.inverse().apply(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(*size, 2)
     seen = ((back > 1) & (back < 127)).all(axis=2)
     back = np.clip(back, 1, 127 - 1e-9)

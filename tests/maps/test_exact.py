@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import Maps, MapSpec, draw_maps
-from tests.maps.brute import TIE, agrees_with_reference, centres, distance_and_inside, faults, shrink_distance
+from tests.maps.brute import TIE, agrees_with_reference, centers, distance_and_inside, faults, shrink_distance
 from tests.maps.shapes import canonical, rectangle, ribbon, simple_polygons, sizes, star
 
 PAGE = canonical(
@@ -21,7 +21,7 @@ PAGE_SIZE = (72, 96)
 
 def decided_by_ties(polygons: PolygonSet, ratio: float, size: tuple[int, int]) -> bool:
     """Whether a polygon's only kernel pixels are ties: then both answers are right."""
-    x, y = centres(size)
+    x, y = centers(size)
     for polygon in polygons:
         distance, inside = distance_and_inside(polygon, x, y)
         reach = shrink_distance(polygon, ratio)
@@ -56,13 +56,13 @@ CASES = {
     "a hundred canvases wide, border on the canvas": ([rectangle(3, -3200, 6400, 6400)], (64, 64)),
     "a million pixels wide": ([rectangle(-5e5, -5e5, 1e6, 1e6, 0.0)], (8, 8)),
     "one vertex far outside": ([[(2, 2), (30000.5, 11), (2, 20)]], (24, 48)),
-    "thinner than a pixel but on a row of centres": ([rectangle(2, 4.3, 30, 0.4)], (9, 36)),
+    "thinner than a pixel but on a row of centers": ([rectangle(2, 4.3, 30, 0.4)], (9, 36)),
     "more edges than are measured directly": ([star(300, 32, 32, 20)], (64, 64)),
     "many edges, wide band": ([star(500, 150, 150, 110, 0.01)], (300, 300)),
     "many edges in view, most of them outside": ([star(400, 10, 10, 300, 0.02)], (48, 48)),
     "one inside the other": ([rectangle(2, 2, 40, 30), rectangle(10, 8, 20, 12)], (36, 46)),
     "overlapping": ([rectangle(2, 2, 30, 12), rectangle(14, 8, 30, 12, 10)], (36, 50)),
-    "neighbours that share a border": ([rectangle(2, 2, 30, 10), rectangle(2, 12, 30, 10)], (26, 36)),
+    "neighbors that share a border": ([rectangle(2, 2, 30, 10), rectangle(2, 12, 30, 10)], (26, 36)),
     "one pixel": ([rectangle(-3, -3, 9, 9)], (1, 1)),
     "one row": ([rectangle(3, -2, 30, 5)], (1, 40)),
     "repeated vertices": ([[(2, 2), (2, 2), (20, 2), (20, 2), (20, 12), (2, 12), (2, 12), (2, 2)]], (16, 24)),

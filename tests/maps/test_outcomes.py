@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ocrmaps.maps import DRAWN, MapSpec, Outcome, draw_maps
 from ocrmaps.maps.rings import settle_rings
-from tests.maps.brute import TIE, centres, distance_and_inside
+from tests.maps.brute import TIE, centers, distance_and_inside
 from tests.maps.shapes import canonical, rectangle
 from tests.strategies import outlines
 
@@ -112,7 +112,7 @@ def test_what_is_not_drawn_is_masked_in_its_own_shape(case):
         "too small": (rectangle(10.2, 5, 30, 12, 20), MapSpec(min_side=12.5), False),
         "no kernel": (rectangle(4.0, 4.05, 40, 1.4), MapSpec(shrink_ratio=0.05), False),
     }[case]
-    x, y = centres((48, 64))
+    x, y = centers((48, 64))
     distance, inside = distance_and_inside(np.asarray(polygon), x, y)
     assert inside.sum() > 30
     assert np.array_equal(mask_of(polygon, spec, ignore) == 0, inside | (distance < TIE))

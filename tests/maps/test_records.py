@@ -83,8 +83,8 @@ def test_drawing_changes_no_input(style):
     assert np.array_equal(page.points, before)
 
 
-def test_the_quantised_threshold_leaves_255_free_and_rounds_to_the_nearest():
+def test_the_quantized_threshold_leaves_255_free_and_rounds_to_the_nearest():
     maps = draw_maps(canonical([rectangle(3, 3, 40, 14), rectangle(3.5, 22, 9, 9)]), MapSpec(), (36, 50))
-    assert maps.quantised.dtype == np.uint8 and maps.quantised.max() == 254
-    assert abs(maps.quantised / 254 - maps.threshold).max() <= 0.5 / 254 + 1e-6
-    assert not maps.quantised[maps.threshold == 0].any()
+    assert maps.quantized.dtype == np.uint8 and maps.quantized.max() == 254
+    assert abs(maps.quantized / 254 - maps.threshold).max() <= 0.5 / 254 + 1e-6
+    assert not maps.quantized[maps.threshold == 0].any()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.metrics import ClevalCounts, ClevalRule, match_cleval, match_cleval_scales, mean_per_picture
-from ocrmaps.metrics.characters import centres, false_alarm_length, spines, text_length
+from ocrmaps.metrics.characters import centers, false_alarm_length, spines, text_length
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval
 from tests.metrics.pages import box, boxes, score_of, trouble, wordless
 from tests.strategies import outlines, polygon_sets
@@ -178,7 +178,7 @@ def test_characters_of_a_curved_line_follow_it():
     arc = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     outline = np.concatenate([100 * arc, 80 * arc[::-1]])
     lines = spines(PolygonSet.of([outline], frame="raw"))
-    middles = centres(lines.points, lines.offsets, np.array([7]))
+    middles = centers(lines.points, lines.offsets, np.array([7]))
     assert np.hypot(*middles.T) == pytest.approx([90] * 7, abs=2)
     assert np.diff(np.arctan2(middles[:, 1], middles[:, 0])) == pytest.approx([np.pi / 7] * 6, rel=0.03)
     truth = PolygonSet.of([outline], frame="raw", texts=["abcdefg"])

@@ -62,8 +62,8 @@ def test_one_to_one_is_for_those_that_touch_nothing_else():
     assert (counts.one_to_one, counts.merges, counts.splits) == (1, 0, 0)
 
 
-def test_far_centres_are_no_one_to_one():
-    rule = DetEvalRule(centre_distance=0.2)
+def test_far_centers_are_no_one_to_one():
+    rule = DetEvalRule(center_distance=0.2)
     truth, found = boxes([LINE]), boxes([(0, 0, 240, 20)])
     assert match_deteval(truth, found).recall == 1
     assert match_deteval(truth, found, rule=rule).recall == 0

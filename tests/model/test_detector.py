@@ -53,7 +53,7 @@ def test_the_threshold_branch_can_be_left_out():
     assert alone.threshold is None and 1 == len(calls)
 
 
-def test_normalisation_is_part_of_the_model():
+def test_normalization_is_part_of_the_model():
     detector = build_detector(DetectorSpec(encoder="light", mean=(10, 20, 30), std=(1, 2, 4))).eval()
     seen = []
     detector.encoder.register_forward_hook(lambda module, given, out: seen.append(given[0]))
@@ -71,7 +71,7 @@ def test_stored_bytes_become_channels_last_without_a_copy():
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
-def test_weights_bring_their_normalisation():
+def test_weights_bring_their_normalization():
     state = build_detector(DetectorSpec(encoder="light", mean=(1, 2, 3))).state_dict()
     assert [1, 2, 3] == state["mean"].flatten().tolist()
     with pytest.raises(DataError, match="trained with mean"):

@@ -19,17 +19,17 @@ def test_one_picture_is_learnt_by_heart():
     inside = draw_maps(PolygonSet.of(lines, frame="canonical", ignore=[True, True]), MapSpec(), size)
     image = np.where(inside.probability_mask[..., None] == 0, noise, image)
     mask = maps.mask
-    arrays = (maps.probability.copy(), maps.quantised, mask)
+    arrays = (maps.probability.copy(), maps.quantized, mask)
     targets = Targets.unpack(*(torch.from_numpy(a)[None] for a in arrays))
     detector, loss = build_detector(DetectorSpec(encoder="light")).train(), build_loss()
-    optimiser = torch.optim.AdamW(detector.parameters(), lr=4e-3)
+    optimizer = torch.optim.AdamW(detector.parameters(), lr=4e-3)
     batch = torch.from_numpy(np.ascontiguousarray(image))[None]
     history = []
     for _ in range(90):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         terms = loss(detector(batch), targets)
         terms.total.backward()
-        optimiser.step()
+        optimizer.step()
         history.append(terms.total.item())
     assert max(history[-5:]) < history[0] / 10
     with torch.no_grad():

@@ -32,7 +32,7 @@ def test_a_timm_network_is_an_encoder(name):
         assert (1, 64, 96) == detector.eval()(torch.zeros(1, 64, 96, 3, dtype=torch.uint8)).probability.shape
 
 
-def test_an_unknown_timm_network_names_its_neighbours():
+def test_an_unknown_timm_network_names_its_neighbors():
     pytest.importorskip("timm", reason="needs the extra [timm]")
     with pytest.raises(SpecError, match="no model 'resnet_of_mine'") as refused:
         build_detector(DetectorSpec(encoder="timm:resnet_of_mine"))

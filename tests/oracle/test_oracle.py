@@ -61,7 +61,7 @@ def test_b27_text_too_small_to_draw_is_named_not_dropped():
     assert result.totals[0.5].matched == 8
 
 
-def test_neighbours_that_merge_are_named():
+def test_neighbors_that_merge_are_named():
     """Two lines that overlap by half share one kernel."""
     first = lines(1, height=16)[0]
     result = run_oracle([sample([first, first + [0, 2]])], [header(400, 300)], Chain.longest(400))

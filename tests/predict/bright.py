@@ -1,7 +1,7 @@
 """A detector whose maps are known: it fires where red outshines blue, pixel by pixel.
 
 Built from parts that anybody may name in a model spec, so that it goes through the same building, checkpoints and
-exports as a trained one. The pictures it can read are painted here too: grey ground, text kernels in pure red.
+exports as a trained one. The pictures it can read are painted here too: gray ground, text kernels in pure red.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def test_a_damaged_file_is_named(done, tmp_path):
 
 
 def test_a_fixed_size_and_a_learned_threshold_travel(format, page, tmp_path):
-    trained = bright(extract=ExtractSpec(shrink_ratio=0.6, binarise="learned"))
+    trained = bright(extract=ExtractSpec(shrink_ratio=0.6, binarize="learned"))
     checkpoint = write_checkpoint(tmp_path / "learned.ckpt", trained)
     done = export(checkpoint, tmp_path / NAMES[format], format=format, size=(320, 256), pictures=[page])
     assert (done.parity.canvases, done.parity.boxes) == (((320, 256),), len(TEXTS))
@@ -127,10 +127,10 @@ def test_the_onnx_file_stands_alone(done):
     assert (given.name, given.type, given.shape[3]) == ("image", "tensor(uint8)", 3)
     (red,) = session.run(None, {"image": np.full((1, 64, 64, 3), (255, 0, 0), dtype=np.uint8)})
     (blue,) = session.run(None, {"image": np.full((1, 64, 64, 3), (0, 0, 255), dtype=np.uint8)})
-    assert red.min() > 0.99 and blue.max() < 0.01  # channels, normalisation and sigmoid are inside
+    assert red.min() > 0.99 and blue.max() < 0.01  # channels, normalization and sigmoid are inside
     content = json.loads(session.get_modelmeta().custom_metadata_map[EXTRA])
     assert content["canonical"]["side"] == 320 and content["extract"]["shrink_ratio"] == 0.6
-    assert content["input"] == {"name": "image", "type": "uint8", "layout": "NHWC", "colours": "RGB", "size": None,
+    assert content["input"] == {"name": "image", "type": "uint8", "layout": "NHWC", "colors": "RGB", "size": None,
                                 "multiple": 32}  # fmt: skip
     model = onnx.load(done.path)
     onnx.checker.check_model(model)
@@ -236,7 +236,7 @@ def test_a_description_of_another_format_is_refused(checkpoint, page, tmp_path):
         load_own(tmp_path / "new.pt")
 
 
-def test_grey_pictures_without_text_compare_maps_only(checkpoint, tmp_path):
+def test_gray_pictures_without_text_compare_maps_only(checkpoint, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
     done = export(checkpoint, tmp_path / "t.pt2", format="program", pictures=[tmp_path / "black.png"])
     assert done.parity.boxes == 0 and "NO BOXES" in done.sentence()

@@ -53,7 +53,7 @@ def test_polygons_read_back(format, sheet, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("format", ["json", "ufo", "coco", "csv", "icdar-zip"])
-def test_files_are_recognised_without_being_told(format, sheet, pictures, tmp_path):
+def test_files_are_recognized_without_being_told(format, sheet, pictures, tmp_path):
     report = write_predictions(sheet, tmp_path, format)
     assert open_source(report.path, pictures=pictures).format == READ_AS[format]
 

@@ -65,9 +65,9 @@ def test_animations_show_their_first_picture(trained, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "I;16"])
-def test_grey_pictures_have_no_red(trained, mode, tmp_path):
-    grey = np.asarray(page("L"))
-    image = Image.fromarray(grey.astype(np.uint16) * 257) if mode == "I;16" else page(mode)
+def test_gray_pictures_have_no_red(trained, mode, tmp_path):
+    gray = np.asarray(page("L"))
+    image = Image.fromarray(gray.astype(np.uint16) * 257) if mode == "I;16" else page(mode)
     image.save(tmp_path / "a.png")
     found = one(trained, tmp_path / "a.png")
     assert (found.error, found.size, len(found.polygons)) == (None, (800, 600), 0)

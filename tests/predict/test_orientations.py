@@ -41,7 +41,7 @@ def stored(upright: Image.Image, orientation: int, path: Path) -> Path:
 
 
 def best(outline: np.ndarray, truths: list[Polygon]) -> tuple[float, np.ndarray]:
-    """(IoU, centre minus centre) with the truth that fits best."""
+    """(IoU, center minus center) with the truth that fits best."""
     found = Polygon(outline)
     ious = [found.intersection(t).area / found.union(t).area for t in truths]
     truth = truths[int(np.argmax(ious))]
@@ -86,7 +86,7 @@ def test_outlines_run_clockwise_in_every_frame(orientation, trained: Trained, pa
         assert (found.polygons.signed_areas() > 0).all()
 
 
-@pytest.mark.parametrize("anchor", ["top-left", "centre"])
+@pytest.mark.parametrize("anchor", ["top-left", "center"])
 @pytest.mark.parametrize("side", [160, 224, 640, 1024])
 def test_canvas_scale_and_anchor_do_not_shift_the_text(side, anchor, painted, tmp_path):
     path = stored(painted, 6, tmp_path / "a.png")

@@ -39,7 +39,7 @@ def test_results_come_in_the_order_of_the_pictures(trained, folder):
         assert [len(p.polygons) for p in found] == list(range(9))
 
 
-def test_neighbours_in_a_batch_change_nothing(trained, folder):
+def test_neighbors_in_a_batch_change_nothing(trained, folder):
     alone = [next(predict_pictures(trained, [path], keep_maps=True)) for path in paths(folder)]
     for together in (paths(folder), paths(folder)[::-1]):
         found = {p.name: p for p in predict_pictures(trained, together, batch=4, keep_maps=True)}
@@ -99,7 +99,7 @@ def test_other_settings_of_extraction_may_be_asked_for(trained, folder):
 
 def test_a_learned_threshold_is_used(trained, folder):
     (fixed,) = predict_pictures(trained, [folder / "p5.png"])
-    (found,) = predict_pictures(trained, [folder / "p5.png"], extract=ExtractSpec(shrink_ratio=0.6, binarise="learned"))
+    (found,) = predict_pictures(trained, [folder / "p5.png"], extract=ExtractSpec(shrink_ratio=0.6, binarize="learned"))
     # The painted detector's threshold logits are 0: a threshold of one half, as the fixed one.
     assert np.allclose(found.polygons.points, fixed.polygons.points, atol=1e-3)
 

@@ -53,7 +53,7 @@ def run_folder(made: Path) -> Iterator[Path]:
         {
             "name": "small",
             "seed": SEED,
-            "data": {"store": "tiny", "batch": 2},
+            "data": {"store": "tiny", "batch_size": 2},
             "model": {
                 "encoder": "light", "encoder_options": {"channels": [8, 8, 16, 16]}, "decoder_options": {"width": 16},
             },

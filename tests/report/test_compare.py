@@ -29,8 +29,8 @@ def make_run(folder: Path, hmeans=(0.2, 0.5, 0.4), *, settings: Any = None, **re
         "name": folder.name,
         "seed": 0,
         "precision": "fp32",
-        "optimiser": {"lr": 0.004},
-        "data": {"store": "tiny", "train": "train", "val": "val", "batch": 4},
+        "optimizer": {"lr": 0.004},
+        "data": {"store": "tiny", "train": "train", "val": "val", "batch_size": 4},
         "watch": {"pictures": 4},
         "extract": {"unclip": "inverse", "score_min": 0.6},
     }
@@ -66,13 +66,13 @@ def evaluate(run: Path, matched: list[int], *, thresholds=(0.5,), names: list[st
 
 def test_like_runs_are_compared_at_their_best_and_last_epoch(tmp_path):
     a = make_run(tmp_path / "a")
-    b = make_run(tmp_path / "b", (0.3, 0.45, 0.6), settings={"optimiser.lr": 0.002, "seed": 1, "watch.pictures": 0})
+    b = make_run(tmp_path / "b", (0.3, 0.45, 0.6), settings={"optimizer.lr": 0.002, "seed": 1, "watch.pictures": 0})
     found = compare(a, b).as_dict()
     assert found["comparable"]
     hmean = next(m for m in found["metrics"] if m["metric"] == "val/hmean")
     assert hmean["best"] == {"a": 0.5, "b": 0.6, "difference": pytest.approx(0.1), "epoch_a": 2, "epoch_b": 3}
     assert hmean["final"]["difference"] == pytest.approx(0.2)
-    assert [d["key"] for d in found["settings"]] == ["optimiser.lr", "seed"]
+    assert [d["key"] for d in found["settings"]] == ["optimizer.lr", "seed"]
     assert [d["key"] for d in found["operational"]] == ["name", "watch.pictures"]
     assert [e["difference"] for e in found["epochs"]] == pytest.approx([0.1, -0.05, 0.2])
     json.dumps(found, allow_nan=False)

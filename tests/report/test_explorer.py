@@ -18,7 +18,7 @@ from ocrmaps.pagekit.page import data_block
 
 PICTURE = Layer(key="picture", name="picture", letter="i", kind="picture", medium="image", on=True)
 TRUTH = Layer(key="truth", name="truth", letter="o", kind="outline", on=True)
-KINDS = (Kind(code="m", name="found", colour="#1f6feb"),)
+KINDS = (Kind(code="m", name="found", color="#1f6feb"),)
 
 
 def entry(name="a", lost: float | None = 1, **facets) -> Entry:

@@ -20,14 +20,14 @@ MANY = 10_000
 HOSTILE = '</script><img src=x onerror="window.pwned=1"><b>\'\u202e'
 LAYERS = (
     Layer(key="picture", name="picture", letter="i", kind="picture", medium="image", on=True),
-    Layer(key="truth", name="truth", letter="o", kind="outline", colour="#1f6feb", on=True),
-    Layer(key="prediction", name="prediction", letter="d", kind="outline", colour="#0b8a4b", on=True),
-    Layer(key="probability", name="probability", letter="p", kind="map", medium="maps", channel=0, colour="#3b9dff"),
-    Layer(key="mask", name="masks", letter="m", kind="map", medium="maps", channel=1, colour="#ff9f2e"),
+    Layer(key="truth", name="truth", letter="o", kind="outline", color="#1f6feb", on=True),
+    Layer(key="prediction", name="prediction", letter="d", kind="outline", color="#0b8a4b", on=True),
+    Layer(key="probability", name="probability", letter="p", kind="map", medium="maps", channel=0, color="#3b9dff"),
+    Layer(key="mask", name="masks", letter="m", kind="map", medium="maps", channel=1, color="#ff9f2e"),
 )
 KINDS = (
-    Kind(code="m", name="found", colour="#1f6feb"),
-    Kind(code="l", name="lost", colour="#d6006e", dashed=True),
+    Kind(code="m", name="found", color="#1f6feb"),
+    Kind(code="l", name="lost", color="#d6006e", dashed=True),
 )
 BOX = PolygonSet.of([[(2, 2), (30, 2), (30, 10), (2, 10)], [(2, 20), (30, 20), (30, 28), (2, 28)]], frame="canonical")
 

@@ -1,4 +1,4 @@
-"""The page is safe, self-contained, readable, and says in words what it says in colours."""
+"""The page is safe, self-contained, readable, and says in words what it says in colors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ocrmaps.pagekit import page as part
 from ocrmaps.pagekit.page import Card, Html, Section, Tile
-from ocrmaps.pagekit.style import COLOURS, STYLE
+from ocrmaps.pagekit.style import COLORS, STYLE
 from ocrmaps.text import number, percent, visible
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u202e\x1b[31m\x00'
@@ -120,8 +120,8 @@ def test_tones_are_said_in_words_and_headings_keep_their_order():
     assert levels[0] == 1 and all(b - a <= 1 for a, b in itertools.pairwise(levels))
 
 
-def _luminance(colour: str) -> float:
-    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+def _luminance(color: str) -> float:
+    channels = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * r + 0.7152 * g + 0.0722 * b
 
@@ -131,7 +131,7 @@ def _contrast(one: str, two: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-@pytest.mark.parametrize("scheme", COLOURS, ids=["light", "dark"])
+@pytest.mark.parametrize("scheme", COLORS, ids=["light", "dark"])
 @pytest.mark.parametrize("ground", ["back", "panel"])
 def test_words_have_accessible_contrast_in_both_schemes(scheme, ground):
     for role in ("text", "quiet", "accent", "problem", "note", "good", "second", "third", "fourth"):
@@ -156,7 +156,7 @@ def test_long_texts_keep_both_ends():
     assert visible("a" * 300 + "z", 11) == "aaaaa…aaaaz"
 
 
-@pytest.mark.parametrize("scheme", COLOURS, ids=["light", "dark"])
+@pytest.mark.parametrize("scheme", COLORS, ids=["light", "dark"])
 def test_controls_and_pressed_buttons_have_accessible_contrast(scheme):
     for ground in ("back", "panel"):
         assert _contrast(scheme["edge"], scheme[ground]) >= 3, ground
@@ -169,8 +169,8 @@ def test_outlines_stand_out_from_their_casing_and_in_the_legend():
     from ocrmaps.report.store import KINDS as of_stores
 
     for kind in {*of_runs, *of_sources, *of_stores}:
-        for ground in ("#ffffff", COLOURS[0]["back"], COLOURS[1]["back"]):
-            assert _contrast(kind.colour, ground) >= 3, (kind.name, ground)
+        for ground in ("#ffffff", COLORS[0]["back"], COLORS[1]["back"]):
+            assert _contrast(kind.color, ground) >= 3, (kind.name, ground)
 
 
 def test_pictures_beside_a_page_are_allowed_only_where_it_has_them():

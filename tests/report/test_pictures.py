@@ -79,7 +79,7 @@ def test_outlines_far_outside_and_without_points_are_bearable(label):
     assert after.shape == canvas.pixels.shape
 
 
-def test_ignored_and_picked_outlines_have_their_own_colours():
+def test_ignored_and_picked_outlines_have_their_own_colors():
     canvas = see(stored(96, 64, 1, value=255), "upright", SPEC)
     boxes = [[(5, y), (90, y), (90, y + 10), (5, y + 10)] for y in (5, 25, 45)]
     polygons = PolygonSet.of(boxes, frame="upright", ignore=[False, True, False])

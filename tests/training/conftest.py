@@ -71,7 +71,7 @@ def small_run(**changes: Any) -> RunSpec:
     data: dict[str, Any] = {
         "name": "small",
         "seed": SEED,
-        "data": {"store": "tiny", "batch": 2},
+        "data": {"store": "tiny", "batch_size": 2},
         "model": {
             "encoder": "light",
             "encoder_options": {"channels": [8, 8, 16, 16]},

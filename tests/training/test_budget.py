@@ -33,8 +33,8 @@ def reader(cache):
     ("changes", "steps"),
     [
         ({}, 6),
-        ({"optimiser": {"accumulate": 2}}, 4),
-        ({"optimiser": {"accumulate": 5}}, 2),
+        ({"optimizer": {"accumulate": 2}}, 4),
+        ({"optimizer": {"accumulate": 5}}, 2),
         ({"data__batch": 64}, 2),
         ({"data__batch": 4, "data__drop_last": True}, 2),
         ({"budget": {"epochs": 2, "steps": 4}}, 4),
@@ -50,7 +50,7 @@ def test_the_steps_that_are_announced_are_taken(cache, tmp_path, changes, steps)
 
 
 def test_ranks_share_the_batches_of_the_budget(reader):
-    spec = small_run(hardware={"devices": 4}, data__batch=1, optimiser={"accumulate": 2}, schedule={"warmup": 0.5})
+    spec = small_run(hardware={"devices": 4}, data__batch_size=1, optimizer={"accumulate": 2}, schedule={"warmup": 0.5})
     budget = make_budget(spec, reader)
     assert (budget.batches, budget.each, budget.steps) == (6, 2, 2)
     assert budget.shared == ", 2 of 6 batches shown twice an epoch so that each gets as many"
@@ -78,7 +78,7 @@ def test_a_last_step_of_fewer_batches_is_their_mean(cache, tmp_path):
     sgd = {"name": "sgd", "lr": 0.01}
     once = {"budget": {"epochs": 1}, "schedule": {"name": "constant", "warmup": 0.0}}
     three, five = (
-        train(small_run(**QUIET, **once, optimiser=sgd | {"accumulate": n}), out=tmp_path / str(n), cache=cache)
+        train(small_run(**QUIET, **once, optimizer=sgd | {"accumulate": n}), out=tmp_path / str(n), cache=cache)
         for n in (3, 5)
     )
     mean, short = (read_checkpoint(report.last)["state_dict"] for report in (three, five))
@@ -103,12 +103,12 @@ def test_splits_without_text_that_counts_are_refused(world, tmp_path, split):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("optimiser.weigth_decay=1", "--set optimiser.weigth_decay: unknown key, did you mean optimiser.weight_decay?"),
-        ("optimizer.lr=1", "--set optimizer: unknown key, did you mean optimiser?"),
-        ("lr=1", "--set lr: unknown key, did you mean optimiser.lr?"),
-        ("data.lr=1", "--set data.lr: unknown key, did you mean optimiser.lr?"),
+        ("optimizer.weigth_decay=1", "--set optimizer.weigth_decay: unknown key, did you mean optimizer.weight_decay?"),
+        ("optimizer.lr=1", "--set optimizer: unknown key, did you mean optimizer?"),
+        ("lr=1", "--set lr: unknown key, did you mean optimizer.lr?"),
+        ("data.lr=1", "--set data.lr: unknown key, did you mean optimizer.lr?"),
         ("zzz=1", "--set zzz: unknown key; known here: name, data"),
-        ("data.batch=0", "--set data.batch: found 0"),
+        ("data.batch_size=0", "--set data.batch_size: found 0"),
         ("budget=3", "--set budget: found 3, expected a table"),
     ],
 )

@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 RUN = f"""
 name = "small"
 seed = {SEED}
-average = 0.9
+ema = 0.9
 device = "cpu"
 [data]
 store = "tiny"
-batch = 2
+batch_size = 2
 [model]
 encoder = "light"
 encoder_options = {{channels = [8, 8, 16, 16]}}
@@ -101,7 +101,7 @@ def a_terminal():
 
 
 def spec(**changes):
-    return small_run(average=0.9, budget={"epochs": 3}, watch__pictures=0, **changes)
+    return small_run(ema=0.9, budget={"epochs": 3}, watch__pictures=0, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_a_job_that_ignores_the_terminal_goes_on_ignoring_it(tmp_path):
 
 
 def test_gradients_that_are_still_added_up_are_finished_first(cache, tmp_path):
-    changes = {"optimiser": {"accumulate": 2}, "data__batch": 1}
+    changes = {"optimizer": {"accumulate": 2}, "data__batch": 1}
     whole = train(spec(**changes), out=tmp_path / "whole", cache=cache)
     with pytest.raises(Interrupted, match="interrupted after step 2"):
         train(spec(**changes), out=tmp_path / "o", cache=cache, extra=(Press(step=1),))

@@ -22,7 +22,7 @@ from ocrmaps.training.callbacks.watch import Pace
 from ocrmaps.training.checkpoint import Keeper
 from ocrmaps.training.data import MapData
 from ocrmaps.training.module import DetectorModule, average_into
-from ocrmaps.training.optimization import OptimiserSpec, ScheduleSpec
+from ocrmaps.training.optimization import OptimizerSpec, ScheduleSpec
 from ocrmaps.training.parts import make_trainer, make_watchers, quiet
 from ocrmaps.training.scoring import Scorer
 from ocrmaps.training.spec import load_run, run_from_dict
@@ -38,13 +38,13 @@ def reader(cache):
 
 def make_module(reader, spec, *, split="val", **changes):
     return DetectorModule(
-        build_detector(spec.model), build_loss(), optimiser=spec.optimiser, schedule=spec.schedule,
+        build_detector(spec.model), build_loss(), optimizer=spec.optimizer, schedule=spec.schedule,
         scorer=Scorer(reader, reader.select(split), ExtractSpec()), **changes,
     )  # fmt: skip
 
 
 def fit(reader, spec, module, *, callbacks=(), train_split="train", val_split="val", **limits):
-    data = MapData(reader.folder, train=train_split, val=val_split, batch_size=spec.data.batch, seed=spec.seed)
+    data = MapData(reader.folder, train=train_split, val=val_split, batch_size=spec.data.batch_size, seed=spec.seed)
     trainer = make_trainer(spec, "cpu", list(callbacks))
     for name, value in limits.items():
         setattr(trainer, name, value)
@@ -126,9 +126,9 @@ def test_the_shortest_run_has_a_schedule():
 def test_half_precision_asks_for_its_safety():
     from ocrmaps.training.optimization import accumulation, check_precision
 
-    assert accumulation(OptimiserSpec(), "fp16-safe") == 2
-    with pytest.raises(SpecError, match=r"optimiser\.clip: found 50\.0.*\n.*optimiser\.accumulate: found 1"):
-        check_precision(OptimiserSpec(clip=50.0, accumulate=1), "fp16-safe", "cuda")
+    assert accumulation(OptimizerSpec(), "fp16-safe") == 2
+    with pytest.raises(SpecError, match=r"optimizer\.clip: found 50\.0.*\n.*optimizer\.accumulate: found 1"):
+        check_precision(OptimizerSpec(clip=50.0, accumulate=1), "fp16-safe", "cuda")
 
 
 def test_a_starved_run_is_told_so():
@@ -148,20 +148,20 @@ def test_a_folder_and_a_recipe_are_not_taken_for_a_run_file(tmp_path):
 
 def test_all_problems_of_a_run_file_are_told_at_once(tmp_path):
     (tmp_path / "bad.toml").write_text(
-        'precison = "fp32"\n[data]\nstore = "a"\nbatch = "8"\n'
+        'precison = "fp32"\n[data]\nstore = "a"\nbatch_size = "8"\n'
         '[model]\nencoder = "light"\nencdr = 3\n[extract]\nr = 0.4\n'
     )
     with pytest.raises(SpecError) as caught:
         load_run(tmp_path / "bad.toml")
     assert [p.loc.rpartition(":")[2] for p in caught.value.problems] == [
-        "data.batch", "model.encdr", "extract.r", "precison"
+        "data.batch_size", "model.encdr", "extract.r", "precison"
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"optimiser": {"momentum": 0.9}},
+        {"optimizer": {"momentum": 0.9}},
         {"schedule": {"power": 0.9}},
         {"budget": {"patience_delta": 0.1}},
         {"watch": {"guard": False, "guard_every": 5}},
@@ -176,8 +176,8 @@ def test_settings_without_effect_or_sense_are_refused(change):
 
 def test_settings_from_the_command_line_are_part_of_the_run(tmp_path):
     (tmp_path / "r.toml").write_text('[data]\nstore = "a"\ncache = "c"\n')
-    spec = load_run(tmp_path / "r.toml", ["optimiser.lr=0.01", "model.encoder=light"])
-    assert (spec.name, spec.optimiser.lr, spec.model.encoder) == ("r", 0.01, "light")
+    spec = load_run(tmp_path / "r.toml", ["optimizer.lr=0.01", "model.encoder=light"])
+    assert (spec.name, spec.optimizer.lr, spec.model.encoder) == ("r", 0.01, "light")
     assert spec.data.cache == tmp_path / "c"
     assert run_from_dict(spec.as_dict()).as_dict() == spec.as_dict()
 
@@ -191,7 +191,7 @@ def test_five_pictures_are_learnt_by_heart(reader, tmp_path):
     """Museum B47: the whole chain, from stored bytes to scores in original coordinates, can learn."""
     spec = small_run(
         model={"encoder": "light", "encoder_options": {"channels": [16, 24, 32, 48]}, "decoder_options": {"width": 32}},
-        data={"store": "tiny", "batch": 3}, optimiser={"lr": 8e-3}, budget={"epochs": 90, "validate_every": 90},
+        data={"store": "tiny", "batch_size": 3}, optimizer={"lr": 8e-3}, budget={"epochs": 90, "validate_every": 90},
     )  # fmt: skip
     module = make_module(reader, spec, split="train")
     fit(reader, spec, module, val_split="train")

@@ -76,14 +76,14 @@ def test_quantiles_and_power_are_those_of_scipy(count):
 
 def test_members_differ_in_precision_alone():
     """fp16-safe asks for two batches a step and clip 5: then every member has them."""
-    spec = small_run(optimiser={"clip": 9.0}, seed=4)
+    spec = small_run(optimizer={"clip": 9.0}, seed=4)
     members = plan(spec, Path("o"), ("fp32", "fp16-safe"), 2, 7)
     assert [(m.precision, m.seed, m.spec.model.seed) for m in members] == [
         ("fp32", 4, 4), ("fp16-safe", 4, 4), ("fp32", 5, 5), ("fp16-safe", 5, 5)
     ]  # fmt: skip
     one, other = members[0].spec.as_dict(), members[1].spec.as_dict()
     assert {key for key in one if one[key] != other[key]} == {"name", "precision"}
-    assert (one["optimiser"]["accumulate"], one["optimiser"]["clip"], one["budget"]["epochs"]) == (2, 5.0, 7)
+    assert (one["optimizer"]["accumulate"], one["optimizer"]["clip"], one["budget"]["epochs"]) == (2, 5.0, 7)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def test_finished_members_are_used_again_and_more_seeds_join_them(checked, cache
 def test_members_of_another_run_are_refused(checked, cache, tmp_path):
     out, _ = checked
     shutil.copytree(out, tmp_path / "o")
-    with pytest.raises(RunError, match=r"run\.optimiser\.lr: the checkpoint has 0\.001, this run 0\.5"):
+    with pytest.raises(RunError, match=r"run\.optimizer\.lr: the checkpoint has 0\.001, this run 0\.5"):
         precision_check(
-            small_run(seed=0, watch__pictures=0, optimiser={"lr": 0.5}),
+            small_run(seed=0, watch__pictures=0, optimizer={"lr": 0.5}),
             out=tmp_path / "o",
             cache=cache,
             seeds=2,
@@ -173,7 +173,7 @@ def test_an_interrupted_member_goes_on(checked, cache, tmp_path):
 def test_the_command_prints_one_document(checked, world, tmp_path):
     out, _ = checked
     (tmp_path / "small.toml").write_text(
-        'device = "cpu"\n[data]\nstore = "tiny"\nbatch = 2\n[model]\nencoder = "light"\n'
+        'device = "cpu"\n[data]\nstore = "tiny"\nbatch_size = 2\n[model]\nencoder = "light"\n'
         "encoder_options = {channels = [8, 8, 16, 16]}\ndecoder_options = {width = 16}\n"
         "[budget]\nepochs = 2\n[watch]\npictures = 0\n"
     )

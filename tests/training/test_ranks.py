@@ -33,15 +33,15 @@ PLAIN = {part: f"tests.training.plain:{part.title()}" for part in ("encoder", "d
 
 
 def two(**changes):
-    return small_run(hardware={"devices": 2}, data__batch=1, watch__pictures=0, optimiser=SGD, **changes)
+    return small_run(hardware={"devices": 2}, data__batch_size=1, watch__pictures=0, optimizer=SGD, **changes)
 
 
 @pytest.fixture(scope="module")
 def both(world, tmp_path_factory):
     """The same run on two processes, and on one whose steps are made of two batches."""
     out, lines = tmp_path_factory.mktemp("ranks"), []
-    ranks = train(two(average=0.9), out=out / "two", cache=world / "cache", say=lines.append)
-    one = small_run(data__batch=1, watch__pictures=0, optimiser=SGD | {"accumulate": 2}, average=0.9)
+    ranks = train(two(ema=0.9), out=out / "two", cache=world / "cache", say=lines.append)
+    one = small_run(data__batch_size=1, watch__pictures=0, optimizer=SGD | {"accumulate": 2}, ema=0.9)
     return ranks, train(one, out=out / "one", cache=world / "cache"), lines
 
 
@@ -75,7 +75,7 @@ def marked(tmp_path_factory):
 @pytest.fixture(scope="module")
 def learnt(marked, tmp_path_factory):
     """A run on two processes that has a score: its network's weights are written by hand."""
-    spec = small_run(**KNOWN, hardware={"devices": 2}, watch__pictures=0, data__batch=1, budget={"epochs": 1})
+    spec = small_run(**KNOWN, hardware={"devices": 2}, watch__pictures=0, data__batch_size=1, budget={"epochs": 1})
     return train(spec, out=tmp_path_factory.mktemp("learnt") / "two", cache=marked)
 
 
@@ -110,7 +110,7 @@ def test_the_validation_loss_counts_each_batch_once(both, cache, tmp_path):
         def on_validation_end(self, trainer, pl_module):
             seen.append(pl_module.val_loss)
 
-    one = small_run(data__batch=1, watch__pictures=0, average=0.9, budget={"epochs": 1})
+    one = small_run(data__batch_size=1, watch__pictures=0, ema=0.9, budget={"epochs": 1})
     train(one, out=tmp_path / "o", cache=cache, extra=(Swap(),))
     assert seen == pytest.approx([ranks.rows[-1]["val/loss"]], rel=1e-6)
 
@@ -135,18 +135,18 @@ def test_without_batch_statistics_it_is_a_step_of_a_double_batch(cache, tmp_path
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             shown.append(batch.row.tolist())
 
-    alone = small_run(**settings, data__batch=1, watch__pictures=0, budget={"epochs": 1, "steps": 2})
+    alone = small_run(**settings, data__batch_size=1, watch__pictures=0, budget={"epochs": 1, "steps": 2})
     order = train(alone, out=tmp_path / "order", cache=cache, extra=(Same(),))
     assert order.identity["steps"] == 2
     store, version = find_version(cache, "tiny")
     detector = build_detector(alone.model, trusted=alone.trusted)
     loss = build_loss(alone.loss.name, trusted=alone.trusted)
-    optimiser = torch.optim.SGD(detector.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    optimizer = torch.optim.SGD(detector.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     with Reader(store.version(version)) as reader:
         batch = batch_of_rows(reader, [row for rows in shown for row in rows], 0, None)
     loss(detector.train()(batch.image), Targets.unpack(*batch[1:4])).total.backward()
     torch.nn.utils.clip_grad_norm_(detector.parameters(), 5.0)
-    optimiser.step()
+    optimizer.step()
     mine = weights(ranks)
     for name, value in detector.state_dict().items():
         torch.testing.assert_close(mine[f"detector.{name}"], value, rtol=0, atol=1e-6)

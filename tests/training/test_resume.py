@@ -128,7 +128,7 @@ def test_killed_between_the_latest_and_the_best_the_best_is_named_after_all(copi
 
 
 def test_a_run_that_patience_ended_is_finished(cache, tmp_path):
-    spec = small_run(**QUIET, budget={"epochs": 9, "patience": 1}, optimiser={"lr": 1e-6})
+    spec = small_run(**QUIET, budget={"epochs": 9, "patience": 1}, optimizer={"lr": 1e-6})
     first = train(spec, out=tmp_path / "o", cache=cache)
     assert len(first.rows) == 2
     again = train(spec, out=tmp_path / "o", cache=cache, resume="auto")
@@ -141,7 +141,7 @@ def test_patience_goes_on_counting_where_it_was(cache, tmp_path):
             if trainer.current_epoch == 1:
                 raise KeyError("halt")
 
-    spec = small_run(**QUIET, budget={"epochs": 9, "patience": 3}, optimiser={"lr": 1e-6})
+    spec = small_run(**QUIET, budget={"epochs": 9, "patience": 3}, optimizer={"lr": 1e-6})
     with pytest.raises(KeyError):
         train(spec, out=tmp_path / "o", cache=cache, extra=(Halt(),))
     assert len(train(spec, out=tmp_path / "o", cache=cache, resume="auto").rows) == 4

@@ -31,7 +31,7 @@ def finished(world, tmp_path_factory):
     """A run that went through, and what it said."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     lines: list[str] = []
-    return train(small_run(average=0.9), out=out, cache=world / "cache", say=lines.append), lines
+    return train(small_run(ema=0.9), out=out, cache=world / "cache", say=lines.append), lines
 
 
 class Interrupted(Exception):
@@ -121,7 +121,7 @@ def test_averaged_weights_are_the_ones_that_predict(finished):
 def test_a_resumed_run_is_the_run_that_never_stopped_bit_for_bit(finished, cache, tmp_path, stop):
     whole, _ = finished
     spec = small_run(
-        average=0.9, augment={"flip": 0.5, "brightness": 0.3}, keep__every_steps=1, model__encoder_options={
+        ema=0.9, augment={"flip": 0.5, "brightness": 0.3}, keep__every_steps=1, model__encoder_options={
             "channels": [8, 8, 16, 16]}
     )  # fmt: skip
     straight = train(spec, out=tmp_path / "straight", cache=cache)
@@ -147,7 +147,7 @@ def test_resuming_a_finished_run_changes_nothing(finished, cache, tmp_path):
     report, _ = finished
     out = tmp_path / "again"
     shutil.copytree(report.folder, out)
-    again = train(small_run(average=0.9), out=out, cache=cache, resume="auto")
+    again = train(small_run(ema=0.9), out=out, cache=cache, resume="auto")
     before, after = weights(report.last), weights(again.last)
     assert all(torch.equal(v, after[k]) for k, v in before.items())
     assert again.hmean == report.hmean and len(again.rows) == 2
@@ -155,10 +155,10 @@ def test_resuming_a_finished_run_changes_nothing(finished, cache, tmp_path):
 
 def test_other_settings_are_not_resumed(finished, cache, tmp_path):
     report, _ = finished
-    spec = small_run(average=0.9, optimiser={"lr": 0.5}, watch__resources=False)
-    with pytest.raises(RunError, match=r"run\.optimiser\.lr: the checkpoint has 0\.001, this run 0\.5") as caught:
+    spec = small_run(ema=0.9, optimizer={"lr": 0.5}, watch__resources=False)
+    with pytest.raises(RunError, match=r"run\.optimizer\.lr: the checkpoint has 0\.001, this run 0\.5") as caught:
         train(spec, out=tmp_path, cache=cache, resume=str(report.last))
-    assert [p.loc for p in caught.value.problems] == ["run.optimiser.lr"]
+    assert [p.loc for p in caught.value.problems] == ["run.optimizer.lr"]
 
 
 def test_another_store_is_not_resumed(finished, world, tmp_path):
@@ -166,7 +166,7 @@ def test_another_store_is_not_resumed(finished, world, tmp_path):
     build(recipe(world, name="other", sides=(128, 128)), tmp_path / "cache", workers=1)
     with pytest.raises(RunError, match=r"learnt from tiny/\w{16} \(root \w{12}\), this is other/"):
         train(
-            small_run(average=0.9, data__store="other"), out=tmp_path / "out", cache=tmp_path / "cache",
+            small_run(ema=0.9, data__store="other"), out=tmp_path / "out", cache=tmp_path / "cache",
             resume=str(report.last),
         )  # fmt: skip
 
@@ -234,7 +234,7 @@ def test_what_was_learnt_in_half_precision_is_validated_as_it_predicts(cache, tm
         add(self, rows, probability, threshold)
 
     monkeypatch.setattr(Scorer, "add", spy)
-    spec = small_run(precision="bf16", average=0.9, budget__epochs=1, watch__pictures=0)
+    spec = small_run(precision="bf16", ema=0.9, budget__epochs=1, watch__pictures=0)
     trained = load_detector(train(spec, out=tmp_path / "o", cache=cache).last)
     store, version = find_version(cache, "tiny")
     with Reader(store.version(version)) as reader:
@@ -254,7 +254,7 @@ def test_a_step_limit_ends_the_run_and_shapes_the_schedule(cache, tmp_path):
 
 
 def test_patience_ends_a_run(cache, tmp_path):
-    spec = small_run(budget={"epochs": 5, "patience": 1}, optimiser={"lr": 1e-9}, watch__pictures=0)
+    spec = small_run(budget={"epochs": 5, "patience": 1}, optimizer={"lr": 1e-9}, watch__pictures=0)
     lines: list[str] = []
     report = train(spec, out=tmp_path / "o", cache=cache, say=lines.append)
     assert len(report.rows) == 2 and any(line.startswith("stopping: 1 validations") for line in lines)

@@ -32,7 +32,7 @@ class Norms(Callback):
 
 def test_gradient_norms_of_an_epoch_are_those_of_its_steps(cache, tmp_path):
     norms, clip = Norms(), 1.0
-    spec = small_run(data__batch=1, watch__pictures=0, optimiser={"clip": clip, "accumulate": 2})
+    spec = small_run(data__batch_size=1, watch__pictures=0, optimizer={"clip": clip, "accumulate": 2})
     report = train(spec, out=tmp_path / "o", cache=cache, extra=(norms,))
     assert len(norms.found) == 6
     for row, found in zip(report.rows, (norms.found[:3], norms.found[3:]), strict=True):
@@ -144,7 +144,7 @@ def test_a_compiled_network_learns_the_same_and_its_checkpoints_need_no_compilin
     runs = {}
     for name in ("", "aot_eager"):
         types, lines = Types(), []
-        spec = small_run(hardware={"compile": name}, average=0.9, watch__pictures=0)
+        spec = small_run(hardware={"compile": name}, ema=0.9, watch__pictures=0)
         report = train(spec, out=tmp_path / (name or "plain"), cache=cache, extra=(types,), say=lines.append)
         runs[name] = (types, lines, report)
     (plain, _, first), (compiled, lines, second) = runs.values()

@@ -25,7 +25,7 @@ RUN_FILE = """
 device = "cpu"
 budget = { epochs = 1 }
 watch = { pictures = 1 }
-data = { store = "tiny", batch = 2 }
+data = { store = "tiny", batch_size = 2 }
 [model]
 encoder = "light"
 encoder_options = { channels = [8, 8, 16, 16] }

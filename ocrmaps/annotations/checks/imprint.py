@@ -19,7 +19,7 @@ _WAVES = np.cos(np.pi * (2 * np.arange(32)[None] + 1) * np.arange(8)[:, None] / 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imprint:
-    """What a picture looks like from afar, upright: hashes that survive resizing, recompression and recolouring."""
+    """What a picture looks like from afar, upright: hashes that survive resizing, recompression and recoloring."""
 
     waves: int
     """64 bits: which low frequencies are above the median."""
@@ -28,18 +28,18 @@ class Imprint:
     fine: bytes
     """256 bits: the same on 16 x 16 cells."""
     contrast: float
-    """Standard deviation of grey levels on 32 x 32 cells; 0 for a blank picture."""
+    """Standard deviation of gray levels on 32 x 32 cells; 0 for a blank picture."""
 
 
 def imprint(picture: Picture) -> Imprint:
     """Hashes of the upright picture."""
-    grey = np.asarray(picture.image.convert("L"))
+    gray = np.asarray(picture.image.convert("L"))
     turn = picture.header.orientation
 
     def cells(height: int, width: int) -> npt.NDArray[np.float64]:
         # Resized as stored, then turned: the area average does not care, and the small array is cheaper to turn.
         tall, wide = (width, height) if turn >= 5 else (height, width)
-        return turn_upright(cv2.resize(grey, (wide, tall), interpolation=cv2.INTER_AREA), turn).astype(np.float64)
+        return turn_upright(cv2.resize(gray, (wide, tall), interpolation=cv2.INTER_AREA), turn).astype(np.float64)
 
     square = cells(32, 32)
     waves = (_WAVES @ square @ _WAVES.T).ravel()

@@ -1,4 +1,4 @@
-"""The same picture twice: by content digest, and by appearance where the file was saved again, resized or recoloured.
+"""The same picture twice: by content digest, and by appearance where the file was saved again, resized or recolored.
 
 Receipts and forms of one shop look alike to any small hash, so a hash only proposes pairs. A pair counts when the
 details agree: both pictures are aligned and compared tile by tile, and the tiles that differ most decide.
@@ -22,7 +22,7 @@ from ocrmaps.errors import PictureError
 from ocrmaps.geometry import Size
 from ocrmaps.pictures import decode
 
-Grey = npt.NDArray[np.uint8]
+Gray = npt.NDArray[np.uint8]
 
 COARSE_BITS = 10
 """Pairs whose two 64-bit hashes each differ in at most this many bits are candidates."""
@@ -44,7 +44,7 @@ _AGREEING = 0.99
 _FEWEST = 4
 """Fewer printed tiles than this say nothing."""
 _PRINTED = 12.0
-"""Grey-level deviation below which a tile shows no print to compare."""
+"""Gray-level deviation below which a tile shows no print to compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,25 +154,25 @@ def _closest(tables: list[npt.NDArray[np.int64]], limit: int) -> npt.NDArray[np.
     return table[np.lexsort(table.T[::-1])[:limit]]
 
 
-def same_picture(first: Path, second: Path, *, load: Callable[[Path], Grey] | None = None) -> float:
+def same_picture(first: Path, second: Path, *, load: Callable[[Path], Gray] | None = None) -> float:
     """How well the least alike hundredth of the printed tiles correlates after alignment, -1 to 1; some value below
     `SAME` for different pictures.
 
     0 when a picture cannot be decoded or shows nothing to compare.
     """
     try:
-        grey = [(load or _load)(path) for path in (first, second)]
+        gray = [(load or _load)(path) for path in (first, second)]
     except PictureError:
         return 0.0
     # At the resolution of the smaller picture both are equally sharp.
-    native = min(max(g.shape) for g in grey)
-    height, width = (n / max(grey[0].shape) for n in grey[0].shape)
+    native = min(max(g.shape) for g in gray)
+    height, width = (n / max(gray[0].shape) for n in gray[0].shape)
     align = np.eye(2, 3)  # first -> second, in units of the longer side
     scores = np.zeros(0, dtype=np.float32)
     for side, reach in zip(_SIDES, _REACHES, strict=True):
         side = min(side, native)
         size = (max(1, round(width * side)), max(1, round(height * side)))
-        a, b = (np.asarray(cv2.resize(g, size, interpolation=cv2.INTER_AREA), np.uint8) for g in grey)
+        a, b = (np.asarray(cv2.resize(g, size, interpolation=cv2.INTER_AREA), np.uint8) for g in gray)
         matrix = align * (1, 1, side)
         shared = _warp(np.ones_like(b), matrix, cv2.INTER_NEAREST)
         b = _warp(b, matrix, cv2.INTER_LINEAR)
@@ -193,23 +193,23 @@ def same_picture(first: Path, second: Path, *, load: Callable[[Path], Grey] | No
     return float(np.quantile(scores, 1 - _AGREEING)) if len(scores) >= _FEWEST else 0.0
 
 
-def _load(path: Path) -> Grey:
-    """The upright grey picture, no larger than it is compared at."""
+def _load(path: Path) -> Gray:
+    """The upright gray picture, no larger than it is compared at."""
     picture = decode(path, at_least=(_SIDES[-1], _SIDES[-1]))
-    grey = turn_upright(np.asarray(picture.image.convert("L")), picture.header.orientation)
-    scale = min(1.0, _SIDES[-1] / max(grey.shape))
-    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-    return np.asarray(cv2.resize(np.ascontiguousarray(grey), size, interpolation=cv2.INTER_AREA), np.uint8)
+    gray = turn_upright(np.asarray(picture.image.convert("L")), picture.header.orientation)
+    scale = min(1.0, _SIDES[-1] / max(gray.shape))
+    size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+    return np.asarray(cv2.resize(np.ascontiguousarray(gray), size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _warp(grey: Grey, matrix: npt.NDArray[np.float64], method: int) -> Grey:
+def _warp(gray: Gray, matrix: npt.NDArray[np.float64], method: int) -> Gray:
     """What `matrix` (target -> source) shows of a picture, at the same size; zero beyond its border."""
-    height, width = grey.shape
-    return np.asarray(cv2.warpAffine(grey, matrix, (width, height), flags=method | cv2.WARP_INVERSE_MAP), np.uint8)
+    height, width = gray.shape
+    return np.asarray(cv2.warpAffine(gray, matrix, (width, height), flags=method | cv2.WARP_INVERSE_MAP), np.uint8)
 
 
 def _tiles(
-    a: Grey, b: Grey, shared: Grey, *, reach: int, final: bool
+    a: Gray, b: Gray, shared: Gray, *, reach: int, final: bool
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """For each printed tile of `a` on the `shared` area: the best correlation within `reach` pixels in `b`, and
     (x, y) -> (x, y) of the match. The `final` look stops once too many tiles differ for the pictures to be the same."""
@@ -218,8 +218,8 @@ def _tiles(
     half = tile / 2
     rows, columns = height // tile, width // tile
 
-    def blocks(grey: Grey) -> npt.NDArray[np.uint8]:
-        return grey[: rows * tile, : columns * tile].reshape(rows, tile, columns, tile)
+    def blocks(gray: Gray) -> npt.NDArray[np.uint8]:
+        return gray[: rows * tile, : columns * tile].reshape(rows, tile, columns, tile)
 
     printed = (blocks(a).std(axis=(1, 3), dtype=np.float32) >= _PRINTED) & blocks(shared).all(axis=(1, 3))
     corners = (np.argwhere(printed) * tile).tolist()

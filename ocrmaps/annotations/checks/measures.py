@@ -17,7 +17,7 @@ from ocrmaps.annotations.checks.facts import Facts
 UNDER_HEIGHTS = (4.0, 8.0, 12.0)
 """Canonical pixels of text height that shares are given for."""
 UNDER_KERNELS = (1.0, 2.0, 3.0)
-"""Canonical pixels of kernel thickness: under 1 a kernel may hold no pixel centre, under 2 to 3 it learns slowly."""
+"""Canonical pixels of kernel thickness: under 1 a kernel may hold no pixel center, under 2 to 3 it learns slowly."""
 SHRINKS = (0.4, 0.6)
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _QUANTILE_NAMES = ("min", "p05", "p25", "median", "p75", "p95", "max")

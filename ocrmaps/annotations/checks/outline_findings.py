@@ -15,7 +15,7 @@ from ocrmaps.annotations.checks.outlines import NEAR
 GIANT = 0.5
 """An outline that covers more than this share of its picture is rarely a line of text."""
 TINY = 4.0
-"""Canonical pixels of text height under which there is only a grey line to see."""
+"""Canonical pixels of text height under which there is only a gray line to see."""
 RETAINED = 0.8
 """Share of the scored outlines that should stay legible at the recipe's scale."""
 

@@ -1,4 +1,4 @@
-"""All outlines of a source as flat columns, and what is wrong with each: one vectorised pass, no picture needed.
+"""All outlines of a source as flat columns, and what is wrong with each: one vectorized pass, no picture needed.
 
 Coordinates are pixels of the frame that the source declares. Thickness and length are the sides of the rectangle
 with the same area and perimeter: exact for rectangles however they are turned, close for curved bands.
@@ -23,7 +23,7 @@ FLAT = 1e-6
 """An outline whose area is at most this share of its squared perimeter encloses nothing."""
 NEAR = 0.9
 """Two outlines of one picture with at least this intersection over union mean the same text."""
-NEIGHBOURS = 1000
+NEIGHBORS = 1000
 """A near duplicate is looked for among this many outlines that begin at about the same height."""
 
 
@@ -248,7 +248,7 @@ def _near(
 ) -> IntArray:
     """Pairs whose boxes nearly coincide, decided by the intersection of the outlines themselves.
 
-    Sorted by their upper (or left) edges, partners are neighbours: shifted copies of the order meet all of them.
+    Sorted by their upper (or left) edges, partners are neighbors: shifted copies of the order meet all of them.
     """
     out = np.full(len(sample), -1)
     rows = np.flatnonzero(~skip)
@@ -261,7 +261,7 @@ def _near(
     rows, low, side = rows[order], low[order], side[order]
     shapes = np.full(len(sample), None, dtype=object)
     alive = np.arange(len(rows))
-    for step in range(1, NEIGHBOURS + 1):
+    for step in range(1, NEIGHBORS + 1):
         alive = alive[alive + step < len(rows)]
         # Outlines of IoU >= NEAR have boxes that agree much better than this.
         alive = alive[

@@ -114,7 +114,7 @@ def file_findings(facts: Facts) -> list[Finding]:
     blank = _flags(look is not None and look.imprint is not None and look.imprint.contrast < BLANK for look in looks)
     wide = np.nan_to_num(facts.sizes, nan=SMALL).max(axis=1, initial=0)
     rules: list[tuple[str, Severity, BoolArray, str]] = [
-        ("blank-picture", "problem", blank & (live > 0), "pictures of one colour that have text outlines"),
+        ("blank-picture", "problem", blank & (live > 0), "pictures of one color that have text outlines"),
         ("empty-picture", "note", every == 0, "pictures without a single outline"),
         ("ignored-picture", "note", (every > 0) & (live == 0), "pictures whose outlines are all ignored"),
         ("small-picture", "note", wide < SMALL, f"pictures whose longer side is under {SMALL} px"),

@@ -28,7 +28,7 @@ _FOLDERS = 64
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Annotations that one format recognises."""
+    """Annotations that one format recognizes."""
 
     format: str
     path: Path
@@ -36,7 +36,7 @@ class Place:
 
 
 def places_in(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
-    """Everything recognised at a path: the file itself, or what a folder and its subfolders hold.
+    """Everything recognized at a path: the file itself, or what a folder and its subfolders hold.
 
     Two levels of subfolders at most, and the second only where the first holds nothing.
     """
@@ -84,7 +84,7 @@ def seen_in(path: Path) -> str:
 
 
 def _asked(head: Head, signs: Mapping[str, Sign]) -> list[tuple[str, str]]:
-    return [(name, reason) for name, sign in signs.items() if (reason := sign.recognise(head))]
+    return [(name, reason) for name, sign in signs.items() if (reason := sign.recognize(head))]
 
 
 def _in_file(path: Path, signs: Mapping[str, Sign]) -> list[Place]:

@@ -83,7 +83,7 @@ def _only(path: Path, found: Sequence[Place], known: Iterable[str]) -> Place:
     if len(found) == 1:
         return found[0]
     if not found:
-        what = seen_in(path) if path.is_dir() else "a file that no format recognises"
+        what = seen_in(path) if path.is_dir() else "a file that no format recognizes"
         names = ", ".join(known)
         hint = f"name the annotation file or folder itself, or say its format with --format: {names}"
         raise AnnotationError(f"no known annotations in {path}: found {what}", hint=hint)
@@ -96,7 +96,7 @@ def _only(path: Path, found: Sequence[Place], known: Iterable[str]) -> Place:
 
 
 def _named(path: Path, signs: Mapping[str, Sign], format: str) -> Place:
-    """Where annotations of a format that the user states are; they need not be recognisable."""
+    """Where annotations of a format that the user states are; they need not be recognizable."""
     told = "as told"
     if path.is_file():
         return Place(format, path, told)
@@ -146,7 +146,7 @@ def picture_folder(annotations: Path, *, top: Path, per_picture: bool) -> tuple[
 def _bases(home: Path, top: Path) -> list[Path]:
     """The folders to look in: where the annotations are and above, up to the path that the user named.
 
-    Beyond that only from a folder that is named as holding annotations: a neighbouring data set may have other
+    Beyond that only from a folder that is named as holding annotations: a neighboring data set may have other
     pictures of the same names.
     """
     bases = [home]

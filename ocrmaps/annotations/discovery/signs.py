@@ -1,4 +1,4 @@
-"""What a format's `recognise` looks at: the beginning of a file, parsed as far as it goes."""
+"""What a format's `recognize` looks at: the beginning of a file, parsed as far as it goes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Head:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sign:
-    """How a format is recognised, and whether it keeps one file per picture."""
+    """How a format is recognized, and whether it keeps one file per picture."""
 
-    recognise: Callable[[Head], str]
+    recognize: Callable[[Head], str]
     """The reason in words, or an empty string."""
     per_picture: tuple[str, ...] = ()
     """Endings of its per-picture files; empty where one file holds all pictures."""

@@ -26,7 +26,7 @@ _FLAGS = ("iscrowd", "ignore")
 _ANNOTATION = {"id", "image_id", "category_id", "area", "legibility", *_OUTLINE, *_TEXT, *_FLAGS}
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like COCO, or nothing."""
     root = head.json
     if not isinstance(root, dict):

@@ -20,7 +20,7 @@ MARK = "###"
 TEXT_SIGN = "####"
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like CTW1500, or nothing."""
     if head.xml and head.xml[0].lower() == "annotations" and {"image@file", "box", "segs"} <= head.xml[1]:
         return "xml files with <image file> and <segs>"

@@ -1,7 +1,7 @@
 """CVAT for images 1.1 xml: `<image name width height>` with `<polygon points>` and `<box xtl ytl xbr ybr rotation>`.
 
 The text is an attribute called text or transcription. Ignored are shapes labelled ignore (or `###` and the like) and
-those with a true attribute of such a name. Rotation turns a box clockwise about its centre, in degrees.
+those with a true attribute of such a name. Rotation turns a box clockwise about its center, in degrees.
 `occluded` and other attributes are counted. Masks, lines and points are refused by name. No xml entities are expanded.
 """
 
@@ -25,7 +25,7 @@ _NO_OUTLINE = ("mask", "polyline", "points", "cuboid", "ellipse", "skeleton")
 _TRUE = ("true", "1", "yes")
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like CVAT, or nothing."""
     if head.xml and head.xml[0] == "annotations" and ("image@name" in head.xml[1] or "version" in head.xml[1]):
         return "xml whose root is <annotations> with <image name> elements"
@@ -122,5 +122,5 @@ def _box(g: Gather, shape: Element, place: str) -> Any:
     flat = box(*corners)
     if rotation % 360 == 0 or not all(abs(v) < 1e12 for v in values):
         return flat  # what is beyond any picture is refused as it stands
-    centre = ((corners[0] + corners[2]) / 2, (corners[1] + corners[3]) / 2)
-    return Affine.rotation(rotation, centre).apply(flat).tolist()
+    center = ((corners[0] + corners[2]) / 2, (corners[1] + corners[3]) / 2)
+    return Affine.rotation(rotation, center).apply(flat).tolist()

@@ -15,7 +15,7 @@ from ocrmaps.annotations.grammar.contents import step
 from ocrmaps.annotations.records import Reading, Source
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like docTR labels, or nothing."""
     if isinstance(head.json, dict) and head.json:
         first = next(iter(head.json.values()))

@@ -41,7 +41,7 @@ _UNWRITABLE = re.compile(r"\r\n|\n|\r|\0")
 _THOUSANDS = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like ICDAR txt, or nothing."""
     if not head.per_picture or head.suffix not in SUFFIXES or not head.lines:
         return ""

@@ -23,7 +23,7 @@ _BLANKS = re.compile(rf"\s*({_NUMBER})[ \t]+({_NUMBER})[ \t]+({_NUMBER})[ \t]+({
 _STYLES = {"commas": _COMMAS, "blanks": _BLANKS}
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like ICDAR 2013 boxes, or nothing."""
     if not head.per_picture or head.suffix not in SUFFIXES or not head.lines:
         return ""

@@ -25,7 +25,7 @@ _ROOT = {"shapes", "imagePath", "imageHeight", "imageWidth"}
 _SHAPE = {"label", "points", "shape_type", "description", "flags"}
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like LabelMe, or nothing."""
     if isinstance(head.json, dict) and isinstance(head.json.get("shapes"), list):
         return 'json with "shapes"'

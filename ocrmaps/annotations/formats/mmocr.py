@@ -23,7 +23,7 @@ _INSTANCE = {"polygon", "bbox", "bbox_label", "ignore", "text"}
 _OLD_ENTRY = {"file_name", "height", "width", "annotations"}
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like MMOCR json, or nothing."""
     if isinstance(head.json, dict):
         if isinstance(head.json.get("data_list"), list):

@@ -22,7 +22,7 @@ MARKS = ("###", "*")
 _WORD = {"transcription", "points"}
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like a PaddleOCR label file, or nothing."""
     parts = [line.split("\t") for line in head.lines]
     if parts and not head.per_picture and all(len(p) == 2 and p[1].lstrip().startswith("[") for p in parts):

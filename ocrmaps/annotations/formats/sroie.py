@@ -16,7 +16,7 @@ from ocrmaps.annotations.records import Reading, Source
 SUFFIXES = (".csv", ".txt")
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like SROIE, or nothing. `.txt` files of this shape are read as ICDAR unless told otherwise."""
     if not head.per_picture or head.suffix != ".csv" or not head.lines:
         return ""

@@ -23,7 +23,7 @@ from ocrmaps.cells import Numbers, plain, table
 COLUMNS = ("filename", "polygons")
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like a submission, or nothing."""
     if head.per_picture or not head.lines:
         return ""

@@ -33,7 +33,7 @@ _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}
 _NAMED = {"n": "\n", "r": "\r", "t": "\t"}
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like Total-Text, or nothing. Comma-separated lines are read as ICDAR unless told otherwise."""
     if head.per_picture and head.lines and _START.match(head.lines[0]):
         return "text files, one a picture, with `x: [[...]], y: [[...]]` records"

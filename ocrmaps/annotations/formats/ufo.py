@@ -20,7 +20,7 @@ _IMAGE = {"words", "img_w", "img_h"}
 _WORD = {"points", "transcription", "illegibility"}
 
 
-def recognise(head: Head) -> str:
+def recognize(head: Head) -> str:
     """Why this looks like UFO, or nothing."""
     if isinstance(head.json, dict) and isinstance(head.json.get("images"), dict):
         return 'json whose "images" is an object with one entry per picture'

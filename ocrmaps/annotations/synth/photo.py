@@ -76,7 +76,7 @@ class Pose:
 
 
 def dense(grid: npt.NDArray[np.float32], size: Size) -> npt.NDArray[np.float32]:
-    """A grid of `Pose.grid` at every pixel centre: (height, width, 2)."""
+    """A grid of `Pose.grid` at every pixel center: (height, width, 2)."""
     rows, columns = grid.shape[:2]
     fine = cv2.resize(grid, (columns * _CELL, rows * _CELL), interpolation=cv2.INTER_LINEAR)
     return np.asarray(fine[_CELL : _CELL + size[0], _CELL : _CELL + size[1]])
@@ -93,7 +93,7 @@ class Conditions:
     blur: float
     """Largest standard deviation, in pixels."""
     noise: float
-    """Largest standard deviation, in grey levels."""
+    """Largest standard deviation, in gray levels."""
     distractors: float
     """Chance that something lies on the desk."""
 
@@ -107,10 +107,10 @@ def photograph(ink: Pixels | None, pose: Pose, size: Size, conditions: Condition
     if ink is None:
         pixels = _desk(size, conditions.distractors, rng)
     else:
-        where = dense(pose.grid(size) - np.float32(0.5), size)  # OpenCV counts from pixel centres
+        where = dense(pose.grid(size) - np.float32(0.5), size)  # OpenCV counts from pixel centers
         # One map of pairs: splitting it in two takes three times as long as the fetching.
         fetched = cv2.remap(ink, where, None, cv2.INTER_LINEAR, borderValue=0)  # type: ignore[call-overload]
-        pixels = np.asarray(cv2.applyColorMap(fetched, _paper_colours(rng)), dtype=np.uint8)
+        pixels = np.asarray(cv2.applyColorMap(fetched, _paper_colors(rng)), dtype=np.uint8)
         if conditions.desk:
             mask = _paper_mask(ink.shape, pose, size, rng)
             desk = _desk(size, conditions.distractors, rng)
@@ -126,12 +126,12 @@ def photograph(ink: Pixels | None, pose: Pose, size: Size, conditions: Condition
 
 
 def _ramp(first: FloatArray, last: FloatArray) -> Pixels:
-    """(256, 1, 3): 256 colours from the first to the last."""
+    """(256, 1, 3): 256 colors from the first to the last."""
     share = np.linspace(0, 1, 256)[:, None, None]
     return (first + share * (last - first)).clip(0, 255).astype(np.uint8)
 
 
-def _paper_colours(rng: np.random.Generator) -> Pixels:
+def _paper_colors(rng: np.random.Generator) -> Pixels:
     """From a white of some tint to a nearly black ink, which fresh tills print darker than worn ones."""
     white = rng.uniform(225, 250) * rng.uniform((1.0, 0.97, 0.9), (1.0, 1.0, 1.02))
     ink = rng.uniform(15, 95) * np.array((1.0, 1.0, 1.0 + max(0.0, float(rng.normal(0, 0.25)))))
@@ -158,15 +158,15 @@ def _paper_mask(ink: tuple[int, int], pose: Pose, size: Size, rng: np.random.Gen
 
 
 def _texture(size: Size, scales: tuple[tuple[float, float], ...], rng: np.random.Generator) -> Pixels:
-    """Grey, (height, width): smooth random fields of these (vertical, horizontal) grain sizes, the first strongest."""
+    """Gray, (height, width): smooth random fields of these (vertical, horizontal) grain sizes, the first strongest."""
     height, width = size[0] // 2 + 1, size[1] // 2 + 1
     total = np.zeros((height, width), dtype=np.float32)
     for i, (down, across) in enumerate(scales):
         shape = (max(2, round(2 * height / down)), max(2, round(2 * width / across)))
         field = rng.random(shape, dtype=np.float32) - np.float32(0.5)
         total += cv2.resize(field, (width, height), interpolation=cv2.INTER_CUBIC) * np.float32(0.6**i)
-    grey = (total * 110 + 128).clip(0, 255).astype(np.uint8)
-    return np.asarray(cv2.resize(grey, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))
+    gray = (total * 110 + 128).clip(0, 255).astype(np.uint8)
+    return np.asarray(cv2.resize(gray, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))
 
 
 _GRAINS: dict[str, tuple[tuple[float, float], ...]] = {
@@ -178,13 +178,13 @@ _GRAINS: dict[str, tuple[tuple[float, float], ...]] = {
 
 
 def _desk(size: Size, distractors: float, rng: np.random.Generator) -> Pixels:
-    """A desk top of some material and colour, with or without things on it."""
+    """A desk top of some material and color, with or without things on it."""
     grains = _GRAINS[str(rng.choice(tuple(_GRAINS), p=(0.4, 0.2, 0.2, 0.2)))]
     if rng.random() < 0.5:
         grains = tuple((across, down) for down, across in grains)
-    colour = rng.uniform(25, 170) * rng.uniform((0.85, 0.7, 0.5), (1.15, 1.0, 0.95))
-    grey = _texture(size, grains, rng)
-    desk = np.asarray(cv2.applyColorMap(grey, _ramp(0.6 * colour, 1.3 * colour)), dtype=np.uint8)
+    color = rng.uniform(25, 170) * rng.uniform((0.85, 0.7, 0.5), (1.15, 1.0, 0.95))
+    gray = _texture(size, grains, rng)
+    desk = np.asarray(cv2.applyColorMap(gray, _ramp(0.6 * color, 1.3 * color)), dtype=np.uint8)
     while rng.random() < 0.5 * distractors:
         _thing(desk, rng)
     return desk
@@ -195,16 +195,16 @@ def _thing(desk: Pixels, rng: np.random.Generator) -> None:
     height, width = desk.shape[:2]
     unit = min(height, width) / 640
     x, y = (float(v) for v in rng.uniform(0, (width, height)))
-    colour = rng.uniform(30, 220, 3)
+    color = rng.uniform(30, 220, 3)
     if rng.random() < 0.5:
         for share, light in ((1.0, 0.6), (0.93, 1.0), (0.7, 0.85), (0.66, 1.0)):
-            cv2.circle(desk, (round(x), round(y)), round(34 * unit * share), (colour * light).tolist(), -1, cv2.LINE_AA)
+            cv2.circle(desk, (round(x), round(y)), round(34 * unit * share), (color * light).tolist(), -1, cv2.LINE_AA)
     else:
         turn = float(rng.uniform(0, np.pi))
         end = (round(x + 420 * unit * np.cos(turn)), round(y + 420 * unit * np.sin(turn)))
         for share, light in ((1.0, 0.5), (0.7, 1.0), (0.2, 1.4)):
             thick = max(1, round(18 * unit * share))
-            cv2.line(desk, (round(x), round(y)), end, (colour * light).clip(0, 255).tolist(), thick, cv2.LINE_AA)
+            cv2.line(desk, (round(x), round(y)), end, (color * light).clip(0, 255).tolist(), thick, cv2.LINE_AA)
 
 
 def _lit(pixels: Pixels, mask: Pixels | None, strength: float, rng: np.random.Generator) -> Pixels:

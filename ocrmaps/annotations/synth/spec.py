@@ -72,7 +72,7 @@ class SynthSpec:
     shading: Share = 0.35
     """0: even light; 1: hardly more light than shadow."""
     noise: Annotated[float, Range(ge=0, le=40)] = 6.0
-    """Largest standard deviation of the noise, in grey levels."""
+    """Largest standard deviation of the noise, in gray levels."""
     blur: Annotated[float, Range(ge=0, le=8)] = 1.0
     """Largest standard deviation of the blur."""
 

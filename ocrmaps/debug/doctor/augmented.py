@@ -110,7 +110,7 @@ def look_at_augmented(
     elif shift > SHIFTED:
         stage.problem(
             f"the pictures lie {shift:.2f} px beside where the matrix puts them, their maps do not",
-            "look for a half pixel between pixel centres and pixel corners in the augmentation",
+            "look for a half pixel between pixel centers and pixel corners in the augmentation",
         )
 
 
@@ -146,13 +146,13 @@ def _compare(case: Case, out: Batch, i: int, matrix: FloatArray, size: Size, map
     union = int((wanted | got).sum())
     overlap = int((wanted & got).sum()) / union if union >= 20 else None
     assert case.image is not None
-    grey = cv2.cvtColor(case.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    # OpenCV counts pixel centres as whole numbers, hence the halves.
+    gray = cv2.cvtColor(case.image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    # OpenCV counts pixel centers as whole numbers, hence the halves.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     warp = (np.linalg.inv(half) @ matrix @ half)[:2]
-    expected = cv2.warpAffine(grey, warp, (size[1], size[0]), flags=cv2.INTER_LINEAR)
+    expected = cv2.warpAffine(gray, warp, (size[1], size[0]), flags=cv2.INTER_LINEAR)
     shown = cv2.cvtColor(out.image[i].numpy(), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    inside = cv2.warpAffine(np.ones_like(grey), warp, (size[1], size[0]), flags=cv2.INTER_NEAREST) > 0
+    inside = cv2.warpAffine(np.ones_like(gray), warp, (size[1], size[0]), flags=cv2.INTER_NEAREST) > 0
     # What is fine enough to be print: paper and table alone would agree with any picture of a receipt.
     a, b = (cv2.GaussianBlur(p, (0, 0), 1.2) - cv2.GaussianBlur(p, (0, 0), 5.0) for p in (expected, shown))
     core = cv2.erode(inside.astype(np.uint8), np.ones((9, 9), np.uint8), borderValue=0) > 0

@@ -70,8 +70,8 @@ def ink(picture: Picture) -> tuple[npt.NDArray[np.float32], float]:
     if scale < 1:
         size = (max(1, round(upright.shape[1] * scale)), max(1, round(upright.shape[0] * scale)))
         upright = np.asarray(cv2.resize(upright, size, interpolation=cv2.INTER_AREA), np.uint8)
-    grey = cv2.GaussianBlur(cv2.cvtColor(upright, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.8)
-    strength = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    gray = cv2.GaussianBlur(cv2.cvtColor(upright, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 0.8)
+    strength = np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1))
     # A few glaring edges (the border of a receipt on a table) must not outshine all the print.
     cap = float(np.percentile(strength, 95)) or 1.0
     return np.minimum(strength, cap).astype(np.float32), scale

@@ -46,7 +46,7 @@ def look_at_maps(cases: Sequence[Case], stage: Stage, specs: Specs, reader: Read
         fresh = draw_maps(canonical, specs.maps, case.transform.canvas)
         mine = {
             "probability": fresh.probability,
-            "threshold": fresh.quantised,
+            "threshold": fresh.quantized,
             "mask": fresh.mask,
         }
         case.maps = mine

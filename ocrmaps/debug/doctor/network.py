@@ -19,7 +19,7 @@ from ocrmaps.model import Detector
 from ocrmaps.recipe import Recipe
 
 NORMAL_MEAN, NORMAL_SPREAD = 10.0, (0.02, 10.0)
-"""What normalised pictures may have as mean and standard deviation: anything else was made for other inputs."""
+"""What normalized pictures may have as mean and standard deviation: anything else was made for other inputs."""
 CONSTANT = 0.02
 """A network whose probabilities all lie within this range says nothing."""
 BLIND, REVERSED = 0.7, 0.35
@@ -29,11 +29,11 @@ SILENT = 0.05
 """Share of the kernels' area below which what is above the cut is next to nothing."""
 FEW_STEPS = 200
 VARIANTS: dict[str, str] = {
-    "colours inverted": "dark text on light was learnt as its opposite, or pictures are inverted somewhere",
+    "colors inverted": "dark text on light was learnt as its opposite, or pictures are inverted somewhere",
     "red and blue swapped": "pictures are read as BGR somewhere",
-    "published normalisation": "model.mean and model.std are not those that the weights were trained with",
-    "no normalisation but 0 to 1": "model.mean and model.std are not those that the weights were trained with",
-    "statistics of each picture": "the running statistics of batch normalisation are not those of these weights: they "
+    "published normalization": "model.mean and model.std are not those that the weights were trained with",
+    "no normalization but 0 to 1": "model.mean and model.std are not those that the weights were trained with",
+    "statistics of each picture": "the running statistics of batch normalization are not those of these weights: they "
     "were not learnt, not saved, or reset",
 }
 """Other ways to show pictures to the network, and what it means if it understands those better."""
@@ -45,11 +45,11 @@ def look_at_predictions(cases: Sequence[Case], stage: Stage, trained: Trained, r
     _check_card(stage, trained, recipe)
     _check_steps(stage, trained)
     usable = [c for c in cases if c.image is not None and c.maps and not c.lost]
-    _check_normalisation(usable, stage, trained.detector)
+    _check_normalization(usable, stage, trained.detector)
     try:
         for case in usable:
             case.probability, case.border = _predict(trained.detector, case.image)
-            case.level = case.border if trained.extract.binarise == "learned" else None
+            case.level = case.border if trained.extract.binarize == "learned" else None
     except OcrmapsError as error:
         stage.problem(str(error).splitlines()[0], error.hint or "train on this store")
         stage.said = "the network does not take these pictures"
@@ -111,13 +111,13 @@ def _check_steps(stage: Stage, trained: Trained) -> None:
     stage.numbers["steps"] = steps
     if steps < FEW_STEPS:
         stage.note(
-            f"only {steps} optimiser steps were taken, on {trained.card['samples']} samples: a network knows little by "
+            f"only {steps} optimizer steps were taken, on {trained.card['samples']} samples: a network knows little by "
             "then, whatever its data",
             "a larger budget.epochs; ocrmaps debug grep 'kind=metrics' shows whether the loss fell",
         )
 
 
-def _check_normalisation(cases: Sequence[Case], stage: Stage, detector: Detector) -> None:
+def _check_normalization(cases: Sequence[Case], stage: Stage, detector: Detector) -> None:
     if not cases:
         return
     mean, std = detector.mean.view(3).numpy(), detector.std.view(3).numpy()
@@ -132,7 +132,7 @@ def _check_normalisation(cases: Sequence[Case], stage: Stage, detector: Detector
     low, high = NORMAL_SPREAD
     if abs(found) > NORMAL_MEAN or not low <= spread <= high:
         stage.problem(
-            f"normalised pictures have mean {found:.3g} and deviation {spread:.3g}, expected about 0 and 1: mean "
+            f"normalized pictures have mean {found:.3g} and deviation {spread:.3g}, expected about 0 and 1: mean "
             f"{mean.round(3).tolist()} and std {std.round(3).tolist()} are not for pixels of 0 to 255",
             "model.mean and model.std count pixel values from 0 to 255; the defaults are those of published weights",
         )
@@ -147,7 +147,7 @@ def _predict(detector: Detector, image: Any) -> tuple[Any, Any]:
 
 def _check_probabilities(cases: Sequence[Case], maps: Any, stage: Stage, trained: Trained) -> None:
     low, high = float(maps.min()), float(maps.max())
-    cut = trained.extract.binarise if isinstance(trained.extract.binarise, float) else 0.5
+    cut = trained.extract.binarize if isinstance(trained.extract.binarize, float) else 0.5
     with_text = [c for c in cases if (c.maps["probability"] > 0).any()]
     firing = float((maps > cut).mean())
     wanted = float(np.mean(np.concatenate([c.maps["probability"].ravel() for c in cases]) > 0))
@@ -162,7 +162,7 @@ def _check_probabilities(cases: Sequence[Case], maps: Any, stage: Stage, trained
     if high - low < CONSTANT:
         stage.problem(
             f"the network answers {low:.3f} everywhere, whatever it is shown{steps}",
-            "compare the loss with the first epoch's: if it never fell, try another optimiser.lr or other weights",
+            "compare the loss with the first epoch's: if it never fell, try another optimizer.lr or other weights",
         )
     elif knows is not None and knows < REVERSED:
         stage.problem(
@@ -178,7 +178,7 @@ def _check_probabilities(cases: Sequence[Case], maps: Any, stage: Stage, trained
     elif with_text and not any(np.any(np.greater(c.probability, cut)) for c in with_text):  # type: ignore[arg-type]
         stage.problem(
             f"nothing is found: the highest probability is {high:.3f}, text begins above {cut:g}{steps}",
-            f"train longer, or binarise lower: it does know text ({knows:.0%})" if knows else "train longer",
+            f"train longer, or binarize lower: it does know text ({knows:.0%})" if knows else "train longer",
         )
     elif wanted and firing < SILENT * wanted and knows is not None:
         stage.problem(
@@ -244,7 +244,7 @@ def _better(cases: Sequence[Case], knows: float, detector: Detector) -> str:
         for case in cases:
             assert case.image is not None
             image = case.image
-            if name == "colours inverted":
+            if name == "colors inverted":
                 image = 255 - image
             elif name == "red and blue swapped":
                 image = image[..., ::-1]

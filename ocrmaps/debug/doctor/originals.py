@@ -41,7 +41,7 @@ def look_at_originals(cases: Sequence[Case], stage: Stage, trained: Trained, rec
         there += match_iou(case.polygons, detections, thresholds=(0.5,)).counts(0.5)
         perfect = extract(np.minimum(case.maps["probability"], 1).astype(np.float32), extraction_of(maps, canonical))
         ceiling += match_iou(canonical, perfect.polygons, thresholds=(0.5,)).counts(0.5)
-        overlaps.append(_overlap(case, spec.binarise))
+        overlaps.append(_overlap(case, spec.binarize))
         _draw_original(case, detections)
     if not overlaps:
         stage.skipped = "there is no prediction to bring back"
@@ -67,8 +67,8 @@ def look_at_originals(cases: Sequence[Case], stage: Stage, trained: Trained, rec
             stage.problem(
                 f"kernels are predicted (overlap {np.mean(overlaps):.2f}), but the polygons made of them do not match "
                 f"(hmean {there.hmean:.3f})",
-                f"extraction is set to {spec.unclip} unclip, score at least {spec.score_min:g}, binarise "
-                f"{spec.binarise}: take the defaults, which follow the recipe",
+                f"extraction is set to {spec.unclip} unclip, score at least {spec.score_min:g}, binarize "
+                f"{spec.binarize}: take the defaults, which follow the recipe",
             )
         else:
             stage.problem(
@@ -80,10 +80,10 @@ def look_at_originals(cases: Sequence[Case], stage: Stage, trained: Trained, rec
         stage.note(f"perfect maps reach only {ceiling.hmean:.3f} here", "ocrmaps recommend finds a better recipe")
 
 
-def _overlap(case: Case, binarise: Any) -> float:
+def _overlap(case: Case, binarize: Any) -> float:
     assert case.probability is not None
     counts = case.maps["mask"] & PROBABILITY_COUNTS > 0
-    cut = case.level if case.level is not None else binarise
+    cut = case.level if case.level is not None else binarize
     got, wanted = (case.probability > cut) & counts, (case.maps["probability"] > 0) & counts
     union = int((got | wanted).sum())
     return int((got & wanted).sum()) / union if union else 1.0

@@ -122,7 +122,7 @@ def _check_pixels(case: Case, stage: Stage) -> None:
             case.name,
         )
     if len(case.polygons) and float(pixels.std()) < 2:
-        stage.problem("the picture is of one colour, yet has outlines", "look at the file", case.name)
+        stage.problem("the picture is of one color, yet has outlines", "look at the file", case.name)
 
 
 def _check_bounds(case: Case, stage: Stage) -> None:
@@ -203,7 +203,7 @@ def _check_canonical(case: Case, stage: Stage, specs: Specs, drawn: Any) -> bool
     outside[y : y + h, x : x + w] = False
     stained = int((image[outside] != np.array(specs.canonical.fill)).any(axis=1).sum()) if outside.any() else 0
     if stained:
-        stage.problem(f"{stained} pixels of the padding are not the fill colour {specs.canonical.fill}", "", case.name)
+        stage.problem(f"{stained} pixels of the padding are not the fill color {specs.canonical.fill}", "", case.name)
         sound = False
     if drawn is not None and not np.array_equal(drawn, image):
         mean = float(np.abs(drawn.astype(np.int16) - image).mean())

@@ -39,19 +39,19 @@ __all__ = [
 class Format:
     """How one format is told and read."""
 
-    recognise: Callable[[Sequence[Leaf]], bool]
+    recognize: Callable[[Sequence[Leaf]], bool]
     read: Callable[..., None]
 
 
 FORMATS: dict[str, Format] = {
-    "ufo": Format(ufo.recognise, ufo.read),
-    "coco": Format(coco.recognise, coco.read),
-    "icdar": Format(icdar.recognise, icdar.read),
-    "paddle": Format(paddle.recognise, paddle.read),
-    "mmocr": Format(mmocr.recognise, mmocr.read),
-    "doctr": Format(doctr.recognise, doctr.read),
-    "named": Format(named.recognise, named.read),
-    "submission": Format(table.recognise, table.read),
+    "ufo": Format(ufo.recognize, ufo.read),
+    "coco": Format(coco.recognize, coco.read),
+    "icdar": Format(icdar.recognize, icdar.read),
+    "paddle": Format(paddle.recognize, paddle.read),
+    "mmocr": Format(mmocr.recognize, mmocr.read),
+    "doctr": Format(doctr.recognize, doctr.read),
+    "named": Format(named.recognize, named.read),
+    "submission": Format(table.recognize, table.read),
 }
 
 
@@ -138,7 +138,7 @@ def _told(leaves: Sequence[Leaf], path: Path, layout: str | None) -> str | None:
             f"found {text} text files and {len(leaves) - text} JSON files in {path}, expected one kind",
             hint="name the file, or say which are meant with --predictions-format",
         )
-    fitting = [name for name, format in FORMATS.items() if format.recognise(leaves)]
+    fitting = [name for name, format in FORMATS.items() if format.recognize(leaves)]
     if not fitting and layout is not None and leaves and all(leaf.text is not None for leaf in leaves):
         return "icdar"
     if len(fitting) > 1:

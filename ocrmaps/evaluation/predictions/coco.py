@@ -23,7 +23,7 @@ Images = Mapping[str, str]
 """Picture id, as text -> file name."""
 
 
-def recognise(leaves: Sequence[Leaf]) -> bool:
+def recognize(leaves: Sequence[Leaf]) -> bool:
     leaf = only(leaves)
     if leaf is None:
         return False

@@ -15,7 +15,7 @@ from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found, rank_of
 
 
-def recognise(leaves: Sequence[Leaf]) -> bool:
+def recognize(leaves: Sequence[Leaf]) -> bool:
     return bool(leaves) and all(
         leaf.text is None and isinstance(leaf.root, dict) and isinstance(leaf.root.get("pages"), list)
         for leaf in leaves

@@ -18,7 +18,7 @@ _SIGN = "####"
 """What CTW1500 puts in front of texts."""
 
 
-def recognise(leaves: Sequence[Leaf]) -> bool:
+def recognize(leaves: Sequence[Leaf]) -> bool:
     if not leaves or any(leaf.text is None for leaf in leaves):
         return False
     lines = [line for leaf in leaves for _, line in numbered(leaf.text or "")]

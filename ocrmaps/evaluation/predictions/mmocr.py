@@ -26,7 +26,7 @@ _TEXTS = {"det_polygons": "rec_texts"}
 _NESTED = ("pred_instances", "res")
 
 
-def recognise(leaves: Sequence[Leaf]) -> bool:
+def recognize(leaves: Sequence[Leaf]) -> bool:
     roots = [leaf.root for leaf in leaves if leaf.text is None]
     return bool(roots) and len(roots) == len(leaves) and all(_fits(root) for root in roots)
 

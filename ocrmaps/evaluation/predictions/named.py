@@ -15,9 +15,9 @@ from ocrmaps.evaluation.predictions.contents import Leaf, only
 from ocrmaps.evaluation.predictions.records import Found, rank_of
 
 
-def recognise(leaves: Sequence[Leaf]) -> bool:
+def recognize(leaves: Sequence[Leaf]) -> bool:
     leaf = only(leaves)
-    if leaf is None or not isinstance(leaf.root, dict) or not leaf.root or mmocr.recognise(leaves):
+    if leaf is None or not isinstance(leaf.root, dict) or not leaf.root or mmocr.recognize(leaves):
         return False
     return all(_fits(value) for value in leaf.root.values())
 

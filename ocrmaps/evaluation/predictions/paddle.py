@@ -10,7 +10,7 @@ from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found, rank_of
 
 
-def recognise(leaves: Sequence[Leaf]) -> bool:
+def recognize(leaves: Sequence[Leaf]) -> bool:
     if len(leaves) != 1 or leaves[0].text is None:
         return False
     first = next((line for _, line in numbered(leaves[0].text)), "")

@@ -20,7 +20,7 @@ COLUMNS = ["filename", "polygons"]
 _SCORES = ("scores", "score", "confidences", "confidence")
 
 
-def recognise(leaves: Sequence[Leaf]) -> bool:
+def recognize(leaves: Sequence[Leaf]) -> bool:
     if len(leaves) != 1 or leaves[0].text is None:
         return False
     first = leaves[0].text.lstrip().split("\n", 1)[0]

@@ -10,7 +10,7 @@ from ocrmaps.evaluation.predictions.contents import Leaf, only
 from ocrmaps.evaluation.predictions.records import Found, rank_of
 
 
-def recognise(leaves: Sequence[Leaf]) -> bool:
+def recognize(leaves: Sequence[Leaf]) -> bool:
     leaf = only(leaves)
     return leaf is not None and isinstance(leaf.root, dict) and isinstance(leaf.root.get("images"), dict)
 

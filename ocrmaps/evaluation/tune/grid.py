@@ -17,33 +17,33 @@ SHOWN = (0.5, 0.7)
 """IoU thresholds that are told of every setting, whatever it was chosen by."""
 CRITERION = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
 """IoU thresholds whose mean hmean decides, where nobody says others; docs/explanation/evaluation.md has the figures."""
-Binarise = float | Literal["learned"]
+Binarize = float | Literal["learned"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
     """Everything that is tried, besides the checkpoint's own settings."""
 
-    binarise: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    binarize: tuple[float, ...] = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
     score_min: tuple[float, ...] = tuple(round(0.3 + 0.05 * i, 2) for i in range(13))
     ratios: tuple[float, ...] = (1.5, 2.0, 2.5)
     """Of the constant unclip; the inverse is always tried where the arithmetic has it."""
 
     def __post_init__(self) -> None:
-        for name in ("binarise", "score_min", "ratios"):
+        for name in ("binarize", "score_min", "ratios"):
             object.__setattr__(self, name, tuple(sorted({float(v) for v in getattr(self, name)})))
-        if not self.binarise or not self.score_min:
+        if not self.binarize or not self.score_min:
             raise SpecError("the grid is empty: give at least one threshold and one least score")
 
     def settings(self, own: ExtractSpec) -> list[ExtractSpec]:
         """Ways of reading a map, apart from the least score; the checkpoint's own is the first. All are checked."""
-        binarise: list[Binarise] = [own.binarise, *(b for b in self.binarise if b != own.binarise)]
+        binarize: list[Binarize] = [own.binarize, *(b for b in self.binarize if b != own.binarize)]
         unclips: list[tuple[Any, float | None]] = [(own.unclip, own.unclip_ratio)]
         if own.arithmetic != "published":
             unclips.append(("inverse", None))
         mine = own.growth_ratio if own.unclip == "constant" else None
         unclips += [("constant", ratio) for ratio in self.ratios if ratio != mine]
-        return [replace(own, binarise=b, unclip=u, unclip_ratio=r) for b in binarise for u, r in dict.fromkeys(unclips)]
+        return [replace(own, binarize=b, unclip=u, unclip_ratio=r) for b in binarize for u, r in dict.fromkeys(unclips)]
 
     def cuts(self, own: ExtractSpec) -> tuple[float, ...]:
         return tuple(sorted({*self.score_min, float(own.score_min)}))
@@ -71,7 +71,7 @@ class Point:
     def as_dict(self) -> dict[str, Any]:
         parts = ("hmean", "precision", "recall")
         return {
-            "binarise": self.extract.binarise,
+            "binarize": self.extract.binarize,
             "score_min": self.extract.score_min,
             "unclip": self.extract.unclip,
             "unclip_ratio": self.extract.unclip_ratio,
@@ -89,7 +89,7 @@ class Tuned:
     chosen_on: Mapping[str, Any]
     """Store, version, split, root digest, pictures."""
     criterion: tuple[float, ...]
-    """IoU thresholds whose mean hmean was maximised."""
+    """IoU thresholds whose mean hmean was maximized."""
     before: Point
     chosen: Point
     points: tuple[Point, ...]
@@ -117,9 +117,9 @@ class Tuned:
         }
 
 
-def grid_from(*, binarise: str | None, score: str | None, ratio: str | None) -> Grid:
+def grid_from(*, binarize: str | None, score: str | None, ratio: str | None) -> Grid:
     """A grid as a person writes it; what is not said is the default. `none` leaves the constant unclip out."""
-    said = {"binarise": ("--binarize", binarise), "score_min": ("--score", score), "ratios": ("--ratio", ratio)}
+    said = {"binarize": ("--binarize", binarize), "score_min": ("--score", score), "ratios": ("--ratio", ratio)}
     values: dict[str, tuple[float, ...]] = {}
     for name, (option, text) in said.items():
         if text is not None:
@@ -181,8 +181,8 @@ def rank(
 def _distance(how: ExtractSpec, own: ExtractSpec) -> tuple[float, ...]:
     """How far from the checkpoint's own settings: another unclip first, then the thresholds."""
     unlike = (how.unclip, how.unclip_ratio) != (own.unclip, own.unclip_ratio)
-    apart = 0.0 if how.binarise == own.binarise else 1.0
-    if not isinstance(how.binarise, str) and not isinstance(own.binarise, str):
-        apart = abs(how.binarise - own.binarise)
+    apart = 0.0 if how.binarize == own.binarize else 1.0
+    if not isinstance(how.binarize, str) and not isinstance(own.binarize, str):
+        apart = abs(how.binarize - own.binarize)
     ratio = abs(how.growth_ratio - own.growth_ratio) if how.unclip == "constant" else 0.0
     return float(unlike), ratio, round(apart + abs(how.score_min - own.score_min), 9), how.score_min

@@ -34,7 +34,7 @@ def table(tuned: Tuned) -> str:
 
 
 def criterion_words(criterion: Sequence[float]) -> str:
-    """What is maximised.
+    """What is maximized.
 
     >>> criterion_words((0.5,)), criterion_words((0.5, 0.6, 0.7))
     ('hmean at IoU 0.5', 'the mean hmean at IoU 0.5, 0.6, 0.7')
@@ -61,6 +61,6 @@ def _lost(before: Point, chosen: Point) -> list[str]:
 
 def settings(how: ExtractSpec) -> str:
     """The tuned settings in words."""
-    binarise = how.binarise if isinstance(how.binarise, str) else f"{how.binarise:g}"
+    binarize = how.binarize if isinstance(how.binarize, str) else f"{how.binarize:g}"
     unclip = "inverse" if how.unclip == "inverse" else f"constant {how.growth_ratio:g}"
-    return f"binarise {binarise}, score at least {how.score_min:g}, unclip {unclip}"
+    return f"binarize {binarize}, score at least {how.score_min:g}, unclip {unclip}"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from ocrmaps.model.encoders.registry import AbstractEncoder, initialise
+from ocrmaps.model.encoders.registry import AbstractEncoder, initialize
 
 
 class Row(NamedTuple):
@@ -126,7 +126,7 @@ class MobileNetV3(AbstractEncoder):
         ends = [i for i, row in enumerate(rows) if row.stride == 2] + [len(parts) - 1]
         self._ends = tuple(ends[-4:])
         self.channels = tuple(widths[i] for i in self._ends)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         features = []

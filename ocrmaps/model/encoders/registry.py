@@ -1,4 +1,4 @@
-"""Encoders turn a normalised picture into features at strides 4, 8, 16 and 32, and say so before anything runs.
+"""Encoders turn a normalized picture into features at strides 4, 8, 16 and 32, and say so before anything runs.
 
 An encoder is a module with two declarations, `channels` and `strides` (finest first, each stride twice the one
 before), whose forward maps float (B, 3, H, W) to that many features of shape (B, channels[i], H / strides[i],
@@ -71,7 +71,7 @@ class Light(AbstractEncoder):
             stages.append(nn.Sequential(*down, *(Residual(width) for _ in range(count))))
             previous = width
         self.stages = nn.ModuleList(stages)
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.stem(x)
@@ -82,7 +82,7 @@ class Light(AbstractEncoder):
         return tuple(features)
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Kaiming weights for convolutions, identity for norms: the usual start of a network trained from nothing."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from ocrmaps.model.encoders.registry import AbstractEncoder, initialise
+from ocrmaps.model.encoders.registry import AbstractEncoder, initialize
 
 
 class BasicBlock(nn.Module):
@@ -80,7 +80,7 @@ class ResNet(AbstractEncoder):
                 inputs = planes * block.expansion
             self.add_module(f"layer{i + 1}", nn.Sequential(*stage))
         self.channels = tuple(64 * 2**i * block.expansion for i in range(4))
-        initialise(self)
+        initialize(self)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))

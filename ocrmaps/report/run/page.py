@@ -34,23 +34,19 @@ from ocrmaps.training.folder import RunFolder, find_store, read_run
 from ocrmaps.trust import NOTHING, Trusted
 
 KINDS = (
-    Kind(code="m", name="text, found", colour="#1f6feb"),
-    Kind(code="l", name="text, lost", colour="#d6006e", dashed=True),
-    Kind(code="i", name="ignored", colour="#d97700", dashed=True),
-    Kind(code="r", name="prediction, right", colour="#0b8a4b"),
-    Kind(code="w", name="prediction, wrong", colour="#e02b1d", dashed=True),
-    Kind(code="g", name="prediction, not scored", colour="#8a7a00", dashed=True),
+    Kind(code="m", name="text, found", color="#1f6feb"),
+    Kind(code="l", name="text, lost", color="#d6006e", dashed=True),
+    Kind(code="i", name="ignored", color="#d97700", dashed=True),
+    Kind(code="r", name="prediction, right", color="#0b8a4b"),
+    Kind(code="w", name="prediction, wrong", color="#e02b1d", dashed=True),
+    Kind(code="g", name="prediction, not scored", color="#8a7a00", dashed=True),
 )
 LAYERS = (
     PICTURE,
-    Layer(key="truth", name="truth", letter="o", kind="outline", colour="#1f6feb", on=True),
-    Layer(key="prediction", name="prediction", letter="d", kind="outline", colour="#0b8a4b", on=True),
-    Layer(
-        key="seen", name="predicted probability", letter="q", kind="map", medium="found", channel=0, colour="#ff5fa2"
-    ),
-    Layer(
-        key="border", name="predicted threshold", letter="b", kind="map", medium="found", channel=1, colour="#9fe870"
-    ),
+    Layer(key="truth", name="truth", letter="o", kind="outline", color="#1f6feb", on=True),
+    Layer(key="prediction", name="prediction", letter="d", kind="outline", color="#0b8a4b", on=True),
+    Layer(key="seen", name="predicted probability", letter="q", kind="map", medium="found", channel=0, color="#ff5fa2"),
+    Layer(key="border", name="predicted threshold", letter="b", kind="map", medium="found", channel=1, color="#9fe870"),
     *MAPS,
 )
 _WORST: dict[str, Literal["high", "low"]] = {

@@ -21,7 +21,7 @@ from ocrmaps.store.writing.plan import SPLITS, Failure, Plan, PlannedRow
 from ocrmaps.store.writing.tasks import OUTCOMES, drawn_outcome
 
 REACH = 0.5
-"""A polygon counts as clipped when it leaves its canvas by more than this many pixels: less loses no pixel centre."""
+"""A polygon counts as clipped when it leaves its canvas by more than this many pixels: less loses no pixel center."""
 _QUIET = (OUTCOMES.index(str(Outcome.DRAWN)), OUTCOMES.index(str(Outcome.IGNORED)))
 """Outcomes that are what the annotation asked for, so the ledger does not list them."""
 

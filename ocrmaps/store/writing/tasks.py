@@ -111,7 +111,7 @@ def draw_row(data: bytes, row: RowTask, canonical: CanonicalSpec, maps: MapSpec)
     image = render(picture, row.transform, canonical)
     drawn = draw_maps(row.transform.apply(row.polygons, "canonical"), maps, row.transform.canvas)
     mask = drawn.mask
-    return {"image": image, "probability": drawn.probability, "threshold": drawn.quantised, "mask": mask}, drawn
+    return {"image": image, "probability": drawn.probability, "threshold": drawn.quantized, "mask": mask}, drawn
 
 
 def _row(row: RowTask, task: ShardTask, packed: dict[str, list[bytes | None]]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ocrmaps.training.module import DetectorModule
 
 
 class Gradients(Callback):
-    """Keeps the norm of every optimiser step where it was computed; read once an epoch, or when it is saved.
+    """Keeps the norm of every optimizer step where it was computed; read once an epoch, or when it is saved.
 
     Part of a checkpoint, so that an epoch that was interrupted still tells of all its steps.
     """

@@ -129,5 +129,5 @@ class FiniteGuard(Callback):
             f"epoch {epoch + 1}, step {step}: found {what} on {len(rows)} samples{several}: "
             f"{', '.join(captured.names[:4])}{' ...' if len(rows) > 4 else ''}{also}",
             captured,
-            hint="look at these samples; a lower optimiser.lr or clip, or precision fp32, may help",
+            hint="look at these samples; a lower optimizer.lr or clip, or precision fp32, may help",
         )

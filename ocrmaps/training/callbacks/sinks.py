@@ -40,7 +40,7 @@ class TensorBoard:
 
 
 class WandB:
-    """A run of a project, with the optimiser step as its own axis: rows of other things never reorder it."""
+    """A run of a project, with the optimizer step as its own axis: rows of other things never reorder it."""
 
     def __init__(self, folder: Path, *, project: str, name: str, config: Mapping[str, Any]) -> None:
         wandb: Any = importlib.import_module("wandb")

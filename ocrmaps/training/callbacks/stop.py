@@ -24,7 +24,7 @@ from ocrmaps.errors import RunError
 from ocrmaps.training.checkpoint import Keeper
 
 AGREE_EVERY = 5
-"""Optimiser steps between two times that several ranks ask each other whether to stop."""
+"""Optimizer steps between two times that several ranks ask each other whether to stop."""
 SIGNALS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 """What asks for the end, and how that is called; a shell knows each by its exit code, 128 + its number."""
 _ASKED = b"\nstopping after this step, or after the validation under way; Ctrl-C again stops at once\n"
@@ -39,7 +39,7 @@ class Interrupted(RunError):
 
 
 class Stop(Callback):
-    """Saves and ends the run at the end of the first optimiser step, or epoch, after it was asked to."""
+    """Saves and ends the run at the end of the first optimizer step, or epoch, after it was asked to."""
 
     def __init__(self, keeper: Keeper) -> None:
         self.keeper = keeper

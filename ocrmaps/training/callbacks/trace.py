@@ -18,7 +18,7 @@ LARGEST = 64 * 2**20
 
 
 class Trace(Callback):
-    """Traces `steps` optimiser steps from number `first` on, counted from 0, into a compressed file of `folder`.
+    """Traces `steps` optimizer steps from number `first` on, counted from 0, into a compressed file of `folder`.
 
     A run that is over before that is refused: it would look as if it had been traced.
     """

@@ -37,7 +37,7 @@ class Captured:
     kind: Kind
     epoch: int
     step: int
-    """Optimiser steps taken when the run was here."""
+    """Optimizer steps taken when the run was here."""
     rows: list[int]
     names: list[str]
     weights: Mapping[str, Tensor]

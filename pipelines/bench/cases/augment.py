@@ -1,7 +1,7 @@
 """Times our augmentation beside kornia's on one batch: `python -m ocrmaps.pipelines.bench.cases.augment`.
 
 kornia is no dependency; where it is not installed this says so. Both move the picture and three maps by one matrix a
-sample and change colours. Kornia is given the easier task: its result stays float and its maps are not made bytes
+sample and change colors. Kornia is given the easier task: its result stays float and its maps are not made bytes
 again, and text that it cuts is not masked.
 """
 

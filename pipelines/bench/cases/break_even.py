@@ -191,7 +191,7 @@ def _published(polygons: PolygonSet, size: Size) -> tuple[npt.NDArray[Any], ...]
 def _own(recipe: Recipe) -> Draw:
     def draw(polygons: PolygonSet, size: Size) -> tuple[npt.NDArray[Any], ...]:
         maps = draw_maps(polygons, recipe.maps, size)
-        return maps.probability, maps.quantised, maps.probability_mask, maps.threshold_mask
+        return maps.probability, maps.quantized, maps.probability_mask, maps.threshold_mask
 
     return draw
 

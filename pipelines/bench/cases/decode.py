@@ -72,7 +72,7 @@ def _scan() -> bytes:
         for x in range(300, width - 300, 55):
             page[y : y + int(rng.integers(20, 60)), x : x + int(rng.integers(5, 40))] = rng.integers(20, 90)
     grain = rng.integers(-6, 7, (height, width), dtype=np.int16)
-    grey = np.clip(page.astype(np.int16) + grain, 0, 255).astype(np.uint8)
+    gray = np.clip(page.astype(np.int16) + grain, 0, 255).astype(np.uint8)
     data = io.BytesIO()
-    Image.fromarray(grey).convert("RGB").save(data, "JPEG", quality=85)
+    Image.fromarray(gray).convert("RGB").save(data, "JPEG", quality=85)
     return data.getvalue()

@@ -83,7 +83,7 @@ def _rows(shot: Photo) -> dict[str, Bytes]:
     transform = plan(picture.header.size, picture.header.orientation, spec)
     drawn = draw_maps(transform.apply(shot.sample.polygons, "canonical"), MapSpec(), transform.canvas)
     mask = drawn.mask
-    arrays = (render(picture, transform, spec), drawn.probability, drawn.quantised, mask.astype(np.uint8))
+    arrays = (render(picture, transform, spec), drawn.probability, drawn.quantized, mask.astype(np.uint8))
     return dict(zip(ARRAYS, arrays, strict=True))
 
 

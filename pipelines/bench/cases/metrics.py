@@ -158,8 +158,8 @@ def _large(repeats: int, n: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     out = []
     for name, side in ((f"metrics/boxes_{n}_s", 3000.0), (f"metrics/boxes_{n}_piled_s", 1.0)):
-        centre, half = rng.uniform(0, side, (n, 1, 2)), rng.uniform(8, 30, (n, 1, 2))
-        boxes = centre + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.normal(0, 0.5, (n, 4, 2))
+        center, half = rng.uniform(0, side, (n, 1, 2)), rng.uniform(8, 30, (n, 1, 2))
+        boxes = center + half * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) + rng.normal(0, 0.5, (n, 4, 2))
         truth = PolygonSet.of(boxes, frame="raw")
         found = PolygonSet.of(boxes + rng.normal(0, 1, boxes.shape), frame="raw")
         values = [_all(match_iou, [(truth, found)]) for _ in range(repeats)]

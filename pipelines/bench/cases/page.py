@@ -79,7 +79,7 @@ def write_page(folder: Path, samples: int, *, inside: bool) -> Path:
     beside = None if inside else folder / "page-files"
     album = Album(
         (PICTURE, TRUTH, *MAPS),
-        (Kind(code="t", name="text", colour="#1f6feb"),),
+        (Kind(code="t", name="text", color="#1f6feb"),),
         worst={"polygons": "high", "smallest text": "low"},
         folder=beside,
         address="page-files",

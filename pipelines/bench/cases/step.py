@@ -75,7 +75,7 @@ def bench_step(repeats: int = 3, *, quick: bool = False) -> list[Result]:
         "step/callbacks_share": ("share", "seconds in the hooks of what watches by default over seconds of the steps"),
         **{f"step/{name}_share": ("share", f"of that {what}") for name, what in WATCHERS.items()},
         "step/data_wait_share": ("share", "seconds the host waited for a batch over seconds of the steps"),
-        "step/host_syncs": ("waits", "operators in one optimiser step that make the host wait for the device"),
+        "step/host_syncs": ("waits", "operators in one optimizer step that make the host wait for the device"),
         "step/ms": ("ms", "median step: light network, 4 pictures of 320x160"),
         "step/p95_vs_median": ("ratio", "95th percentile of step times over their median, without the first epoch"),
         "memory/peak": ("MB", "largest resident memory while training"),
@@ -169,7 +169,7 @@ def _run(version: Path, folder: Path, device: str, epochs: int, *, traced: bool 
     spec = run_from_dict(
         {
             "name": "bench",
-            "data": {"store": str(version), "batch": 4},
+            "data": {"store": str(version), "batch_size": 4},
             "model": {"encoder": "light"},
             "budget": {"epochs": epochs},
             "device": device,

@@ -1,7 +1,7 @@
 """The published DB post-processing, one contour after the other in plain calls, to time and to test against.
 
 Written from the definition. `probability` is an (h, w) float32 map, coordinates are pixel indices, `dest_size` is the
-(height, width) that results are scaled to. For each contour of `probability > binarise`, inner ones too, at most
+(height, width) that results are scaled to. For each contour of `probability > binarize`, inner ones too, at most
 `max_candidates` in the order in which they are found:
 
 boxes     the smallest rectangle around the contour; under `min_size` it is dropped; the score is the mean under the
@@ -30,7 +30,7 @@ def plain_boxes(
     probability: Array,
     dest_size: Size,
     *,
-    binarise: float = 0.3,
+    binarize: float = 0.3,
     score_min: float = 0.6,
     unclip: float = 1.5,
     max_candidates: int = 1000,
@@ -38,7 +38,7 @@ def plain_boxes(
 ) -> tuple[list[Array], list[float]]:
     """Quads (4, 2), upper left corner first, and their scores; dropped contours leave no rows."""
     quads, scores = [], []
-    for contour in _contours(probability, binarise)[:max_candidates]:
+    for contour in _contours(probability, binarize)[:max_candidates]:
         points, short = _smallest_rectangle(contour.squeeze(1))
         if short < min_size:
             continue
@@ -58,7 +58,7 @@ def plain_polygons(
     probability: Array,
     dest_size: Size,
     *,
-    binarise: float = 0.3,
+    binarize: float = 0.3,
     score_min: float = 0.6,
     unclip: float = 2.0,
     max_candidates: int = 1000,
@@ -66,7 +66,7 @@ def plain_polygons(
 ) -> tuple[list[Array], list[float]]:
     """Polygons (n, 2) and their scores."""
     polygons, scores = [], []
-    for contour in _contours(probability, binarise)[:max_candidates]:
+    for contour in _contours(probability, binarize)[:max_candidates]:
         points = cv2.approxPolyDP(contour, 0.002 * cv2.arcLength(contour, True), True).reshape(-1, 2)
         if len(points) < 4:
             continue
@@ -85,8 +85,8 @@ def plain_polygons(
     return polygons, scores
 
 
-def _contours(probability: Array, binarise: float) -> Any:
-    binary = ((probability > binarise) * 255).astype(np.uint8)
+def _contours(probability: Array, binarize: float) -> Any:
+    binary = ((probability > binarize) * 255).astype(np.uint8)
     return cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
 
 

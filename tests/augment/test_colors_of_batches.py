@@ -1,4 +1,4 @@
-"""What happens to colours is what was asked for, and nothing of it waits for the device."""
+"""What happens to colors is what was asked for, and nothing of it waits for the device."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def one(picture):
     return random_batch(SIZE, 1)._replace(image=torch.from_numpy(picture)[None], threshold=maps)
 
 
-def test_colours_change_by_the_matrix_and_maps_do_not():
+def test_colors_change_by_the_matrix_and_maps_do_not():
     batch = random_batch(SIZE, 1)
     matrix = np.array([[0.5, 0.2, 0.1, 10], [0, 1.2, 0, -5], [0.3, 0.3, 0.3, 0]])
-    found = apply_plan(batch, still(colours=matrix[None]))
+    found = apply_plan(batch, still(colors=matrix[None]))
     expected = batch.image[0].numpy() @ matrix[:, :3].T + matrix[:, 3]
     assert np.abs(found.image[0].numpy() - np.clip(expected, 0, 255)).max() <= 0.501
     assert all(torch.equal(a, b) for a, b in zip(batch[1:], found[1:], strict=True))
@@ -52,8 +52,8 @@ def test_blur_is_gaussian():
 
 
 def test_noise_has_its_deviation_and_is_another_for_each_row():
-    grey = np.full((*SIZE, 3), 128, np.uint8)
-    batch = random_batch(SIZE, 2)._replace(image=torch.from_numpy(np.stack([grey, grey])))
+    gray = np.full((*SIZE, 3), 128, np.uint8)
+    batch = random_batch(SIZE, 2)._replace(image=torch.from_numpy(np.stack([gray, gray])))
     found = augment(batch, AugmentSpec(noise=1.0, noise_std=(8, 8)), seed=0, epoch=0).image.numpy() - 128.0
     assert abs(found.std() - 8) < 0.2 and abs(found.mean()) < 0.3
     assert abs(np.corrcoef(found[0].ravel(), found[1].ravel())[0, 1]) < 0.05
