@@ -72,7 +72,7 @@ MUTANTS = [
     ),
     *_rows(
         "archives", "ocrmaps/store/upkeep/transfer.py", "tests/trust/test_archives.py",
-        ("a store's name is no path", "if not NAME.fullmatch(name):", OFF,
+        ("a store's name is no path", "if not re.fullmatch(NAME_PATTERN, name):", OFF,
          "test_the_name_of_a_store_is_a_name_as_in_a_recipe"),
         ("an entry is a plain file", "not entry.isreg() or ", "", _ENTRY),
         ("an entry is not sparse", "entry.issparse() or ", "", "test_a_sparse_entry_does_not_fill_the_disk"),
