@@ -46,7 +46,7 @@ for _group in (app, data.app, cache.app, bench.app, debug.app):
     # Lists of commands show whole sentences; left alone they are cut after some forty letters.
     for _command in _group.registered_commands:
         _text = _command.help or (_command.callback and _command.callback.__doc__) or ""
-        _command.short_help, _command.cls = " ".join(_text.split()).partition(" Example:")[0], plain.Command
+        _command.short_help, _command.cls = " ".join(_text.split()).partition(" Example:")[0], plain.PlainCommand
     for _sub in _group.registered_groups:
         _sub.short_help = str(_sub.typer_instance.info.help if _sub.typer_instance else "").partition(" Example:")[0]
 

@@ -14,7 +14,7 @@ _RANGES = ((r"(\S+)<=x<=(\S+?)(?=[;\]])", r"\1 to \2"), (r"x>=(\S+?)(?=[;\]])", 
 """How a range is written by the library, and for people."""
 
 
-class Command(TyperCommand):
+class PlainCommand(TyperCommand):
     """A command whose options are listed by group, its own ones first."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

@@ -189,7 +189,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class QueryAnswer:
     """What a query found in all bundles below a place."""
 
     hits: tuple[Hit, ...]
@@ -200,7 +200,7 @@ class Answer:
     known: tuple[str, ...]
 
 
-def grep(query: str, places: Iterable[Path]) -> Answer:
+def grep(query: str, places: Iterable[Path]) -> QueryAnswer:
     """Every entry that the query means, oldest bundle first."""
     from ocrmaps.debug.query import HEAD, fields_of
 
@@ -215,7 +215,9 @@ def grep(query: str, places: Iterable[Path]) -> Answer:
             if parsed.matches(entry, **head):
                 hits.append(Hit(bundle=bundle, entry=entry))
     unknown = tuple(f for f in parsed.fields if f not in known)
-    return Answer(hits=tuple(hits), bundles=len(bundles), entries=number, unknown=unknown, known=tuple(sorted(known)))
+    return QueryAnswer(
+        hits=tuple(hits), bundles=len(bundles), entries=number, unknown=unknown, known=tuple(sorted(known))
+    )
 
 
 def _all(places: Iterable[Path]) -> list[Bundle]:

@@ -18,7 +18,7 @@ from ocrmaps.report.samples import Stage, Wish, Written, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class OracleReport:
     """The score of perfect maps, and what was written about it."""
 
     result: OracleResult
@@ -40,7 +40,7 @@ def oracle(
     overlays: Path | None = None,
     workers: int | None = None,
     stage: Stage = silent,
-) -> Judged:
+) -> OracleReport:
     """Judge the perfect maps of a source; without a shape, extraction fits what the outlines need."""
     if page is not None:
         page.check()
@@ -49,7 +49,7 @@ def oracle(
     chain = chain.with_shape(shape or fitting_shape(samples))
     with stage("judging perfect maps") as progress:
         result = run_oracle(samples, heads, chain, workers=workers, progress=progress)
-    return Judged(
+    return OracleReport(
         result=result,
         overlays=None if overlays is None else write_overlays(source, samples, result, overlays),
         page=None if page is None else oracle_page(source, samples, heads, result, page),

@@ -25,7 +25,7 @@ from ocrmaps.training.callbacks.stop import Interrupted
 from ocrmaps.training.checks import check_store
 from ocrmaps.training.folder import CHECKPOINTS, METRICS, read_metrics
 from ocrmaps.training.optimization import SAFE_CLIP, Precision, accumulation, check_precision
-from ocrmaps.training.paired import Comparison, compare
+from ocrmaps.training.paired import PairedComparison, compare
 from ocrmaps.training.prepare import device_of
 from ocrmaps.training.resume import check_same_run
 from ocrmaps.training.spec import RunSpec
@@ -53,7 +53,7 @@ class PrecisionReport:
 
     folder: Path
     members: tuple[Member, ...]
-    comparisons: Mapping[str, Comparison]
+    comparisons: Mapping[str, PairedComparison]
     """By candidate precision."""
     identity: Mapping[str, Any]
 
@@ -126,7 +126,7 @@ def precision_check(
         done.append(replace(member, hmean=_final(member), reused=reused))
     scores = {(m.precision, m.seed): m.hmean for m in done}
     first = list(dict.fromkeys(m.seed for m in done))
-    comparisons: dict[str, Comparison] = {
+    comparisons: dict[str, PairedComparison] = {
         name: compare([(scores[BASELINE, s], scores[name, s]) for s in first], resolution=1 / max(1, truth))
         for name in chosen
         if name != BASELINE

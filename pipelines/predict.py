@@ -25,7 +25,7 @@ from ocrmaps.trust import NOTHING, Trusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Predicted:
+class PredictReport:
     """What one command wrote."""
 
     out: Path
@@ -84,7 +84,7 @@ def run(
     overwrite: bool = False,
     trusted: Trusted = NOTHING,
     progress: Progress | None = None,
-) -> Predicted:
+) -> PredictReport:
     """Predict and write; unreadable pictures are reported at the end, or stop at the first with `strict`."""
     file = file_for(out, format)
     refuse_existing(file, replace_existing=overwrite)
@@ -130,7 +130,7 @@ def run(
     sheet = Sheet(predictions=found, frame=frame, head=head, raw_csv=raw_csv)
     write_predictions(sheet, file, format, overwrite=overwrite)
     failed = [(p.name, p.error) for p in found if p.error is not None]
-    return Predicted(
+    return PredictReport(
         out=file,
         format=format,
         frame=frame,

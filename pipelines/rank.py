@@ -12,7 +12,7 @@ import torch
 
 from ocrmaps.pipelines.train import train
 from ocrmaps.training.callbacks.stop import Interrupted
-from ocrmaps.training.ranks import Place, join
+from ocrmaps.training.ranks import Rank, join
 from ocrmaps.training.spec import run_from_dict
 from ocrmaps.trust import Trusted
 
@@ -21,7 +21,7 @@ def main(file: Path, rank: int) -> int:
     """Take part in the run that the file describes; a failure is left beside it for the first process to tell."""
     job, meeting = json.loads(file.read_text(encoding="utf-8")), file.parent
     torch.set_num_threads(job["threads"])
-    place = Place(rank=rank, world=job["world"])
+    place = Rank(rank=rank, world=job["world"])
     try:
         (meeting / f"ready-{rank}").touch()
         join(place, meeting, job["device"])

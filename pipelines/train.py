@@ -15,7 +15,7 @@ from ocrmaps.debug.collect import on_crash
 from ocrmaps.training.announce import log
 from ocrmaps.training.fit import fit
 from ocrmaps.training.prepare import prepare
-from ocrmaps.training.ranks import Place
+from ocrmaps.training.ranks import Rank
 from ocrmaps.training.report import TrainReport, report
 from ocrmaps.training.spec import RunSpec
 
@@ -29,7 +29,7 @@ def train(
     say: Callable[[str], None] = lambda line: None,
     progress: bool = False,
     extra: tuple[Callback, ...] = (),
-    place: Place | None = None,
+    place: Rank | None = None,
 ) -> TrainReport:
     """Train as `spec` says into the folder `out`; `resume` is a checkpoint, or `auto` for the folder's own latest.
 

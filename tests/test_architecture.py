@@ -220,6 +220,16 @@ def test_b5a_pictures_are_decoded_and_turned_in_one_place():
     assert found == []
 
 
+def test_a_class_name_means_one_thing():
+    found = Counter(
+        node.name
+        for path in _files()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in found.items() if count > 1] == []
+
+
 ONCE = {
     r"\bOPERATIONAL\b.*= \(": ("ocrmaps/training/differences.py",),
     r"\b(PROBABILITY|THRESHOLD)_COUNTS = ": ("ocrmaps/maps/records.py",),

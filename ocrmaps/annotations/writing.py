@@ -45,7 +45,7 @@ class Writer(Protocol):
     def __call__(self, samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport: ...
 
 
-class Draft:
+class AnnotationDraft:
     """The checked samples of one writing, and the count of what gets lost."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
@@ -109,12 +109,12 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def write_file(draft: Draft, out: Path, text: str, *, overwrite: bool) -> WriteReport:
+def write_file(draft: AnnotationDraft, out: Path, text: str, *, overwrite: bool) -> WriteReport:
     """One text file, whole or not at all."""
     return write_bytes(draft, out, _utf8(text, out), overwrite=overwrite)
 
 
-def write_bytes(draft: Draft, out: Path, data: bytes, *, overwrite: bool) -> WriteReport:
+def write_bytes(draft: AnnotationDraft, out: Path, data: bytes, *, overwrite: bool) -> WriteReport:
     """One file, whole or not at all; source annotations are never replaced by accident."""
     if out.is_dir() or (out.exists() and not overwrite):
         raise AnnotationError(f"{out} exists already", hint="name another file, or ask for it to be replaced")
@@ -129,7 +129,7 @@ def write_bytes(draft: Draft, out: Path, data: bytes, *, overwrite: bool) -> Wri
     return draft.report(out)
 
 
-def write_folder(draft: Draft, out: Path, files: Mapping[str, str]) -> WriteReport:
+def write_folder(draft: AnnotationDraft, out: Path, files: Mapping[str, str]) -> WriteReport:
     """A folder of text files (relative name -> text), whole or not at all; an existing one must be empty."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise AnnotationError(f"{out} exists already and is not an empty folder", hint="name another folder")

@@ -15,12 +15,12 @@ import torch
 
 from ocrmaps.augment.outlines import Outlines, draw_unlearnable
 from ocrmaps.augment.pixels import move_whole_pixels, recolor, to_bytes, to_device, warp
-from ocrmaps.augment.plan import AugmentSpec, Plan, draw_plan
+from ocrmaps.augment.plan import AugmentPlan, AugmentSpec, draw_plan
 from ocrmaps.errors import SpecError
 from ocrmaps.loader.batch import Batch
 from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 
-__all__ = ["AugmentSpec", "Outlines", "Plan", "apply_plan", "augment", "draw_plan"]
+__all__ = ["AugmentPlan", "AugmentSpec", "Outlines", "apply_plan", "augment", "draw_plan"]
 
 
 def augment(batch: Batch, spec: AugmentSpec, *, seed: int, epoch: int, outlines: Outlines | None = None) -> Batch:
@@ -39,7 +39,7 @@ def augment(batch: Batch, spec: AugmentSpec, *, seed: int, epoch: int, outlines:
     return apply_plan(batch, plan, outlines if spec.cut_text == "ignore" else None)
 
 
-def apply_plan(batch: Batch, plan: Plan, outlines: Outlines | None = None) -> Batch:
+def apply_plan(batch: Batch, plan: AugmentPlan, outlines: Outlines | None = None) -> Batch:
     """The batch as planned; with outlines, text that cannot be learnt any more is masked."""
     _check(batch)
     if tuple(batch.image.shape[:3]) != (len(plan), *plan.source):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ocrmaps.augment.plan import Plan
+from ocrmaps.augment.plan import AugmentPlan
 from ocrmaps.geometry import FloatArray
 from ocrmaps.loader.batch import Batch
 from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
@@ -25,7 +25,7 @@ NOISE_SIDE = 512
 """The noise repeats after this many pixels."""
 
 
-def move_whole_pixels(batch: Batch, plan: Plan) -> Batch:
+def move_whole_pixels(batch: Batch, plan: AugmentPlan) -> Batch:
     """Mirror, quarter-turn, shift and crop by copying: not a bit changes on the way."""
     fill = to_device(np.array(plan.fill, np.uint8), batch.image.device)
     image = fill.expand(len(plan), *plan.size, 3).clone()
@@ -56,7 +56,7 @@ def _spans(start: int, length: int, limit: int, mirrored: bool) -> tuple[slice, 
     return slice(*kept), slice(low, high)
 
 
-def warp(batch: Batch, plan: Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def warp(batch: Batch, plan: AugmentPlan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Image, probability, threshold and mask resampled by each sample's matrix, all in one pass.
 
     Bilinear for all. The image comes back as float (B, 3, h, w); a probability is 1, and a mask bit set, where at
@@ -78,7 +78,7 @@ def warp(batch: Batch, plan: Plan) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return image, probability, threshold, counts * PROBABILITY_COUNTS + threshold_counts * THRESHOLD_COUNTS
 
 
-def _grid(plan: Plan, device: torch.device) -> Tensor:
+def _grid(plan: AugmentPlan, device: torch.device) -> Tensor:
     """Where each new pixel's center lies on the canvas, (B, h, w, 2), in the -1 to 1 that `grid_sample` wants.
 
     Its -1 and 1 (align_corners=False) are the outer edges of the first and last pixel: this project's 0 and width.
@@ -119,7 +119,7 @@ def _smooth_one(image: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.pad(image, (0, 0, radius, radius), mode="replicate"), taps, groups=channels)
 
 
-def recolor(image: Tensor, plan: Plan) -> Tensor:
+def recolor(image: Tensor, plan: AugmentPlan) -> Tensor:
     """Blur, colors, noise and compression of float (B, 3, h, w) in 0 to 255, in the order of a camera."""
     device = image.device
     image = smooth(image, plan.blur.tolist())
@@ -136,7 +136,7 @@ def recolor(image: Tensor, plan: Plan) -> Tensor:
     return image
 
 
-def _noise(plan: Plan, device: torch.device) -> Tensor:
+def _noise(plan: AugmentPlan, device: torch.device) -> Tensor:
     tile = _noise_tile(str(device))
     height, width = plan.size
     planes = []

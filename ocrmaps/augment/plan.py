@@ -116,7 +116,7 @@ class Draws(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plan:
+class AugmentPlan:
     """What will happen to B samples of one canvas; read-only arrays, in batch order."""
 
     source: Size
@@ -161,7 +161,7 @@ class Plan:
         return (self.colors != np.eye(3, 4)).any(axis=(1, 2))
 
 
-def draw_plan(spec: AugmentSpec, rows: Sequence[int], source: Size, *, seed: int, epoch: int) -> Plan:
+def draw_plan(spec: AugmentSpec, rows: Sequence[int], source: Size, *, seed: int, epoch: int) -> AugmentPlan:
     """The plan for these rows of a canvas in this epoch: the same for a row whatever stands beside it.
 
     >>> plan = draw_plan(AugmentSpec(flip=1.0), [7], (10, 20), seed=0, epoch=0)
@@ -176,7 +176,7 @@ def draw_plan(spec: AugmentSpec, rows: Sequence[int], source: Size, *, seed: int
         return np.where(chance, bounds[0] + value * (bounds[1] - bounds[0]), 0.0)
 
     quality = np.rint(within(u.jpeg < spec.jpeg, u.jpeg_quality, spec.jpeg_quality))
-    return Plan(
+    return AugmentPlan(
         source=source,
         size=size,
         fill=spec.fill,

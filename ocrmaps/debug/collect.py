@@ -20,7 +20,7 @@ from typing import Any
 from ocrmaps.debug import parts as debug_parts
 from ocrmaps.debug.reading import STEP
 from ocrmaps.debug.redact import Redactor
-from ocrmaps.debug.writing import Draft
+from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import OcrmapsError
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.callbacks.guard import NotFinite
@@ -145,7 +145,7 @@ def write_bundle(
     trusted: Trusted = NOTHING,
 ) -> Path:
     """The bundle's folder, complete. `absent` says why there is no captured step, where there is none."""
-    draft = Draft(out / "debug", reason=reason, now=lambda: datetime.now(UTC), redactor=this_machine())
+    draft = BundleDraft(out / "debug", reason=reason, now=lambda: datetime.now(UTC), redactor=this_machine())
     try:
         return _fill(
             draft, out, message=message, captured=captured, reader=reader, card=card, augment=augment, device=device,
@@ -157,7 +157,7 @@ def write_bundle(
 
 
 def _fill(
-    draft: Draft,
+    draft: BundleDraft,
     out: Path,
     *,
     message: str,
@@ -211,7 +211,7 @@ def _fill(
 
 
 def _step(
-    draft: Draft,
+    draft: BundleDraft,
     captured: Captured,
     reader: Reader | None,
     card: Mapping[str, Any],

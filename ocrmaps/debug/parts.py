@@ -14,7 +14,7 @@ import torch
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.debug import pictures as debug_pictures
 from ocrmaps.debug.reading import STEP
-from ocrmaps.debug.writing import Draft
+from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.detect.trained import maps_of
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet
@@ -35,14 +35,14 @@ DRAWN = 4
 """Samples of the batch that are drawn."""
 
 
-def draw_batch(draft: Draft, batch: Batch) -> None:
+def draw_batch(draft: BundleDraft, batch: Batch) -> None:
     """The batch with its targets, as it was learnt from."""
     path = draft.path("batch.png")
     train_pictures.draw_batch(batch, path)
     draft.keep("batch.png")
 
 
-def predict(draft: Draft, batch: Batch, card: Mapping[str, Any], trusted: Trusted) -> None:
+def predict(draft: BundleDraft, batch: Batch, card: Mapping[str, Any], trusted: Trusted) -> None:
     """What these weights see in this batch: maps, polygons in the batch's own pixels, pictures."""
     detector = detector_in(load_step(draft.folder / STEP), trusted=trusted).eval()
     spec = ExtractSpec(**card["extract"])
@@ -106,7 +106,7 @@ def _rows_of(pictures: list[Any]) -> bytes:
     return png(debug_pictures.stack([shrink(p, 900) for p in pictures]))
 
 
-def profile(draft: Draft, batch: Batch, card: Mapping[str, Any], trusted: Trusted) -> None:
+def profile(draft: BundleDraft, batch: Batch, card: Mapping[str, Any], trusted: Trusted) -> None:
     """Where the time of this step goes on this processor."""
     from torch.profiler import ProfilerActivity, profile
 
@@ -127,14 +127,14 @@ def profile(draft: Draft, batch: Batch, card: Mapping[str, Any], trusted: Truste
     )
 
 
-def log_tail(draft: Draft, path: Path) -> None:
+def log_tail(draft: BundleDraft, path: Path) -> None:
     """The end of the training log."""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     cut = [f"... {len(lines) - LOG_LINES} lines before"] if len(lines) > LOG_LINES else []
     draft.text("run.log.txt", "\n".join([*cut, *lines[-LOG_LINES:]]) + "\n")
 
 
-def metrics(draft: Draft, path: Path) -> None:
+def metrics(draft: BundleDraft, path: Path) -> None:
     """The rows of metrics.csv, as a file and as entries to ask for."""
     from ocrmaps.training.folder import read_metrics
 

@@ -24,7 +24,7 @@ TEXTS = frozenset({".txt", ".json", ".jsonl", ".csv", ".log", ".toml", ".md", ".
 """Endings of files that are text; nothing is written under them unredacted."""
 
 
-class Draft:
+class BundleDraft:
     """A bundle in the making: `text`, `json`, `bytes`, `entry`, `part`, then `commit` or `abandon`."""
 
     def __init__(self, folder: Path, *, reason: str, now: Callable[[], datetime], redactor: Redactor) -> None:

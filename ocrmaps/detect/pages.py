@@ -38,7 +38,7 @@ class PictureFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Prepared:
+class PreparedPage:
     """A canonical picture ready for the network."""
 
     pixels: Pixels
@@ -98,11 +98,11 @@ def open_page(file: PictureFile, spec: CanonicalSpec | None = None) -> Picture:
         raise PictureError(f"{file.name}: cannot be opened ({error.strerror or error})") from error
 
 
-def prepare(file: PictureFile, spec: CanonicalSpec) -> Prepared:
+def prepare(file: PictureFile, spec: CanonicalSpec) -> PreparedPage:
     """One page as the store of the training would hold it: the same decoder, plan and rendering."""
     picture = open_page(file, spec)
     transform = plan(picture.header.size, picture.header.orientation, spec)
-    return Prepared(pixels=render(picture, transform, spec), transform=transform, note=_note(transform))
+    return PreparedPage(pixels=render(picture, transform, spec), transform=transform, note=_note(transform))
 
 
 def _note(transform: CanonicalTransform) -> str:

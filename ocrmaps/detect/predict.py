@@ -21,7 +21,7 @@ import torch
 
 from ocrmaps import inline
 from ocrmaps.canonical import CanonicalTransform
-from ocrmaps.detect.pages import PictureFile, Prepared, pages, prepare
+from ocrmaps.detect.pages import PictureFile, PreparedPage, pages, prepare
 from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.extract import ExtractSpec
@@ -152,21 +152,21 @@ class _Work:
 
     def _decode(
         self, hands: ThreadPoolExecutor, files: Iterable[PictureFile]
-    ) -> list[tuple[PictureFile, Future[Prepared | DataError]]]:
+    ) -> list[tuple[PictureFile, Future[PreparedPage | DataError]]]:
         return [(file, hands.submit(self._prepare, file)) for file in files]
 
-    def _prepare(self, file: PictureFile) -> Prepared | DataError:
+    def _prepare(self, file: PictureFile) -> PreparedPage | DataError:
         try:
             return prepare(file, self.trained.canonical)
         except DataError as error:
             return error
 
     def _run(
-        self, readers: ThreadPoolExecutor, chunk: Sequence[tuple[PictureFile, Future[Prepared | DataError]]]
+        self, readers: ThreadPoolExecutor, chunk: Sequence[tuple[PictureFile, Future[PreparedPage | DataError]]]
     ) -> list[Future[Prediction]]:
         """The chunk through the network, pictures of one canvas together; what batches hold depends on order alone."""
         results: dict[int, Future[Prediction]] = {}
-        groups: dict[Size, list[tuple[int, PictureFile, Prepared]]] = {}
+        groups: dict[Size, list[tuple[int, PictureFile, PreparedPage]]] = {}
         for index, (file, future) in enumerate(chunk):
             prepared = future.result()
             if isinstance(prepared, DataError):
@@ -183,7 +183,7 @@ class _Work:
     def _network(
         self,
         readers: ThreadPoolExecutor,
-        group: Sequence[tuple[int, PictureFile, Prepared]],
+        group: Sequence[tuple[int, PictureFile, PreparedPage]],
         results: dict[int, Future[Prediction]],
     ) -> None:
         images = np.stack([prepared.pixels for _, _, prepared in group])

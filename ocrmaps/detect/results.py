@@ -26,7 +26,7 @@ from ocrmaps.annotations import Sample
 from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.annotations.formats import submission
 from ocrmaps.annotations.formats.coco import outline_area
-from ocrmaps.annotations.writing import Draft, Number, WriteReport, compact, number_pairs, write_file, zipped
+from ocrmaps.annotations.writing import AnnotationDraft, Number, WriteReport, compact, number_pairs, write_file, zipped
 from ocrmaps.annotations.writing import write_bytes as write_whole
 from ocrmaps.detect.predict import Prediction
 from ocrmaps.errors import Problem, SpecError
@@ -49,12 +49,12 @@ class Sheet:
     def read(self) -> list[Prediction]:
         return [p for p in self.predictions if p.error is None]
 
-    def draft(self) -> tuple[Draft, list[Sample]]:
+    def draft(self) -> tuple[AnnotationDraft, list[Sample]]:
         """The pictures that were read, checked for names that files cannot hold."""
         samples = [
             Sample(id=p.name, polygons=p.polygons, loc=str(p.path), size=_size(p, self.frame)) for p in self.read
         ]
-        return Draft(samples), samples
+        return AnnotationDraft(samples), samples
 
 
 def _size(prediction: Prediction, frame: str) -> tuple[int, int] | None:
@@ -62,13 +62,13 @@ def _size(prediction: Prediction, frame: str) -> tuple[int, int] | None:
     return None if transform is None else transform.size(frame)  # type: ignore[arg-type]  # raw or upright
 
 
-def _scored(draft: Draft, sample: Sample, prediction: Prediction) -> list[tuple[list[Number], float]]:
+def _scored(draft: AnnotationDraft, sample: Sample, prediction: Prediction) -> list[tuple[list[Number], float]]:
     """(flat points, score) of each outline; a score is written as short as reads back to the same float32."""
     outlines = [points for points, _, _ in draft.outlines(sample)]
     return [(points, float(str(score))) for points, score in zip(outlines, prediction.scores, strict=True)]
 
 
-def _ufo_images(sheet: Sheet, draft: Draft, samples: Sequence[Sample]) -> str:
+def _ufo_images(sheet: Sheet, draft: AnnotationDraft, samples: Sequence[Sample]) -> str:
     entries = []
     for sample, prediction in zip(samples, sheet.read, strict=True):
         assert sample.size is not None

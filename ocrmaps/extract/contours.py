@@ -32,7 +32,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outlines:
+class Contours:
     """Crossing points of all regions, outline after outline in the order of their first pixels, row by row."""
 
     points: FloatArray
@@ -54,7 +54,7 @@ def trace_outlines(
     cells: npt.NDArray[Any],
     values: npt.NDArray[np.float32] | None = None,
     level: float | npt.NDArray[np.float32] = 0.5,
-) -> Outlines:
+) -> Contours:
     """The outlines of the regions of `cells`, an (H, W) map where 0 is outside and unequal numbers are apart.
 
     With `values` (float32) the crossing points are interpolated at `level`, a number or an (H, W) float32 map;
@@ -78,7 +78,7 @@ def trace_outlines(
         0.0 if isinstance(level, np.ndarray) else float(level),
         level if isinstance(level, np.ndarray) else _NO_MAP,
     )
-    return Outlines(points=points, cracks=cracks, offsets=offsets, areas=areas, holes=int(holes))
+    return Contours(points=points, cracks=cracks, offsets=offsets, areas=areas, holes=int(holes))
 
 
 @compiled

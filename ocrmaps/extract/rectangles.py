@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.compiled import compiled
-from ocrmaps.geometry import FloatArray
 
 Array = npt.NDArray[Any]
 
@@ -250,8 +249,3 @@ def rectangle_corners(rectangles: Array, grow: Array) -> Array:
                 first = j
         out[i] = np.concatenate((out[i, first:], out[i, :first]))
     return out
-
-
-def rectangle_points(rectangle: FloatArray) -> FloatArray:
-    """(4, 2) corners of one rectangle."""
-    return rectangle_corners(rectangle[None], np.zeros(1))[0]

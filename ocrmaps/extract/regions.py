@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ocrmaps.extract.contours import Outlines, enclosed_means, polygon_means, trace_outlines
+from ocrmaps.extract.contours import Contours, enclosed_means, polygon_means, trace_outlines
 from ocrmaps.extract.polygons import fit_polygons
 from ocrmaps.extract.records import ExtractSpec, Found, Outcomes
 from ocrmaps.extract.rectangles import UX, UY, A, B, fit_rectangles, rectangle_corners
@@ -32,7 +32,7 @@ def find_texts(values: FloatMap, level: float | FloatMap, spec: ExtractSpec) -> 
     return _fit_and_grow(values, spec, outlines, parts=parts)
 
 
-def _fit_and_grow(values: FloatMap, spec: ExtractSpec, outlines: Outlines, *, parts: int) -> Found:
+def _fit_and_grow(values: FloatMap, spec: ExtractSpec, outlines: Contours, *, parts: int) -> Found:
     keep: Array = np.arange(len(outlines))
     scores: Array = np.zeros(len(outlines))
     low_score = 0

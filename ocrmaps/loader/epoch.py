@@ -30,7 +30,7 @@ class Pass(Iterator[Batch]):
         self.handed = 0
         """Batches handed out."""
         self._ring, self._slots, self._total, self._device, self._progress = ring, slots, total, device, progress
-        self._copies = Copies(device, slots) if device is not None and device.type == "cuda" else None
+        self._copies = DeviceCopies(device, slots) if device is not None and device.type == "cuda" else None
         self._closing = weakref.finalize(self, _end, ring, self._copies)
 
     @property
@@ -72,7 +72,7 @@ class Pass(Iterator[Batch]):
         batch = batch_of(self._slots.lend(filling.slot), filling)
         return batch if self._device is None else batch.on(self._device)
 
-    def _on_device(self, copies: Copies) -> Batch:
+    def _on_device(self, copies: DeviceCopies) -> Batch:
         if not copies.under_way:
             copies.start(self._take())
         batch = copies.take()
@@ -82,8 +82,8 @@ class Pass(Iterator[Batch]):
         return batch
 
 
-class Copies:
-    """Copies to a CUDA device on a stream of their own; a slot is used again only after its copy has ended."""
+class DeviceCopies:
+    """DeviceCopies to a CUDA device on a stream of their own; a slot is used again only after its copy has ended."""
 
     def __init__(self, device: torch.device, slots: Slots) -> None:
         self._device, self._slots = device, slots
@@ -131,7 +131,7 @@ def batch_of(flat: torch.Tensor, filling: Filling) -> Batch:
     return Batch(image, probability, threshold, mask, torch.tensor(filling.rows, dtype=torch.int64))
 
 
-def _end(ring: Ring, copies: Copies | None) -> None:
+def _end(ring: Ring, copies: DeviceCopies | None) -> None:
     ring.stop()
     if copies is not None:
         copies.finish()

@@ -58,7 +58,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outlines:
+class DrawnOutlines:
     """The polygons of one layer of one sample, in pixels of `Entry.size`."""
 
     polygons: PolygonSet
@@ -78,7 +78,7 @@ class Entry:
     figures: Mapping[str, float | int | None]
     facets: Mapping[str, Collection[str]]
     """Every value that this sample has of a property: several where its polygons differ."""
-    outlines: Mapping[str, Outlines] = field(default_factory=dict)
+    outlines: Mapping[str, DrawnOutlines] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
 
@@ -275,7 +275,7 @@ def _natural(value: str) -> tuple[float, str]:
         return float("inf"), value
 
 
-def _packed(outlines: Outlines) -> str:
+def _packed(outlines: DrawnOutlines) -> str:
     """Polygons as text: the kind, then tenths of pixels, the first point and steps from each point to the next."""
     parts = []
     for code, points in zip(outlines.kinds, outlines.polygons, strict=True):

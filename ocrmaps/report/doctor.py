@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrmaps.debug.doctor.records import STAGES, Case, Finding, Report, Stage
+from ocrmaps.debug.doctor.records import STAGES, Case, Report, Stage, StageFinding
 from ocrmaps.errors import SpecError
 from ocrmaps.files import write_new
 from ocrmaps.pagekit.page import Html, Section, Tile, callout, details, gallery, key, page, paragraph, table
@@ -61,7 +61,7 @@ def html(report: Report) -> str:
     return page(f"Doctor: {report.target}", sections, lead=report.lead, top=[verdict, marks])
 
 
-def _list(findings: list[Finding]) -> Html:
+def _list(findings: list[StageFinding]) -> Html:
     parts = [
         paragraph(f"{f.sample + ': ' if f.sample else ''}{f.what}{f'. Try: {f.then}' if f.then else ''}")
         for f in findings

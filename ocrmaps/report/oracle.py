@@ -16,7 +16,7 @@ from ocrmaps.evaluation.reasons import NO_LOSS, words
 from ocrmaps.maps import DRAWN
 from ocrmaps.pagekit import explorer, plots
 from ocrmaps.pagekit import page as html
-from ocrmaps.pagekit.explorer import Entry, Kind, Layer, Outlines
+from ocrmaps.pagekit.explorer import DrawnOutlines, Entry, Kind, Layer
 from ocrmaps.pictures import Header, decode
 from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
 from ocrmaps.report.samples import HEIGHTS, Shown, Wish, Written, buckets, collect, photo, publish, size_name
@@ -139,7 +139,7 @@ def show_perfect(
             "picture": ["damaged" if problem else "sound"],
         },
         outlines={
-            "truth": Outlines(
+            "truth": DrawnOutlines(
                 polygons=truth,
                 kinds=["m" if r == "matched" else "i" if r in NO_LOSS else "l" for r in result.text_reason],
                 words=[
@@ -149,7 +149,7 @@ def show_perfect(
                     )
                 ],
             ),
-            "found": Outlines(
+            "found": DrawnOutlines(
                 polygons=found,
                 kinds=[
                     "w" if bad else "r" if reason == "matched" else "g"

@@ -14,7 +14,7 @@ from ocrmaps.errors import PictureError
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.pagekit import explorer
 from ocrmaps.pagekit import page as html
-from ocrmaps.pagekit.explorer import Entry, Kind, Layer, Outlines
+from ocrmaps.pagekit.explorer import DrawnOutlines, Entry, Kind, Layer
 from ocrmaps.pagekit.pictures import shrink
 from ocrmaps.pictures import decode
 from ocrmaps.report.checkup import health_parts
@@ -121,7 +121,7 @@ def show_sample(health: Health, i: int, side: int, found: Found, *, several: boo
             "picture": ["damaged" if problem else "missing" if header is None else "sound"],
         },
         outlines={
-            "truth": Outlines(
+            "truth": DrawnOutlines(
                 polygons=polygons,
                 kinds=[
                     "f" if k in wanting else "i" if skip else "t" for k, skip in enumerate(polygons.ignore.tolist())

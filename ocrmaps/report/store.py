@@ -12,7 +12,7 @@ import numpy as np
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.pagekit import explorer, plots
 from ocrmaps.pagekit import page as html
-from ocrmaps.pagekit.explorer import Entry, Kind, Layer, Outlines
+from ocrmaps.pagekit.explorer import DrawnOutlines, Entry, Kind, Layer
 from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
 from ocrmaps.report.samples import Shown, Wish, Written, collect, photo, publish, size_name, text_facets
 from ocrmaps.report.settings import dotted, plain
@@ -127,7 +127,7 @@ def show_row(reader: Reader, row: int, side: int, lines: Sequence[Mapping[str, A
             "ledger": sorted({f"{line['reason']}: {line['after']}" for line in lines}) or ["no entry"],
         },
         outlines={
-            "truth": Outlines(polygons=canonical, kinds=kinds, words=_said(canonical, outcomes, heights.tolist()))
+            "truth": DrawnOutlines(polygons=canonical, kinds=kinds, words=_said(canonical, outcomes, heights.tolist()))
         },
         notes=[f"{_place(line)}: {line['reason']}, {line['after']}" for line in lines],
     )

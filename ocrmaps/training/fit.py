@@ -16,7 +16,7 @@ from ocrmaps.files import write_json
 from ocrmaps.loader import MapLoader
 from ocrmaps.machine import commit, machine
 from ocrmaps.training.announce import announce, identity
-from ocrmaps.training.callbacks.log import Bar, Journal, Patience
+from ocrmaps.training.callbacks.log import Bar, Patience, RunJournal
 from ocrmaps.training.callbacks.sinks import open_sinks
 from ocrmaps.training.callbacks.stop import Interrupted, Stop
 from ocrmaps.training.checkpoint import Keeper
@@ -54,7 +54,7 @@ def fit(
     keeper = Keeper(out / CHECKPOINTS, top=spec.keep.top, every_steps=spec.keep.every_steps)
     stop = Stop(keeper)
     watchers = make_watchers(spec, out, run.reader, tell=tell, first=run.first)
-    journal = Journal(out, tell, watchers, keeper, identity=identity(run.card), resumed=run.resumed)
+    journal = RunJournal(out, tell, watchers, keeper, identity=identity(run.card), resumed=run.resumed)
     # The witness first: it looks on while the others work. The end last: what they keep is kept before it.
     callbacks: list[Callback] = [witness, *watchers.values(), journal, keeper, *extra]
     if spec.budget.patience is not None:

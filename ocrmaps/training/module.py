@@ -17,7 +17,7 @@ from ocrmaps.loader.batch import Batch
 from ocrmaps.model import Detector
 from ocrmaps.training import randomness
 from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
-from ocrmaps.training.scoring import Score, Scorer
+from ocrmaps.training.scoring import Scorer, ValidationScore
 
 Augment = Callable[[Batch, int], Batch]
 """A batch and the epoch it is shown in -> what is learnt from."""
@@ -55,7 +55,7 @@ class DetectorModule(pl.LightningModule):
         self.decay, self.averages = ema, 0
         self.samples = 0
         """Training samples shown since the run began, over all ranks."""
-        self.score: Score | None = None
+        self.score: ValidationScore | None = None
         self.total_steps = 0
         # No buffers: those are the same on all ranks, by copies of the first one's, and these are each rank's own.
         self.sums = torch.zeros(len(TERMS) + 1)

@@ -21,7 +21,7 @@ UNKNOWN = "not enough runs to tell"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class PairedComparison:
     """A candidate against the baseline, in hmean (0 to 1) and in percent of the baseline's mean.
 
     >>> pairs = [(0.900, 0.899), (0.902, 0.902), (0.898, 0.896)]
@@ -72,7 +72,7 @@ class Comparison:
         }
 
 
-def compare(pairs: Sequence[tuple[float, float]], *, resolution: float = 0.0) -> Comparison:
+def compare(pairs: Sequence[tuple[float, float]], *, resolution: float = 0.0) -> PairedComparison:
     """(baseline, candidate) hmean of each seed -> how much the candidate loses, and whether that can be told.
 
     `resolution` is the smallest step a score can take (one text more or less): equal scores on few texts are no proof
@@ -82,7 +82,7 @@ def compare(pairs: Sequence[tuple[float, float]], *, resolution: float = 0.0) ->
     baseline, count = fmean(a for a, _ in pairs), len(pairs)
     if count < 2:
         inf = math.inf
-        return Comparison(
+        return PairedComparison(
             differences=differences, baseline=baseline, spread=math.nan, interval=(-inf, inf), detectable=inf,
             verdict=UNKNOWN, why="one pair says nothing about how much such pairs differ by chance",
         )  # fmt: skip
@@ -92,7 +92,7 @@ def compare(pairs: Sequence[tuple[float, float]], *, resolution: float = 0.0) ->
     mean = fmean(differences)
     interval = (mean - reach, mean + reach)
     verdict, why = _verdict(interval, baseline)
-    return Comparison(
+    return PairedComparison(
         differences=differences, baseline=baseline, spread=spread, interval=interval,
         detectable=detectable(spread, count), verdict=verdict, why=why,
     )  # fmt: skip

@@ -22,7 +22,7 @@ from ocrmaps.training.callbacks.trace import Trace
 from ocrmaps.training.callbacks.watch import Resources, Throughput
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.training.optimization import PRECISIONS, accumulation
-from ocrmaps.training.ranks import Place, strategy
+from ocrmaps.training.ranks import Rank, strategy
 from ocrmaps.training.scoring import Scorer
 from ocrmaps.training.spec import RunSpec
 
@@ -84,10 +84,10 @@ def make_watchers(
 
 
 def make_trainer(
-    spec: RunSpec, device: str, callbacks: list[Callback], *, progress: bool = False, place: Place | None = None
+    spec: RunSpec, device: str, callbacks: list[Callback], *, progress: bool = False, place: Rank | None = None
 ) -> pl.Trainer:
     """Lightning's trainer, with everything of its own that we do ourselves turned off."""
-    place = place or Place()
+    place = place or Rank()
     several = place.world > 1
     with quiet():
         trainer = pl.Trainer(

@@ -25,7 +25,7 @@ from ocrmaps.training.data import MapData
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.training.optimization import check_precision
 from ocrmaps.training.parts import make_augment, make_module
-from ocrmaps.training.ranks import Place, check_ranks
+from ocrmaps.training.ranks import Rank, check_ranks
 from ocrmaps.training.resume import Resumed, check_folder, check_same_run, find_checkpoint
 from ocrmaps.training.spec import RunSpec, portable
 
@@ -41,7 +41,7 @@ class Prepared:
     reader: Reader
     device: str
     """`cpu` or `cuda`."""
-    place: Place | None
+    place: Rank | None
     """Which process of the run this is; None in the one that starts the others."""
     budget: Budget
     resumed: Resumed | None
@@ -64,7 +64,7 @@ def prepare(
     out: Path,
     cache: Path | None = None,
     resume: str | None = None,
-    place: Place | None = None,
+    place: Rank | None = None,
 ) -> Iterator[Prepared]:
     """Yield the run that `spec` describes, its store open; whatever speaks against it is raised before `out` exists."""
     device = device_of(spec)

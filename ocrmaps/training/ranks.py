@@ -33,7 +33,7 @@ GRACE, AFTERTHOUGHT = 20.0, 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Rank:
     """Which of how many processes this is."""
 
     rank: int = 0
@@ -44,10 +44,10 @@ class Place:
         return self.rank == 0
 
 
-class Known(ClusterEnvironment):
+class KnownRanks(ClusterEnvironment):
     """Tells Lightning what we decided, instead of it reading the environment or starting processes."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Rank) -> None:
         super().__init__()
         self.place = place
 
@@ -86,9 +86,9 @@ class Known(ClusterEnvironment):
         return 0
 
 
-def strategy(place: Place, device: str) -> DDPStrategy:
+def strategy(place: Rank, device: str) -> DDPStrategy:
     """Gradients averaged over the ranks; running statistics are the first rank's everywhere."""
-    return DDPStrategy(cluster_environment=Known(place), process_group_backend=_backend(device), timeout=TIMEOUT)
+    return DDPStrategy(cluster_environment=KnownRanks(place), process_group_backend=_backend(device), timeout=TIMEOUT)
 
 
 def check_ranks(devices: int, device: str) -> None:
@@ -105,7 +105,7 @@ def check_ranks(devices: int, device: str) -> None:
         raise SpecError("hardware.devices: this build of torch has no distributed training")
 
 
-def join(place: Place, meeting: Path, device: str) -> None:
+def join(place: Rank, meeting: Path, device: str) -> None:
     """Meet the others; returns when all are there."""
     if device == "cuda":
         torch.cuda.set_device(place.rank)
@@ -116,13 +116,13 @@ def join(place: Place, meeting: Path, device: str) -> None:
 
 
 @contextmanager
-def beside(world: int, device: str, job: Mapping[str, Any]) -> Iterator[Place]:
+def beside(world: int, device: str, job: Mapping[str, Any]) -> Iterator[Rank]:
     """The other processes of a run, for as long as this lasts; with a world of one there are none.
 
     `job` is what `train_rank` takes, as plain data. Whoever fails first is what is raised.
     """
     if world == 1:
-        yield Place()
+        yield Rank()
         return
     threads = torch.get_num_threads()
     share = max(1, threads // world)
@@ -135,7 +135,7 @@ def beside(world: int, device: str, job: Mapping[str, Any]) -> Iterator[Place]:
         children = {rank: _start(file, rank) for rank in range(1, world)}
         try:
             _await_ready(meeting, children)
-            place = Place(world=world)
+            place = Rank(world=world)
             join(place, meeting, device)
             torch.set_num_threads(share)
             yield place

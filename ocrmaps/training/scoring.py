@@ -18,7 +18,7 @@ Counts = dict[float, IouCounts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Score:
+class ValidationScore:
     """What one validation pass found."""
 
     totals: Mapping[float, IouCounts]
@@ -61,7 +61,7 @@ class Scorer(Judging[Counts]):
         match = match_iou(truth, detections, thresholds=self.thresholds)
         return {t: match.counts(t) for t in self.thresholds}
 
-    def total(self, results: Mapping[int, Counts]) -> Score:
+    def total(self, results: Mapping[int, Counts]) -> ValidationScore:
         """The sum over exactly the rows that were expected."""
         unknown = sorted(set(results) - self.expected)
         if unknown:
@@ -69,7 +69,7 @@ class Scorer(Judging[Counts]):
             raise ValueError(f"{len(unknown)} rows were scored that are not of this split: {names}")
         missing = sorted(self.expected - set(results))
         totals = {t: sum((counts[t] for counts in results.values()), IouCounts()) for t in self.thresholds}
-        return Score(
+        return ValidationScore(
             totals=totals,
             seen=len(results),
             expected=len(self.expected),

@@ -33,7 +33,7 @@ Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class BenchRun:
     """One benchmark's process and what came of it."""
 
     name: str
@@ -81,7 +81,7 @@ def measure_all(
     return record
 
 
-def in_own_process(name: str, *, repeats: int, quick: bool, source: Path | None, limit: float) -> Measured:
+def in_own_process(name: str, *, repeats: int, quick: bool, source: Path | None, limit: float) -> BenchRun:
     """Measure one benchmark in a new process group, which is ended with all it started after `limit` seconds."""
     root = str(CHECKOUT)
     start = time.perf_counter()
@@ -109,12 +109,12 @@ def in_own_process(name: str, *, repeats: int, quick: bool, source: Path | None,
                 _end(process)
         seconds = time.perf_counter() - start
         if problem:
-            return Measured(name=name, seconds=seconds, problem=problem)
+            return BenchRun(name=name, seconds=seconds, problem=problem)
         try:
             found = json.loads(answer.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            return Measured(name=name, seconds=seconds, problem=f"{name}: ended without an answer ({reason(error)})")
-    return Measured(
+            return BenchRun(name=name, seconds=seconds, problem=f"{name}: ended without an answer ({reason(error)})")
+    return BenchRun(
         name=name,
         seconds=seconds,
         results=tuple(found["results"]),

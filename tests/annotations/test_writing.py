@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.annotations import WRITERS, Sample, Source, read
-from ocrmaps.annotations.writing import Draft, write_folder
+from ocrmaps.annotations.writing import AnnotationDraft, write_folder
 from ocrmaps.errors import AnnotationError, FrameError
 from ocrmaps.geometry import PolygonSet
 from tests.strategies import LINE_TEXT, sample_lists
@@ -213,6 +213,6 @@ def test_icdar_texts_that_look_like_numbers_and_quotes_come_back(texts):
 
 
 def test_folders_appear_whole(tmp_path):
-    write_folder(Draft([]), tmp_path / "x" / "y", {"a/b.txt": "1"})
+    write_folder(AnnotationDraft([]), tmp_path / "x" / "y", {"a/b.txt": "1"})
     assert (tmp_path / "x/y/a/b.txt").read_text() == "1"
     assert [p.name for p in (tmp_path / "x").iterdir()] == ["y"]

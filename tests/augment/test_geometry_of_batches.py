@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ocrmaps.augment import AugmentSpec, Plan, apply_plan, augment, draw_plan
+from ocrmaps.augment import AugmentPlan, AugmentSpec, apply_plan, augment, draw_plan
 from ocrmaps.augment.pixels import to_bytes, warp
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import Affine
@@ -216,6 +216,6 @@ def test_a_plan_for_another_batch_is_refused():
 
 
 def test_plans_are_read_only():
-    plan: Plan = draw_plan(AugmentSpec(), [0], (16, 16), seed=0, epoch=0)
+    plan: AugmentPlan = draw_plan(AugmentSpec(), [0], (16, 16), seed=0, epoch=0)
     with pytest.raises(ValueError, match="read-only"):
         plan.matrices[0, 0, 0] = 2

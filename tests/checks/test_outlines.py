@@ -1,4 +1,4 @@
-"""Outlines as columns: sizes that turning does not change, and faults that are what they are called."""
+"""OutlineTable as columns: sizes that turning does not change, and faults that are what they are called."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocrmaps.annotations.checks.outlines import Outlines
+from ocrmaps.annotations.checks.outlines import OutlineTable
 from ocrmaps.annotations.records import Sample
 from ocrmaps.errors import FrameError
 from ocrmaps.geometry import Affine, PolygonSet
 
 
-def table(*polygon_lists, ignore=None) -> Outlines:
-    """Outlines of one sample for each list of polygons."""
-    return Outlines.of(
+def table(*polygon_lists, ignore=None) -> OutlineTable:
+    """OutlineTable of one sample for each list of polygons."""
+    return OutlineTable.of(
         [
             Sample(id=f"{i}.png", polygons=PolygonSet.of(polygons, frame="upright", ignore=ignore), loc=f"l:{i}")
             for i, polygons in enumerate(polygon_lists)
@@ -163,7 +163,7 @@ def test_samples_without_outlines_keep_their_place():
 def test_an_outline_without_points_is_degenerate():
     points = np.array(box())
     s = PolygonSet(points=points, offsets=[0, 0, 4, 4], ignore=[0, 0, 0], texts=(None,) * 3, frame="raw")
-    o = Outlines.of([Sample(id="a", polygons=s, loc="l")])
+    o = OutlineTable.of([Sample(id="a", polygons=s, loc="l")])
     assert o.degenerate.tolist() == [True, False, True]
     assert o.area.tolist() == [0, 300, 0]
 
@@ -174,4 +174,4 @@ def test_two_frames_in_one_source_are_refused():
         for f in ("raw", "upright")  # type: ignore[arg-type]
     ]
     with pytest.raises(FrameError, match="raw and upright"):
-        Outlines.of(samples)
+        OutlineTable.of(samples)

@@ -16,7 +16,7 @@ from ocrmaps.debug.entries import add_note, entries
 from ocrmaps.debug.query import parse_query
 from ocrmaps.debug.reading import damage, read_bundle
 from ocrmaps.debug.redact import Redactor
-from ocrmaps.debug.writing import Draft
+from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import SpecError
 from ocrmaps.pipelines import debug
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def make(folder: Path, *, reason: str = "boom", days: float = 0, facts=None, loss: float = 12.5) -> Path:
-    draft = Draft(folder, reason=reason, now=lambda: NOW - timedelta(days=days), redactor=NOBODY)
+    draft = BundleDraft(folder, reason=reason, now=lambda: NOW - timedelta(days=days), redactor=NOBODY)
     draft.entry("error", "crash", "it broke", {"loss": loss, "train/loss": 3, "samples": ["a.jpg", "b.jpg"]})
     draft.entry("info", "metrics", "epoch 1", {"val/hmean": 0.5, "ok": True})
     draft.text("run.log.txt", "line\n")
@@ -48,7 +48,7 @@ def test_two_bundles_of_one_second_are_two(tmp_path):
 
 
 def test_what_is_being_written_is_not_listed(tmp_path):
-    draft = Draft(tmp_path, reason="x", now=lambda: NOW, redactor=NOBODY)
+    draft = BundleDraft(tmp_path, reason="x", now=lambda: NOW, redactor=NOBODY)
     draft.text("a.txt", "a")
     assert find_bundles(tmp_path) == []
     draft.abandon()
@@ -61,12 +61,12 @@ from datetime import datetime, UTC
 from pathlib import Path
 from ocrmaps.debug.reading import damage, read_bundle, unpacked
 from ocrmaps.debug.redact import Redactor
-from ocrmaps.debug.writing import Draft
+from ocrmaps.debug.writing import BundleDraft
 number, nobody = 0, Redactor(environment={})
 print("begun", flush=True)
 while True:
     number += 1
-    draft = Draft(Path(sys.argv[1]), reason=f"n{number}", now=lambda: datetime.now(UTC), redactor=nobody)
+    draft = BundleDraft(Path(sys.argv[1]), reason=f"n{number}", now=lambda: datetime.now(UTC), redactor=nobody)
     for part in range(6):
         draft.bytes(f"part{part}.pt", bytes(200_000))
         draft.text(f"part{part}.txt", "words " * 2000)

@@ -21,7 +21,7 @@ from ocrmaps.debug import reading
 from ocrmaps.debug.bundles import find_bundles, one_bundle
 from ocrmaps.debug.reading import NoBundle, damage, open_bundle, parse_facts, read_bundle, unpacked
 from ocrmaps.debug.retention import carry_out
-from ocrmaps.debug.writing import Draft
+from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.pipelines import debug
 from tests.debug.test_bundles import NOBODY, NOW, make
@@ -261,7 +261,7 @@ def test_what_a_bundle_says_cannot_steer_the_terminal(tmp_path, monkeypatch, cap
 
 
 def test_a_part_that_breaks_in_the_middle_leaves_nothing_half_written(tmp_path):
-    draft = Draft(tmp_path, reason="x", now=lambda: NOW, redactor=NOBODY)
+    draft = BundleDraft(tmp_path, reason="x", now=lambda: NOW, redactor=NOBODY)
     draft.text("before.txt", "whole")
 
     def broken() -> None:

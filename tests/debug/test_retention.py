@@ -14,7 +14,7 @@ from ocrmaps.debug.bundles import find_bundles
 from ocrmaps.debug.entries import add_note, entries
 from ocrmaps.debug.reading import damage, unpacked
 from ocrmaps.debug.retention import carry_out, compress, leftovers, plan_retention
-from ocrmaps.debug.writing import Draft
+from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.pipelines import debug
 from tests.debug.test_bundles import NOBODY, NOW, make
@@ -101,7 +101,7 @@ def test_what_is_no_bundle_is_never_touched(tmp_path):
 
 def test_what_a_dead_writer_left_is_swept_after_a_day(tmp_path):
     folder = tmp_path / "debug"
-    draft = Draft(folder, reason="x", now=lambda: NOW, redactor=NOBODY)
+    draft = BundleDraft(folder, reason="x", now=lambda: NOW, redactor=NOBODY)
     assert leftovers(tmp_path, now=datetime.now(UTC)) == []
     (left,) = leftovers(tmp_path, now=datetime.now(UTC) + timedelta(days=2))
     (action,) = plan_retention([], now=NOW, leftovers=[left])

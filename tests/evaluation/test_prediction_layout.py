@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.errors import AnnotationError, SpecError
-from ocrmaps.evaluation.predictions.layout import RESTS, SHAPES, Layout, decide, take_apart
+from ocrmaps.evaluation.predictions.layout import RESTS, SHAPES, LineLayout, decide, take_apart
 
 QUAD = "10,10,50,10,50,30,10,30"
 SIX = "10,10,30,8,50,10,50,30,30,28,10,30"
@@ -91,7 +91,7 @@ def test_scores_of_another_scale_are_told_where_a_person_says_so():
 @pytest.mark.parametrize("text", ["", "quads", "quad,text,text", "quad,confidence", "score", "box,score,text,score"])
 def test_a_layout_that_is_none_is_refused_with_those_there_are(text):
     with pytest.raises(SpecError, match="expected box, xywh, quad, polygon"):
-        Layout.parse(text)
+        LineLayout.parse(text)
 
 
 coordinate = st.integers(-50, 4000).map(str) | st.floats(-50, 4000, allow_nan=False).map(repr)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.pagekit import explorer
-from ocrmaps.pagekit.explorer import INLINE_BYTES, Album, Entry, Kind, Layer, Outlines, plan_pictures
+from ocrmaps.pagekit.explorer import INLINE_BYTES, Album, DrawnOutlines, Entry, Kind, Layer, plan_pictures
 from ocrmaps.pagekit.page import data_block
 
 PICTURE = Layer(key="picture", name="picture", letter="i", kind="picture", medium="image", on=True)
@@ -58,7 +58,7 @@ def test_a_value_that_is_no_number_is_unknown_not_a_broken_page():
 def test_outlines_come_back_to_a_tenth_of_a_pixel():
     rng = np.random.default_rng(0)
     points = [rng.uniform(-50, 400, (n, 2)) for n in (4, 3, 12)]
-    outlines = Outlines(polygons=PolygonSet.of(points, frame="canonical"), kinds="mmm", words=["a", "b", "c"])
+    outlines = DrawnOutlines(polygons=PolygonSet.of(points, frame="canonical"), kinds="mmm", words=["a", "b", "c"])
     made = Entry(name="a", size=(400, 400), figures={"lost": 0}, facets={}, outlines={"truth": outlines})
     texts = read(album(made).data())["outlines"]["truth"][0].split(";")
     for text, expected in zip(texts, points, strict=True):
@@ -69,7 +69,11 @@ def test_outlines_come_back_to_a_tenth_of_a_pixel():
 def test_absurd_coordinates_do_not_grow_the_page():
     far = PolygonSet.of([[(1e300, 0), (0, -1e300), (0, 0)]], frame="canonical")
     made = Entry(
-        name="a", size=(4, 4), figures={"lost": 0}, facets={}, outlines={"truth": Outlines(polygons=far, kinds="m")}
+        name="a",
+        size=(4, 4),
+        figures={"lost": 0},
+        facets={},
+        outlines={"truth": DrawnOutlines(polygons=far, kinds="m")},
     )
     assert len(read(album(made).data())["outlines"]["truth"][0]) < 60
 

@@ -10,7 +10,7 @@ import pytest
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.pagekit import explorer
 from ocrmaps.pagekit import page as part
-from ocrmaps.pagekit.explorer import Album, Entry, Kind, Layer, Outlines
+from ocrmaps.pagekit.explorer import Album, DrawnOutlines, Entry, Kind, Layer
 from ocrmaps.pagekit.page import Section
 from ocrmaps.pagekit.pictures import jpeg, png
 from tests.report.chromium import act, needs_browser
@@ -50,8 +50,8 @@ def album(count: int, folder: Path | None = None) -> Album:
                 "EXIF orientation": [str(1 + i % 8)],
             },
             outlines={
-                "truth": Outlines(polygons=BOX, kinds="ml", words=[f"word{i}", HOSTILE if i == 3 else "lost one"]),
-                "prediction": Outlines(polygons=BOX.select([0]), kinds="m"),
+                "truth": DrawnOutlines(polygons=BOX, kinds="ml", words=[f"word{i}", HOSTILE if i == 3 else "lost one"]),
+                "prediction": DrawnOutlines(polygons=BOX.select([0]), kinds="m"),
             },
             notes=[HOSTILE] if i == 3 else [],
         )

@@ -17,7 +17,7 @@ from ocrmaps.recipe import Layout, Recipe, SourceRecipe
 from ocrmaps.store.format.manifest import Manifest
 from ocrmaps.store.places.cache import Store, inputs_memory
 from ocrmaps.store.writing.build import Building
-from ocrmaps.store.writing.inputs import Memory, Picture, examine
+from ocrmaps.store.writing.inputs import InputPicture, Memory, examine
 from ocrmaps.store.writing.plan import Plan, ReadSource, make_plan
 from ocrmaps.store.writing.reuse import Known
 from ocrmaps.store.writing.tasks import build_shard
@@ -70,7 +70,7 @@ class World:
     def plan(self, sources: list[ReadSource] | None = None) -> Plan:
         sources = self.sources() if sources is None else sources
         paths = [s.source.pictures / sample.picture for s in sources for sample in s.reading.samples]
-        found: list[Picture | object] = list(examine(paths, Memory(inputs_memory(self.cache))))
+        found: list[InputPicture | object] = list(examine(paths, Memory(inputs_memory(self.cache))))
         return make_plan(self.recipe, sources, dict(zip(paths, found, strict=True)))  # type: ignore[arg-type]
 
     def build(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ocrmaps.annotations.checks.findings import EXAMPLES, Example, Finding, Severity, about_coordinates
 from ocrmaps.annotations.checks.frames import FrameTable, declared_sizes, frame_table
-from ocrmaps.annotations.checks.outlines import Outlines
+from ocrmaps.annotations.checks.outlines import OutlineTable
 from ocrmaps.annotations.checks.survey import Look
 from ocrmaps.annotations.discovery.pictures import Pictures
 from ocrmaps.annotations.records import Reading, Sample, Source
@@ -32,7 +32,7 @@ class Facts:
     looks: tuple[Look | None, ...]
     """(n): None where there is no picture."""
     headers: tuple[Header | None, ...]
-    outlines: Outlines
+    outlines: OutlineTable
     sizes: FloatArray
     """(n, 2): height and width in the declared frame, from the picture or else as claimed; nan if unknown."""
     claimed: FloatArray
@@ -153,7 +153,7 @@ def gather_facts(
 ) -> Facts:
     """`looks` goes with the samples of the reading: None for a picture that is missing or was not looked at."""
     samples = reading.samples
-    outlines = Outlines.of(samples)
+    outlines = OutlineTable.of(samples)
     headers = tuple(look.header if look else None for look in looks)
     claimed = np.array([s.size or (np.nan, np.nan) for s in samples], dtype=np.float64).reshape(-1, 2)
     sizes = declared_sizes(headers, source.frame)

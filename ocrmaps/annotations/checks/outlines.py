@@ -28,12 +28,12 @@ NEIGHBORS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Outlines:
+class OutlineTable:
     """One row per polygon of a source, in the order of its samples.
 
     >>> from ocrmaps.geometry import PolygonSet
     >>> box = PolygonSet.of([[(0, 0), (30, 0), (30, 10), (0, 10)]], frame="upright")
-    >>> table = Outlines.of([Sample(id="a.png", polygons=box, loc="a.txt:1")])
+    >>> table = OutlineTable.of([Sample(id="a.png", polygons=box, loc="a.txt:1")])
     >>> float(table.thickness[0]), float(table.length[0]), bool(table.sound[0])
     (10.0, 30.0, True)
     """
@@ -65,7 +65,7 @@ class Outlines:
     """(k): an earlier polygon (row) of the same sample with IoU >= `NEAR` that is no exact twin, or -1."""
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> Outlines:
+    def of(cls, samples: Sequence[Sample]) -> OutlineTable:
         frames = sorted({sample.polygons.frame for sample in samples})
         if len(frames) > 1:
             raise FrameError(f"one source mixes the frames {' and '.join(frames)}, expected one declared frame")
@@ -263,7 +263,7 @@ def _near(
     alive = np.arange(len(rows))
     for step in range(1, NEIGHBORS + 1):
         alive = alive[alive + step < len(rows)]
-        # Outlines of IoU >= NEAR have boxes that agree much better than this.
+        # OutlineTable of IoU >= NEAR have boxes that agree much better than this.
         alive = alive[
             (sample[rows[alive]] == sample[rows[alive + step]]) & (low[alive + step] - low[alive] <= 0.25 * side[alive])
         ]

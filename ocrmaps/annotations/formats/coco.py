@@ -17,7 +17,7 @@ from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.contents import Doubled, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Sample, Source
-from ocrmaps.annotations.writing import Draft, WriteReport, compact, write_file
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
 
 _IMAGE = {"id", "file_name", "height", "width", "set"}
 _OUTLINE = {"segmentation", "mask", "polygon", "bbox"}
@@ -41,7 +41,7 @@ def recognize(head: Head) -> str:
 
 
 @dataclass(slots=True)
-class Found:
+class CocoFound:
     """The outlines of one picture, gathered from its annotations."""
 
     points: list[Any] = field(default_factory=list)
@@ -142,9 +142,9 @@ def _picture(g: Gather, row: dict[str, Any], loc: str, annotations: list[tuple[s
     )
 
 
-def outlines_of(g: Gather, annotations: Sequence[tuple[str, Any]]) -> Found:
+def outlines_of(g: Gather, annotations: Sequence[tuple[str, Any]]) -> CocoFound:
     """The outlines of one picture's COCO annotations, each (place, object)."""
-    found = Found()
+    found = CocoFound()
     for loc, row in annotations:
         if not g.expect(row, dict, loc, "an object"):
             continue
@@ -206,7 +206,7 @@ def _ignored(g: Gather, row: dict[str, Any], loc: str) -> bool:
 
 def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
     """One COCO file with a category `text`; ignored outlines are `iscrowd`, texts are `utf8_string`."""
-    draft = Draft(samples)
+    draft = AnnotationDraft(samples)
     images: list[str] = []
     annotations: list[str] = []
     for i, sample in enumerate(draft.samples, start=1):

@@ -26,7 +26,7 @@ from ocrmaps.annotations.grammar.lines import (
     unquoted,
 )
 from ocrmaps.annotations.records import Reading, Sample, Source
-from ocrmaps.annotations.writing import Draft, WriteReport, write_bytes, write_folder, zipped
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, write_bytes, write_folder, zipped
 from ocrmaps.errors import AnnotationError, Problem
 
 SUFFIXES = (".txt",)
@@ -152,7 +152,7 @@ def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> W
 
     An ignored outline is `###`: its text is lost. Texts are quoted only where a reader could mistake them.
     """
-    draft = Draft(samples)
+    draft = AnnotationDraft(samples)
     files: dict[str, str] = {}
     owners: dict[str, str] = {}
     problems = []
@@ -177,7 +177,7 @@ def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> W
     return write_folder(draft, out, files)
 
 
-def _line(draft: Draft, points: list[int | float], ignore: bool, text: str | None, *, some_text: bool) -> str:
+def _line(draft: AnnotationDraft, points: list[int | float], ignore: bool, text: str | None, *, some_text: bool) -> str:
     front = ",".join(map(repr, points))
     if ignore:
         if text is not None:

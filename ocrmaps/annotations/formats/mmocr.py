@@ -16,7 +16,7 @@ from ocrmaps.annotations.formats.coco import outlines_of
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.lines import box, numbered
 from ocrmaps.annotations.records import Reading, Sample, Source
-from ocrmaps.annotations.writing import Draft, WriteReport, compact, write_file
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
 
 _ENTRY = {"img_path", "height", "width", "instances"}
 _INSTANCE = {"polygon", "bbox", "bbox_label", "ignore", "text"}
@@ -125,7 +125,7 @@ def _old_entry(g: Gather, entry: Any, loc: str) -> None:
 
 def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
     """One MMOCR 1.x file. It can say everything that a sample holds; a missing size is counted."""
-    draft = Draft(samples)
+    draft = AnnotationDraft(samples)
     entries = []
     for sample in draft.samples:
         entry: dict[str, Any] = {"img_path": sample.id}

@@ -15,7 +15,7 @@ from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.contents import refusal, shown
 from ocrmaps.annotations.grammar.lines import numbered
 from ocrmaps.annotations.records import Reading, Sample, Source
-from ocrmaps.annotations.writing import Draft, WriteReport, compact, number_pairs, write_file
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, number_pairs, write_file
 from ocrmaps.errors import AnnotationError, Problem
 
 MARKS = ("###", "*")
@@ -79,7 +79,7 @@ def _where(loc: str, places: list[int], i: int) -> str:
 
 def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
     """One label file. Ignored outlines become `###` and lose their text; sizes and unknown texts cannot be said."""
-    draft = Draft(samples)
+    draft = AnnotationDraft(samples)
     lines, problems = [], []
     for sample in draft.samples:
         if any(letter in sample.id for letter in "\t\n\r\0") or sample.id.startswith("["):

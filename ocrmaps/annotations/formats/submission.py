@@ -17,7 +17,7 @@ from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.contents import MAX_BYTES, refusal, shown
 from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.annotations.records import Reading, Sample, Source
-from ocrmaps.annotations.writing import Draft, WriteReport, write_file
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, write_file
 from ocrmaps.cells import Numbers, plain, table
 
 COLUMNS = ("filename", "polygons")
@@ -81,7 +81,7 @@ def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False, raw_
 
     A picture's name that a spreadsheet would take for a formula gets an apostrophe in front unless `raw_csv`.
     """
-    draft = Draft(samples)
+    draft = AnnotationDraft(samples)
     rows: list[tuple[str, Numbers]] = []
     for sample in draft.samples:
         if sample.size is not None:

@@ -14,7 +14,7 @@ from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.contents import step
 from ocrmaps.annotations.records import Reading, Sample, Source
-from ocrmaps.annotations.writing import Draft, WriteReport, compact, number_pairs, write_file
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, number_pairs, write_file
 
 _IMAGE = {"words", "img_w", "img_h"}
 _WORD = {"points", "transcription", "illegibility"}
@@ -82,7 +82,7 @@ def _where(loc: str, keys: list[str], i: int) -> str:
 
 def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
     """One UFO file. It can say everything that a sample holds; a missing size is counted."""
-    draft = Draft(samples)
+    draft = AnnotationDraft(samples)
     entries = []
     for sample in draft.samples:
         image: dict[str, Any] = {}

@@ -62,7 +62,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class StageFinding:
     """Something at a stage that is not as it must be, or that a person should know."""
 
     stage: str
@@ -86,13 +86,13 @@ class Stage:
     said: str = ""
     """One line of numbers."""
     numbers: dict[str, Any] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[StageFinding] = field(default_factory=list)
 
     def problem(self, what: str, then: str = "", sample: str = "") -> None:
-        self.findings.append(Finding(stage=self.name, tone="problem", what=what, then=then, sample=sample))
+        self.findings.append(StageFinding(stage=self.name, tone="problem", what=what, then=then, sample=sample))
 
     def note(self, what: str, then: str = "", sample: str = "") -> None:
-        self.findings.append(Finding(stage=self.name, tone="note", what=what, then=then, sample=sample))
+        self.findings.append(StageFinding(stage=self.name, tone="note", what=what, then=then, sample=sample))
 
     @property
     def breaks(self) -> bool:
@@ -167,7 +167,7 @@ class Report:
         return out
 
 
-def _told(findings: Iterable[Finding]) -> list[str]:
+def _told(findings: Iterable[StageFinding]) -> list[str]:
     out: list[str] = []
     advised = ""
     seen = list(findings)

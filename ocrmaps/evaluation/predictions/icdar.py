@@ -11,7 +11,7 @@ from typing import Any
 
 from ocrmaps.annotations.grammar.lines import box, is_box_and_offsets, leading, numbered, unquoted
 from ocrmaps.evaluation.predictions.contents import Leaf
-from ocrmaps.evaluation.predictions.layout import Layout, Line, decide, finite, take_apart
+from ocrmaps.evaluation.predictions.layout import Line, LineLayout, decide, finite, take_apart
 from ocrmaps.evaluation.predictions.records import Found
 
 _SIGN = "####"
@@ -32,10 +32,10 @@ def recognize(leaves: Sequence[Leaf]) -> bool:
 
 def read(found: Found, leaves: Sequence[Leaf], layout: str | None = None) -> None:
     """All files by one layout."""
-    told = None if layout is None else Layout.parse(layout)
+    told = None if layout is None else LineLayout.parse(layout)
     pages = [[(f"{leaf.name}:{n}", line) for n, line in numbered(leaf.text or "")] for leaf in leaves]
     lines = take_apart([pair for page in pages for pair in page])
-    chosen = told or (decide(lines, found.scale) if lines else Layout("quad"))
+    chosen = told or (decide(lines, found.scale) if lines else LineLayout("quad"))
     found.layout = str(chosen) if lines else ""
     start = 0
     for leaf, page in zip(leaves, pages, strict=True):
@@ -43,7 +43,7 @@ def read(found: Found, leaves: Sequence[Leaf], layout: str | None = None) -> Non
         start += len(page)
 
 
-def _page(found: Found, leaf: Leaf, lines: Sequence[Line], layout: Layout) -> None:
+def _page(found: Found, leaf: Leaf, lines: Sequence[Line], layout: LineLayout) -> None:
     since = len(found.problems)
     points: list[Any] = []
     scores: list[Any] = []

@@ -42,10 +42,10 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class LineLayout:
     """The shape of the coordinates and what follows them.
 
-    >>> str(Layout.parse("quad,score,text")), Layout.parse("box").rest
+    >>> str(LineLayout.parse("quad,score,text")), LineLayout.parse("box").rest
     ('quad,score,text', ())
     """
 
@@ -53,7 +53,7 @@ class Layout:
     rest: tuple[str, ...] = ()
 
     @classmethod
-    def parse(cls, text: str) -> Layout:
+    def parse(cls, text: str) -> LineLayout:
         shape, *rest = [part.strip() for part in text.split(",")]
         if shape not in SHAPES or tuple(rest) not in RESTS:
             raise SpecError(
@@ -115,14 +115,14 @@ def is_number(field: str) -> bool:
     return bool(NUMBER.fullmatch(field) or _NO_NUMBER.fullmatch(field))
 
 
-def decide(lines: Sequence[Line], scale: Scale) -> Layout:
+def decide(lines: Sequence[Line], scale: Scale) -> LineLayout:
     """The one layout that all lines have, by the rules of this module."""
     if all(line.lead == len(line.fields) for line in lines):
         return _of_numbers(lines, scale)
     shapes = ("box", "quad", "polygon")
     fitting = [
         layout
-        for layout in (Layout(shape, rest) for shape in shapes for rest in RESTS if "text" in rest)
+        for layout in (LineLayout(shape, rest) for shape in shapes for rest in RESTS if "text" in rest)
         if all(layout.coordinates(line) is not None for line in lines) and _scores_fit(layout, lines, scale)
     ]
     if any(layout.shape != "box" for layout in fitting):
@@ -145,8 +145,13 @@ def decide(lines: Sequence[Line], scale: Scale) -> Layout:
     raise _undecided(message, longer, f"{polygon} or {quad}")
 
 
-def _of_numbers(lines: Sequence[Line], scale: Scale) -> Layout:
-    for layout in (Layout("box"), Layout("box", ("score",)), Layout("polygon"), Layout("polygon", ("score",))):
+def _of_numbers(lines: Sequence[Line], scale: Scale) -> LineLayout:
+    for layout in (
+        LineLayout("box"),
+        LineLayout("box", ("score",)),
+        LineLayout("polygon"),
+        LineLayout("polygon", ("score",)),
+    ):
         counts = [layout.coordinates(line) for line in lines]
         if None in counts:
             continue
@@ -154,13 +159,15 @@ def _of_numbers(lines: Sequence[Line], scale: Scale) -> Layout:
         if wrong:
             what = f"the last number of every line would be a score, and {len(wrong)} are outside 0 to 1"
             raise _undecided(what, wrong, f"{layout}; --predictions-scores rank takes scores of any scale")
-        if layout == Layout("polygon") and all(_share(line.fields[-1]) and _share(line.fields[-2]) for line in lines):
+        if layout == LineLayout("polygon") and all(
+            _share(line.fields[-1]) and _share(line.fields[-2]) for line in lines
+        ):
             raise _undecided("the last two numbers of every line can be a point or two scores", lines, "polygon")
-        return Layout("quad", layout.rest) if set(counts) == {8} else layout
+        return LineLayout("quad", layout.rest) if set(counts) == {8} else layout
     raise _undecided("no layout fits all lines", lines)
 
 
-def _scores_fit(layout: Layout, lines: Sequence[Line], scale: Scale) -> bool:
+def _scores_fit(layout: LineLayout, lines: Sequence[Line], scale: Scale) -> bool:
     """Whether the place of the score holds one on every line, and not on all lines a whole number."""
     if "score" not in layout.rest:
         return True
@@ -170,7 +177,7 @@ def _scores_fit(layout: Layout, lines: Sequence[Line], scale: Scale) -> bool:
     return any(not float(field).is_integer() for field in fields)
 
 
-def _outside(layout: Layout, lines: Sequence[Line]) -> list[Line]:
+def _outside(layout: LineLayout, lines: Sequence[Line]) -> list[Line]:
     if "score" not in layout.rest:
         return []
     return [line for line in lines if not _share(line.fields[-1])]

@@ -18,7 +18,7 @@ from ocrmaps.evaluation.oracle.judge import OracleResult
 from ocrmaps.evaluation.reasons import words
 from ocrmaps.pagekit import explorer
 from ocrmaps.pagekit import page as html
-from ocrmaps.pagekit.explorer import Album, Entry, Kind, Layer, Outlines, PicturePlan
+from ocrmaps.pagekit.explorer import Album, DrawnOutlines, Entry, Kind, Layer, PicturePlan
 from ocrmaps.pagekit.page import Html, Section
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
@@ -202,7 +202,7 @@ def show_result(
             "ledger": sorted({f"{line['reason']}: {line['after']}" for line in lines}) or ["no entry"],
         },
         outlines={
-            "truth": Outlines(
+            "truth": DrawnOutlines(
                 polygons=truth,
                 kinds=[
                     "l" if bad else "m" if reason == "matched" else "i"
@@ -217,7 +217,7 @@ def show_result(
                     )
                 ],
             ),
-            "prediction": Outlines(
+            "prediction": DrawnOutlines(
                 polygons=predictions,
                 kinds=[
                     "w" if bad else "g" if reason in _UNSCORED else "r"

@@ -12,7 +12,6 @@ import numpy as np
 
 from ocrmaps.errors import StoreError
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.places import lock
 from ocrmaps.store.places import posix as disk
@@ -193,10 +192,6 @@ def size_of(folder: Path, *, own: bool = False) -> int:
             if not own or status.st_nlink == 1:
                 total += status.st_size
     return total
-
-
-def is_version(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file()
 
 
 def _keys(reader: Reader) -> dict[tuple[str, str, str], int]:

@@ -29,7 +29,7 @@ FINE_NS, COARSE_NS = 50_000_000, 2_500_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class InputPicture:
     """One picture file: its fingerprint and what planning needs of its header."""
 
     sha: bytes
@@ -47,7 +47,7 @@ class Memory:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def pictures(self, paths: Sequence[str]) -> dict[str, tuple[Stamp, Picture]]:
+    def pictures(self, paths: Sequence[str]) -> dict[str, tuple[Stamp, InputPicture]]:
         """What is remembered of these files."""
         found = {}
         with self._open() as database:
@@ -59,10 +59,10 @@ class Memory:
                 ):
                     if proof == _proof(path, packed):
                         *stamp, h, w, orientation, sha = _PICTURE.unpack(packed)
-                        found[path] = (tuple(stamp), Picture(sha=sha, size=(h, w), orientation=orientation))
+                        found[path] = (tuple(stamp), InputPicture(sha=sha, size=(h, w), orientation=orientation))
         return found
 
-    def remember_pictures(self, entries: Mapping[str, tuple[Stamp, Picture]]) -> None:
+    def remember_pictures(self, entries: Mapping[str, tuple[Stamp, InputPicture]]) -> None:
         rows = []
         for path, (stamp, picture) in entries.items():
             packed = _PICTURE.pack(*stamp, *picture.size, picture.orientation, picture.sha)
@@ -125,11 +125,11 @@ def examine(
     rehash: bool = False,
     threads: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Picture | Problem]:
+) -> list[InputPicture | Problem]:
     """Fingerprint and header of each picture file, in order; a Problem where there is none to have."""
     names = [str(path) for path in paths]
     known = {} if rehash else memory.pictures(names)
-    out: dict[int, Picture | Problem] = {}
+    out: dict[int, InputPicture | Problem] = {}
     unknown = []
     for i, name in enumerate(names):
         stamp = _stamp(name)
@@ -137,13 +137,13 @@ def examine(
             out[i] = known[name][1]
         else:
             unknown.append(i)
-    learnt: dict[str, tuple[Stamp, Picture]] = {}
+    learnt: dict[str, tuple[Stamp, InputPicture]] = {}
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for done, (i, (found, stamp)) in enumerate(
             zip(unknown, pool.map(_examine, (paths[i] for i in unknown)), strict=True), start=1
         ):
             out[i] = found
-            if stamp is not None and isinstance(found, Picture):
+            if stamp is not None and isinstance(found, InputPicture):
                 learnt[names[i]] = (stamp, found)
             if progress is not None:
                 progress(done, len(unknown))
@@ -152,7 +152,7 @@ def examine(
     return [out[i] for i in range(len(paths))]
 
 
-def _examine(path: Path) -> tuple[Picture | Problem, Stamp | None]:
+def _examine(path: Path) -> tuple[InputPicture | Problem, Stamp | None]:
     """The picture, and its stamp if that can be trusted to change with the file."""
     before = _stamp(str(path))
     now = time.time_ns()
@@ -164,7 +164,7 @@ def _examine(path: Path) -> tuple[Picture | Problem, Stamp | None]:
         return Problem(loc=str(path), message=f"cannot be read ({error.strerror})", kind=kind), None
     except PictureError as error:
         return Problem(loc=str(path), message=str(error), kind="bad-picture"), None
-    picture = Picture(sha=picture_fingerprint(data), size=header.size, orientation=header.orientation)
+    picture = InputPicture(sha=picture_fingerprint(data), size=header.size, orientation=header.orientation)
     return picture, before if before is not None and before == _stamp(str(path)) and settled(before, now) else None
 
 

@@ -29,7 +29,7 @@ from ocrmaps.store.format.identity import (
     version_name,
 )
 from ocrmaps.store.format.layout import ShardKey
-from ocrmaps.store.writing.inputs import Picture
+from ocrmaps.store.writing.inputs import InputPicture
 
 SPLITS = ("train", "val", "test", "")
 """Codes of the `split` column."""
@@ -62,7 +62,7 @@ class PlannedRow:
     source: str
     sample: Sample
     path: Path
-    picture: Picture
+    picture: InputPicture
     transform: CanonicalTransform
     annotation: bytes
     fingerprint: bytes
@@ -130,7 +130,7 @@ class Plan:
         return out
 
 
-def make_plan(recipe: Recipe, sources: Sequence[ReadSource], pictures: Mapping[Path, Picture | Problem]) -> Plan:
+def make_plan(recipe: Recipe, sources: Sequence[ReadSource], pictures: Mapping[Path, InputPicture | Problem]) -> Plan:
     """Place every sample; `pictures` has an entry for the picture file of each."""
     _refuse_collisions(sources)
     asked_of_rows = request(recipe.canonical, recipe.maps, recipe.identity()["layout"])
@@ -149,7 +149,7 @@ def make_plan(recipe: Recipe, sources: Sequence[ReadSource], pictures: Mapping[P
         ]
     ordered.sort(key=lambda item: item[0])
 
-    placed: list[tuple[ReadSource, Sample, Path, Picture, CanonicalTransform, bytes, bytes]] = []
+    placed: list[tuple[ReadSource, Sample, Path, InputPicture, CanonicalTransform, bytes, bytes]] = []
     inputs = hashlib.sha256()
     for key, read, sample, path in ordered:
         picture = pictures[path]

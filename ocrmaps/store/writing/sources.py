@@ -15,7 +15,7 @@ from ocrmaps.pictures import Header
 from ocrmaps.recipe import Recipe
 from ocrmaps.store.format.identity import FORMAT, fingerprint, request
 from ocrmaps.store.places.cache import inputs_memory
-from ocrmaps.store.writing.inputs import Memory, Picture, examine, listing
+from ocrmaps.store.writing.inputs import InputPicture, Memory, examine, listing
 from ocrmaps.store.writing.parsed import read_annotations
 from ocrmaps.store.writing.plan import Plan, ReadSource, make_plan
 
@@ -54,10 +54,10 @@ def ask(
     return replace(make_plan(recipe, sources, pictures), notes=tuple(notes))
 
 
-def _check_frame(read: ReadSource, pictures: dict[Path, Picture | Problem]) -> list[str]:
+def _check_frame(read: ReadSource, pictures: dict[Path, InputPicture | Problem]) -> list[str]:
     """Refuse a frame that the pictures contradict; say where some do and others do not."""
     seen = [(sample, pictures[path]) for sample, path in zip(read.reading.samples, read.paths, strict=True)]
-    usable = [(sample, picture) for sample, picture in seen if isinstance(picture, Picture)]
+    usable = [(sample, picture) for sample, picture in seen if isinstance(picture, InputPicture)]
     if not any(picture.orientation >= 5 for _, picture in usable):
         return []  # both frames have the same bounds, and nothing could be contradicted
     headers = {

@@ -22,7 +22,7 @@ from ocrmaps.training.resume import Resumed
 Say = Callable[[str], None]
 
 
-class Journal(Callback):
+class RunJournal(Callback):
     """Writes a row when an epoch, validation included, has ended; every row says what produced it.
 
     A resumed run keeps the rows up to the checkpoint it goes on from.

@@ -56,7 +56,7 @@ class Captured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class StepOutcome:
     """What came of a step."""
 
     loss: float | None = None
@@ -134,7 +134,7 @@ def take_step(
     random: Tensor | None,
     *,
     trusted: Trusted = NOTHING,
-) -> Outcome:
+) -> StepOutcome:
     """One forward and backward pass on the host; the weights are not changed. An error is an outcome, too."""
     # Outside of what counts as the step: a loss that may not be built is a refusal, not what the step came to.
     made = build_loss(loss["name"], loss["options"], trusted=trusted)
@@ -148,10 +148,10 @@ def take_step(
         terms.total.backward()
     except Exception as error:
         # Whatever the step raises is what it came to; telling that is the purpose here.
-        return Outcome(error=f"{type(error).__name__}: {error}")
+        return StepOutcome(error=f"{type(error).__name__}: {error}")
     norm = torch.nn.utils.get_total_norm([w.grad for w in detector.parameters() if w.grad is not None])
     named = {name: float(value.detach()) for name, value in terms._asdict().items() if name != "total"}
-    return Outcome(loss=float(terms.total.detach()), norm=float(norm), terms=named)
+    return StepOutcome(loss=float(terms.total.detach()), norm=float(norm), terms=named)
 
 
 def save_step(
@@ -162,7 +162,7 @@ def save_step(
     card: Mapping[str, Any],
     names: Sequence[str],
     device: str,
-    then: Outcome,
+    then: StepOutcome,
 ) -> None:
     """The step as a checkpoint; `card` and `names` as they may be shown to others."""
     content = {
@@ -207,10 +207,10 @@ def detector_in(content: Mapping[str, Any], *, trusted: Trusted = NOTHING) -> De
 
 def finish(
     captured: Captured, batch: Batch | None, content: Mapping[str, Any], *, trusted: Trusted = NOTHING
-) -> Outcome:
+) -> StepOutcome:
     """What is known of the step as it was: of one that has no numbers of its own, those that it has here and now."""
     if captured.kind in ("loss", "gradient", "in the step") or batch is None:
-        return Outcome(loss=captured.loss, norm=captured.norm, error=captured.error)
+        return StepOutcome(loss=captured.loss, norm=captured.norm, error=captured.error)
     detector = build_detector(DetectorSpec.of(content["model"]), pretrained=False, trusted=trusted)
     detector.load_state_dict(captured.weights)
     return take_step(detector, batch, content["run"]["loss"], content["precision"], captured.random, trusted=trusted)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from ocrmaps.errors import DataError
-from ocrmaps.training.steps.capture import Outcome, batch_in, detector_in, load_step, take_step
+from ocrmaps.training.steps.capture import StepOutcome, batch_in, detector_in, load_step, take_step
 from ocrmaps.trust import NOTHING, Trusted
 
 EXACT, LOOSE = 1e-4, 2e-2
@@ -21,8 +21,8 @@ class Replay:
     """A captured step, repeated."""
 
     kind: str
-    then: Outcome
-    now: Outcome
+    then: StepOutcome
+    now: StepOutcome
     reproduces: bool
     why: str
     """One sentence with the numbers."""
@@ -38,7 +38,7 @@ def replay(path: Path, *, trusted: Trusted = NOTHING) -> Replay:
     if batch is None:
         raise DataError(f"{path}: there is no batch in it, so there is nothing to repeat")
     known = {k: v for k, v in step["then"].items() if k not in ("loss", "gradient_norm", "error")}
-    then = Outcome(
+    then = StepOutcome(
         loss=step["then"]["loss"], norm=step["then"]["gradient_norm"], error=step["then"]["error"], terms=known
     )
     # The caller's generator is put back: repeating a step must not change what comes after it.
@@ -57,10 +57,10 @@ def replay(path: Path, *, trusted: Trusted = NOTHING) -> Replay:
     )  # fmt: skip
 
 
-def compare(kind: str, then: Outcome, now: Outcome, tolerance: float, stale: int = 0) -> tuple[bool, str]:
+def compare(kind: str, then: StepOutcome, now: StepOutcome, tolerance: float, stale: int = 0) -> tuple[bool, str]:
     """Whether a repeated step is what it was, and a sentence that says so in numbers.
 
-    >>> compare("asked for", Outcome(loss=2.0, norm=1.0), Outcome(loss=2.5, norm=1.0), 1e-4)
+    >>> compare("asked for", StepOutcome(loss=2.0, norm=1.0), StepOutcome(loss=2.5, norm=1.0), 1e-4)
     (False, 'loss 2 then, 2.5 now, gradient norm 1 then, 1 now (a difference of 0.0001 is allowed)')
     """
     if then.error:
@@ -95,7 +95,7 @@ def _near(old: float, new: float, tolerance: float) -> bool:
     return abs(old - new) <= tolerance * max(abs(old), 1e-3)
 
 
-def _numbers(outcome: Outcome) -> str:
+def _numbers(outcome: StepOutcome) -> str:
     norm = "" if outcome.norm is None else f", gradient norm {outcome.norm:g}"
     return "nothing is known" if outcome.loss is None else f"loss {outcome.loss:g}{norm}"
 

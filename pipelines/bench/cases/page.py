@@ -25,7 +25,7 @@ from ocrmaps.errors import RunError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.pagekit import explorer
 from ocrmaps.pagekit import page as html
-from ocrmaps.pagekit.explorer import Album, Entry, Kind, Outlines
+from ocrmaps.pagekit.explorer import Album, DrawnOutlines, Entry, Kind
 from ocrmaps.pagekit.pictures import jpeg, png
 from ocrmaps.pipelines.bench.times import figure
 from ocrmaps.report.layers import MAPS, PICTURE
@@ -100,7 +100,7 @@ def write_page(folder: Path, samples: int, *, inside: bool) -> Path:
                 "ledger": ["no entry" if i % 11 else "masked: outline too small"],
             },
             outlines={
-                "truth": Outlines(
+                "truth": DrawnOutlines(
                     polygons=PolygonSet.of(list(boxes), frame="canonical"),
                     kinds="t" * OUTLINES,
                     words=[f"word {k}, 12.0 px high" for k in range(OUTLINES)],

@@ -155,7 +155,7 @@ class Waits(Callback):
             self.found, self._mode = self._mode.found, None
 
 
-class Memory(Callback):
+class PeakMemory(Callback):
     """Resident memory at the end of each epoch."""
 
     def __init__(self) -> None:
@@ -184,7 +184,7 @@ def _run(version: Path, folder: Path, device: str, epochs: int, *, traced: bool 
         watchers: dict[str, Callback] = {"witness": Witness(), **make_watchers(spec, folder, reader)}
         hooked = {name: Hooked(watcher) for name, watcher in watchers.items()}
         # The first epoch warms up; the guard looks at an epoch's end, so a step within one must not wait.
-        waits, memory = Waits(step=4 if epochs == 2 else 5), Memory()
+        waits, memory = Waits(step=4 if epochs == 2 else 5), PeakMemory()
         seconds, waited = 0.0, 0.0
         steps: list[tuple[float, ...]] = []
 

@@ -31,7 +31,7 @@ from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import Laps, figure
 from ocrmaps.pipelines.build import build
 from ocrmaps.store.reader import Reader
-from ocrmaps.training.scoring import THRESHOLDS, Score, Scorer
+from ocrmaps.training.scoring import THRESHOLDS, Scorer, ValidationScore
 
 PLAIN = 6
 """Pictures of the plain chain in each round, evenly drawn; ours handles all."""
@@ -96,7 +96,7 @@ def _reading(reader: Reader) -> ExtractSpec:
     return ExtractSpec(shrink_ratio=reader.manifest.recipe.maps.shrink_ratio)
 
 
-def epoch(reader: Reader) -> Score:
+def epoch(reader: Reader) -> ValidationScore:
     """Every row read, extracted and matched: a validation without its network."""
     rows = reader.select("train")
     scorer = Scorer(reader, rows, _reading(reader))
@@ -115,7 +115,7 @@ def _per_picture(run: Any, pictures: int) -> tuple[float, float]:
 
 
 def _figures(
-    ours: list[tuple[float, float]], plain: list[tuple[float, float]], score: Score, what: str
+    ours: list[tuple[float, float]], plain: list[tuple[float, float]], score: ValidationScore, what: str
 ) -> list[dict[str, Any]]:
     ratios = [p[0] / o[0] for o, p in zip(ours, plain, strict=True)]
     clock = [p[1] / o[1] for o, p in zip(ours, plain, strict=True)]
