@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,6 +219,17 @@ def test_b5a_pictures_are_decoded_and_turned_in_one_place():
         if word in path.read_text(encoding="utf-8")
     ]
     assert found == []
+
+
+MODULES = {"opencv-python-headless": "cv2", "pillow": "PIL"}
+"""Distributions whose module has another name."""
+
+
+def test_every_declared_dependency_is_imported():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[\[<>=!~; ]", line)[0] for line in project["dependencies"]}
+    imported = {module.partition(".")[0] for path in _files() for _, module in _imports(path)}
+    assert {name for name in declared if MODULES.get(name, name) not in imported} == set()
 
 
 def test_a_class_name_means_one_thing():
