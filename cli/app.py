@@ -13,7 +13,22 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from ocrmaps import __version__
-from ocrmaps.cli import bench, build, cache, data, debug, demo, evaluate, oracle, plain, predict, report, schema, train
+from ocrmaps.cli import (
+    bench,
+    build,
+    cache,
+    data,
+    debug,
+    demo,
+    evaluate,
+    models,
+    oracle,
+    plain,
+    predict,
+    report,
+    schema,
+    train,
+)
 from ocrmaps.errors import OcrmapsError, RunError
 
 app = typer.Typer(
@@ -36,6 +51,7 @@ app.command("train")(train.train)
 app.command("precision-check")(train.precision_check)
 app.command("evaluate")(evaluate.evaluate)
 app.command("tune")(evaluate.tune)
+app.command("models")(models.models)
 app.command("predict")(predict.predict)
 app.command("export")(predict.export)
 app.command("report")(report.report)

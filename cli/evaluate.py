@@ -34,6 +34,7 @@ from ocrmaps.cli.options import (
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
+from ocrmaps.shipped import checkpoint_path
 
 PREDICTIONS = "Predictions of another system"
 SCORING = "Scoring"
@@ -59,7 +60,12 @@ class Scores(StrEnum):
 
 def evaluate(
     checkpoint: Annotated[
-        Path | None, typer.Argument(metavar="CHECKPOINT", help="Checkpoint of a run; none with --predictions.")
+        Path | None,
+        typer.Argument(
+            metavar="CHECKPOINT",
+            parser=checkpoint_path,
+            help="Checkpoint of a run, or a name of `ocrmaps models`; none with --predictions.",
+        ),
     ] = None,
     store: StoreName = None,
     split: Split = None,

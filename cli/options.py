@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from ocrmaps.cli import complete
+from ocrmaps.shipped import checkpoint_path
 
 ANNOTATIONS = "Annotations"
 """The group of options that say how annotated pictures are read."""
@@ -64,7 +65,12 @@ RunFile = Annotated[
     ),
 ]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The run's folder.")]
-Checkpoint = Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Checkpoint of a run.")]
+Checkpoint = Annotated[
+    Path,
+    typer.Argument(
+        metavar="CHECKPOINT", parser=checkpoint_path, help="Checkpoint of a run, or a name of `ocrmaps models`."
+    ),
+]
 Version = Annotated[
     str,
     typer.Argument(

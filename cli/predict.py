@@ -40,12 +40,13 @@ class ResultFormat(StrEnum):
 
 
 def predict(
-    checkpoint: Annotated[
-        Path,
-        typer.Argument(metavar="CHECKPOINT", help="Checkpoint of a run, or a file that `ocrmaps export` wrote."),
-    ],
-    pictures: Annotated[
-        list[str], typer.Argument(metavar="PICTURE...", help="Pictures, folders and patterns such as 'scans/*.jpg'.")
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[CHECKPOINT] PICTURE...",
+            help="A checkpoint, a file of `ocrmaps export` or a name of `ocrmaps models`, which may be left out; then "
+            "pictures, folders and patterns such as 'scans/*.jpg'.",
+        ),
     ],
     out: Annotated[
         Path,
@@ -82,6 +83,7 @@ def predict(
     """Find text in pictures; exit 1 if some could not be read. Example: ocrmaps predict best.ckpt scans --out found"""
     from ocrmaps.kinds import expect_checkpoint, expect_pictures
 
+    checkpoint, pictures = _detector_and_pictures(words)
     expect_checkpoint(checkpoint)
     expect_pictures(pictures)
     from ocrmaps.pipelines.predict import run
@@ -110,6 +112,20 @@ def predict(
         typer.echo(line, err=True)
     typer.echo(json.dumps(done.as_json(), indent=2) if as_json else done.sentence())
     raise typer.Exit(1 if done.failed else 0)
+
+
+def _detector_and_pictures(words: list[str]) -> tuple[Path, list[str]]:
+    """What predicts and what it looks at: the first word is a detector unless it names pictures."""
+    from ocrmaps.errors import SpecError
+    from ocrmaps.kinds import names_pictures
+    from ocrmaps.shipped import DEFAULT, checkpoint_path, shipped
+
+    if names_pictures(words[0]):
+        typer.echo(f"no checkpoint named: the shipped detector `{DEFAULT}` predicts (`ocrmaps models`)", err=True)
+        return shipped(DEFAULT), words
+    if len(words) == 1:
+        raise SpecError(f"{words[0]}: no pictures named after it", hint="ocrmaps predict CHECKPOINT PICTURE...")
+    return checkpoint_path(words[0]), words[1:]
 
 
 class ExportFormat(StrEnum):

@@ -150,10 +150,12 @@ def train(
 
 
 def load_detector(path: Anywhere) -> Trained:
-    """Load a trained detector from a checkpoint or an exported file, with how its pictures and maps are read."""
+    """Load a trained detector, with how its pictures and maps are read: a checkpoint, an exported file, or the name of
+    a shipped one such as `receipts`."""
     from ocrmaps.detect.load import load_any
+    from ocrmaps.shipped import checkpoint_path
 
-    return load_any(Path(path))
+    return load_any(checkpoint_path(os.fspath(path)))
 
 
 def predict(
@@ -194,11 +196,13 @@ def evaluate(
     """
     from ocrmaps.annotations import Source
     from ocrmaps.evaluation.detectors import evaluate_checkpoint
+    from ocrmaps.shipped import checkpoint_path
 
+    path = checkpoint_path(os.fspath(checkpoint))
     if isinstance(data, Source):
-        return evaluate_checkpoint(Path(checkpoint), source=data, device=device, limit=limit)
+        return evaluate_checkpoint(path, source=data, device=device, limit=limit)
     with open_version(data, cache=cache) as reader:
-        return evaluate_checkpoint(Path(checkpoint), version=reader.folder, split=split, device=device, limit=limit)
+        return evaluate_checkpoint(path, version=reader.folder, split=split, device=device, limit=limit)
 
 
 def oracle(source: Source | Anywhere, *, longest: int = 640, limit: int | None = None) -> OracleResult:

@@ -33,6 +33,8 @@ _SIGNS: tuple[tuple[bytes, str], ...] = (
 )
 _BINARY = ("archive", "pickle", "ONNX file")
 """What a checkpoint or an export may look like."""
+_DETECTOR_SUFFIXES = (".ckpt", ".onnx", ".pt", ".pt2", ".ts")
+_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pdf")
 _TEXT_SUFFIXES = (".json", ".csv", ".txt", ".md", ".xml", ".yaml", ".yml", ".py", ".html", ".log")
 
 
@@ -122,6 +124,20 @@ def expect_source(path: Path) -> None:
         raise AnnotationError(f"found no file or folder {path}", hint="check the path")
     if kind in ("recipe", "run file", "TOML file", "picture"):
         raise AnnotationError(f"no known annotations in {path}: found {_a(kind)}", hint="name a data set's folder")
+
+
+def names_pictures(text: str) -> bool:
+    """Whether a word means pictures rather than a detector: a folder, a pattern, or a file that is or is called one.
+
+    >>> [names_pictures(word) for word in ("scans/*.jpg", "page.TIF", "best.ckpt", "receipts")]
+    [True, True, False, False]
+    """
+    suffix = Path(text).suffix.lower()
+    if suffix in _DETECTOR_SUFFIXES or "\0" in text:
+        return False
+    return (
+        glob.has_magic(text) or suffix in _PICTURE_SUFFIXES or kind_of(Path(text)) in ("folder", "picture", "PDF file")
+    )
 
 
 def expect_pictures(names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +245,8 @@ def read_all(sources: Sequence[Source], *, threads: int | None = None) -> tuple[
         mine = read(source)
         if not mine:
             raise AnnotationError(f"{source.annotations}: the source holds no samples")
-        samples += mine
+        # Two sources may call their pictures alike.
+        samples += [replace(sample, id=f"{source.split or source.name}/{sample.id}") for sample in mine]
         heads += headers(source, mine, workers=threads)
     return samples, heads
 

@@ -64,7 +64,8 @@ def evaluate_checkpoint(
     spec = with_operating_point(spec or EvaluationSpec(), trained.extract)
     identity: dict[str, Any] = {
         "checkpoint": checkpoint_identity(checkpoint, trained),
-        "extract": asdict(trained.extract),
+        # Programs read this document: a key that it once had stays.
+        "extract": asdict(trained.extract) | {"binarise": trained.extract.binarize},
         "device": where.type,
     }
     threads = threads or default_threads()

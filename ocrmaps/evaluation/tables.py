@@ -95,7 +95,9 @@ def _definition(protocol: str, order: str) -> dict[str, Any]:
             "detection_unscored_above_share_on_ignore": IGNORED_SHARE,
         }
     if protocol == "deteval":
-        return {"rule": "DetEval: one to one, one to many, many to one, by area shares", **asdict(DETEVAL)}
+        rule = "DetEval: one to one, one to many, many to one, by area shares"
+        # Programs read this document: a key that it once had stays.
+        return {"rule": rule, **asdict(DETEVAL), "centre_distance": DETEVAL.center_distance}
     return {"rule": "CLEval: characters found, with a price for splits and merges", **asdict(CLEVAL)}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ocrmaps.cells import plain, table
 from ocrmaps.detect.trained import LAST
-from ocrmaps.errors import DataError, RunError, StoreError, StoreNotFound, reason
+from ocrmaps.errors import DataError, RunError, SpecError, StoreError, StoreNotFound, reason
 from ocrmaps.files import write_new
 from ocrmaps.kinds import RUN_SETTINGS
 from ocrmaps.store.reader import Reader
@@ -139,7 +139,7 @@ def read_run(folder: Path) -> RunFolder:
     """What the folder says; a run that was interrupted has no result."""
     settings = _json(folder / SETTINGS)
     if settings is None:
-        raise RunError(f"{folder}: no run.json, so this is no run's folder", hint="`ocrmaps train` makes run folders")
+        raise SpecError(f"{folder}: no run.json, so this is no run's folder", hint="`ocrmaps train` makes run folders")
     return RunFolder(
         folder=folder,
         settings=settings,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib import metadata
 
 import pytest
 
 from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, RunError, SpecError
 from ocrmaps.machine import machine
+from ocrmaps.pipelines import data
 from ocrmaps.pipelines.bench import all as bench_all
 from ocrmaps.pipelines.bench import record as bench
 from ocrmaps.pipelines.bench import save as bench_save
@@ -154,12 +156,13 @@ def test_one_process_that_hangs_is_ended_and_named():
 
 
 def test_one_process_that_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path):
-    (tmp_path / "gt.txt").write_text("nonsense", encoding="utf-8")
+    source = data.synth(tmp_path / "s", format="ufo", num=1, seed=0).source
+    shutil.rmtree(source.pictures)
     said: list[str] = []
-    record = measure_all(("break-even", "extract"), repeats=1, quick=True, source=tmp_path, announce=said.append)
+    record = measure_all(("break-even", "machine"), repeats=1, quick=True, source=tmp_path / "s", announce=said.append)
     assert record["failed"] == ["break-even"]
     assert record["runs"][0]["problem"].startswith("break-even: exit 3: ")
-    assert "extract/vs_reference" in [result["name"] for result in record["results"]]
+    assert any(result["name"].startswith("machine/") for result in record["results"])
     assert len(said) == 4
 
 
@@ -187,7 +190,6 @@ def test_break_even_is_build_over_what_an_epoch_saves(costs, epochs):
 
 
 def test_break_even_is_measured_on_any_source(tmp_path):
-    from ocrmaps.pipelines import data
 
     data.synth(tmp_path / "mine", format="coco", num=3, seed=0)
     figures = {result["name"]: result for result in bench_break_even(1, source=tmp_path / "mine", quick=True)}

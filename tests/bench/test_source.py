@@ -15,7 +15,8 @@ from ocrmaps.errors import DataError, RunError, SpecError
 from ocrmaps.pipelines import data
 from ocrmaps.pipelines.bench import record as bench
 from ocrmaps.pipelines.bench import save as bench_save
-from ocrmaps.pipelines.bench.source import VARIABLE, described, material, samples_of
+from ocrmaps.pipelines.bench.asked import VARIABLE
+from ocrmaps.pipelines.bench.source import described, material, samples_of
 from ocrmaps.recipe import Recipe, SourceRecipe, dump_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,8 +117,8 @@ def test_a_check_on_other_data_is_refused_before_anything_is_measured(mine, tmp_
 def test_break_even_takes_one_source(mine, tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "run", lambda names, *, source, **_: {"on": str(source)})
     monkeypatch.setattr(commands, "_print", lambda record, as_json: print(record["on"]))
-    monkeypatch.setenv(VARIABLE, "from-the-environment")
-    assert run("break-even", "--json") == "from-the-environment\n"
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    assert run("break-even", "--json") == f"{tmp_path}\n"
     assert run("break-even", mine, "--json") == run("break-even", "--source", mine, "--json") == f"{mine}\n"
     done = CliRunner().invoke(commands.app, ["break-even", str(mine), "--source", str(tmp_path)])
     assert isinstance(done.exception, SpecError) and "found two sources" in str(done.exception)

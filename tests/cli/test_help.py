@@ -54,7 +54,7 @@ def test_one_thing_has_one_name():
     """Names that were used for the same thing in some commands are gone from all."""
     used = {(p.names, c.name) for c in reference.commands(app, "ocrmaps") for p in c.parameters if not p.argument}
     names = {name for name, _ in used}
-    assert not names & {"--declared", "--batch", "--sample", "--binarize"}
+    assert not names & {"--declared", "--batch", "--sample", "--binarise"}
     assert {command for name, command in used if name == "--workers"} == {"ocrmaps build", "ocrmaps repair"}
 
 

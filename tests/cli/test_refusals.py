@@ -56,8 +56,7 @@ REFUSED = [
     ("predict nope.ckpt page.jpg --out o", 2, "nope.ckpt: no such checkpoint"),
     ("predict recipe.toml page.jpg --out o", 3, "recipe.toml: found a recipe, expected a checkpoint"),
     ("predict run.toml page.jpg --out o", 3, "run.toml: found a run file, expected a checkpoint"),
-    ("predict page.jpg page.jpg --out o", 3, "page.jpg: found a picture, expected a checkpoint"),
-    ("predict folder page.jpg --out o", 2, "folder: found a folder, expected a checkpoint"),
+    ("predict folder.ckpt --out o", 2, "folder.ckpt: no pictures named after it"),
     ("predict some.ckpt x.jpg --out o", 3, "found no picture file or folder x.jpg"),
     ("export nope.ckpt --out o.onnx", 2, "nope.ckpt: no such checkpoint"),
     ("export some.ckpt --out o.onnx --check-on x.jpg", 3, "found no picture file or folder x.jpg"),
@@ -94,6 +93,7 @@ REFUSED = [
 ]  # fmt: skip
 WITHOUT_PATHS = (
     "demo",
+    "models",
     "schema",
     "cache health",
     "cache list",

@@ -153,7 +153,7 @@ def test_a_bundle_that_fails_does_not_hide_the_error(cache, tmp_path, monkeypatc
     def full(*args, **settings):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(debug_write.Draft, "commit", full)
+    monkeypatch.setattr(debug_write.BundleDraft, "commit", full)
     error = crash(cache, tmp_path / "o", Raise(2))
     assert isinstance(error, Boom)
     assert any("could not be written: OSError" in note and "No space" in note for note in error.__notes__)

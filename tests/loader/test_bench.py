@@ -23,6 +23,6 @@ def test_the_benchmark_reports_ratios_shares_and_ceilings(monkeypatch: pytest.Mo
         result = results[f"loader/{name}"]
         assert result["value"] > 0 and result["spread"] >= 0 and result["unit"] and result["reference"]
     first = results["loader/vs_decode"]
-    assert first["data"] == "3 rows of 640x640, invented receipts"
+    assert first["data"] == "3 rows of 640x640, generated receipts"
     assert first["bottleneck"] in first["shares"]
     assert os.sched_getaffinity(0) == cores and loading() == []

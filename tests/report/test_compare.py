@@ -118,7 +118,7 @@ def test_an_unknown_word_of_allow_lists_the_known_ones(tmp_path):
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(RunError, match=r"no run\.json"):
+    with pytest.raises(SpecError, match=r"no run\.json"):
         compare(make_run(tmp_path / "a"), tmp_path)
 
 

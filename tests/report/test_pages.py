@@ -129,7 +129,7 @@ def test_a_run_that_was_interrupted_has_a_quick_page_without_a_store(run_folder,
     copy = tmp_path / "run"
     shutil.copytree(run_folder, copy)
     (copy / "result.json").unlink()
-    with pytest.raises(StoreNotFound, match="not in"):
+    with pytest.raises(StoreNotFound, match="is not here"):
         report(find_target(str(copy), tmp_path), cache=tmp_path, out=tmp_path / "p.html")
     report(find_target(str(copy), tmp_path), cache=tmp_path, out=tmp_path / "p.html", quick=True)
     text = check_whole(tmp_path / "p.html")

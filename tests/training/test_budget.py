@@ -35,8 +35,8 @@ def reader(cache):
         ({}, 6),
         ({"optimizer": {"accumulate": 2}}, 4),
         ({"optimizer": {"accumulate": 5}}, 2),
-        ({"data__batch": 64}, 2),
-        ({"data__batch": 4, "data__drop_last": True}, 2),
+        ({"data__batch_size": 64}, 2),
+        ({"data__batch_size": 4, "data__drop_last": True}, 2),
         ({"budget": {"epochs": 2, "steps": 4}}, 4),
     ],
 )
@@ -63,8 +63,8 @@ def test_ranks_share_the_batches_of_the_budget(reader):
 @pytest.mark.parametrize(
     ("changes", "found"),
     [
-        ({"data__batch": 7}, "no canvas with rows for one"),
-        ({"data__batch": 3, "hardware": {"devices": 3}}, "2 batches"),
+        ({"data__batch_size": 7}, "no canvas with rows for one"),
+        ({"data__batch_size": 3, "hardware": {"devices": 3}}, "2 batches"),
     ],
 )
 def test_an_epoch_without_a_batch_is_refused(reader, changes, found):
@@ -104,7 +104,7 @@ def test_splits_without_text_that_counts_are_refused(world, tmp_path, split):
     ("setting", "said"),
     [
         ("optimizer.weigth_decay=1", "--set optimizer.weigth_decay: unknown key, did you mean optimizer.weight_decay?"),
-        ("optimizer.lr=1", "--set optimizer: unknown key, did you mean optimizer?"),
+        ("optimzer.lr=1", "--set optimzer: unknown key, did you mean optimizer?"),
         ("lr=1", "--set lr: unknown key, did you mean optimizer.lr?"),
         ("data.lr=1", "--set data.lr: unknown key, did you mean optimizer.lr?"),
         ("zzz=1", "--set zzz: unknown key; known here: name, data"),

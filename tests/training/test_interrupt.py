@@ -189,7 +189,7 @@ def test_a_job_that_ignores_the_terminal_goes_on_ignoring_it(tmp_path):
 
 
 def test_gradients_that_are_still_added_up_are_finished_first(cache, tmp_path):
-    changes = {"optimizer": {"accumulate": 2}, "data__batch": 1}
+    changes = {"optimizer": {"accumulate": 2}, "data__batch_size": 1}
     whole = train(spec(**changes), out=tmp_path / "whole", cache=cache)
     with pytest.raises(Interrupted, match="interrupted after step 2"):
         train(spec(**changes), out=tmp_path / "o", cache=cache, extra=(Press(step=1),))
@@ -198,7 +198,7 @@ def test_gradients_that_are_still_added_up_are_finished_first(cache, tmp_path):
 
 @pytest.mark.slow
 def test_two_ranks_stop_at_the_same_step(cache, tmp_path):
-    changes = {"hardware": {"devices": 2}, "data__batch": 1}
+    changes = {"hardware": {"devices": 2}, "data__batch_size": 1}
     whole = train(spec(**changes), out=tmp_path / "whole", cache=cache)
     asked = Press(step=3, signal=signal.SIGTERM, beside=True)  # a scheduler may say it to every process, or to any one
     with pytest.raises(Interrupted, match="terminated after step 5"):

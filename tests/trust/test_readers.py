@@ -37,8 +37,9 @@ def faults(source: str, where: str) -> Iterator[str]:
 
 def test_no_reader_can_run_what_it_reads():
     found = [f for path in FILES for f in faults(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())]
-    # Two importers of names that are written right above them: the libraries of sinks.
-    assert not [f for f in found if not f.startswith("ocrmaps/training/callbacks/sinks.py:")]
+    # Importers of names that are written right above them: the libraries of sinks, and the front door.
+    known = ("ocrmaps/training/callbacks/sinks.py:", "ocrmaps/__init__.py:")
+    assert not [f for f in found if not f.startswith(known)]
 
 
 @pytest.mark.parametrize(

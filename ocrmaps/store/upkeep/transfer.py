@@ -146,7 +146,7 @@ def _check_promise(archive: Path, tar: tarfile.TarFile, entries: list[tarfile.Ta
     if manifest is None or manifest.size > LARGEST_MANIFEST:
         found = "no manifest" if manifest is None else f"a manifest of {manifest.size} bytes"
         raise DataError(f"{archive}: found {found}, expected one of at most {LARGEST_MANIFEST} bytes")
-    files, nbytes = read_manifest(_write(tar, manifest, into).parent).at_most()
+    files, nbytes = read_manifest(_write(tar, manifest, into).parent, hint="copy the archive again").at_most()
     total = sum(entry.size for entry in entries) - manifest.size
     if len(entries) - 1 > files or total > nbytes:
         raise DataError(

@@ -1,0 +1,40 @@
+"""Makes a detector to ship of a checkpoint: its weights in half precision, and nothing else of the training's state.
+
+    python -m ocrmaps.pipelines.ship CHECKPOINT NAME
+
+The card beside it (`ocrmaps/shipped/NAME.json`) is written by hand: where the pictures come from and where it fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ocrmaps.detect.trained import load_detector, read_checkpoint
+from ocrmaps.files import replacing
+from ocrmaps.shipped import shipped
+
+SMALL = 512
+"""Values up to which a tensor keeps all its bits."""
+
+
+def slim(checkpoint: Path, out: Path) -> int:
+    """Write the weights that predict, as float16, with the card of the checkpoint; gives the bytes of the file."""
+    content = read_checkpoint(checkpoint)
+    card: dict[str, Any] = content["ocrmaps"]
+    prefix = f"{card['weights']}."
+    weights = {key: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+    # Small tensors stay as they are: statistics, and what pictures are normalized with, must be exact.
+    halves = {key: value.half() if value.numel() > SMALL else value for key, value in weights.items()}
+    with replacing(out) as part:
+        torch.save({"ocrmaps": card, "state_dict": halves}, part)
+        load_detector(part)
+    return out.stat().st_size
+
+
+if __name__ == "__main__":
+    target = shipped(sys.argv[2])
+    print(f"wrote {target}: {slim(Path(sys.argv[1]), target)} bytes")
