@@ -99,7 +99,7 @@ def oracle(
         expect_recipe(recipe)
     from ocrmaps.evaluation.oracle import summary
     from ocrmaps.pipelines import oracle as pipeline
-    from ocrmaps.report.samples import Wish
+    from ocrmaps.report.samples import PageRequest
 
     done = pipeline.oracle(
         source,
@@ -111,7 +111,7 @@ def oracle(
         pictures=pictures,
         frame=frame.value,
         sample=limit,
-        page=None if page is None else Wish(out=page, overwrite=yes, workers=threads, stage=progress_bar),
+        page=None if page is None else PageRequest(out=page, overwrite=yes, workers=threads, stage=progress_bar),
         overlays=overlays,
         workers=threads,
         stage=progress_bar,

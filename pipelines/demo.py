@@ -20,7 +20,7 @@ from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import FORM, load_recipe
 from ocrmaps.report import checkup as data_page
 from ocrmaps.report.oracle import oracle_page
-from ocrmaps.report.samples import Wish
+from ocrmaps.report.samples import PageRequest
 from ocrmaps.settings.schema import schema_file, schema_line, schema_text
 from ocrmaps.store.upkeep.status import cache_status
 from ocrmaps.store.upkeep.verify import verify
@@ -62,7 +62,7 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
             result = run_oracle(samples, heads, chain)
             hmean = ", ".join(f"{value:.4f} at IoU {t:g}" for t, value in result.hmean.items())
             say(f"  {name:9s} maps, longest side {side}: hmean {hmean}; {result.mpx_per_image:.2f} Mpx a picture")
-        oracle_page(val, samples, heads, result, Wish(out=out / "oracle.html", place="inline", overwrite=True))
+        oracle_page(val, samples, heads, result, PageRequest(out=out / "oracle.html", place="inline", overwrite=True))
 
     with _step(say, "recommend a recipe for 0.30 Mpx a picture"):
         chosen = recommend.recommend(samples, heads, budget_mpx=0.30, judged_on=12)

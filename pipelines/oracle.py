@@ -14,7 +14,7 @@ from ocrmaps.extract.records import Shape
 from ocrmaps.geometry import Frame
 from ocrmaps.recipe import load_recipe
 from ocrmaps.report.oracle import oracle_page
-from ocrmaps.report.samples import Stage, Wish, Written, silent
+from ocrmaps.report.samples import PageRequest, Stage, Written, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ def oracle(
     pictures: Path | None = None,
     frame: Frame = "upright",
     sample: int | None = None,
-    page: Wish | None = None,
+    page: PageRequest | None = None,
     overlays: Path | None = None,
     workers: int | None = None,
     stage: Stage = silent,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ocrmaps.errors import DataError, SpecError, StoreNotFound
 from ocrmaps.geometry import Frame
-from ocrmaps.report.samples import Place, Stage, Wish, Written, silent
+from ocrmaps.report.samples import PageRequest, Place, Stage, Written, silent
 from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.places.cache import Store, find_version, stores
 from ocrmaps.text import visible
@@ -118,23 +118,23 @@ def report(
     _refuse_strays(
         target, checkpoint=checkpoint, quick=quick, format=format, pictures=pictures, also=also, trusted=trusted
     )
-    wish = Wish(
+    asked = PageRequest(
         out=out or default_page(target), place=place, side=side, overwrite=overwrite, workers=workers, stage=stage
     )
     if target.kind == "bench":
         from ocrmaps.report.bench import bench_page
 
-        return bench_page(target.path, wish)
+        return bench_page(target.path, asked)
     if target.kind == "store":
         from ocrmaps.report.store import store_page
 
-        return store_page(target.path, target.name, wish)
+        return store_page(target.path, target.name, asked)
     if target.kind == "run":
         from ocrmaps.report.run.page import run_page
 
-        return run_page(target.path, wish, cache=cache, checkpoint=checkpoint, quick=quick, trusted=trusted)
+        return run_page(target.path, asked, cache=cache, checkpoint=checkpoint, quick=quick, trusted=trusted)
     if target.kind == "oracle":
-        return _oracle(target.path, wish, longest=longest, format=format, pictures=pictures, frame=frame)
+        return _oracle(target.path, asked, longest=longest, format=format, pictures=pictures, frame=frame)
     from ocrmaps.annotations.named import open_sources
     from ocrmaps.canonical import CanonicalSpec
     from ocrmaps.report.source import source_page
@@ -142,11 +142,11 @@ def report(
     sources = open_sources([str(target.path), *also], format=format, pictures=pictures, frame=frame)
     if not sources:
         raise DataError(f"{target.path}: no source")
-    return source_page(sources, CanonicalSpec.longest(longest), wish)
+    return source_page(sources, CanonicalSpec.longest(longest), asked)
 
 
 def _oracle(
-    path: Path, wish: Wish, *, longest: int, format: str | None, pictures: Path | None, frame: Frame
+    path: Path, asked: PageRequest, *, longest: int, format: str | None, pictures: Path | None, frame: Frame
 ) -> Written:
     """Perfect maps of a source at the project's defaults; `ocrmaps oracle --page` judges any chain."""
     from ocrmaps.evaluation.oracle.chain import Chain
@@ -154,7 +154,7 @@ def _oracle(
 
     chain = Chain.longest(longest)
     done = oracle(
-        path, chain, format=format, pictures=pictures, frame=frame, page=wish, workers=wish.workers, stage=wish.stage
+        path, chain, format=format, pictures=pictures, frame=frame, page=asked, workers=asked.workers, stage=asked.stage
     )
     assert done.page is not None
     return done.page

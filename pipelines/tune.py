@@ -7,7 +7,6 @@ matching. Memory: the maps that wait (`ocrmaps.evaluation.judging.WAITING`) and 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, r
 from ocrmaps.evaluation.tune.checks import check_apart, check_out, check_splits
 from ocrmaps.evaluation.tune.grid import CRITERION, SHOWN, Grid, Point, Tuned, rank, swept
 from ocrmaps.extract import ExtractSpec, extract
-from ocrmaps.files import digest_of
+from ocrmaps.files import digest_of, replacing
 from ocrmaps.geometry import Frame, PolygonSet
 from ocrmaps.loader.settings import default_threads
 from ocrmaps.metrics.iou import IouSweep, sweep_geometry
@@ -256,11 +255,6 @@ def freeze(
             "grid": {name: list(values) for name, values in asdict(grid).items()},
         },
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.part")
-    try:
-        torch.save(content, temporary)
-        load_detector(temporary, trusted=trusted)
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(out) as part:
+        torch.save(content, part)
+        load_detector(part, trusted=trusted)

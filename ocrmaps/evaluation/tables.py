@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from ocrmaps.cells import plain, table
 from ocrmaps.errors import DataError, SpecError, reason
 from ocrmaps.evaluation.records import Evaluation, PictureResult
 from ocrmaps.evaluation.totals import GROUPINGS, groups, reason_counts
+from ocrmaps.files import replacing
 from ocrmaps.metrics.cleval import CLEVAL
 from ocrmaps.metrics.deteval import DETEVAL
 from ocrmaps.metrics.iou import IGNORED_SHARE
@@ -219,15 +218,8 @@ def _csv(rows: Iterator[dict[str, Any]], columns: tuple[str, ...], *, raw: bool)
 
 
 def _publish(path: Path, text: str) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with open(handle, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as part:
+        part.write_bytes(text.encode("utf-8", errors="surrogatepass"))
 
 
 def read_evaluation(folder: Path) -> StoredEvaluation:

@@ -11,7 +11,7 @@ from typing import Any
 from ocrmaps.errors import DataError, Problem
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit import plots
-from ocrmaps.report.samples import Wish, Written, publish
+from ocrmaps.report.samples import PageRequest, Written, publish
 from ocrmaps.report.settings import dotted, plain
 from ocrmaps.text import number
 
@@ -67,9 +67,9 @@ def _is_spread(times: Any) -> bool:
     )
 
 
-def bench_page(path: Path, wish: Wish) -> Written:
+def bench_page(path: Path, asked: PageRequest) -> Written:
     """The page of one record."""
-    wish.check()
+    asked.check()
     record = read_record(path)
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for result in record["results"]:
@@ -105,7 +105,7 @@ def bench_page(path: Path, wish: Wish) -> Written:
         f"{plain(machine.get('cores', 'unknown'))} cores; commit {plain(record.get('commit', 'unknown'))}; "
         f"made by: {plain(record.get('command', 'unknown'))}"
     )
-    return publish(wish, html.page(f"Benchmarks: {path.stem}", sections, lead=lead), kind="bench")
+    return publish(asked, html.page(f"Benchmarks: {path.stem}", sections, lead=lead), kind="bench")
 
 
 def _group(name: str, results: Sequence[Mapping[str, Any]]) -> tuple[html.Html, ...]:

@@ -19,7 +19,7 @@ from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit.explorer import DrawnOutlines, Entry, Kind, Layer
 from ocrmaps.pictures import Header, decode
 from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
-from ocrmaps.report.samples import HEIGHTS, Shown, Wish, Written, buckets, collect, photo, publish, size_name
+from ocrmaps.report.samples import HEIGHTS, PageRequest, Shown, Written, buckets, collect, photo, publish, size_name
 from ocrmaps.report.samples import text_facets as facets_of
 from ocrmaps.text import number, percent
 
@@ -56,12 +56,12 @@ _BY = {
 
 
 def oracle_page(
-    source: Source, samples: Sequence[Sample], heads: Sequence[Header], result: OracleResult, wish: Wish
+    source: Source, samples: Sequence[Sample], heads: Sequence[Header], result: OracleResult, asked: PageRequest
 ) -> Written:
     """The page of a result; samples and headers are those that it was judged on, in their order."""
-    wish.check()
+    asked.check()
     album, plan = collect(
-        wish,
+        asked,
         LAYERS,
         KINDS,
         _WORST,
@@ -75,7 +75,7 @@ def oracle_page(
         body=(
             album.html("Pictures that lose the most text"),
             html.paragraph(
-                f"{plan.sentence(wish.files.name)} Everything is on the canonical picture: the maps are those that a "
+                f"{plan.sentence(asked.files.name)} Everything is on the canonical picture: the maps are those that a "
                 f"faultless network would answer with; what is extracted comes back from them. {MASKS} A lost text "
                 "says why when it is pointed at."
             ),
@@ -91,7 +91,7 @@ def oracle_page(
         data=album.data(),
         files=not plan.inline,
     )
-    return publish(wish, text, kind="oracle", album=album, plan=plan)
+    return publish(asked, text, kind="oracle", album=album, plan=plan)
 
 
 def show_perfect(

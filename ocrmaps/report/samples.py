@@ -29,7 +29,7 @@ ASPECTS = (0.0, 1.5, 3.0, 6.0, 12.0, 24.0, float("inf"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class PageRequest:
     """Where a page goes and how its pictures are kept."""
 
     out: Path
@@ -82,7 +82,7 @@ class Written:
 
 
 def collect(
-    wish: Wish,
+    asked: PageRequest,
     layers: Sequence[Layer],
     kinds: Sequence[Kind],
     worst: Mapping[str, Literal["high", "low"]],
@@ -91,18 +91,18 @@ def collect(
 ) -> tuple[Album, PicturePlan]:
     """Every sample shown by `show(i, side)`, in an album whose pictures are inside the page or in its folder."""
     probes: list[int] = sorted({int(i) for i in np.linspace(0, count - 1, _PROBES).round().tolist()}) if count else []
-    sides = SIDES if wish.side is None else (wish.side,)
+    sides = SIDES if asked.side is None else (asked.side,)
     weights = {
         side: float(np.mean([sum(len(data) for data, _ in show(i, side)[1].values()) for i in probes] or [0]))
         for side in sides
     }
-    plan = plan_pictures(weights, count, place=wish.place, side=wish.side)
-    part = _part(wish)
+    plan = plan_pictures(weights, count, place=asked.place, side=asked.side)
+    part = _part(asked)
     if part.exists():
         shutil.rmtree(part)
-    album = Album(layers, kinds, worst=worst, folder=None if plan.inline else part, address=wish.files.name)
-    with wish.stage("drawing") as progress:
-        shown = in_threads(lambda i: show(i, plan.side), range(count), workers=wish.workers or cores())
+    album = Album(layers, kinds, worst=worst, folder=None if plan.inline else part, address=asked.files.name)
+    with asked.stage("drawing") as progress:
+        shown = in_threads(lambda i: show(i, plan.side), range(count), workers=asked.workers or cores())
         for done, (entry, pictures) in enumerate(shown, start=1):
             album.add(entry, pictures)
             progress(done, count)
@@ -110,36 +110,36 @@ def collect(
 
 
 def publish(
-    wish: Wish, text: str, *, kind: str, album: Album | None = None, plan: PicturePlan | None = None
+    asked: PageRequest, text: str, *, kind: str, album: Album | None = None, plan: PicturePlan | None = None
 ) -> Written:
     """The page on disk, whole; its pictures first, so that no page points at nothing."""
     folder = None
-    part = _part(wish)
+    part = _part(asked)
     try:
         if album is not None and album.folder is not None:
             part.mkdir(parents=True, exist_ok=True)
-            if wish.files.exists():
-                shutil.rmtree(wish.files)
-            part.rename(wish.files)
-            folder = wish.files
+            if asked.files.exists():
+                shutil.rmtree(asked.files)
+            part.rename(asked.files)
+            folder = asked.files
     except OSError as error:
         raise DataError(
-            f"{wish.files} cannot be written: {error.strerror}", hint="check the folder and its rights"
+            f"{asked.files} cannot be written: {error.strerror}", hint="check the folder and its rights"
         ) from error
     data = text.encode("utf-8")
-    write_new(wish.out, data, replace_existing=wish.overwrite)
+    write_new(asked.out, data, replace_existing=asked.overwrite)
     return Written(
-        page=wish.out,
+        page=asked.out,
         kind=kind,
         samples=0 if album is None else len(album.entries),
         bytes=len(data),
-        pictures="" if plan is None else plan.sentence(wish.files.name),
+        pictures="" if plan is None else plan.sentence(asked.files.name),
         folder=folder,
     )
 
 
-def _part(wish: Wish) -> Path:
-    return wish.files.with_name(f".{wish.files.name}.part")
+def _part(asked: PageRequest) -> Path:
+    return asked.files.with_name(f".{asked.files.name}.part")
 
 
 def photo(pixels: Pixels, side: int) -> tuple[bytes, str]:

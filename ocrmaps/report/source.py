@@ -19,7 +19,7 @@ from ocrmaps.pagekit.pictures import shrink
 from ocrmaps.pictures import decode
 from ocrmaps.report.checkup import health_parts
 from ocrmaps.report.layers import PICTURE
-from ocrmaps.report.samples import Shown, Wish, Written, collect, photo, publish, size_name, text_facets
+from ocrmaps.report.samples import PageRequest, Shown, Written, collect, photo, publish, size_name, text_facets
 from ocrmaps.text import number
 
 KINDS = (
@@ -30,22 +30,22 @@ KINDS = (
 _LAYERS = (PICTURE, Layer(key="truth", name="outlines", letter="o", kind="outline", color="#1f6feb", on=True))
 
 
-def source_page(sources: Sequence[Source], spec: CanonicalSpec, wish: Wish) -> Written:
+def source_page(sources: Sequence[Source], spec: CanonicalSpec, asked: PageRequest) -> Written:
     """The page of one or several sources; `spec` is the scale that texts are measured at."""
-    wish.check()
-    checkup = check(sources, spec=spec, workers=wish.workers, stage=wish.stage)
+    asked.check()
+    checkup = check(sources, spec=spec, workers=asked.workers, stage=asked.stage)
     places = [(health, i) for health in checkup.healths for i in range(len(health.facts.samples))]
     found = {health.name: _by_sample(health.findings) for health in checkup.healths}
     several = len(checkup.healths) > 1
     album, plan = collect(
-        wish,
+        asked,
         _LAYERS,
         KINDS,
         {"findings": "high", "outlines": "high", "smallest text": "low", "ignored": "high"},
         len(places),
         lambda k, side: show_sample(*places[k], side, found[places[k][0].name], several=several),
     )
-    with wish.stage("drawing findings") as progress:
+    with asked.stage("drawing findings") as progress:
         parts = health_parts(checkup, progress)
     pictures = html.Section(
         title="Samples",
@@ -53,7 +53,7 @@ def source_page(sources: Sequence[Source], spec: CanonicalSpec, wish: Wish) -> W
         body=(
             album.html("Samples with the most findings"),
             html.paragraph(
-                f"{plan.sentence(wish.files.name)} Pictures are upright; text heights are at the scale above. Each "
+                f"{plan.sentence(asked.files.name)} Pictures are upright; text heights are at the scale above. Each "
                 "kind of finding is shown with its worst examples, so a sample without one may still have it."
             ),
         ),
@@ -69,7 +69,7 @@ def source_page(sources: Sequence[Source], spec: CanonicalSpec, wish: Wish) -> W
         data=album.data(),
         files=not plan.inline,
     )
-    return publish(wish, text, kind="source", album=album, plan=plan)
+    return publish(asked, text, kind="source", album=album, plan=plan)
 
 
 Found = dict[str, list[tuple[Finding, int | None, str]]]

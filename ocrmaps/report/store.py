@@ -14,7 +14,7 @@ from ocrmaps.pagekit import explorer, plots
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit.explorer import DrawnOutlines, Entry, Kind, Layer
 from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
-from ocrmaps.report.samples import Shown, Wish, Written, collect, photo, publish, size_name, text_facets
+from ocrmaps.report.samples import PageRequest, Shown, Written, collect, photo, publish, size_name, text_facets
 from ocrmaps.report.settings import dotted, plain
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep import catalog
@@ -32,14 +32,14 @@ KINDS = (
 _DRAWN = ("drawn", "ignored")
 
 
-def store_page(folder: Path, name: str, wish: Wish) -> Written:
+def store_page(folder: Path, name: str, asked: PageRequest) -> Written:
     """The page of one version."""
-    wish.check()
+    asked.check()
     with Reader(folder) as reader:
         ledger = list(reader.ledger())
         lines = by_row(reader, ledger)
         album, plan = collect(
-            wish,
+            asked,
             (PICTURE, TRUTH, *MAPS),
             KINDS,
             {"in the ledger": "high", "polygons": "high", "smallest text": "low", "ignored": "high"},
@@ -55,7 +55,7 @@ def store_page(folder: Path, name: str, wish: Wish) -> Written:
                 mark=number(len(reader)),
                 body=(
                     album.html("Rows with the most lines in the ledger"),
-                    html.paragraph(f"{plan.sentence(wish.files.name)} {MASKS}"),
+                    html.paragraph(f"{plan.sentence(asked.files.name)} {MASKS}"),
                 ),
             ),
             html.Section(title="Sources and splits", body=(_sources(shown), _splits(reader))),
@@ -96,7 +96,7 @@ def store_page(folder: Path, name: str, wish: Wish) -> Written:
             data=album.data(),
             files=not plan.inline,
         )
-    return publish(wish, text, kind="store", album=album, plan=plan)
+    return publish(asked, text, kind="store", album=album, plan=plan)
 
 
 def show_row(reader: Reader, row: int, side: int, lines: Sequence[Mapping[str, Any]]) -> Shown:

@@ -25,7 +25,18 @@ from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
 from ocrmaps.report.run.judge import judge_ceiling, predicted
 from ocrmaps.report.run.score import error_count, quick_cards, reasons, same_score, score_cards, sweeps
 from ocrmaps.report.run.training import curves, environment, epochs, pace, settings
-from ocrmaps.report.samples import HEIGHTS, Shown, Wish, Written, buckets, collect, maps, photo, publish, size_name
+from ocrmaps.report.samples import (
+    HEIGHTS,
+    PageRequest,
+    Shown,
+    Written,
+    buckets,
+    collect,
+    maps,
+    photo,
+    publish,
+    size_name,
+)
 from ocrmaps.report.samples import text_facets as facets_of
 from ocrmaps.report.store import by_row
 from ocrmaps.store.reader import Reader
@@ -74,7 +85,7 @@ class Judged:
 
 def run_page(
     folder: Path,
-    wish: Wish,
+    asked: PageRequest,
     *,
     cache: Path,
     checkpoint: Path | None = None,
@@ -82,9 +93,9 @@ def run_page(
     trusted: Trusted = NOTHING,
 ) -> Written:
     """The page of a run; `quick` shows what its folder says and leaves checkpoint and store alone."""
-    wish.check()
+    asked.check()
     run = read_run(folder)
-    judged = None if quick else judge_run(run, wish, cache=cache, checkpoint=checkpoint, trusted=trusted)
+    judged = None if quick else judge_run(run, asked, cache=cache, checkpoint=checkpoint, trusted=trusted)
     said = Html(f'<p class="remark">{html.safe(run.identity)}</p>')
     state = (
         []
@@ -99,7 +110,9 @@ def run_page(
         document = result_document(judged.evaluation)
         top += [score_cards(judged.ceiling.hmean, document), line, *same_score(run, judged.evaluation, checkpoint)]
         sections += [
-            Section(title="Worst pictures", mark=number(len(judged.album.entries)), body=_pictures(judged, wish, line)),
+            Section(
+                title="Worst pictures", mark=number(len(judged.album.entries)), body=_pictures(judged, asked, line)
+            ),
             Section(title="Why text is lost", mark=error_count(document), body=(*reasons(document), line)),
             Section(title="Score cut", body=(*sweeps(judged.trained, document), line)),
         ]
@@ -124,11 +137,13 @@ def run_page(
         data=judged.album.data() if judged else None,
         files=judged is not None and not judged.plan.inline,
     )
-    return publish(wish, text, kind="run", album=judged.album if judged else None, plan=judged.plan if judged else None)
+    return publish(
+        asked, text, kind="run", album=judged.album if judged else None, plan=judged.plan if judged else None
+    )
 
 
 def judge_run(
-    run: RunFolder, wish: Wish, *, cache: Path, checkpoint: Path | None, trusted: Trusted = NOTHING
+    run: RunFolder, asked: PageRequest, *, cache: Path, checkpoint: Path | None, trusted: Trusted = NOTHING
 ) -> Judged:
     """Evaluate the checkpoint on the run's validation rows, and judge perfect maps of the same rows."""
     path = checkpoint or run.checkpoint()
@@ -136,18 +151,18 @@ def judge_run(
     version = find_store(trained.card, cache=cache, run=run.folder)
     name = f"{version.parent.name}/{version.name}"
     split = str(run.settings.get("data", {}).get("val", "val"))
-    with wish.stage("evaluating") as progress:
+    with asked.stage("evaluating") as progress:
         evaluation = evaluate_checkpoint(path, version=version, split=split, trusted=trusted, progress=progress)
     with Reader(version) as reader:
         rows = reader.select(split).tolist()
-        with wish.stage("judging perfect maps") as progress:
-            ceiling = judge_ceiling(reader, rows, trained, workers=wish.workers, progress=progress)
+        with asked.stage("judging perfect maps") as progress:
+            ceiling = judge_ceiling(reader, rows, trained, workers=asked.workers, progress=progress)
         lines = _ledger(reader, rows)
         results = dict(zip(rows, evaluation.pictures, strict=True))
         lost = {row: len(picture.lost) for row, picture in zip(rows, ceiling.pictures, strict=True)}
         see = lru_cache(maxsize=12)(lambda row: predicted(reader, row, trained))
         album, plan = collect(
-            wish,
+            asked,
             LAYERS,
             KINDS,
             _WORST,
@@ -246,11 +261,11 @@ def _ledger(reader: Reader, rows: Sequence[int]) -> dict[int, list[Mapping[str, 
     return defaultdict(list, {row: lines[row] for row in rows if row in lines})
 
 
-def _pictures(judged: Judged, wish: Wish, line: Html) -> tuple[Html, ...]:
+def _pictures(judged: Judged, asked: PageRequest, line: Html) -> tuple[Html, ...]:
     return (
         judged.album.html("Pictures with the most errors"),
         html.paragraph(
-            f"{judged.plan.sentence(wish.files.name)} Everything is on the canonical picture. {MASKS} A lost text and "
+            f"{judged.plan.sentence(asked.files.name)} Everything is on the canonical picture. {MASKS} A lost text and "
             "a wrong prediction say why when they are pointed at."
         ),
         line,
