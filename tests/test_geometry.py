@@ -71,6 +71,12 @@ def test_affine_refuses_what_cannot_be_inverted(matrix):
         Affine(matrix)
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_an_affine_map_of_numbers_that_are_none_is_refused(wrong):
+    with pytest.raises(FrameError, match="finite 3x3 matrix"):
+        Affine.of(1, 0, wrong, 0, 1, 9)
+
+
 @pytest.mark.parametrize("linear", [(0, 0, 0, 0), (1, 2, 2, 4), (0, 0, 0, 1)])
 def test_an_affine_map_onto_a_line_or_a_point_is_refused(linear):
     a, b, d, e = linear

@@ -100,8 +100,8 @@ MUTANTS = [
     ),
     *_rows(
         "geometry", "ocrmaps/geometry.py", "tests/test_geometry.py",
-        ("an affine map is finite", "not np.isfinite(matrix).all() or ", "", 
-         "test_affine_refuses_what_cannot_be_inverted"),
+        ("an affine map is finite", "not np.isfinite(matrix).all() or ", "",
+         "test_an_affine_map_of_numbers_that_are_none_is_refused"),
         ("an affine map can be inverted", "if matrix[0, 0] * matrix[1, 1] == matrix[0, 1] * matrix[1, 0]:", OFF,
          "test_an_affine_map_onto_a_line_or_a_point_is_refused"),
         ("an orientation is 1 to 8", "if orientation not in _ORIENTATIONS:", OFF,
