@@ -20,6 +20,7 @@ from ocrmaps.cli.options import (
     Format,
     Frame,
     FrameOption,
+    Goal,
     Json,
     Limit,
     Pictures,
@@ -39,6 +40,7 @@ from ocrmaps.shipped import checkpoint_path
 PREDICTIONS = "Predictions of another system"
 SCORING = "Scoring"
 GRID = "What is tried"
+CHOSEN = "What is chosen by"
 
 
 class Protocol(StrEnum):
@@ -132,6 +134,7 @@ def evaluate(
         ),
     ] = False,
     limit: Limit = None,
+    goal: Goal = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
     device: DeviceOption = Device.auto,
@@ -173,6 +176,7 @@ def evaluate(
         predictions_scores=predictions_scores.value,
         leave_out_unknown=leave_out_unknown,
         limit=limit,
+        goal=goal,
         batch=batch_size,
         threads=threads,
         device=device.value,
@@ -235,12 +239,30 @@ def tune(
             rich_help_panel=GRID,
         ),
     ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Margins to try, in text heights, such as 0,0.05,0.1.", rich_help_panel=GRID),
+    ] = None,
+    neck: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Splits of necks to try, such as 0,0.5; 0 is none.", rich_help_panel=GRID),
+    ] = None,
+    goals: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--for",
+            metavar="GOAL",
+            help="iou (default), iou@T, deteval or cleval; as often as needed, the first is how maps are read "
+            "where no goal is named.",
+            rich_help_panel=CHOSEN,
+        ),
+    ] = None,
     criterion: Annotated[
         str,
         typer.Option(
             metavar="LIST",
-            help="IoU thresholds whose mean hmean is maximized: 0.5, or 0.5,0.7, or first:last:step.",
-            rich_help_panel=GRID,
+            help="IoU thresholds whose mean hmean is the goal iou: 0.5, or 0.5,0.7, or first:last:step.",
+            rich_help_panel=CHOSEN,
         ),
     ] = "0.5:0.8:0.05",
     batch_size: BatchSize = None,
@@ -261,6 +283,7 @@ def tune(
     if test_source is not None:
         expect_source(test_source)
     _found(store, root)
+    from ocrmaps.evaluation.tune.goals import goals_from
     from ocrmaps.evaluation.tune.grid import criterion_from, grid_from
     from ocrmaps.evaluation.tune.summary import table
     from ocrmaps.pipelines.tune import tune_stored
@@ -276,8 +299,8 @@ def tune(
             test_split=test_split,
             test_source=test_source,
             test_frame=test_frame.value,
-            grid=grid_from(binarize=binarize, score=score, ratio=ratio),
-            criterion=criterion_from(criterion),
+            grid=grid_from(binarize=binarize, score=score, ratio=ratio, margin=margin, neck=neck),
+            goals=goals_from(goals or ["iou"], criterion_from(criterion)),
             batch=batch_size,
             threads=threads,
             device=device.value,

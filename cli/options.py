@@ -195,6 +195,10 @@ DeviceOption = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+Goal = Annotated[
+    str | None,
+    typer.Option("--for", metavar="GOAL", help="Read maps as tuned for iou, iou@T, deteval or cleval."),
+]
 Trust = Annotated[
     list[str] | None,
     typer.Option(

@@ -149,13 +149,16 @@ def train(
     return go(spec, out=Path("runs", spec.name) if out is None else Path(out), cache=_cache(cache), resume=resume)
 
 
-def load_detector(path: Anywhere) -> Trained:
+def load_detector(path: Anywhere, *, goal: str | None = None) -> Trained:
     """Load a trained detector, with how its pictures and maps are read: a checkpoint, an exported file, or the name of
-    a shipped one such as `receipts`."""
+    a shipped one such as `receipts`.
+
+    `goal`: read maps as they were tuned for it, such as `deteval`.
+    """
     from ocrmaps.detect.load import load_any
     from ocrmaps.shipped import checkpoint_path
 
-    return load_any(checkpoint_path(os.fspath(path)))
+    return load_any(checkpoint_path(os.fspath(path))).reading(goal)
 
 
 def predict(
@@ -189,10 +192,12 @@ def evaluate(
     cache: Anywhere | None = None,
     device: str = "auto",
     limit: int | None = None,
+    goal: str | None = None,
 ) -> Evaluation:
     """Score a checkpoint on one split of a version (open, or by name), or on all pictures of a `Source`.
 
-    `limit` looks at so many pictures only; the scores then say that they are partial.
+    `limit` looks at so many pictures only; the scores then say that they are partial. `goal` reads maps as
+    they were tuned for it, such as `deteval`.
     """
     from ocrmaps.annotations import Source
     from ocrmaps.evaluation.detectors import evaluate_checkpoint
@@ -200,9 +205,9 @@ def evaluate(
 
     path = checkpoint_path(os.fspath(checkpoint))
     if isinstance(data, Source):
-        return evaluate_checkpoint(path, source=data, device=device, limit=limit)
+        return evaluate_checkpoint(path, source=data, device=device, limit=limit, goal=goal)
     with open_version(data, cache=cache) as reader:
-        return evaluate_checkpoint(path, version=reader.folder, split=split, device=device, limit=limit)
+        return evaluate_checkpoint(path, version=reader.folder, split=split, device=device, limit=limit, goal=goal)
 
 
 def oracle(source: Source | Anywhere, *, longest: int = 640, limit: int | None = None) -> OracleResult:

@@ -38,6 +38,7 @@ class Asked:
     predictions_scores: Scale
     leave_out_unknown: bool
     limit: int | None
+    goal: str | None
     batch: int | None
     threads: int | None
     device: str
@@ -67,7 +68,8 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
         assert asked.checkpoint is not None
         return evaluate_checkpoint(
             asked.checkpoint, version=store.version(version), split=asked.split or "val", spec=spec, batch=asked.batch,
-            threads=asked.threads, device=asked.device, limit=asked.limit, trusted=asked.trusted, progress=progress,
+            threads=asked.threads, device=asked.device, limit=asked.limit, goal=asked.goal, trusted=asked.trusted,
+            progress=progress,
         )  # fmt: skip
     source = open_source(asked.source, format=asked.format, pictures=asked.pictures, frame=asked.frame)
     if asked.predictions is not None:
@@ -78,7 +80,7 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     assert asked.checkpoint is not None
     return evaluate_checkpoint(
         asked.checkpoint, source=source, spec=spec, batch=asked.batch, threads=asked.threads, device=asked.device,
-        limit=asked.limit, trusted=asked.trusted, progress=progress,
+        limit=asked.limit, goal=asked.goal, trusted=asked.trusted, progress=progress,
     )  # fmt: skip
 
 
@@ -118,6 +120,7 @@ def _check(asked: Asked) -> None:
         ),
         (a.predictions is not None or not a.leave_out_unknown, "only for --predictions", "--leave-out-unknown"),
         (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch-size"),
+        (a.predictions is None or a.goal is None, "no maps are read for --predictions", "--for"),
         (a.predictions is None or not a.trusted.names, "no network is built for --predictions", "--trust"),
     )
     problems = [Problem(loc=option, message=message) for good, message, option in rules if not good]

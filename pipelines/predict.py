@@ -79,6 +79,7 @@ def run(
     batch: int = 8,
     threads: int | None = None,
     min_score: float | None = None,
+    goal: str | None = None,
     device: str = "auto",
     strict: bool = False,
     overwrite: bool = False,
@@ -94,7 +95,7 @@ def run(
     if strict and inputs.refused:
         raise DataError(": ".join(inputs.refused[0]))
     check_names([f.name for f in inputs.files], format)
-    trained = load_any(checkpoint, trusted=trusted)
+    trained = load_any(checkpoint, trusted=trusted).reading(goal)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() and not isinstance(trained.detector, Replayed) else "cpu"
     if device != "cpu" and isinstance(trained.detector, Replayed):

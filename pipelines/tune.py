@@ -24,13 +24,12 @@ from ocrmaps.evaluation.detectors import in_threads
 from ocrmaps.evaluation.judging import FloatMap, Judging
 from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, rows_of, store_maps
 from ocrmaps.evaluation.tune.checks import check_apart, check_out, check_splits
-from ocrmaps.evaluation.tune.grid import CRITERION, SHOWN, Grid, Point, Tuned, rank, swept
+from ocrmaps.evaluation.tune.goals import SHOWN, Goal, Sweep, goal_from, sweep_texts
+from ocrmaps.evaluation.tune.grid import Choice, Grid, Tuned, choose, swept
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.files import digest_of, replacing
 from ocrmaps.geometry import Frame, PolygonSet
 from ocrmaps.loader.settings import default_threads
-from ocrmaps.metrics.iou import IouSweep, sweep_geometry
-from ocrmaps.metrics.matching import pair_geometry
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.trust import NOTHING, Trusted
@@ -45,6 +44,8 @@ class Tried:
     """Least scores."""
     thresholds: tuple[float, ...]
     """IoU thresholds."""
+    protocols: frozenset[str]
+    """Protocols that a goal asks for."""
 
 
 def tune_stored(
@@ -58,7 +59,7 @@ def tune_stored(
     test_source: Path | None = None,
     test_frame: Frame = "upright",
     grid: Grid | None = None,
-    criterion: tuple[float, ...] = CRITERION,
+    goals: Sequence[Goal] = (goal_from("iou"),),
     batch: int | None = None,
     threads: int | None = None,
     device: str = "auto",
@@ -66,16 +67,17 @@ def tune_stored(
     trusted: Trusted = NOTHING,
     progress: Progress | None = None,
 ) -> Tuned:
-    """Choose on `split` of a store, freeze into `out`, then score the test pictures once.
+    """Choose on `split` of a store for every goal, freeze into `out`, then score the test pictures once.
 
-    The best setting has the largest mean hmean over the IoU thresholds of `criterion`.
+    Where no goal is named, maps are read as it is best for the first.
     """
     check_out(checkpoint, out, overwrite=overwrite)
     grid, threads, where = grid or Grid(), threads or default_threads(), device_of(device)
     trained = load_detector(checkpoint, device=where, trusted=trusted)
     check_splits(split, test_split, test_source, trained.card)
     settings, cuts = grid.settings(trained.extract), grid.cuts(trained.extract)
-    tried = Tried(settings=settings, cuts=cuts, thresholds=swept(criterion))
+    protocols = frozenset(goal.protocol for goal in goals)
+    tried = Tried(settings=settings, cuts=cuts, thresholds=swept(goals), protocols=protocols)
     found = find_version(cache, store)
     test_samples = None if test_source is None else _opened(test_source, test_frame)
     with Reader(found[0].version(found[1])) as reader:
@@ -84,8 +86,6 @@ def tune_stored(
             rows_of(reader, name)
         check_apart(reader, split, test_split, test_samples, trained.card)
         sweeps = _sweep_store(trained, reader, split, tried, batch, threads, where, progress)
-        points = rank(settings, sweeps, own=trained.extract, criterion=criterion)
-        before = next(point for point in points if point.extract == trained.extract)
         chosen_on = _identity(reader, split)
         test_sweeps = None
         tested_on: Mapping[str, Any] | None = None
@@ -95,24 +95,9 @@ def tune_stored(
     if test_samples is not None:
         test_sweeps = _sweep_source(trained, test_samples, tried, batch or 8, threads, where, progress)
         tested_on = {"source": str(test_source), "frame": test_frame, "pictures": len(read(test_samples))}
-    chosen = points[0]
-    freeze(checkpoint, out, chosen, before=before, chosen_on=chosen_on, grid=grid, trusted=trusted)
-    test_points: tuple[Point, ...] = ()
-    if test_sweeps is not None:
-        test_points = rank(settings, test_sweeps, own=trained.extract, criterion=criterion)
-    return Tuned(
-        checkpoint=checkpoint,
-        out=out,
-        chosen_on=chosen_on,
-        criterion=criterion,
-        before=before,
-        chosen=chosen,
-        points=points,
-        test_before=next((point for point in test_points if point.extract == trained.extract), None),
-        test=next((point for point in test_points if point.extract == chosen.extract), None),
-        tested_on=tested_on,
-        test_best=test_points[0] if test_points else None,
-    )
+    choices = tuple(choose(goal, settings, sweeps, test_sweeps, own=trained.extract) for goal in goals)
+    freeze(checkpoint, out, choices, chosen_on=chosen_on, grid=grid, trusted=trusted)
+    return Tuned(checkpoint=checkpoint, out=out, chosen_on=chosen_on, tested_on=tested_on, choices=choices)
 
 
 def _readings(
@@ -121,7 +106,7 @@ def _readings(
     probability: FloatMap,
     level: FloatMap | None,
     tried: Tried,
-) -> list[IouSweep]:
+) -> list[Sweep]:
     """One map read in every way."""
     out = []
     cuts = tried.cuts
@@ -129,16 +114,22 @@ def _readings(
         found = extract(
             probability, replace(how, score_min=cuts[0]), threshold=level if how.binarize == "learned" else None
         )
-        geometry = pair_geometry(truth, to_truth(found.polygons))
         # Scores are float32: a cut that is compared with them has to be rounded as they are.
         rounded = [float(np.float32(cut)) for cut in cuts]
-        sweep = sweep_geometry(geometry, found.scores, cuts=rounded, thresholds=tried.thresholds)
-        out.append(replace(sweep, cuts=cuts))
+        sweep = sweep_texts(
+            truth,
+            to_truth(found.polygons),
+            found.scores,
+            cuts=rounded,
+            thresholds=tried.thresholds,
+            protocols=tried.protocols,
+        )
+        out.append(replace(sweep, iou=replace(sweep.iou, cuts=cuts)))
     return out
 
 
-def _added(parts: Iterable[list[IouSweep]], number: int) -> list[IouSweep]:
-    total: list[IouSweep] | None = None
+def _added(parts: Iterable[list[Sweep]], number: int) -> list[Sweep]:
+    total: list[Sweep] | None = None
     for part in parts:
         total = part if total is None else [a + b for a, b in zip(total, part, strict=True)]
     if total is None or len(total) != number:
@@ -155,8 +146,8 @@ def _sweep_store(
     threads: int,
     device: torch.device,
     progress: Progress | None,
-) -> list[IouSweep]:
-    def judge(row: int, probability: FloatMap, level: FloatMap | None) -> list[IouSweep]:
+) -> list[Sweep]:
+    def judge(row: int, probability: FloatMap, level: FloatMap | None) -> list[Sweep]:
         truth, transform = reader.polygon_set(row), reader.transform(row)
         return _readings(truth, lambda p: transform.apply(p, truth.frame), probability, level, tried)
 
@@ -183,7 +174,7 @@ def _sweep_source(
     threads: int,
     device: torch.device,
     progress: Progress | None,
-) -> list[IouSweep]:
+) -> list[Sweep]:
     if trained.extract.binarize == "learned":
         raise SpecError(
             "this checkpoint learns its threshold: its maps are not kept for pictures of a source",
@@ -200,7 +191,7 @@ def _sweep_source(
         keep_maps=True,
     )
 
-    def judge(pair: Any) -> list[IouSweep]:
+    def judge(pair: Any) -> list[Sweep]:
         sample, prediction = pair
         return _readings(
             sample.polygons, lambda p: prediction.transform.apply(p, source.frame), prediction.probability, None, tried
@@ -232,26 +223,32 @@ def _identity(reader: Reader, split: str) -> dict[str, Any]:
 def freeze(
     checkpoint: Path,
     out: Path,
-    chosen: Point,
+    choices: Sequence[Choice],
     *,
-    before: Point,
     chosen_on: Mapping[str, Any],
     grid: Grid,
     trusted: Trusted = NOTHING,
 ) -> None:
-    """The same weights with the chosen settings, in a file that appears whole and holds plain data only."""
+    """The same weights with the chosen settings, in a file that appears whole and holds plain data only.
+
+    Readings for other goals that the checkpoint was tuned for before stay in it.
+    """
     content = read_checkpoint(checkpoint)
-    card = content["ocrmaps"]
+    card, first = content["ocrmaps"], choices[0]
+    readings = {choice.goal.name: asdict(choice.chosen.extract) for choice in choices}
     content["ocrmaps"] = {
         **card,
-        "extract": asdict(chosen.extract),
-        "score": {"state": "complete", "hmean": {f"{t:g}": chosen.counts[t].hmean for t in SHOWN}},
+        "extract": asdict(first.chosen.extract),
+        "readings": {**card.get("readings", {}), **readings},
+        "score": {"state": "complete", "hmean": {f"{t:g}": first.chosen.counts[t].hmean for t in SHOWN}},
         "tuned": {
             "on": dict(chosen_on),
             "from": digest_of(checkpoint),
-            "criterion": {"mean_hmean_at_iou": list(chosen.criterion)},
-            "before": before.as_dict(),
-            "chosen": chosen.as_dict(),
+            "goal": first.goal.name,
+            "criterion": first.goal.as_dict(),
+            "before": first.before.as_dict(),
+            "chosen": first.chosen.as_dict(),
+            "worth": {choice.goal.name: choice.chosen.worth(choice.goal) for choice in choices},
             "grid": {name: list(values) for name, values in asdict(grid).items()},
         },
     }

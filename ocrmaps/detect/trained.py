@@ -6,7 +6,7 @@ A checkpoint holds plain data and tensors only.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,22 @@ class Trained:
             f"step {card['steps']}, {card['samples']} samples, root {card['store']['root_digest'][:12]}, "
             f"seed {card['seed']}, {card['precision']}"
         )
+
+    def reading(self, goal: str | None) -> Trained:
+        """The detector with its maps read as `ocrmaps tune` froze it for a goal; None reads them as it stands."""
+        if goal is None:
+            return self
+        found = self.card.get("readings")
+        readings: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
+        if goal not in readings:
+            has = f"this detector has {', '.join(readings)}" if readings else "this detector was not tuned"
+            raise SpecError(
+                f"--for: found {goal!r}, {has}", hint=f"`ocrmaps tune CHECKPOINT --store NAME --for {goal} --out NEW`"
+            )
+        try:
+            return replace(self, extract=ExtractSpec(**readings[goal]))
+        except TypeError as error:
+            raise DataError(f"its reading for {goal} is not complete ({error})") from error
 
     def maps(self, images: Tensor | U8Array, *, threshold: bool = True) -> tuple[FloatMap, FloatMap | None]:
         """Probability and threshold maps of canonical pictures, as `maps_of` gives them."""

@@ -48,19 +48,21 @@ def evaluate_checkpoint(
     threads: int | None = None,
     device: str = "auto",
     limit: int | None = None,
+    goal: str | None = None,
     trusted: Trusted = NOTHING,
     progress: Progress | None = None,
 ) -> Evaluation:
     """A checkpoint on one split of a store version (a folder), or on the pictures of a source.
 
     From a store the network sees the stored rows in the batches of its training, so that a complete pass gives the
-    score of that training again. `limit` looks at so many pictures only: a partial evaluation.
+    score of that training again. `limit` looks at so many pictures only: a partial evaluation. `goal` reads maps as
+    they were tuned for it.
     """
     if (version is None) == (source is None):
         raise SpecError("a checkpoint is evaluated on a store or on a source: name one of the two")
     check_limit(limit)
     where = device_of(device)
-    trained = load_detector(checkpoint, device=where, trusted=trusted)
+    trained = load_detector(checkpoint, device=where, trusted=trusted).reading(goal)
     spec = with_operating_point(spec or EvaluationSpec(), trained.extract)
     identity: dict[str, Any] = {
         "checkpoint": checkpoint_identity(checkpoint, trained),

@@ -41,6 +41,8 @@ class ExtractSpec:
     """inverse: what undoes the shrink by `shrink_ratio`; constant: area * unclip_ratio / perimeter."""
     unclip_ratio: AtLeast0 | None = None
     """For `constant`; None is the published 1.5 for boxes and 2.0 for polygons."""
+    margin: Annotated[float, Range(ge=0, le=1)] = 0.0
+    """Then outward on every side by this share of the text's height; protocols that want text covered reward it."""
     binarize: Annotated[float, Range(ge=0, lt=1)] | Literal["learned"] = 0.5
     """A pixel is text above this probability, or above the threshold map that is given ("learned")."""
     contour: Contour = "subpixel"
@@ -56,7 +58,7 @@ class ExtractSpec:
     min_kernel_side: AtLeast0 = 0.0
     """Drop kernels whose rectangle has a shorter side than this, in pixels."""
     min_side: AtLeast0 = 0.0
-    """Drop results whose rectangle has a shorter side than this, in pixels."""
+    """Drop texts whose rectangle has a shorter side than this, in pixels, before `margin`."""
     simplify: AtLeast0 = 1.0
     """For `polygons`: pixels that an outline may deviate from the polygon that stands for it."""
     arithmetic: Arithmetic = "float"
@@ -108,7 +110,14 @@ def _contradictions(spec: ExtractSpec) -> Iterator[tuple[str, str]]:
     if spec.unclip == "inverse" and spec.unclip_ratio is not None:
         yield "unclip_ratio", "is only for unclip = constant"
     if spec.arithmetic == "published":
-        fixed = {"kernel": "official", "unclip": "constant", "contour": "pixel", "split": None, "simplify": 1.0}
+        fixed = {
+            "kernel": "official",
+            "unclip": "constant",
+            "contour": "pixel",
+            "split": None,
+            "simplify": 1.0,
+            "margin": 0.0,
+        }
         for name, value in fixed.items():
             found = getattr(spec, name)
             if found != value:

@@ -69,12 +69,13 @@ def _fit_and_grow(values: FloatMap, spec: ExtractSpec, outlines: Contours, *, pa
     long, short = rectangles[:, A] - 2 * inset, rectangles[:, B] - 2 * inset
     if spec.shape == "boxes":
         growth = rectangle_growth(long, short, q=spec.q, ratio=spec.growth_ratio)
-        rings = list(rectangle_corners(rectangles, growth - inset))
+        reach = growth + spec.margin * (short + 2 * growth)
+        rings = list(rectangle_corners(rectangles, reach - inset))
     else:
         selected = [points[offsets[i] : offsets[i + 1]] for i in picked]
         flat = np.concatenate(selected) if selected else np.zeros((0, 2))
         ends = np.cumsum([0, *(len(ring) for ring in selected)])
-        rings, growth = grow_polygons(flat, ends, inset, q=spec.q, ratio=spec.growth_ratio)
+        rings, growth = grow_polygons(flat, ends, inset, q=spec.q, ratio=spec.growth_ratio, margin=spec.margin)
     fit = short + 2 * growth >= spec.min_side
     outcomes = Outcomes(
         found=len(outlines),

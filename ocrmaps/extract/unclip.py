@@ -11,6 +11,9 @@ a x b has T = 4, U = 8: (8 - 4q) d^2 + 2 (1 - q)(a + b) d - q a b = 0. Where gro
 same condition is solved by bracketed false position on the cleaned outline.
 
 `inset` is how far the true kernel outline lies inside the given one; d counts from the true one.
+
+A margin moves the grown outline on by a share of the text's height, which is the shorter side of the rectangle of the
+same area and perimeter: exact for rectangles and for bands of one height, however they bend.
 """
 
 from __future__ import annotations
@@ -55,9 +58,9 @@ def _root(a: Array | float, b: Array | float, c: Array | float) -> FloatArray:
 
 
 def grow_polygons(
-    points: Array, offsets: Array, inset: Array, *, q: float | None, ratio: float = 0.0
+    points: Array, offsets: Array, inset: Array, *, q: float | None, ratio: float = 0.0, margin: float = 0.0
 ) -> tuple[list[FloatArray], FloatArray]:
-    """Each ring grown back, with its d (k); rings are simple and run clockwise on the screen."""
+    """Each ring grown back and on by the margin, with its d (k); rings are simple and run clockwise on the screen."""
     terms = corner_terms(points, offsets)
     area, length, t, u = terms.T
     if q is None:
@@ -70,7 +73,10 @@ def grow_polygons(
         solvable = (np.square(mid) - 4 * top * low >= 0) & (low < 0) & (mid > 0)
         d = inset.astype(np.float64).copy()
         d[solvable] += _root(top[solvable], mid[solvable], low[solvable])
-    grown, ends, straight = offset_rings(points, offsets, d - inset)
+    reach = d - inset
+    if margin:
+        reach = reach + margin * text_height(area + reach * length + reach**2 * t, length + reach * u)
+    grown, ends, straight = offset_rings(points, offsets, reach)
     rings = [grown[ends[i] : ends[i + 1]] for i in range(len(d))]
     kernels = _polygons([points[offsets[i] : offsets[i + 1]] for i in range(len(d))])
     fine = solvable & straight & shapely.is_valid(kernels) & shapely.is_valid(_polygons(rings))
@@ -82,7 +88,19 @@ def grow_polygons(
         else:
             d[i] = _bracketed(kernel, float(inset[i]), q)
         rings[i] = clean_offset(kernel, float(d[i] - inset[i]))
+        if margin:
+            text = shapely.Polygon(rings[i])
+            rings[i] = clean_offset(text, margin * float(text_height(text.area, text.length)))
     return rings, d
+
+
+def text_height(area: Array | float, length: Array | float) -> FloatArray:
+    """The shorter side of the rectangle with this area and perimeter; of a square where there is no such rectangle.
+
+    >>> text_height(300.0, 80.0).item(), text_height(100.0, 36.0).item()
+    (10.0, 9.0)
+    """
+    return np.asarray((length - np.sqrt(np.maximum(np.square(length) - 16 * np.asarray(area), 0))) / 4)
 
 
 def _polygons(rings: list[FloatArray]) -> Array:

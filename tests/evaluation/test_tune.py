@@ -12,15 +12,16 @@ import torch
 from ocrmaps.annotations import open_source
 from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.errors import SpecError
-from ocrmaps.evaluation import EvaluationSpec
+from ocrmaps.evaluation import EvaluationSpec, result_document
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
-from ocrmaps.evaluation.tune.grid import CRITERION, SHOWN, Grid, criterion_from, grid_from, rank
+from ocrmaps.evaluation.tune.goals import CRITERION, SHOWN, Sweep, goal_from, goals_from
+from ocrmaps.evaluation.tune.grid import Grid, criterion_from, grid_from, rank
 from ocrmaps.evaluation.tune.summary import table
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.metrics.iou import IouSweep
 from ocrmaps.pipelines.tune import tune_stored
 
-GRID = Grid(binarize=(0.3, 0.4), score_min=(0.4, 0.5, 0.6), ratios=(2.0,))
+GRID = Grid(binarize=(0.3, 0.4), score_min=(0.4, 0.5, 0.6), ratios=(2.0,), margins=(0.0,), splits=(0.0,))
 IOU_ONLY = EvaluationSpec(protocols=("iou",))
 
 
@@ -40,12 +41,18 @@ def choose(checkpoint, world, out, **changes):
 
 
 @pytest.fixture(scope="module")
-def tuned(checkpoint, world, tmp_path_factory):
+def report(checkpoint, world, tmp_path_factory):
     return choose(checkpoint, world, tmp_path_factory.mktemp("tuned") / "new.ckpt", test_split="test")
 
 
-def test_the_new_checkpoint_scores_what_tuning_said(tuned, version):
-    found = evaluate_checkpoint(tuned.out, version=version, spec=IOU_ONLY)
+@pytest.fixture(scope="module")
+def tuned(report):
+    """What was chosen for the only goal."""
+    return report.choices[0]
+
+
+def test_the_new_checkpoint_scores_what_tuning_said(report, tuned, version):
+    found = evaluate_checkpoint(report.out, version=version, spec=IOU_ONLY)
     assert tuned.chosen.hmean > tuned.before.hmean
     for threshold in SHOWN:
         counts = tuned.chosen.counts[threshold]
@@ -57,18 +64,19 @@ def test_before_is_what_the_checkpoint_scores_as_it_is(tuned, checkpoint, versio
     assert evaluate_checkpoint(checkpoint, version=version, spec=IOU_ONLY).hmean == pytest.approx(tuned.before.hmean)
 
 
-def test_the_test_is_of_the_chosen_settings_and_the_best_is_apart(tuned, version):
-    found = evaluate_checkpoint(tuned.out, version=version, split="test", spec=IOU_ONLY)
+def test_the_test_is_of_the_chosen_settings_and_the_best_is_apart(report, tuned, version):
+    found = evaluate_checkpoint(report.out, version=version, split="test", spec=IOU_ONLY)
     assert found.hmean == pytest.approx(tuned.test.hmean, abs=1e-6)
     assert tuned.test.extract == tuned.chosen.extract and tuned.test_best.hmean >= tuned.test.hmean
-    document = tuned.as_dict()
+    document = report.as_dict()
+    assert document["goals"]["iou"].items() <= document.items()
     assert "best_of_sweep_on_test" in document["not_a_result"] and "best_of_sweep_on_test" not in document["test"]
-    text = table(tuned)
+    text = table(report)
     assert text.index("not a result") > text.index("test on 3 pictures")
 
 
-def test_the_new_checkpoint_says_how_it_was_tuned_and_keeps_all_else(tuned, checkpoint):
-    old, new = read_checkpoint(checkpoint), read_checkpoint(tuned.out)
+def test_the_new_checkpoint_says_how_it_was_tuned_and_keeps_all_else(report, tuned, checkpoint):
+    old, new = read_checkpoint(checkpoint), read_checkpoint(report.out)
     assert all(torch.equal(old["state_dict"][k], new["state_dict"][k]) for k in old["state_dict"])
     assert old.keys() == new.keys() and {k for k in old["ocrmaps"] if old["ocrmaps"][k] != new["ocrmaps"][k]} <= {
         "extract", "score"
@@ -76,7 +84,7 @@ def test_the_new_checkpoint_says_how_it_was_tuned_and_keeps_all_else(tuned, chec
     card = new["ocrmaps"]["tuned"]
     assert card["on"]["split"] == "val" and card["on"]["root_digest"] == new["ocrmaps"]["store"]["root_digest"]
     assert card["grid"]["binarize"] == [0.3, 0.4] and card["chosen"]["iou"]["0.5"]["hmean"] == tuned.chosen.hmean
-    assert ExtractSpec(**new["ocrmaps"]["extract"]) == tuned.chosen.extract == load_detector(tuned.out).extract
+    assert ExtractSpec(**new["ocrmaps"]["extract"]) == tuned.chosen.extract == load_detector(report.out).extract
 
 
 def test_every_setting_of_the_grid_is_tried_once(tuned, checkpoint):
@@ -84,50 +92,59 @@ def test_every_setting_of_the_grid_is_tried_once(tuned, checkpoint):
     tried = [(p.extract.binarize, p.extract.score_min, p.extract.unclip, p.extract.unclip_ratio) for p in tuned.points]
     assert len(tried) == len(set(tried)) == 3 * 4 * 2  # the checkpoint's own 0.55 and 0.9 besides
     assert {b for b, *_ in tried} == {0.3, 0.4, own.binarize}
-    assert tuned.points == tuple(sorted(tuned.points, key=lambda p: -round(p.value, 12)))
+    assert tuned.points == tuple(sorted(tuned.points, key=lambda p: -round(p.worth(tuned.goal), 12)))
 
 
 def test_a_test_source_scores_as_the_split_of_the_same_pictures(tuned, checkpoint, world, tmp_path):
     by_source = choose(checkpoint, world, tmp_path / "new.ckpt", test_source=world / "test")
-    assert by_source.test.hmean == pytest.approx(tuned.test.hmean, abs=1e-6)
+    assert by_source.choices[0].test.hmean == pytest.approx(tuned.test.hmean, abs=1e-6)
 
 
 def test_equal_scores_keep_what_the_checkpoint_had():
     own = ExtractSpec()
-    counts = IouSweep(
-        cuts=(0.5, 0.6, 0.7), thresholds=(0.5, 0.7), matched=torch.ones(3, 2, dtype=torch.int64).numpy(),
-        detection_care=torch.ones(3, dtype=torch.int64).numpy(), truth_care=2,
+    counts = Sweep(
+        iou=IouSweep(
+            cuts=(0.5, 0.6, 0.7), thresholds=(0.5, 0.7), matched=torch.ones(3, 2, dtype=torch.int64).numpy(),
+            detection_care=torch.ones(3, dtype=torch.int64).numpy(), truth_care=2,
+        )
     )  # fmt: skip
     settings = Grid(binarize=(0.3, 0.6), ratios=(1.5, 3.0)).settings(own)
-    assert rank(settings[::-1], [counts] * len(settings), own=own, criterion=SHOWN)[0].extract == own
+    assert rank(settings[::-1], [counts] * len(settings), own=own, goal=goal_from("iou", SHOWN))[0].extract == own
     other = replace(own, unclip="constant", unclip_ratio=3.0)
     near = rank(
-        [replace(other, unclip_ratio=2.0), replace(own, binarize=0.3)], [counts] * 2, own=other, criterion=(0.5,)
+        [replace(other, unclip_ratio=2.0), replace(own, binarize=0.3)],
+        [counts] * 2,
+        own=other,
+        goal=goal_from("iou@0.5"),
     )[0]
     assert near.extract.unclip == "inverse" or near.extract.unclip_ratio == 2.0
 
 
-def sweep_of(matched: tuple[int, int]) -> IouSweep:
+def sweep_of(matched: tuple[int, int]) -> Sweep:
     """Ten texts and ten detections, of which so many fit at IoU 0.5 and 0.7."""
-    return IouSweep(
+    counts = IouSweep(
         cuts=(0.6,), thresholds=(0.5, 0.7), matched=np.array([matched]), detection_care=np.array([10]), truth_care=10
     )
+    return Sweep(iou=counts)
 
 
 def test_the_criterion_decides_what_is_best():
     own = ExtractSpec()
     settings = [own, replace(own, binarize=0.3), replace(own, binarize=0.4)]
     sweeps = [sweep_of((8, 6)), sweep_of((10, 1)), sweep_of((9, 6))]
-    best = {c: rank(settings, sweeps, own=own, criterion=c)[0].extract.binarize for c in ((0.5,), (0.7,), SHOWN)}
+    best = {
+        c: rank(settings, sweeps, own=own, goal=goal_from("iou", c))[0].extract.binarize
+        for c in ((0.5,), (0.7,), SHOWN)
+    }
     assert best[0.5,] == 0.3 and best[SHOWN] == 0.4
     assert best[0.7,] == own.binarize, "of equals the nearest to the checkpoint's own"
 
 
-def test_what_is_chosen_has_the_best_mean_and_both_figures_are_told_before_and_after(tuned):
-    assert tuned.criterion == CRITERION and len(tuned.chosen.criterion) == 7
-    assert tuned.chosen.value == max(p.value for p in tuned.points)
-    assert tuned.chosen.value == pytest.approx(np.mean([tuned.chosen.counts[t].hmean for t in CRITERION]))
-    text, document = table(tuned), tuned.as_dict()
+def test_what_is_chosen_has_the_best_mean_and_both_figures_are_told_before_and_after(report, tuned):
+    worth = tuned.chosen.worth(tuned.goal)
+    assert tuned.goal.thresholds == CRITERION and worth == max(p.worth(tuned.goal) for p in tuned.points)
+    assert worth == pytest.approx(np.mean([tuned.chosen.counts[t].hmean for t in CRITERION]))
+    text, document = table(report), report.as_dict()
     for point in (tuned.before, tuned.chosen, tuned.test_before, tuned.test, tuned.test_best):
         assert all(f"hmean {point.counts[t].hmean:.4f} at IoU {t:g}" in text for t in SHOWN)
     assert "chosen by the mean hmean at IoU 0.5, 0.55" in text
@@ -136,12 +153,44 @@ def test_what_is_chosen_has_the_best_mean_and_both_figures_are_told_before_and_a
 
 
 def test_a_loss_at_a_figure_that_is_shown_is_said(checkpoint, world, tmp_path):
-    chosen = choose(checkpoint, world, tmp_path / "new.ckpt", criterion=(0.5,))
-    lost = [t for t in SHOWN if chosen.chosen.counts[t].hmean < chosen.before.counts[t].hmean]
-    assert table(chosen).count("note: hmean at IoU") == len(lost)
-    worse = replace(chosen, before=chosen.chosen, chosen=chosen.before)
-    assert "note: hmean at IoU 0.5 falls from" in table(worse)
-    assert read_checkpoint(chosen.out)["ocrmaps"]["tuned"]["criterion"] == {"mean_hmean_at_iou": [0.5]}
+    report = choose(checkpoint, world, tmp_path / "new.ckpt", goals=goals_from(["iou@0.5"]))
+    choice = report.choices[0]
+    lost = [t for t in SHOWN if choice.chosen.counts[t].hmean < choice.before.counts[t].hmean]
+    assert table(report).count("note: hmean at IoU") == len(lost)
+    worse = replace(choice, before=choice.chosen, chosen=choice.before)
+    assert "note: hmean at IoU 0.5 falls from" in table(replace(report, choices=(worse,)))
+    assert read_checkpoint(report.out)["ocrmaps"]["tuned"]["criterion"] == {"mean_hmean_at_iou": [0.5]}
+
+
+def test_several_goals_are_frozen_side_by_side_and_named_where_maps_are_read(checkpoint, world, version, tmp_path):
+    grid = replace(GRID, margins=(0.0, 0.1))
+    goals = goals_from(["iou", "deteval", "cleval", "deteval"])
+    report = choose(checkpoint, world, tmp_path / "new.ckpt", goals=goals, grid=grid)
+    assert [choice.goal.name for choice in report.choices] == ["iou", "deteval", "cleval"]
+    for choice in report.choices:
+        assert choice.chosen.worth(choice.goal) == max(p.worth(choice.goal) for p in choice.points)
+        trained = load_detector(report.out).reading(choice.goal.name)
+        assert trained.extract == choice.chosen.extract
+    deteval, cleval = report.choices[1:]
+    spec = EvaluationSpec(protocols=("deteval", "cleval"))
+    for choice, name, key in ((deteval, "deteval", "hmean"), (cleval, "cleval", "dataset.hmean")):
+        found = evaluate_checkpoint(report.out, version=version, spec=spec, goal=name)
+        assert result_document(found)["protocols"][name]["values"][key] == pytest.approx(choice.chosen.worth(choice.goal), abs=1e-9)
+    again = choose(report.out, world, tmp_path / "more.ckpt", goals=goals_from(["iou@0.7"]))
+    kept = read_checkpoint(again.out)["ocrmaps"]["readings"]
+    assert list(kept) == ["iou", "deteval", "cleval", "iou@0.7"]
+    assert kept["deteval"]["margin"] == deteval.chosen.extract.margin
+    with pytest.raises(SpecError, match=r"found 'iou@0.9', this detector has iou, deteval, cleval, iou@0.7"):
+        load_detector(again.out).reading("iou@0.9")
+    with pytest.raises(SpecError, match="was not tuned"):
+        load_detector(checkpoint).reading("deteval")
+
+
+def test_goals_are_read_strictly():
+    assert [goal.name for goal in goals_from(["iou@0.50", "cleval", "iou@.5"])] == ["iou@0.5", "cleval"]
+    for text in ("", "IoU", "iou@", "iou@1", "iou@high", "deteval@0.5", "iou@-1", "iou@nan"):
+        with pytest.raises(SpecError, match=r"--for: found .* expected iou, iou@T"):
+            goals_from([text])
 
 
 def test_criteria_are_read_strictly():
@@ -196,9 +245,9 @@ def test_no_checkpoint_is_replaced_by_accident(checkpoint, world, tmp_path):
 
 
 def test_grids_are_read_strictly():
-    assert grid_from(binarize="0.5,0.3,0.5", score=None, ratio="none").binarize == (0.3, 0.5)
-    assert grid_from(binarize=None, score=None, ratio="none").ratios == ()
+    assert grid_from(binarize="0.5,0.3,0.5", ratio="none").binarize == (0.3, 0.5)
+    assert grid_from(ratio="none").ratios == () and grid_from(margin="0.1", neck="0,0.4").splits == (0.0, 0.4)
     with pytest.raises(SpecError, match="--score: found 'high'"):
-        grid_from(binarize=None, score="high", ratio=None)
+        grid_from(score="high")
     with pytest.raises(SpecError, match="the grid is empty"):
-        grid_from(binarize=",", score=None, ratio=None)
+        grid_from(binarize=",")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -158,6 +160,35 @@ def test_small_results_can_be_dropped():
     assert len(extract(map)) == 2
     small = extract(map, ExtractSpec(min_side=5))
     assert (len(small), small.outcomes.small) == (1, 1)
+
+
+@pytest.mark.parametrize("shape", ["boxes", "polygons"])
+@pytest.mark.parametrize("unclip", ["inverse", "constant"])
+def test_a_margin_moves_every_side_out_by_a_share_of_the_texts_height(shape, unclip):
+    map = draw_kernels([rectangle(75, 50, 90, 24, 12)], 0.6, (100, 150)).astype(np.float32)
+    plain = ExtractSpec(shape=shape, unclip=unclip)
+    text = shapely.Polygon(extract(map, plain).polygons[0])
+    sides = sorted(np.hypot(*np.diff(np.array(text.minimum_rotated_rectangle.exterior.coords), axis=0).T))
+    for margin in (0.1, 0.5):
+        grown = shapely.Polygon(extract(map, replace(plain, margin=margin)).polygons[0])
+        moved = sorted(np.hypot(*np.diff(np.array(grown.minimum_rotated_rectangle.exterior.coords), axis=0).T))
+        assert np.allclose(np.subtract(moved, sides), 2 * margin * sides[0], atol=0.02)
+        assert grown.centroid.distance(text.centroid) < 0.01
+
+
+def test_the_margin_of_curved_text_is_a_share_of_its_height_not_of_its_rectangle():
+    map = draw_kernels([arc_text(150, 170, 110, 24, 160, pieces=16)], 0.6, (300, 300))
+    text, grown = (shapely.Polygon(extract(map, replace(POLYGONS, margin=m)).polygons[0]) for m in (0, 0.25))
+    wanted = text.buffer(6, join_style="mitre")
+    assert grown.intersection(wanted).area / grown.union(wanted).area > 0.97
+
+
+def test_the_margin_decides_nothing_about_which_texts_are_kept():
+    map = np.zeros((40, 60), dtype=np.float32)
+    map[18:22, 15:45] = 1
+    assert not len(extract(map, ExtractSpec(min_side=9, margin=0.5)))
+    with pytest.raises(SpecError, match=r"extract.margin: found 0.1, the published arithmetic has 0"):
+        ExtractSpec.peers(margin=0.1)
 
 
 def test_slow_scores_are_means_over_the_region_and_fast_ones_over_its_shape():

@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
-from ocrmaps.evaluation.tune.grid import SHOWN, Point, Tuned
+from ocrmaps.evaluation.tune.goals import SHOWN, Goal
+from ocrmaps.evaluation.tune.grid import Choice, Point, Tuned
 from ocrmaps.extract import ExtractSpec
 
 
 def table(tuned: Tuned) -> str:
-    """Before and after on the split that was chosen on, then the test, then what is no result."""
+    """Before and after on the split that was chosen on, for every goal; then the test, then what is no result."""
     on = tuned.chosen_on
-    lines = [
-        f"{len(tuned.points)} settings on {on['pictures']} pictures of {on['store']}/{on['version']}, {on['split']}",
-        f"chosen by {criterion_words(tuned.criterion)}",
-        f"  before  {_line(tuned.before)}",
-        f"  chosen  {_line(tuned.chosen)}",
-        *(f"  next    {_line(point)}" for point in tuned.points[1:4]),
-        *_lost(tuned.before, tuned.chosen),
-        f"wrote {tuned.out}",
-    ]
-    if tuned.test is not None and tuned.test_best is not None and tuned.tested_on is not None:
-        where = tuned.tested_on.get("split", tuned.tested_on.get("source"))
-        lines.append(f"test on {tuned.tested_on['pictures']} pictures of {where}, at the chosen settings")
-        if tuned.test_before is not None:
-            lines.append(f"  before  {_line(tuned.test_before)}")
-        lines += [
-            f"  test    {_line(tuned.test)}",
-            "not a result, for it is chosen on the test pictures themselves:",
-            f"  best    {_line(tuned.test_best)}",
-        ]
+    where = f"{on['pictures']} pictures of {on['store']}/{on['version']}, {on['split']}"
+    lines = [f"{len(tuned.choices[0].points)} settings on {where}"]
+    for choice in tuned.choices:
+        lines += _chosen(choice, tuned.tested_on)
+    lines.append(f"wrote {tuned.out}")
+    if len(tuned.choices) > 1:
+        names = [choice.goal.name for choice in tuned.choices]
+        lines.append(f"maps are read for {names[0]}; `--for {names[1]}` reads them for another goal")
     return "\n".join(lines)
 
 
-def criterion_words(criterion: Sequence[float]) -> str:
-    """What is maximized.
+def _chosen(choice: Choice, tested_on: Mapping[str, Any] | None) -> list[str]:
+    lines = [
+        f"chosen by {choice.goal.words}",
+        f"  before  {_line(choice.before, choice.goal)}",
+        f"  chosen  {_line(choice.chosen, choice.goal)}",
+        *(f"  next    {_line(point, choice.goal)}" for point in choice.points[1:4]),
+        *_lost(choice.before, choice.chosen),
+    ]
+    if choice.test is None or choice.test_best is None or tested_on is None:
+        return lines
+    where = tested_on.get("split", tested_on.get("source"))
+    lines.append(f"test on {tested_on['pictures']} pictures of {where}, at the chosen settings")
+    if choice.test_before is not None:
+        lines.append(f"  before  {_line(choice.test_before, choice.goal)}")
+    return [
+        *lines,
+        f"  test    {_line(choice.test, choice.goal)}",
+        "not a result, for it is chosen on the test pictures themselves:",
+        f"  best    {_line(choice.test_best, choice.goal)}",
+    ]
 
-    >>> criterion_words((0.5,)), criterion_words((0.5, 0.6, 0.7))
-    ('hmean at IoU 0.5', 'the mean hmean at IoU 0.5, 0.6, 0.7')
-    """
-    levels = ", ".join(f"{t:g}" for t in criterion)
-    return f"hmean at IoU {levels}" if len(criterion) == 1 else f"the mean hmean at IoU {levels}"
 
-
-def _line(point: Point) -> str:
+def _line(point: Point, goal: Goal) -> str:
     scores = ", ".join(f"hmean {point.counts[t].hmean:.4f} at IoU {t:g}" for t in SHOWN)
     first = point.counts[SHOWN[0]]
-    value = "" if point.criterion == (SHOWN[0],) else f"{point.value:.4f}, "
+    value = "" if goal.thresholds == (SHOWN[0],) else f"{point.worth(goal):.4f}, "
     return f"{value}{scores} (P {first.precision:.3f} R {first.recall:.3f}): {settings(point.extract)}"
 
 
@@ -60,7 +63,12 @@ def _lost(before: Point, chosen: Point) -> list[str]:
 
 
 def settings(how: ExtractSpec) -> str:
-    """The tuned settings in words."""
+    """The tuned settings in words.
+
+    >>> settings(ExtractSpec(margin=0.1))
+    'binarize 0.5, score at least 0.6, unclip inverse, margin 0.1'
+    """
     binarize = how.binarize if isinstance(how.binarize, str) else f"{how.binarize:g}"
     unclip = "inverse" if how.unclip == "inverse" else f"constant {how.growth_ratio:g}"
-    return f"binarize {binarize}, score at least {how.score_min:g}, unclip {unclip}"
+    more = [f", {name} {value:g}" for name, value in (("margin", how.margin), ("split", how.split)) if value]
+    return f"binarize {binarize}, score at least {how.score_min:g}, unclip {unclip}{''.join(more)}"
