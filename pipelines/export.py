@@ -33,6 +33,7 @@ from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.files import digest_of, refuse_existing
 from ocrmaps.geometry import Size
+from ocrmaps.model.detector import START
 from ocrmaps.trust import NOTHING, Trusted
 
 MAX_SIDE = 16_384
@@ -185,7 +186,7 @@ def _without_places(card: Mapping[str, Any]) -> dict[str, Any]:
         run["data"] |= {"cache": None, "store": f"{store['name']}/{store['version']}"}
     for model in (found.get("model"), run.get("model")):
         if model:
-            model["encoder_weights"] = Path(model.get("encoder_weights") or "").name
+            model |= {name: Path(model.get(name) or "").name for name in START}
     return found
 
 

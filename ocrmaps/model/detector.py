@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
@@ -14,10 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ocrmaps.errors import DataError, Problem, SpecError
 from ocrmaps.model.head import Logits
-from ocrmaps.settings.ranges import Range, Rule, check
+from ocrmaps.settings.ranges import Range, Rule, Whole0, check
 
 Triple = tuple[float, float, float]
 PartName = Annotated[str, Rule("a name", least=1)]
+START = ("encoder_weights", "weights")
+"""Settings that name a file of this machine."""
 _Level = Annotated[float, Range(ge=0, le=255)]
 _Spread = Annotated[float, Range(ge=1e-3, le=255)]
 
@@ -36,6 +38,11 @@ class DetectorSpec:
     """Arguments of the encoder; one that it does not take is refused."""
     encoder_weights: str = ""
     """A state-dict file of published weights to start from; empty starts from random ones."""
+    weights: str = ""
+    """A checkpoint or a shipped detector such as `receipts`, whose weights are taken where they fit; parts that are not
+    said are its parts."""
+    freeze: Whole0 = 0
+    """How many of the encoder's first stages stay as they were started; needs weights to start from."""
     decoder: PartName = "fpn"
     """A key of `DECODERS`, or `package.module:Name`."""
     decoder_options: Mapping[str, Any] = field(default_factory=dict)
@@ -60,7 +67,7 @@ class DetectorSpec:
     """Of the random weights."""
 
     def __post_init__(self) -> None:
-        check(self, "model")
+        check(self, "model", _start)
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> DetectorSpec:
@@ -77,6 +84,14 @@ class DetectorSpec:
     def as_dict(self) -> dict[str, Any]:
         """Plain data that `of` reads back."""
         return asdict(self)
+
+
+def _start(model: DetectorSpec) -> Iterator[tuple[str, str]]:
+    """Weights have one origin, and only those that have one can stay."""
+    if model.weights and model.encoder_weights:
+        yield "weights", f"found {model.weights!r} beside model.encoder_weights, expected one of the two"
+    if model.freeze and not (model.weights or model.encoder_weights):
+        yield "freeze", f"found {model.freeze}, expected weights or encoder_weights beside it: random ones must learn"
 
 
 class Detector(nn.Module):

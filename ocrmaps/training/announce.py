@@ -13,6 +13,7 @@ from ocrmaps.store.reader import Reader
 from ocrmaps.training.budget import Budget
 from ocrmaps.training.resume import Resumed
 from ocrmaps.training.spec import RunSpec
+from ocrmaps.training.warm import WarmStart
 
 Say = Callable[[str], None]
 _LOOKED_AT = 200
@@ -32,7 +33,14 @@ def caption(i: Mapping[str, Any]) -> str:
 
 
 def announce(
-    spec: RunSpec, reader: Reader, card: Mapping[str, Any], budget: Budget, tell: Say, resumed: Resumed | None
+    spec: RunSpec,
+    reader: Reader,
+    card: Mapping[str, Any],
+    budget: Budget,
+    tell: Say,
+    *,
+    resumed: Resumed | None,
+    started: WarmStart | None,
 ) -> None:
     """Say what is trained, on what, for how long, and where it goes on."""
     built = card["built"]
@@ -48,6 +56,10 @@ def announce(
         f"built: {parts}; {built['parameters']:,} parameters, {built['flops'] / 1e9:.2f} GFLOPs at {size}; "
         f"channels@stride {taps} into {built['decoder_channels']}"
     )
+    if started is not None:
+        tell(started.sentence())
+    if spec.model.freeze:
+        tell(f"frozen: the first {spec.model.freeze} stages of the encoder; {built['trainable']:,} parameters learn")
     if spec.hardware.devices > 1 or spec.hardware.compile:
         tell(f"devices: {spec.hardware.devices}{budget.shared}; compile: {spec.hardware.compile or 'off'}")
     tell(f"budget: {budget.sentence(spec)}; seed {spec.seed}, {spec.precision}")

@@ -19,6 +19,7 @@ from ocrmaps.detect.trained import FORMAT, LAST
 from ocrmaps.errors import DataError, RunError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
+from ocrmaps.model.detector import START
 from ocrmaps.store.format.manifest import Manifest
 from ocrmaps.training.module import DetectorModule
 
@@ -33,13 +34,14 @@ def make_card(
     precision: str,
     run: Mapping[str, Any],
     built: Mapping[str, Any],
+    started: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint says about itself before anything was learnt."""
     recipe = manifest.recipe
     card = {
         "format": FORMAT,
         # Their weights are inside; where the first ones came from is this machine's business.
-        "model": model.as_dict() | {"encoder_weights": Path(model.encoder_weights).name},
+        "model": model.as_dict() | {name: Path(getattr(model, name)).name for name in START},
         "canonical": asdict(recipe.canonical),
         "extract": asdict(extract),
         "store": {
@@ -52,6 +54,7 @@ def make_card(
         "precision": precision,
         "run": run,
         "built": built,
+        **({"started": started} if started else {}),
     }
     # Through JSON: what is no plain data is found here, not when somebody wants to read the checkpoint.
     return json.loads(json.dumps(card))

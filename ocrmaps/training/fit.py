@@ -93,7 +93,7 @@ def _open_folder(run: Prepared, tell: Say) -> None:
     """Write what a run's folder holds before the first step, and say what is trained."""
     write_json(run.out / SETTINGS, run.spec.as_dict())
     write_json(run.out / "environment.json", _environment(run.device))
-    announce(run.spec, run.reader, run.card, run.budget, tell, run.resumed)
+    announce(run.spec, run.reader, run.card, run.budget, tell, resumed=run.resumed, started=run.started)
     if run.resumed is None:
         draw_batch(_first_batch(run), run.out / "batch.png")
 

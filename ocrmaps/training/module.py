@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ocrmaps.loader.batch import Batch
 from ocrmaps.model import Detector
+from ocrmaps.model.stages import frozen_norms
 from ocrmaps.training import randomness
 from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
 from ocrmaps.training.scoring import Scorer, ValidationScore
@@ -48,6 +49,8 @@ class DetectorModule(pl.LightningModule):
         card: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        # A tuple, so that they are not registered a second time.
+        self.frozen = frozen_norms(detector)
         self.detector, self.loss = detector, loss
         self.averaged: Detector | None = None if ema is None else deepcopy(detector).requires_grad_(False)
         self.optimizer, self.schedule, self.precision = optimizer, schedule, precision
@@ -74,7 +77,7 @@ class DetectorModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         self.total_steps = int(self.trainer.estimated_stepping_batches)
         total = self.total_steps
-        optimizer = self.optimizer.build(self.detector.parameters(), fused=self.precision != "fp16-safe")
+        optimizer = self.optimizer.build(self.detector, fused=self.precision != "fp16-safe")
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.schedule.factor(step, total))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -90,6 +93,9 @@ class DetectorModule(pl.LightningModule):
         self.score = None
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
+        for norm in self.frozen:
+            # Whoever began the epoch put everything into training mode.
+            norm.eval()
         if self.augment is not None:
             batch = self.augment(batch, self.current_epoch)
         terms = self.loss(self.detector(batch.image), batch.targets)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
 
 from ocrmaps.errors import Problem, SpecError
+from ocrmaps.model import Detector
+from ocrmaps.model.stages import layer_groups
 from ocrmaps.settings.ranges import AtLeast0, Positive, Range, Whole1, check
 
 Precision = Literal["fp32", "fp16-safe", "bf16"]
@@ -33,6 +35,8 @@ class OptimizerSpec:
     """sgd is what the papers train with."""
     lr: Positive = 1e-3
     """The highest learning rate of the schedule. The papers' SGD has 0.007."""
+    layer_decay: Annotated[float, Range(gt=0, le=1)] = 1.0
+    """Each stage of the encoder learns at this share of the rate of the stage after it; 1 is one rate for all."""
     weight_decay: AtLeast0 = 1e-4
     """How strongly weights are pulled to 0, as the optimizer counts it."""
     momentum: Annotated[float, Range(ge=0, lt=1)] | None = None
@@ -45,9 +49,9 @@ class OptimizerSpec:
     def __post_init__(self) -> None:
         check(self, "optimizer", _only_sgd)
 
-    def build(self, weights: Iterable[torch.nn.Parameter], *, fused: bool) -> torch.optim.Optimizer:
+    def build(self, detector: Detector, *, fused: bool) -> torch.optim.Optimizer:
         """The optimizer; `fused` is one kernel for all weights, which gradient scaling does not go with."""
-        learnt = [w for w in weights if w.requires_grad]
+        learnt = layer_groups(detector, self.lr, self.layer_decay)
         if self.name == "adamw":
             return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
         momentum = 0.9 if self.momentum is None else self.momentum

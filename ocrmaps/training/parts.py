@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 
 from ocrmaps.augment import AugmentSpec, Outlines, augment
 from ocrmaps.model import Detector, build_detector, build_loss
+from ocrmaps.model.stages import freeze_stages
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.callbacks.gradients import Gradients
 from ocrmaps.training.callbacks.guard import FiniteGuard
@@ -51,8 +52,11 @@ def make_module(
     card: Mapping[str, Any] | None = None,
 ) -> DetectorModule:
     """The module of a run, with a new detector unless one is given."""
+    if detector is None:
+        detector = build_detector(spec.model, trusted=spec.trusted)
+        freeze_stages(detector, spec.model.freeze)
     module = DetectorModule(
-        build_detector(spec.model, trusted=spec.trusted) if detector is None else detector,
+        detector,
         build_loss(spec.loss.name, spec.loss.options, trusted=spec.trusted),
         optimizer=spec.optimizer,
         schedule=spec.schedule,

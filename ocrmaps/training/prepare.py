@@ -14,6 +14,7 @@ import torch
 
 from ocrmaps.errors import SpecError
 from ocrmaps.model import build_detector, describe
+from ocrmaps.model.stages import freeze_stages
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.budget import Budget, check_budget, make_budget
@@ -28,6 +29,7 @@ from ocrmaps.training.parts import make_augment, make_module
 from ocrmaps.training.ranks import Rank, check_ranks
 from ocrmaps.training.resume import Resumed, check_folder, check_same_run, find_checkpoint
 from ocrmaps.training.spec import RunSpec, portable
+from ocrmaps.training.warm import WarmStart, follow_weights, warm_start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class Prepared:
     """Which process of the run this is; None in the one that starts the others."""
     budget: Budget
     resumed: Resumed | None
+    started: WarmStart | None
+    """What became of the weights it starts from, where it names some."""
     augment: Augment | None
     module: DetectorModule
     data: MapData
@@ -82,14 +86,19 @@ def prepare(
         budget = make_budget(spec, reader)
         check_budget(spec, budget)
         resumed = find_checkpoint(out, resume)
+        spec = follow_weights(spec, resumed.card if resumed else None)
         _seed(spec)
         # A checkpoint brings all weights: those that the first start was made from may be gone by now.
         detector = build_detector(spec.model, pretrained=resumed is None, trusted=spec.trusted)
         check_sides(spec, reader, detector.multiple)
+        started = warm_start(detector, spec.model.weights) if spec.model.weights and resumed is None else None
+        origin = resumed.card.get("started") if resumed else started.as_dict() if started else None
+        freeze_stages(detector, spec.model.freeze)
         card = make_card(
             reader.manifest, store=store.name, model=spec.model, extract=spec.extract, seed=spec.seed,
             precision=spec.precision, run=portable(spec.as_dict(), Path.home()),
             built=describe(detector, max(reader.manifest.canvases)),
+            started=origin,
         )  # fmt: skip
         if resumed is not None:
             check_same_run(resumed.card, card, resumed.path)
@@ -99,7 +108,7 @@ def prepare(
         augment = make_augment(spec, reader)
         yield Prepared(
             spec=spec, out=out, cache=where, reader=reader, device=device, place=place, budget=budget,
-            resumed=resumed, augment=augment, card=card,
+            resumed=resumed, started=started, augment=augment, card=card,
             module=make_module(spec, reader, detector=detector, augment=augment, card=card),
             data=MapData(
                 reader.folder, train=spec.data.train, val=spec.data.val, seed=spec.seed,

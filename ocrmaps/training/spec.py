@@ -15,9 +15,11 @@ from ocrmaps.augment import AugmentSpec
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
+from ocrmaps.model.detector import START
 from ocrmaps.recipe import Recipe
 from ocrmaps.settings.files import Draft, Form, file_name, plain, read_file
 from ocrmaps.settings.ranges import NO_SETTING, AtLeast0, Name, Range, Rule, Whole0, Whole1, check, hints
+from ocrmaps.shipped import NAMES
 from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
 from ocrmaps.trust import NOTHING, Trusted, is_own
 
@@ -224,7 +226,7 @@ def portable(run: Mapping[str, Any], home: Path) -> dict[str, Any]:
             return [plain(inner) for inner in value]
         if not isinstance(value, str):
             return value
-        if key == "encoder_weights":
+        if key in START:
             return Path(value).name
         inside = home != Path(home.anchor) and Path(value).is_relative_to(home)
         return str(Path("~") / Path(value).relative_to(home)) if inside else value
@@ -264,9 +266,9 @@ def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
             hint=f"`ocrmaps build {path}` builds it; docs/reference/run.md shows the run file that trains on it",
         )
     data.setdefault("name", file_name(path, "run"))
-    for table, key in (("data", "cache"), ("model", "encoder_weights")):
+    for table, key in (("data", "cache"), *(("model", name) for name in START)):
         inside = data.get(table)
-        if isinstance(inside, dict) and isinstance(inside.get(key), str) and inside[key]:
+        if isinstance(inside, dict) and isinstance(inside.get(key), str) and inside[key] not in ("", *NAMES):
             inside[key] = str(path.absolute().parent / inside[key])
     return with_own_parts(_checked(draft))
 

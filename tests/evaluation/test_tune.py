@@ -175,7 +175,9 @@ def test_several_goals_are_frozen_side_by_side_and_named_where_maps_are_read(che
     spec = EvaluationSpec(protocols=("deteval", "cleval"))
     for choice, name, key in ((deteval, "deteval", "hmean"), (cleval, "cleval", "dataset.hmean")):
         found = evaluate_checkpoint(report.out, version=version, spec=spec, goal=name)
-        assert result_document(found)["protocols"][name]["values"][key] == pytest.approx(choice.chosen.worth(choice.goal), abs=1e-9)
+        assert result_document(found)["protocols"][name]["values"][key] == pytest.approx(
+            choice.chosen.worth(choice.goal), abs=1e-9
+        )
     again = choose(report.out, world, tmp_path / "more.ckpt", goals=goals_from(["iou@0.7"]))
     kept = read_checkpoint(again.out)["ocrmaps"]["readings"]
     assert list(kept) == ["iou", "deteval", "cleval", "iou@0.7"]

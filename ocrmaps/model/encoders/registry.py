@@ -47,6 +47,10 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.body(x) + x)
 
+    def start_as_identity(self) -> None:
+        """Add nothing at first: a trained network that grows by this block says what it said before."""
+        nn.init.zeros_(self.body[-1].weight)  # type: ignore[arg-type]
+
 
 class Light(AbstractEncoder):
     """A small residual encoder that trains on a processor: 0.6 million parameters, no depthwise convolutions.
