@@ -25,7 +25,7 @@ def status(
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say whether stores are current with their sources, and why not; else exit 1. Example: ocrmaps cache status"""
+    """Say whether stores are whole and current with their sources; else exit 1. Example: ocrmaps cache status"""
     from ocrmaps.store.upkeep.status import cache_status
 
     records = cache_status(cache_root(root), only=store, rehash=rehash)
@@ -44,6 +44,8 @@ def status(
     else:
         for record in records:
             word = {True: "current", False: "stale", None: "unknown"}[record["current"]]
+            if record["whole"] is False:
+                word = f"incomplete, {word}"
             typer.echo(f"{record['store']}/{record['version'] or '-'}: {word}, {record['counts'].get('rows', 0)} rows")
             for what, number in record["changed"].items():
                 typer.echo(f"  {number} samples by {what}")
@@ -55,7 +57,7 @@ def status(
                 typer.echo(f"  problem: {problem}")
         if not records:
             typer.echo(f"no stores in {cache_root(root)}")
-    if any(record["current"] is not True for record in records):
+    if any(record["current"] is not True or not record["whole"] for record in records):
         raise typer.Exit(1)
 
 

@@ -8,7 +8,7 @@ rebuild   digest, and rows drawn again with today's code from today's pictures: 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -23,6 +23,7 @@ from ocrmaps.store.format.identity import file_digest, row_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, list_files
 from ocrmaps.store.format.tables import TABLES, column_path
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.upkeep.presence import compare, expected_files
 from ocrmaps.store.upkeep.retrace import annotation_holds, find_picture, row_task, rows_of_shard, shard_keys
 from ocrmaps.store.writing.tasks import draw_row
 
@@ -96,8 +97,8 @@ def verify(
             sizes = list_files(reader.folder)
             keys, damaged = _tables(reader, problems)
             part = [key for i, key in enumerate(keys) if i % t == n - 1]
-            expected = _expected(reader, keys)
-            problems += _listing(sizes, expected, complete=bool(keys) or not damaged)
+            expected = expected_files(reader, keys)
+            problems += compare(sizes, expected, complete=bool(keys) or not damaged)
             if level != "quick":
                 absent = {p.loc for p in problems}
                 chosen = [path for path in _proofs(reader, part) if path in sizes and path not in absent]
@@ -141,37 +142,6 @@ def _tables(reader: Reader, problems: list[Problem]) -> tuple[list[ShardKey], bo
     if any(p.loc.startswith("shards/") for p in problems):
         return [], True
     return shard_keys(reader), damaged
-
-
-def _expected(reader: Reader, keys: list[ShardKey]) -> dict[str, int | None]:
-    """Every file that must be there with its length, None where only the file itself says it."""
-    manifest = reader.manifest
-    out: dict[str, int | None] = {MANIFEST: None, LEDGER: None}
-    out |= {path: len(data) for path, data in reader.documents.items()}
-    for table in TABLES:
-        for name, column in manifest.columns(table).items():
-            path = column_path(table, name, column.shape)
-            if path is not None:
-                out[path] = column.nbytes
-    for i, key in enumerate(keys):
-        out |= {key.path(array): int(reader.shards["nbytes"][i, j]) for j, array in enumerate(ARRAYS)}
-    return out
-
-
-def _listing(found: Mapping[str, int], expected: Mapping[str, int | None], *, complete: bool) -> list[Problem]:
-    problems = [
-        Problem(loc=path, message="the file is missing", kind="missing") for path in expected if path not in found
-    ]
-    for path, nbytes in found.items():
-        if path not in expected:
-            # Without the shards table nobody can say which shard files belong here.
-            if complete or not path.startswith("canvas-"):
-                problems.append(Problem(loc=path, message="a file that no build wrote", kind="unexpected"))
-        elif nbytes < 0:
-            problems.append(Problem(loc=path, message="not a regular file", kind="unexpected"))
-        elif expected[path] is not None and nbytes != expected[path]:
-            problems.append(Problem(loc=path, message=f"found {nbytes} bytes, expected {expected[path]}", kind="size"))
-    return problems
 
 
 def _proofs(reader: Reader, part: list[ShardKey]) -> list[str]:
