@@ -37,6 +37,15 @@ def build(
             rich_help_panel=RUNNING,
         ),
     ] = "threads",
+    wait_workers: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long a dask scheduler may be without a worker that can draw.",
+            min=0,
+            rich_help_panel=RUNNING,
+        ),
+    ] = 60.0,
     settings: Settings = None,
     allow_failures: Annotated[
         int, typer.Option(metavar="N", help="Samples that may be lost before the build is refused.", min=0)
@@ -63,6 +72,7 @@ def build(
                 cache_root(root),
                 workers=workers,
                 scheduler=scheduler,
+                wait_workers=wait_workers,
                 allow_failures=allow_failures,
                 rehash=rehash,
                 dry_run=dry_run,
@@ -119,6 +129,8 @@ def verify(
     else:
         for problem in report.problems:
             typer.echo(f"{problem.kind}: {problem}")
+        for warning in report.warnings:
+            typer.echo(f"warning: {warning}")
         state = "sound" if report.ok else f"{len(report.problems)} problems"
         typer.echo(f"{store.name}/{name}: {state} at level {report.level}, subset {report.subset}")
         typer.echo(f"root digest {report.root_digest or 'unknown: the manifest is damaged'}")

@@ -134,11 +134,29 @@ def show(
     counts = record["counts"]
     typer.echo(f"  {counts['rows']} rows, {counts['failed']} failed, {counts['polygons']} polygons")
     typer.echo("  " + ", ".join(f"{number} {word}" for word, number in counts["outcomes"].items()))
+    for line in _drawn_by(record["drawn_by"]):
+        typer.echo(f"  {line}")
     reasons = ", ".join(f"{number} {word}" for word, number in record["ledger"]["by_reason"].items())
     typer.echo(f"  ledger: {reasons or 'empty'}")
     for line in record["ledger_lines"]:
         where = line["sample"] if line["polygon"] is None else f"{line['sample']} polygon {line['polygon']}"
         typer.echo(f"    {line['reason']}: {where}: {line['after']}")
+
+
+def _drawn_by(told: list[dict[str, Any]]) -> list[str]:
+    from ocrmaps.store.upkeep.verify import described
+
+    if not told:
+        return ["drawn by code and libraries that nobody recorded"]
+    first, *others = told
+    words = ["code and libraries that nobody recorded"]
+    if "tools" in first:
+        words = [f"{name} {version}" for name, version in first["tools"].items()]
+        words += [f"code of {name} {digest}" for name, digest in first["code"].items()]
+    return [
+        f"{first['rows']} rows drawn by {', '.join(words)}",
+        *(f"{other['rows']} rows drawn by {described(other, first)}" for other in others),
+    ]
 
 
 @app.command()

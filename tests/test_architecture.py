@@ -33,7 +33,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "zarr": ("ocrmaps/store/", "pipelines/bench/references/"),
     "numcodecs": ("ocrmaps/store/",),
     "dask": ("pipelines/build.py", "pipelines/executors.py"),
-    "distributed": ("pipelines/build.py", "pipelines/executors.py"),
+    "distributed": ("pipelines/build.py", "pipelines/crew.py", "pipelines/executors.py"),
     "lightning": ("ocrmaps/training/", "pipelines/train.py", "pipelines/bench/cases/step.py"),
     "typer": ("cli/",),
     "click": ("cli/",),

@@ -66,6 +66,7 @@ def show(folder: Path, *, ledger: int = 0) -> dict[str, Any]:
             "algorithms": manifest.asked["algorithms"],
             "built": manifest.recorded.get("built", {}),
             "tools": manifest.recorded["tools"],
+            "drawn_by": manifest.recorded.get("drawn_by", []),
             "ledger": {"lines": len(lines), "by_reason": dict(Counter(line["reason"] for line in lines))},
             "ledger_lines": lines[:ledger],
             "problems": [line for line in lines if line["reason"] == "skipped"][:100],

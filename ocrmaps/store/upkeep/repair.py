@@ -251,7 +251,7 @@ def _whole(store: Store, folder: Path, planner: Planner, runner: Runner, aside: 
 
 
 def _kept(manifest: Manifest) -> dict[str, Any]:
-    return {k: v for k, v in manifest.recorded.items() if k not in ("recipe", "sources", "tools", "code")}
+    return {k: v for k, v in manifest.recorded.items() if k not in ("recipe", "sources", "tools", "code", "drawn_by")}
 
 
 def _replace(folder: Path, path: str, parts: list[bytes], aside: _Aside) -> None:

@@ -1,4 +1,4 @@
-"""Tells whether each store is current with its sources and has all its files, and if not: which samples, which files."""
+"""Tells whether each store has all its files and is current with its sources, or which files and samples are not."""
 
 from __future__ import annotations
 

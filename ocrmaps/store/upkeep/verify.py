@@ -8,7 +8,7 @@ rebuild   digest, and rows drawn again with today's code from today's pictures: 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,6 +25,7 @@ from ocrmaps.store.format.tables import TABLES, column_path
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.presence import compare, expected_files
 from ocrmaps.store.upkeep.retrace import annotation_holds, find_picture, row_task, rows_of_shard, shard_keys
+from ocrmaps.store.writing.provenance import differences
 from ocrmaps.store.writing.tasks import draw_row
 
 Level = Literal["quick", "digest", "rebuild"]
@@ -49,6 +50,8 @@ class VerifyReport:
     seconds: float
     problems: tuple[Problem, ...]
     """Places are relative to the version."""
+    warnings: tuple[str, ...] = ()
+    """What is no damage, but worth knowing."""
 
     @property
     def ok(self) -> bool:
@@ -65,6 +68,7 @@ class VerifyReport:
             "counts": counts,
             "seconds": round(self.seconds, 3),
             "problems": [{"loc": p.loc, "kind": p.kind, "message": p.message} for p in self.problems],
+            "warnings": list(self.warnings),
         }
 
 
@@ -85,6 +89,7 @@ def verify(
     start = time.perf_counter()
     problems: list[Problem] = []
     sizes: dict[str, int] = {}
+    warnings: list[str] = []
     looked = rows = redrawn = 0
     root: str | None = None
     try:
@@ -94,6 +99,7 @@ def verify(
     else:
         with reader:
             root, rows = reader.root_digest, reader.manifest.rows
+            warnings = mixed(reader.manifest.recorded)
             sizes = list_files(reader.folder)
             keys, damaged = _tables(reader, problems)
             part = [key for i, key in enumerate(keys) if i % t == n - 1]
@@ -125,7 +131,27 @@ def verify(
         redrawn=redrawn,
         seconds=time.perf_counter() - start,
         problems=tuple(problems),
+        warnings=tuple(warnings),
     )
+
+
+def mixed(recorded: Mapping[str, Any]) -> list[str]:
+    """A sentence where the rows of one version were drawn by different code or libraries, else nothing."""
+    first, *others = recorded.get("drawn_by") or [{}]
+    return [
+        f"{other['rows']} rows in {other['shards']} shards were drawn by {described(other, first)}: "
+        "`ocrmaps verify --level rebuild` shows whether that changed a pixel"
+        for other in others
+    ]
+
+
+def described(other: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    """An identity, told by what sets it apart from the one that drew most rows."""
+    if "tools" not in other:
+        return "code and libraries that nobody recorded"
+    if "tools" not in first:
+        return f"recorded code and libraries ({other['identity']}), most rows by ones that nobody recorded"
+    return "other code or libraries: " + ", ".join(differences(first, other))
 
 
 def _tables(reader: Reader, problems: list[Problem]) -> tuple[list[ShardKey], bool]:
