@@ -279,6 +279,28 @@ def export(
     typer.echo(json.dumps({"file": str(out), "bytes": nbytes}) if as_json else f"{out}: {nbytes / 1e6:.1f} MB")
 
 
+@app.command()
+def sign(
+    version: Version,
+    key: Annotated[
+        Path, typer.Option(metavar="FILE", help="Your ed25519 private key, in PEM or as OpenSSH writes it.")
+    ],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a version and sign every byte of it. Example: ocrmaps cache sign receipts --key key.pem"""
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.upkeep.signing import sign as run
+
+    store, name = find_version(cache_root(root), version)
+    document = run(store, name, key)
+    if as_json:
+        record = {"store": store.name, "version": name, "key": document["key"], "statement": document["statement"]}
+        typer.echo(json.dumps(record))
+    else:
+        typer.echo(f"{store.name}/{name}: signed, public key {document['key']}")
+
+
 @app.command("import")
 def bring_in(
     archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="An archive that `cache export` wrote.")],
