@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,15 @@ def build(
             rich_help_panel=RUNNING,
         ),
     ] = "threads",
+    wait_workers: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long a dask scheduler may be without a worker that can draw.",
+            min=0,
+            rich_help_panel=RUNNING,
+        ),
+    ] = 60.0,
     settings: Settings = None,
     allow_failures: Annotated[
         int, typer.Option(metavar="N", help="Samples that may be lost before the build is refused.", min=0)
@@ -63,6 +73,7 @@ def build(
                 cache_root(root),
                 workers=workers,
                 scheduler=scheduler,
+                wait_workers=wait_workers,
                 allow_failures=allow_failures,
                 rehash=rehash,
                 dry_run=dry_run,
@@ -100,6 +111,9 @@ def verify(
     ] = LevelName.digest,
     subset: Annotated[str, typer.Option(metavar="N/T", help="n/t: look into the n-th of t equal parts.")] = "1/1",
     redraw: Annotated[int, typer.Option(metavar="N", help="Rows drawn again at level rebuild.", min=1)] = 16,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The ed25519 public key that must have signed every byte.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compare a version with its digests; exit 1 if anything is damaged. Example: ocrmaps verify receipts"""
@@ -109,18 +123,29 @@ def verify(
     n, slash, t = subset.partition("/")
     if not slash or not n.isdecimal() or not t.isdecimal():
         raise SpecError(f"--subset {subset}: found {subset!r}, expected n/t such as 1/10")
+    if key is not None and (level is LevelName.quick or int(n) != 1 or int(t) != 1):
+        raise SpecError(
+            "a signature is for every byte: found --key with --level quick or --subset", hint="leave those out"
+        )
     store, name = find_version(cache_root(root), version)
+    from ocrmaps.store.upkeep.signing import public_key, signature_problems
     from ocrmaps.store.upkeep.verify import verify as run
 
+    public = None if key is None else public_key(key)
     with progress_bar("verifying") as bar:
         report = run(store.version(name), level=level.value, subset=(int(n), int(t)), redraw=redraw, progress=bar)
+    if public is not None and report.ok:
+        report = replace(report, problems=tuple(signature_problems(store.version(name), public)))
     if as_json:
         typer.echo(json.dumps({"store": store.name, **report.as_dict()}, ensure_ascii=False))
     else:
         for problem in report.problems:
             typer.echo(f"{problem.kind}: {problem}")
+        for warning in report.warnings:
+            typer.echo(f"warning: {warning}")
         state = "sound" if report.ok else f"{len(report.problems)} problems"
-        typer.echo(f"{store.name}/{name}: {state} at level {report.level}, subset {report.subset}")
+        signed = ", signed by the key" if key is not None and report.ok else ""
+        typer.echo(f"{store.name}/{name}: {state} at level {report.level}, subset {report.subset}{signed}")
         typer.echo(f"root digest {report.root_digest or 'unknown: the manifest is damaged'}")
         _print_counts(report.as_dict()["counts"])
         if not report.ok:

@@ -25,7 +25,7 @@ def status(
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say whether stores are current with their sources, and why not; else exit 1. Example: ocrmaps cache status"""
+    """Say whether stores are whole and current with their sources; else exit 1. Example: ocrmaps cache status"""
     from ocrmaps.store.upkeep.status import cache_status
 
     records = cache_status(cache_root(root), only=store, rehash=rehash)
@@ -44,6 +44,8 @@ def status(
     else:
         for record in records:
             word = {True: "current", False: "stale", None: "unknown"}[record["current"]]
+            if record["whole"] is False:
+                word = f"incomplete, {word}"
             typer.echo(f"{record['store']}/{record['version'] or '-'}: {word}, {record['counts'].get('rows', 0)} rows")
             for what, number in record["changed"].items():
                 typer.echo(f"  {number} samples by {what}")
@@ -55,7 +57,7 @@ def status(
                 typer.echo(f"  problem: {problem}")
         if not records:
             typer.echo(f"no stores in {cache_root(root)}")
-    if any(record["current"] is not True for record in records):
+    if any(record["current"] is not True or not record["whole"] for record in records):
         raise typer.Exit(1)
 
 
@@ -132,11 +134,29 @@ def show(
     counts = record["counts"]
     typer.echo(f"  {counts['rows']} rows, {counts['failed']} failed, {counts['polygons']} polygons")
     typer.echo("  " + ", ".join(f"{number} {word}" for word, number in counts["outcomes"].items()))
+    for line in _drawn_by(record["drawn_by"]):
+        typer.echo(f"  {line}")
     reasons = ", ".join(f"{number} {word}" for word, number in record["ledger"]["by_reason"].items())
     typer.echo(f"  ledger: {reasons or 'empty'}")
     for line in record["ledger_lines"]:
         where = line["sample"] if line["polygon"] is None else f"{line['sample']} polygon {line['polygon']}"
         typer.echo(f"    {line['reason']}: {where}: {line['after']}")
+
+
+def _drawn_by(told: list[dict[str, Any]]) -> list[str]:
+    from ocrmaps.store.upkeep.verify import described
+
+    if not told:
+        return ["drawn by code and libraries that nobody recorded"]
+    first, *others = told
+    words = ["code and libraries that nobody recorded"]
+    if "tools" in first:
+        words = [f"{name} {version}" for name, version in first["tools"].items()]
+        words += [f"code of {name} {digest}" for name, digest in first["code"].items()]
+    return [
+        f"{first['rows']} rows drawn by {', '.join(words)}",
+        *(f"{other['rows']} rows drawn by {described(other, first)}" for other in others),
+    ]
 
 
 @app.command()
@@ -257,6 +277,28 @@ def export(
         out.write_text(table(columns, (row.values() for row in rows), raw=raw_csv), encoding="utf-8", newline="")
     nbytes = out.stat().st_size
     typer.echo(json.dumps({"file": str(out), "bytes": nbytes}) if as_json else f"{out}: {nbytes / 1e6:.1f} MB")
+
+
+@app.command()
+def sign(
+    version: Version,
+    key: Annotated[
+        Path, typer.Option(metavar="FILE", help="Your ed25519 private key, in PEM or as OpenSSH writes it.")
+    ],
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a version and sign every byte of it. Example: ocrmaps cache sign receipts --key key.pem"""
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.upkeep.signing import sign as run
+
+    store, name = find_version(cache_root(root), version)
+    document = run(store, name, key)
+    if as_json:
+        record = {"store": store.name, "version": name, "key": document["key"], "statement": document["statement"]}
+        typer.echo(json.dumps(record))
+    else:
+        typer.echo(f"{store.name}/{name}: signed, public key {document['key']}")
 
 
 @app.command("import")

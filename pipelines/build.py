@@ -17,6 +17,7 @@ from typing import Any
 
 from ocrmaps.errors import DataError, Problem, StoreError
 from ocrmaps.machine import cores
+from ocrmaps.pipelines.crew import WAIT_SECONDS
 from ocrmaps.pipelines.executors import run_tasks
 from ocrmaps.recipe import Recipe
 from ocrmaps.store.format.manifest import Manifest
@@ -76,6 +77,7 @@ def build(
     *,
     workers: int | None = None,
     scheduler: str = "threads",
+    wait_workers: float = WAIT_SECONDS,
     allow_failures: int = 0,
     rehash: bool = False,
     dry_run: bool = False,
@@ -115,7 +117,10 @@ def build(
         with Building(store, plan, known=known) as building:
             if building.committed:  # by another process, between our look and our lock
                 return _unchanged(store, refuse_damaged(store, plan.version), start)
-            run_tasks(building, workers=workers, scheduler=scheduler, progress=progress)
+            run_tasks(
+                building, workers=workers, scheduler=scheduler, wait_workers=wait_workers, progress=progress,
+                announce=announce,
+            )  # fmt: skip
             assembled = building.assembled()
             failures = assembled.failures
             _within_budget(_problems(failures), len(failures), assembled.counts["rows"], allow_failures)

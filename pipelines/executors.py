@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from ocrmaps.errors import OcrmapsError, StoreError, reason
+from ocrmaps.errors import StoreError, reason
+from ocrmaps.pipelines.crew import WAIT_SECONDS, draw_on
 from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.sources import Progress
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
@@ -26,7 +27,13 @@ _LINKS = 16
 
 
 def run_tasks(
-    building: Building, *, workers: int, scheduler: str = "threads", progress: Progress | None = None
+    building: Building,
+    *,
+    workers: int,
+    scheduler: str = "threads",
+    wait_workers: float = WAIT_SECONDS,
+    progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> None:
     """Run every shard that is still missing and record its receipt as it arrives."""
     tasks = building.tasks()
@@ -57,7 +64,7 @@ def run_tasks(
     _on_threads(links, workers, record)
     if drawn:
         with _cluster(scheduler, min(workers, len(drawn))) as client:
-            _on_cluster(client, drawn, record)
+            draw_on(client, drawn, record, wait=wait_workers, say=announce or (lambda line: None))
 
 
 def _on_threads(
@@ -87,27 +94,6 @@ def _on_threads(
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _on_cluster(client: Any, tasks: Sequence[ShardTask], record: Callable[[Sequence[dict[str, Any]]], None]) -> None:
-    from distributed import as_completed
-
-    futures = [
-        client.submit(build_shard, task, key=f"{task.asked[:16]}-{task.key}", pure=False, retries=2, priority=-i)
-        for i, task in enumerate(tasks)
-    ]
-    try:
-        for future in as_completed(futures):
-            record([future.result()])
-            future.release()
-    except BaseException as error:
-        client.cancel(futures, force=True)
-        if isinstance(error, OcrmapsError | KeyboardInterrupt) or not isinstance(error, Exception):
-            raise
-        raise StoreError(
-            f"the cluster gave up on a shard: {type(error).__name__}: {error}",
-            hint="look at the workers' logs (memory?); the same command resumes with what is proven",
-        ) from error
 
 
 @contextmanager

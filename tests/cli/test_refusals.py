@@ -74,6 +74,7 @@ REFUSED = [
     ("cache diff nowhere nowhere", 4, "nowhere: no such version"),
     ("cache pin nowhere", 4, "nowhere: no such version"),
     ("cache clear nowhere", 4, "nowhere: no such version"),
+    ("cache sign nowhere --key k", 4, "nowhere: no such version"),
     ("cache export nowhere o.tar", 4, "nowhere: no such version"),
     ("cache import nope.tar receipts", 3, "nope.tar: no such archive"),
     ("bench maps --source nowhere", 1, "nowhere: no such source or recipe"),

@@ -103,6 +103,43 @@ def test_status_is_current_then_stale_with_its_reason(shell):
     assert record["stores"][0]["changed"] == {"image": 1}
 
 
+def _shard_file(folder: Path) -> Path:
+    return next(iter(sorted(folder.glob("canvas-*/threshold/c.*"))))
+
+
+def _cut(path: Path) -> None:
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize("harm, kind", [(Path.unlink, "missing"), (_cut, "size")], ids=["missing", "short"])
+def test_status_and_list_notice_a_copy_that_lacks_bytes(shell, harm, kind):
+    shell("build {recipe}")
+    shell("cache status")  # the sources are as remembered from here on
+    folder = find_version(shell.here / "cache", "loop")[0].folder / shell("cache list --json")["versions"][0]["version"]
+    path = _shard_file(folder)
+    harm(path)
+    record = shell("cache status --json", code=1)["stores"][0]
+    assert (record["current"], record["whole"]) == (True, False)
+    assert [(p["loc"], p["kind"]) for p in record["incomplete"]] == [(str(path.relative_to(folder)), kind)]
+    listed = shell("cache list --json")["versions"][0]
+    assert listed["rows"] == 7 and record["problems"] == [listed["problem"]]
+    said = shell("cache status", code=1)
+    assert f"ocrmaps repair {folder}" in said and "incomplete" in said and str(path.relative_to(folder)) in said
+    assert f"ocrmaps repair {folder}" in shell("cache list")
+    shell(f"repair {folder} --yes")
+    assert shell("cache status --json")["stores"][0]["incomplete"] == []
+
+
+def test_a_version_without_its_table_of_shards_is_incomplete(shell):
+    folder = Path(shell("build {recipe} --json")["folder"])
+    for path in (folder / "shards" / "nbytes").glob("c*"):
+        path.unlink()
+    record = shell("cache status --json", code=1)["stores"][0]
+    assert record["whole"] is False and record["incomplete"][0]["loc"] == "shards/nbytes/c.0.0"
+
+
 def test_show_lists_expected_and_written_counts_and_the_ledger(shell):
     (shell.here / "train" / "003.png").write_bytes(b"no picture")
     shell("build {recipe} --allow-failures 1")

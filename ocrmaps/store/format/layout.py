@@ -22,6 +22,9 @@ from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import canonical_json
 
 LEDGER = "ledger.jsonl"
+SIGNATURE = "signature.json"
+"""Beside the manifest where a version was signed; of no digest, and at most so long:"""
+SIGNATURE_BYTES = 4096
 FILL = 255
 """Fill value of every array: outside the valid values of probability (0, 1), threshold (0 to 254) and mask (0 to 3)."""
 

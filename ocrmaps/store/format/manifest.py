@@ -20,7 +20,14 @@ from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat, reason
 from ocrmaps.geometry import Size
 from ocrmaps.recipe import ARRAYS, Recipe, recipe_from_dict
 from ocrmaps.store.format.identity import FORMAT, fingerprint, version_name
-from ocrmaps.store.format.layout import MANIFEST, canvas_metadata, document_bytes, group_metadata, row_shape
+from ocrmaps.store.format.layout import (
+    MANIFEST,
+    SIGNATURE_BYTES,
+    canvas_metadata,
+    document_bytes,
+    group_metadata,
+    row_shape,
+)
 from ocrmaps.store.format.tables import Column, table_metadata
 from ocrmaps.store.places.lock import found_in
 
@@ -95,7 +102,7 @@ class Manifest:
         """(files, bytes) that a version of this manifest can have beside the manifest: shards as if barely packed."""
         columns = [column for table in self.written["tables"] for column in self.columns(table).values()]
         documents = self.documents()
-        files, nbytes = 1 + len(columns) + len(documents), sum(map(len, documents.values()))
+        files, nbytes = 2 + len(columns) + len(documents), SIGNATURE_BYTES + sum(map(len, documents.values()))
         nbytes += sum(column.nbytes for column in columns) + _LINE * (1 + int(self.written["ledger"]["lines"]))
         for canvas, positions in zip(self.canvases, self.positions, strict=True):
             shards = -(-positions // self.rows_per_shard)

@@ -18,6 +18,7 @@ from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import Store, stores
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.explain import Change, fields_changed, summary
+from ocrmaps.store.upkeep.presence import presence
 from ocrmaps.store.writing.plan import SPLITS
 
 
@@ -30,9 +31,12 @@ def list_versions(cache: Path) -> list[dict[str, Any]]:
             entry: dict[str, Any] = {"store": store.name, "version": version, "pinned": pinned.get(version)}
             try:
                 manifest = read_manifest(store.version(version))
+                files = presence(store.version(version))
             except StoreError as error:
                 out.append({**entry, "problem": str(error)})
                 continue
+            if files.message:
+                entry["problem"] = files.message
             out.append(
                 {
                     **entry,
@@ -40,7 +44,7 @@ def list_versions(cache: Path) -> list[dict[str, Any]]:
                     "rows": manifest.rows,
                     "failed": manifest.written["counts"]["failed"],
                     "splits": manifest.written["counts"]["splits"],
-                    "bytes": size_of(store.version(version)),
+                    "bytes": files.nbytes,
                     "built": manifest.recorded.get("built", {}).get("at"),
                 }
             )
@@ -62,6 +66,7 @@ def show(folder: Path, *, ledger: int = 0) -> dict[str, Any]:
             "algorithms": manifest.asked["algorithms"],
             "built": manifest.recorded.get("built", {}),
             "tools": manifest.recorded["tools"],
+            "drawn_by": manifest.recorded.get("drawn_by", []),
             "ledger": {"lines": len(lines), "by_reason": dict(Counter(line["reason"] for line in lines))},
             "ledger_lines": lines[:ledger],
             "problems": [line for line in lines if line["reason"] == "skipped"][:100],

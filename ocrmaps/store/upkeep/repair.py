@@ -20,7 +20,7 @@ from typing import Any
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS, Recipe
 from ocrmaps.store.format.identity import file_digest, row_digest
-from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, list_files
+from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, ShardKey, list_files
 from ocrmaps.store.format.manifest import Manifest, read_manifest
 from ocrmaps.store.format.tables import TABLES
 from ocrmaps.store.places import lock
@@ -244,14 +244,14 @@ def _whole(store: Store, folder: Path, planner: Planner, runner: Runner, aside: 
                 disk.rename(tree / path, folder / path)
                 disk.sync_folder((folder / path).parent)
                 replaced.append(path)
-        extra = sorted(list_files(folder).keys() - wanted.keys())
+        extra = sorted(list_files(folder).keys() - wanted.keys() - {SIGNATURE})
         removed = _remove(folder, extra, aside)
         shutil.rmtree(store.staging(folder.name))
     return replaced, removed
 
 
 def _kept(manifest: Manifest) -> dict[str, Any]:
-    return {k: v for k, v in manifest.recorded.items() if k not in ("recipe", "sources", "tools", "code")}
+    return {k: v for k, v in manifest.recorded.items() if k not in ("recipe", "sources", "tools", "code", "drawn_by")}
 
 
 def _replace(folder: Path, path: str, parts: list[bytes], aside: _Aside) -> None:

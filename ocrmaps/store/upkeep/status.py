@@ -1,4 +1,4 @@
-"""Is each store current with its sources, and if not: which samples, which input?"""
+"""Tells whether each store has all its files and is current with its sources, or which files and samples are not."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ocrmaps.store.places.cache import Store, stores
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.catalog import pins
 from ocrmaps.store.upkeep.explain import changes, summary
+from ocrmaps.store.upkeep.presence import presence
 from ocrmaps.store.writing.sources import Shortcut, ask
 
 
@@ -32,6 +33,8 @@ def _status(store: Store, rehash: bool, listed: int) -> dict[str, Any]:
         "version": None,
         "root_digest": None,
         "current": None,
+        "whole": None,
+        "incomplete": [],
         "counts": {},
         "changed": {},
         "changes": [],
@@ -41,17 +44,21 @@ def _status(store: Store, rehash: bool, listed: int) -> dict[str, Any]:
         return {**out, "problems": ["no version was ever committed"]}
     try:
         manifest = read_manifest(store.version(versions[0]))
+        files = presence(store.version(versions[0]))
     except StoreError as error:
         return {**out, "version": versions[0], "problems": [str(error)]}
     out |= {
         "version": manifest.version,
         "root_digest": manifest.root_digest,
         "counts": dict(manifest.written["counts"]),
+        "whole": not files.problems,
+        "incomplete": [{"loc": p.loc, "kind": p.kind, "message": p.message} for p in files.problems[:listed]],
     }
     try:
-        return out | _against_sources(store, manifest, rehash, listed)
+        out |= _against_sources(store, manifest, rehash, listed)
     except OcrmapsError as error:
-        return {**out, "problems": [f"cannot be compared with its sources: {error}"]}
+        out |= {"problems": [f"cannot be compared with its sources: {error}"]}
+    return {**out, "problems": [*([files.message] if files.message else []), *out["problems"]]}
 
 
 def _against_sources(store: Store, manifest: Manifest, rehash: bool, listed: int) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from ocrmaps.store.format.identity import file_digest, row_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, list_files
 from ocrmaps.store.format.tables import TABLES, column_path
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.upkeep.presence import compare, expected_files
 from ocrmaps.store.upkeep.retrace import annotation_holds, find_picture, row_task, rows_of_shard, shard_keys
+from ocrmaps.store.writing.provenance import differences
 from ocrmaps.store.writing.tasks import draw_row
 
 Level = Literal["quick", "digest", "rebuild"]
@@ -48,6 +50,8 @@ class VerifyReport:
     seconds: float
     problems: tuple[Problem, ...]
     """Places are relative to the version."""
+    warnings: tuple[str, ...] = ()
+    """What is no damage, but worth knowing."""
 
     @property
     def ok(self) -> bool:
@@ -64,6 +68,7 @@ class VerifyReport:
             "counts": counts,
             "seconds": round(self.seconds, 3),
             "problems": [{"loc": p.loc, "kind": p.kind, "message": p.message} for p in self.problems],
+            "warnings": list(self.warnings),
         }
 
 
@@ -84,6 +89,7 @@ def verify(
     start = time.perf_counter()
     problems: list[Problem] = []
     sizes: dict[str, int] = {}
+    warnings: list[str] = []
     looked = rows = redrawn = 0
     root: str | None = None
     try:
@@ -93,11 +99,12 @@ def verify(
     else:
         with reader:
             root, rows = reader.root_digest, reader.manifest.rows
+            warnings = mixed(reader.manifest.recorded)
             sizes = list_files(reader.folder)
             keys, damaged = _tables(reader, problems)
             part = [key for i, key in enumerate(keys) if i % t == n - 1]
-            expected = _expected(reader, keys)
-            problems += _listing(sizes, expected, complete=bool(keys) or not damaged)
+            expected = expected_files(reader, keys)
+            problems += compare(sizes, expected, complete=bool(keys) or not damaged)
             if level != "quick":
                 absent = {p.loc for p in problems}
                 chosen = [path for path in _proofs(reader, part) if path in sizes and path not in absent]
@@ -124,7 +131,27 @@ def verify(
         redrawn=redrawn,
         seconds=time.perf_counter() - start,
         problems=tuple(problems),
+        warnings=tuple(warnings),
     )
+
+
+def mixed(recorded: Mapping[str, Any]) -> list[str]:
+    """A sentence where the rows of one version were drawn by different code or libraries, else nothing."""
+    first, *others = recorded.get("drawn_by") or [{}]
+    return [
+        f"{other['rows']} rows in {other['shards']} shards were drawn by {described(other, first)}: "
+        "`ocrmaps verify --level rebuild` shows whether that changed a pixel"
+        for other in others
+    ]
+
+
+def described(other: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    """An identity, told by what sets it apart from the one that drew most rows."""
+    if "tools" not in other:
+        return "code and libraries that nobody recorded"
+    if "tools" not in first:
+        return f"recorded code and libraries ({other['identity']}), most rows by ones that nobody recorded"
+    return "other code or libraries: " + ", ".join(differences(first, other))
 
 
 def _tables(reader: Reader, problems: list[Problem]) -> tuple[list[ShardKey], bool]:
@@ -141,37 +168,6 @@ def _tables(reader: Reader, problems: list[Problem]) -> tuple[list[ShardKey], bo
     if any(p.loc.startswith("shards/") for p in problems):
         return [], True
     return shard_keys(reader), damaged
-
-
-def _expected(reader: Reader, keys: list[ShardKey]) -> dict[str, int | None]:
-    """Every file that must be there with its length, None where only the file itself says it."""
-    manifest = reader.manifest
-    out: dict[str, int | None] = {MANIFEST: None, LEDGER: None}
-    out |= {path: len(data) for path, data in reader.documents.items()}
-    for table in TABLES:
-        for name, column in manifest.columns(table).items():
-            path = column_path(table, name, column.shape)
-            if path is not None:
-                out[path] = column.nbytes
-    for i, key in enumerate(keys):
-        out |= {key.path(array): int(reader.shards["nbytes"][i, j]) for j, array in enumerate(ARRAYS)}
-    return out
-
-
-def _listing(found: Mapping[str, int], expected: Mapping[str, int | None], *, complete: bool) -> list[Problem]:
-    problems = [
-        Problem(loc=path, message="the file is missing", kind="missing") for path in expected if path not in found
-    ]
-    for path, nbytes in found.items():
-        if path not in expected:
-            # Without the shards table nobody can say which shard files belong here.
-            if complete or not path.startswith("canvas-"):
-                problems.append(Problem(loc=path, message="a file that no build wrote", kind="unexpected"))
-        elif nbytes < 0:
-            problems.append(Problem(loc=path, message="not a regular file", kind="unexpected"))
-        elif expected[path] is not None and nbytes != expected[path]:
-            problems.append(Problem(loc=path, message=f"found {nbytes} bytes, expected {expected[path]}", kind="size"))
-    return problems
 
 
 def _proofs(reader: Reader, part: list[ShardKey]) -> list[str]:

@@ -6,15 +6,17 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.errors import StoreError
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.format.layout import ShardKey
+from ocrmaps.store.format.layout import ShardKey, canvas_name
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.writing.provenance import Origins
 from ocrmaps.store.writing.tasks import OUTCOMES, CopyRow, RowTask, ShardTask
 
 _CODES = {name: code for code, name in enumerate(OUTCOMES)}
@@ -50,6 +52,7 @@ class Known:
         self._readers: list[Reader] = []
         self._places: dict[bytes, _Place] = {}
         self._paths: dict[tuple[int, ShardKey], tuple[str, ...]] = {}
+        self._origins: list[Origins] = []
         missing = set(wanted)
         for version in store.versions():
             if not missing:
@@ -60,7 +63,7 @@ class Known:
                 self.passed_over[version] = str(error)
                 continue
             try:
-                fingerprints = _tables(reader)
+                fingerprints, origins = _tables(reader), Origins(reader.manifest.recorded)
             except StoreError as error:
                 self.passed_over[version] = str(error)
                 reader.close()
@@ -75,6 +78,7 @@ class Known:
                     used = True
             if used:
                 self._readers.append(reader)
+                self._origins.append(origins)
             else:
                 reader.close()
 
@@ -92,6 +96,11 @@ class Known:
 
     def __contains__(self, fingerprint: bytes) -> bool:
         return fingerprint in self._places
+
+    @property
+    def identities(self) -> dict[str, dict[str, Any]]:
+        """What drew the known rows, by name."""
+        return {name: body for origins in self._origins for name, body in origins.bodies.items()}
 
     def reuse(self, task: ShardTask) -> ShardTask:
         """The same task with every known row to be copied, or the whole shard linked if an older one equals it."""
@@ -121,7 +130,9 @@ class Known:
         size = len(digests) // len(ARRAYS)
         hexes = [digests[i : i + size] for i in range(0, len(digests), size)]
         chunks = tuple(zip(offsets, nbytes, hexes, strict=True))
-        return CopyRow(files=self._files(place.reader, reader.shard_of(place.row)), chunks=chunks, outcomes=outcomes)
+        key = reader.shard_of(place.row)
+        by = self._origins[place.reader].of(canvas_name(key.canvas), key.index)
+        return CopyRow(files=self._files(place.reader, key), chunks=chunks, outcomes=outcomes, by=by)
 
     def _files(self, number: int, key: ShardKey) -> tuple[str, ...]:
         """Where an older version keeps the arrays of one shard."""

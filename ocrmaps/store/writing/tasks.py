@@ -29,6 +29,7 @@ from ocrmaps.store.format.identity import file_digest, fingerprint, picture_fing
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.format.shards import assemble
 from ocrmaps.store.places import posix as disk
+from ocrmaps.store.writing.provenance import UNKNOWN, identity
 
 Row = dict[str, npt.NDArray[np.uint8]]
 """The four arrays of one row, by name."""
@@ -44,6 +45,8 @@ class CopyRow:
     """Offset, length and digest per array."""
     outcomes: tuple[int, ...]
     """Per polygon, an index into `OUTCOMES`."""
+    by: tuple[str, ...] = (UNKNOWN,)
+    """Names of the identities that drew the shard it comes from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,7 @@ def build_shard(task: ShardTask, stop: threading.Event | None = None) -> dict[st
             rows.append(_row(row, task, packed))
         receipt = _write(task, rows, packed)
     receipt["seconds"] = round(time.perf_counter() - start, 4)
+    receipt["drawn_by"] = identity()
     return receipt
 
 
@@ -120,7 +124,7 @@ def _row(row: RowTask, task: ShardTask, packed: dict[str, list[bytes | None]]) -
         if copied is not None:
             for array, data in zip(ARRAYS, copied, strict=True):
                 packed[array][row.slot] = data
-            return {"slot": row.slot, "how": "copied", "outcomes": list(row.copy.outcomes)}
+            return {"slot": row.slot, "how": "copied", "outcomes": list(row.copy.outcomes), "by": list(row.copy.by)}
     try:
         data = _input(row)
         arrays, drawn = draw_row(data, row, task.canonical, task.maps)
@@ -230,6 +234,7 @@ def _linked(row: RowTask) -> dict[str, Any]:
         "slot": row.slot,
         "how": "linked",
         "outcomes": list(row.copy.outcomes),
+        "by": list(row.copy.by),
         "chunks": [list(chunk) for chunk in row.copy.chunks],
     }
 

@@ -1,0 +1,167 @@
+"""Builds on a cluster whose workers are missing, different, or without the pictures: who draws, and what is said."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster, get_worker
+
+from ocrmaps.errors import StoreError
+from ocrmaps.pipelines import crew
+from ocrmaps.pipelines.build import build
+from ocrmaps.store.format.manifest import read_manifest
+from ocrmaps.store.places.cache import Store
+from ocrmaps.store.writing.provenance import identity
+from ocrmaps.store.writing.tasks import build_shard
+from tests.torture.cluster import source_world
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def recipe(quick_folder: Path):
+    made, _ = source_world(quick_folder, samples=7)
+    return made
+
+
+@pytest.fixture
+def cache(quick_folder: Path) -> Path:
+    return quick_folder / "cache"
+
+
+@pytest.fixture
+def cluster():
+    """Workers are threads here, named 0, 1, ...; none to begin with."""
+    with LocalCluster(
+        n_workers=0, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1",
+        dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, worker_dashboard_address=None,
+    ) as made:  # fmt: skip
+        yield made
+
+
+def grow(cluster: LocalCluster, workers: int) -> None:
+    cluster.scale(workers)
+    cluster.wait_for_workers(workers)
+
+
+def test_a_scheduler_without_workers_is_said_and_given_up(recipe, cache, cluster):
+    said: list[str] = []
+    with pytest.raises(StoreError, match=r"no worker of tcp://127\.0\.0\.1.*none is there") as caught:
+        build(recipe, cache, scheduler=cluster.scheduler_address, wait_workers=0.3, announce=said.append)
+    assert "dask worker" in caught.value.hint and "--wait-workers" in caught.value.hint
+    assert any(line.startswith(f"no worker at {cluster.scheduler_address} yet") for line in said)
+    assert not Store(cache, recipe.name).versions()
+
+
+def test_a_worker_that_comes_late_draws(recipe, cache, cluster):
+    def come(line: str) -> None:
+        if line.startswith("no worker"):
+            cluster.scale(1)
+
+    report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=come)
+    assert report.root_digest == build(recipe, cache / "plain").root_digest
+
+
+def first_lacks_pictures(folders, pictures):
+    told = EXAMINE(folders, pictures)
+    return {**told, "missing": ["cannot read a.png (No such file or directory)"]} if get_worker().name == 0 else told
+
+
+def first_has_other_numba(folders, pictures):
+    told = EXAMINE(folders, pictures)
+    other = {**told, "tools": {**told["tools"], "numba": "0.1"}, "files": {**told["files"], "maps/rings.py": "0"}}
+    return other if get_worker().name == 0 else told
+
+
+def first_draws_otherwise(task):
+    receipt = build_shard(task)
+    other = {**identity(), "code": {**identity()["code"], "maps": "0"}}
+    return {**receipt, "drawn_by": other} if get_worker().name == 0 else receipt
+
+
+EXAMINE = crew.examine
+
+
+@pytest.mark.parametrize(
+    "part, instead, what",
+    [
+        ("examine", first_lacks_pictures, "cannot read a.png"),
+        ("examine", first_has_other_numba, "numba 0.1 instead of"),
+        ("build_shard", first_draws_otherwise, "code of maps"),
+    ],
+)
+def test_one_unfit_worker_is_set_aside_and_the_other_draws(recipe, cache, cluster, monkeypatch, part, instead, what):
+    grow(cluster, 2)
+    monkeypatch.setattr(crew, part, instead)
+    said: list[str] = []
+    report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=said.append)
+    (entry,) = read_manifest(report.folder).recorded["drawn_by"]
+    assert entry["tools"] == identity()["tools"] and entry["code"] == identity()["code"]
+    (warning,) = [line for line in said if line.startswith("WARNING: worker")]
+    assert cluster.workers[0].address in warning and f"on host {platform.node()}" in warning and what in warning
+    assert ("maps/rings.py" in warning) == (instead is first_has_other_numba)
+
+
+def test_a_cluster_of_unfit_workers_is_refused_with_every_reason(recipe, cache, cluster, monkeypatch):
+    grow(cluster, 1)
+    monkeypatch.setattr(crew, "examine", first_has_other_numba)
+    with pytest.raises(StoreError, match="can draw") as caught:
+        build(recipe, cache, scheduler=cluster.scheduler_address, wait_workers=1.0)
+    (problem,) = caught.value.problems
+    assert "numba 0.1 instead of" in problem.message and "install the same" in problem.message
+    assert not Store(cache, recipe.name).versions()
+
+
+def test_a_worker_tells_what_it_cannot_reach(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    told = crew.examine([str(tmp_path), str(tmp_path / "gone")], [str(tmp_path / "a.png"), str(tmp_path / "b.png")])
+    assert len(told["missing"]) == 2
+    assert f"no folder {tmp_path / 'gone'}" in told["missing"][0] and "b.png (No such file" in told["missing"][1]
+
+
+def test_what_fails_on_a_worker_names_the_worker_and_its_host(recipe, cache, cluster, quick_folder):
+    grow(cluster, 1)
+
+    def lose(line: str) -> None:
+        (quick_folder / "train" / "006.png").unlink(missing_ok=True)
+
+    with pytest.raises(StoreError, match=f"worker tcp://.* on host {platform.node()}: .*006.png can no longer be read"):
+        build(recipe, cache, scheduler=cluster.scheduler_address, announce=lose)
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_drawing_code_is_refused_by_file(recipe, cache, cluster, tmp_path):
+    shutil.copytree(ROOT / "ocrmaps", tmp_path / "ocrmaps", ignore=shutil.ignore_patterns("__pycache__", "*.ckpt"))
+    rings = tmp_path / "ocrmaps" / "maps" / "rings.py"
+    rings.write_text(rings.read_text() + "\nWIDER = 1\n")
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, "--nthreads", "1"]
+    options = ["--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path), "--host", "127.0.0.1"]
+    with (tmp_path / "log").open("wb") as log:
+        worker = subprocess.Popen(
+            [*command, *options], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, stdout=log, stderr=log
+        )
+    try:
+        until = time.monotonic() + 120
+        while not cluster.scheduler.workers and worker.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert cluster.scheduler.workers, (tmp_path / "log").read_text()
+        said: list[str] = []
+
+        def come(line: str) -> None:
+            said.append(line)
+            if "gets no work" in line:
+                cluster.scale(1)
+
+        report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=come, wait_workers=120)
+    finally:
+        worker.terminate()
+        worker.wait(60)
+    assert any("maps/rings.py: install the same ocrmaps" in line for line in said)
+    assert len(read_manifest(report.folder).recorded["drawn_by"]) == 1
