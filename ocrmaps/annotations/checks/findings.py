@@ -132,6 +132,7 @@ _SAID = {
     "missing-picture": "annotated pictures that do not exist",
     "duplicate-id": "pictures annotated more than once",
     "unsafe-path": "picture names that lead outside the picture folder",
+    "points-or-text": "lines whose numbers could begin the text, read as points as on other lines of the source",
     "ambiguous-picture": "names that fit more than one picture",
 }
 

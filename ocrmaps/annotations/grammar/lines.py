@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+Point = tuple[float, float]
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A plain decimal number: no underscores, no `nan`, no other digits than 0 to 9 (`float` would take them all)."""
 
@@ -69,6 +70,25 @@ def numbers(fields: Sequence[str]) -> list[float]:
 def box(x0: float, y0: float, x1: float, y1: float) -> list[float]:
     """A box as a flat quad, clockwise on the screen from its first corner."""
     return [x0, y0, x1, y0, x1, y1, x0, y1]
+
+
+def crosses_itself(flat: Sequence[float]) -> bool:
+    """Whether two sides of an outline cross; sides that only touch do not.
+
+    >>> crosses_itself(box(0, 0, 4, 2)), crosses_itself([0, 0, 4, 2, 4, 0, 0, 2])
+    (False, True)
+    """
+    ends = list(zip(flat[::2], flat[1::2], strict=True))
+    sides = list(zip(ends, ends[1:] + ends[:1], strict=True))
+    return any(_cross(*a, *b) for i, a in enumerate(sides) for b in sides[i + 2 :])
+
+
+def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+    return _turn(a, b, c) * _turn(a, b, d) < 0 > _turn(c, d, a) * _turn(c, d, b)
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def is_box_and_offsets(fields: Sequence[str]) -> bool:
