@@ -35,6 +35,8 @@ class Sign:
     """The reason in words, or an empty string."""
     per_picture: tuple[str, ...] = ()
     """Endings of its per-picture files; empty where one file holds all pictures."""
+    looks_at_pictures: bool = False
+    """Whether what is read depends on the pictures themselves or, with one file for all, on the names they have."""
 
 
 _TOKEN = re.compile(

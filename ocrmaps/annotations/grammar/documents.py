@@ -142,14 +142,18 @@ def picture_of(g: Gather, name: str, prefixes: Sequence[str] = ()) -> str | None
 
     Where no picture exists, the name without endings is the id, and the missing picture is for others to report.
     """
-    stem = os.path.splitext(name)[0]
+    return picture_with_stem(g, os.path.splitext(name)[0], name, prefixes)
+
+
+def picture_with_stem(g: Gather, stem: str, loc: str, prefixes: Sequence[str] = ()) -> str | None:
+    """The picture that a name without ending means; a problem if two pictures fit."""
     folder, _, last = stem.rpartition("/")
     front = f"{folder}/" if folder else ""
     stems = [stem] + [front + last[len(p) :] for p in prefixes if last.lower().startswith(p) and len(last) > len(p)]
     try:
         stems = [clean_name(s) for s in stems]
     except ValueError as error:
-        g.problem(name, str(error), "unsafe-path")
+        g.problem(loc, str(error), "unsafe-path")
         return None
     fitting: dict[str, None] = {}
     for candidate in stems:
@@ -158,9 +162,9 @@ def picture_of(g: Gather, name: str, prefixes: Sequence[str] = ()) -> str | None
         fitting.update(dict.fromkeys(g.pictures.with_stem(candidate)))
     if len(fitting) > 1:
         message = f"found {len(fitting)} pictures that this file could mean: {', '.join(fitting)}; keep one of them"
-        g.problem(name, message, "ambiguous-picture")
+        g.problem(loc, message, "ambiguous-picture")
         return None
-    return g.picture(next(iter(fitting), stems[-1]), name)
+    return g.picture(next(iter(fitting), stems[-1]), loc)
 
 
 def read_pages(

@@ -98,3 +98,15 @@ def is_box_and_offsets(fields: Sequence[str]) -> bool:
     x0, y0, x1, y1, *offsets = numbers(fields)
     xs, ys = offsets[::2], offsets[1::2]
     return min(offsets) >= 0 and max(xs) <= x1 - x0 and max(ys) <= y1 - y0
+
+
+def is_share_line(line: str) -> bool:
+    """Whether a line is YOLO's: a class number, then 4 or an even number of shares of the picture's sides, from 6 on.
+
+    >>> is_share_line("0 0.1 0.5 0.3 0.04"), is_share_line("10 20 30 40 50")
+    (True, False)
+    """
+    number, *shares = line.split()
+    if not number.isascii() or not number.isdigit() or len(shares) < 4 or len(shares) % 2 or "." not in line:
+        return False
+    return all(NUMBER.fullmatch(share) and -1 <= float(share) <= 2 for share in shares)
