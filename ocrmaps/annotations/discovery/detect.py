@@ -16,6 +16,8 @@ from pathlib import Path
 from ocrmaps.annotations.discovery.candidates import SUFFIXES, Place, entries, places_in, seen_in, subfolders
 from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, clean_name, is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Sign
+from ocrmaps.annotations.discovery.unsupported import SUFFIXES as UNSUPPORTED_SUFFIXES
+from ocrmaps.annotations.discovery.unsupported import UNSUPPORTED
 from ocrmaps.errors import AnnotationError, Problem, reason
 from ocrmaps.files import leads_outside, read_regular
 
@@ -83,16 +85,34 @@ def _only(path: Path, found: Sequence[Place], known: Iterable[str]) -> Place:
     if len(found) == 1:
         return found[0]
     if not found:
-        what = seen_in(path) if path.is_dir() else "a file that no format recognizes"
-        names = ", ".join(known)
-        hint = f"name the annotation file or folder itself, or say its format with --format: {names}"
-        raise AnnotationError(f"no known annotations in {path}: found {what}", hint=hint)
+        raise _unknown(path, known)
     problems = [Problem(loc=str(p.path), message=f"{p.format}: {p.reason}", kind="candidate") for p in found]
     raise AnnotationError(
         f"found {len(found)} possible annotations in {path}, expected one",
         problems=problems,
         hint="name one of these paths, or say the format with --format",
     )
+
+
+class UnknownAnnotationsError(AnnotationError):
+    """No reader recognizes what a path holds; `seen` says what that is, by name if it is `named`."""
+
+    def __init__(self, path: Path, seen: str, hint: str, *, named: bool = False) -> None:
+        super().__init__(f"no known annotations in {path}: found {seen}", hint=hint)
+        self.seen = seen
+        self.named = named
+
+
+def _unknown(path: Path, known: Iterable[str]) -> UnknownAnnotationsError:
+    """The error for a path without known annotations: by name where it is a format that is not read."""
+    signs = {name: unsupported.sign for name, unsupported in UNSUPPORTED.items()}
+    for place in places_in(path, signs, (*SUFFIXES, *UNSUPPORTED_SUFFIXES)):
+        it = UNSUPPORTED[place.format]
+        where = f" in {place.path}" if place.path != path else ""
+        seen = f"{it.title} (by {place.reason}){where}, which is not read"
+        return UnknownAnnotationsError(path, seen, it.advice, named=True)
+    hint = f"name the annotation file or folder itself, or say its format with --format: {', '.join(known)}"
+    return UnknownAnnotationsError(path, seen_in(path), hint)
 
 
 def _named(path: Path, signs: Mapping[str, Sign], format: str) -> Place:

@@ -38,6 +38,8 @@ def recognize(head: Head) -> str:
     for key, sign in (("images", "file_name"), ("annotations", "image_id")):
         rows = root.get(key)
         if isinstance(rows, list) and rows and isinstance(rows[0], dict) and sign in rows[0]:
+            if "paragraphs" in rows[0]:  # HierText
+                return ""
             return f'json whose "{key}" are a list with "{sign}"'
     return ""
 
