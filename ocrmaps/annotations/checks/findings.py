@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocrmaps.errors import Problem
+from ocrmaps.text import visible
 
 Severity = Literal["problem", "note"]
 """problem: something is wrong and the check fails; note: worth knowing before GPU hours are spent."""
@@ -125,6 +126,15 @@ def from_problems(problems: Iterable[Problem], severity: Severity) -> list[Findi
         )
         for kind, found in sorted(kinds.items(), key=lambda item: -len(item[1]))
     ]
+
+
+def not_kept(unused: Mapping[str, int]) -> list[Finding]:
+    """One note with everything that the annotations say and samples do not hold, the most frequent first."""
+    if not unused:
+        return []
+    said = ", ".join(f"{name} ({count})" for name, count in sorted(unused.items(), key=lambda item: -item[1]))
+    message = f"understood, but not kept: {visible(said, 1000)}"
+    return [Finding(kind="not-kept", severity="note", count=sum(unused.values()), of=0, unit="values", message=message)]
 
 
 _SAID = {
