@@ -228,6 +228,16 @@ def test_a_word_that_names_a_script_is_a_text(tmp_path):
     assert one(tmp_path, QUAD + ",Latin,a", QUAD + ",word") == [(4, "Latin,a"), (4, "word")]
 
 
+def test_the_difficulty_of_rctw_means_ignore_and_is_no_part_of_the_text(tmp_path):
+    (sample,) = lines(tmp_path, QUAD + ',0,"a, b"', QUAD + ',1,"c"', QUAD + ',1,"###"').samples
+    assert sample.polygons.texts == ("a, b", "c", None)
+    assert sample.polygons.ignore.tolist() == [False, True, True]
+
+
+def test_a_number_before_a_text_is_a_difficulty_on_every_line_or_on_none(tmp_path):
+    assert one(tmp_path, QUAD + ',1,"a"', QUAD + ',7,"b"') == [(4, '1,"a"'), (4, '7,"b"')]
+
+
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_archives_are_read_or_named_never_a_traceback(tmp_path, data):

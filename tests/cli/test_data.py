@@ -327,3 +327,13 @@ def test_a_long_message_keeps_its_middle(run, tmp_path):
     assert code == 1
     assert "expected 8 numbers, then the text" in " ".join(out.split())
     assert "…" not in out
+
+
+def test_what_convert_wrote_is_found_again_or_it_says_how(run, sound, tmp_path):
+    code, out, _ = run("data", "convert", sound, sound / "written", "--to", "icdar")
+    assert (code, "--pictures" in out) == (0, False)
+    assert run("data", "check", sound / "written")[0] == 0
+    code, out, _ = run("data", "convert", sound / "labels.json", tmp_path / "far" / "written", "--to", "icdar")
+    assert code == 0
+    assert f"name their folder with --pictures {sound / 'images'}" in out
+    assert run("data", "check", tmp_path / "far" / "written", "--pictures", sound / "images")[0] == 0

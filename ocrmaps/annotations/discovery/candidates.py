@@ -186,7 +186,19 @@ def _together(suffix: str, heads: Sequence[Head]) -> Head:
 
 
 def _numeric(lines: Sequence[str]) -> bool:
-    return any(leading(line.split(",")) >= 4 or leading(line.split()) >= 4 for line in lines)
+    rows = [row for line in lines for row in ([field.strip(" \t") for field in line.split(",")], line.split())]
+    return any(leading(row) >= 4 for row in rows)
+
+
+def stems_in(path: Path) -> list[str]:
+    """The names of the annotation files in an archive, without their endings; those of pictures are left out."""
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            names = [entry.filename for entry in archive.infolist()]
+    except ZIP_ERRORS:
+        return []
+    parts = [os.path.splitext(name) for name in names if not is_picture(name) and _visible(name)]
+    return [stem for stem, suffix in parts if suffix.lower() in SUFFIXES]
 
 
 def _zip_head(path: Path) -> Head:

@@ -1,6 +1,7 @@
 """ICDAR txt: one file a picture, one outline a line: `x1,y1,...,xn,yn[,text]`; quads and any number of points.
 
 The text may hold commas, may stand in double quotes (with \\" and \\\\), and `###` means ignore.
+In RCTW every line has a difficulty between points and text, and 1 means ignore, too.
 An unquoted text that begins with numbers can look like further points; `_coordinates` says how that is decided: by the
 line itself, else by the other lines of the source, which is noted. What stays undecidable is refused with a hint.
 """
@@ -79,9 +80,12 @@ def _decide(texts: Sequence[str]) -> ParsePage:
     lines = [line.split(",") for text in texts for _, line in numbered(text)]
     has_text = any(leading(fields) < len(fields) or len(fields) % 2 for fields in lines)
     has_script = has_text and all(map(_has_script, lines))
+    has_difficulty = bool(lines) and all(map(_has_difficulty, lines))
     longer = sum(_is_longer(fields, has_text=has_text) for fields in lines)
     any_length = longer > 0 and longer >= _LONG_SHARE * len(lines)
-    return partial(_parse, has_text=has_text, has_script=has_script, any_length=any_length)
+    return partial(
+        _parse, has_text=has_text, has_script=has_script, has_difficulty=has_difficulty, any_length=any_length
+    )
 
 
 def _is_longer(fields: Sequence[str], *, has_text: bool) -> bool:
@@ -98,7 +102,11 @@ def _has_script(fields: Sequence[str]) -> bool:
     return len(fields) > 9 and fields[8].strip() in SCRIPTS
 
 
-def _parse(text: str, name: str, *, has_text: bool, has_script: bool, any_length: bool) -> Page:
+def _has_difficulty(fields: Sequence[str]) -> bool:
+    return leading(fields[:9]) == 9 <= len(fields) - 1 and fields[8] in ("0", "1") and fields[9].startswith('"')
+
+
+def _parse(text: str, name: str, *, has_text: bool, has_script: bool, has_difficulty: bool, any_length: bool) -> Page:
     page = Page()
     for number, line in numbered(text):
         fields = line.split(",")
@@ -113,10 +121,11 @@ def _parse(text: str, name: str, *, has_text: bool, has_script: bool, any_length
         except ValueError as error:
             page.fault(number, "invalid-line", str(error))
             continue
-        rest = tail(fields, count + has_script)
+        rest = tail(fields, count + (has_script or has_difficulty))
         content = None if rest is None else unquoted(rest)
-        ignored = content is not None and content.strip() == MARK
-        page.add(number, numbers(fields[:count]), None if ignored else content, ignore=ignored)
+        unreadable = content is not None and content.strip() == MARK
+        ignored = unreadable or (has_difficulty and fields[8] == "1")
+        page.add(number, numbers(fields[:count]), None if unreadable else content, ignore=ignored)
     if has_script and page.points:
         page.unused["script"] = len(page.points)
     return page

@@ -24,12 +24,12 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
 def leading(fields: Sequence[str]) -> int:
     """How many fields at the beginning are numbers.
 
-    In a line whose coordinates carry no blanks, a number with a blank in front is text already ("1, 2").
+    In a line whose coordinates carry no blanks, a number with a blank in front is text already ("1,2,3,4,5,6, 7").
 
-    >>> leading(["1", "2", " 3", "4"]), leading(["1", " 2", " 3", "x"])
-    (2, 3)
+    >>> leading("1,2,3,4,5,6, 7,8".split(",")), leading("1,2, 3,4,5,6, 7,x".split(","))
+    (6, 7)
     """
-    spaced = len(fields) > 1 and fields[1].startswith((" ", "\t"))
+    spaced = _spaced(fields)
     count = 0
     for field in fields:
         if not NUMBER.fullmatch(field):
@@ -40,12 +40,17 @@ def leading(fields: Sequence[str]) -> int:
     return count
 
 
+def _spaced(fields: Sequence[str]) -> bool:
+    """Whether any coordinate of the first three points has a blank in front: some writers put it here and there."""
+    return any(f.startswith((" ", "\t")) and NUMBER.fullmatch(f.strip(" \t")) for f in fields[1:6])
+
+
 def tail(fields: Sequence[str], count: int) -> str | None:
     """The text behind `count` fields, commas and all; None if there is no further field."""
     if len(fields) <= count:
         return None
     text = ",".join(fields[count:])
-    return text[1:] if fields[1].startswith(" ") and text.startswith(" ") else text
+    return text[1:] if _spaced(fields) and text.startswith(" ") else text
 
 
 def unquoted(text: str) -> str:
