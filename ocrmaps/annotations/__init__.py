@@ -20,6 +20,7 @@ from ocrmaps.annotations.formats import (
     ctw1500,
     cvat,
     doctr,
+    dota,
     icdar,
     icdar2013,
     labelme,
@@ -29,6 +30,7 @@ from ocrmaps.annotations.formats import (
     submission,
     totaltext,
     ufo,
+    yolo,
 )
 from ocrmaps.annotations.records import Reader, Reading, Sample, Source
 from ocrmaps.annotations.writing import Writer, WriteReport
@@ -69,6 +71,8 @@ READERS: dict[str, Reader] = {
     "ctw1500": ctw1500.read,
     "sroie": sroie.read,
     "cvat": cvat.read,
+    "yolo": yolo.read,
+    "dota": dota.read,
     "submission": submission.read,
 }
 
@@ -93,6 +97,8 @@ SIGNS: dict[str, Sign] = {
     "ctw1500": Sign(recognize=ctw1500.recognize, per_picture=ctw1500.SUFFIXES),
     "sroie": Sign(recognize=sroie.recognize, per_picture=sroie.SUFFIXES),
     "cvat": Sign(recognize=cvat.recognize),
+    "yolo": Sign(recognize=yolo.recognize, per_picture=yolo.SUFFIXES, looks_at_pictures=True),
+    "dota": Sign(recognize=dota.recognize, per_picture=dota.SUFFIXES),
     "submission": Sign(recognize=submission.recognize),
 }
 

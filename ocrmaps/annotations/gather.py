@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
@@ -30,6 +31,22 @@ LIMIT = 1e7
 _STEP = re.compile(r"[.\[:]")
 _NUMBERS = {int, float}
 _TEXTS = {str, type(None)}
+
+
+@dataclass(slots=True)
+class Outlines:
+    """The outlines of one picture while its annotations are read, and the place of each."""
+
+    points: list[Any] = field(default_factory=list)
+    texts: list[Any] = field(default_factory=list)
+    ignore: list[Any] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+
+    def add(self, place: str, points: Any, text: Any = None, *, ignore: Any = False) -> None:
+        self.points.append(points)
+        self.texts.append(text)
+        self.ignore.append(ignore)
+        self.places.append(place)
 
 
 class Gather:
@@ -144,6 +161,19 @@ class Gather:
             flags = np.array(ignore, dtype=np.bool_)
             found = PolygonSet(points=xy, offsets=offsets, ignore=flags, texts=tuple(texts), frame=self.source.frame)
             self.samples.append(Sample(id=id, polygons=found, loc=loc, size=size, folder=self.source.pictures))
+
+    def page(self, id: str | None, loc: str, found: Outlines, *, size: Size | None = None, since: int) -> None:
+        """Add one picture with these outlines, unless a problem was reported for it since the count was taken."""
+        self.sample(
+            id,
+            loc=loc,
+            points=found.points,
+            ignore=found.ignore,
+            texts=found.texts,
+            where=found.places.__getitem__,
+            size=size,
+            since=since,
+        )
 
     def reading(self) -> Reading:
         """What was gathered, without pictures annotated twice and those that lost a value to a doubled key."""

@@ -5,6 +5,7 @@ The example always describes the picture `a.jpg` with at least one outline.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from contextlib import suppress
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from ocrmaps.annotations import READERS, Source, open_source, read, scan
 from ocrmaps.annotations.discovery.pictures import clean_name
@@ -51,6 +53,13 @@ def kinds(reading) -> list[str]:
     return [problem.kind for problem in reading.problems]
 
 
+def blank(width: int, height: int) -> bytes:
+    """A picture of these sides."""
+    stream = io.BytesIO()
+    Image.new("L", (width, height)).save(stream, "PNG")
+    return stream.getvalue()
+
+
 class ReaderContract:
     """Subclass as `TestContract`, with these four values."""
 
@@ -66,21 +75,29 @@ class ReaderContract:
     """Whether the picture is named by the name of the file."""
     detected_as: ClassVar[str] = ""
     """Where detection rightly prefers another format that reads the same."""
+    picture: ClassVar[bytes] = b""
+    """Content of `a.jpg` for a format whose coordinates are shares of its sides."""
+
+    def scanned(self, tmp_path, content):
+        """Scan the annotation file with this content, beside the picture where its size is needed."""
+        if self.picture:
+            lay(tmp_path, {"a.jpg": self.picture})
+        return scanned(tmp_path, self.format, content, self.file)
 
     def test_reads_its_example(self, tmp_path):
-        lay(tmp_path, {"a.jpg": b""})
+        lay(tmp_path, {"a.jpg": self.picture})
         (sample,) = read(source_of(lay(tmp_path, {self.file: self.example}) / self.file, self.format))
         assert sample.id == "a.jpg"
         assert [p.tolist() for p in sample.polygons] == list(self.points)
 
     def test_is_recognized(self, tmp_path):
-        lay(tmp_path, {self.file: self.example, "a.jpg": b""})
+        lay(tmp_path, {self.file: self.example, "a.jpg": self.picture})
         source = open_source(tmp_path)
         assert (source.format, source.pictures) == (self.detected_as or self.format, tmp_path)
 
     def test_reads_a_byte_order_mark_and_crlf(self, tmp_path):
         data = b"\xef\xbb\xbf" + self.example.replace("\n", "\r\n").encode()
-        reading = scanned(tmp_path, self.format, data, self.file)
+        reading = self.scanned(tmp_path, data)
         assert reading.problems == ()
         assert [p.tolist() for p in reading.samples[0].polygons] == list(self.points)
 
@@ -100,6 +117,7 @@ class ReaderContract:
     def test_names_the_place_of_a_fault(self, tmp_path):
         found, replaced, place = self.broken
         assert found in self.example
+        lay(tmp_path, {"a.jpg": self.picture} if self.picture else {})
         path = lay(tmp_path, {self.file: self.example.replace(found, replaced, 1)}) / self.file
         with pytest.raises(AnnotationError) as caught:
             read(source_of(path, self.format))
@@ -108,11 +126,11 @@ class ReaderContract:
 
     def test_leaves_out_a_picture_with_a_fault(self, tmp_path):
         found, replaced, _ = self.broken
-        assert scanned(tmp_path, self.format, self.example.replace(found, replaced, 1), self.file).samples == ()
+        assert self.scanned(tmp_path, self.example.replace(found, replaced, 1)).samples == ()
 
     @pytest.mark.parametrize("content", [b"\xff\xfea\0", b"\0\0\0", b"\x80abc", b"[" * 200_000, b'{"a":' * 100_000])
     def test_names_files_that_hold_something_else(self, tmp_path, content):
-        reading = scanned(tmp_path, self.format, content, self.file)
+        reading = self.scanned(tmp_path, content)
         assert reading.samples == ()
         assert reading.problems
 
@@ -151,6 +169,7 @@ class ReaderContract:
     )
     @given(draw=st.data())
     def test_damaged_files_are_read_or_named_never_a_traceback(self, tmp_path, draw):
+        lay(tmp_path, {"a.jpg": self.picture} if self.picture else {})
         path = lay(tmp_path, {self.file: draw.draw(mutated(self.example))}) / self.file
         reading = scan(source_of(path, self.format))
         assert len({sample.id for sample in reading.samples}) == len(reading.samples)

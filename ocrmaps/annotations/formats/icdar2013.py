@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.grammar.documents import Page, ParsePage, read_pages
-from ocrmaps.annotations.grammar.lines import NUMBER, box, leading, numbered, numbers, unquoted
+from ocrmaps.annotations.grammar.lines import NUMBER, box, is_share_line, leading, numbered, numbers, unquoted
 from ocrmaps.annotations.records import Reading, Source
 
 SUFFIXES = (".txt",)
@@ -27,6 +27,8 @@ def recognize(head: Head) -> str:
     """Why this looks like ICDAR 2013 boxes, or nothing."""
     if not head.per_picture or head.suffix not in SUFFIXES or not head.lines:
         return ""
+    if all(map(is_share_line, head.lines)):
+        return ""  # YOLO
     for style, pattern in _STYLES.items():
         matches = [pattern.fullmatch(line) for line in head.lines]
         if all(match and not _more_numbers(match.group(5), style) for match in matches):
@@ -57,6 +59,10 @@ def _parse(text: str, name: str) -> Page:
     fitting = {style: sum(bool(p.fullmatch(line)) for _, line in lines) for style, p in _STYLES.items()}
     style = max(fitting, key=lambda name: fitting[name])
     for number, line in lines:
+        if is_share_line(line):
+            message = f"found {line[:60]!r}, a class number and shares of the picture's sides as in YOLO"
+            page.fault(number, "invalid-line", message + "; read with --format yolo")
+            continue
         match = _STYLES[style].fullmatch(line)
         if match is None:
             others = [name for name, pattern in _STYLES.items() if pattern.fullmatch(line)]

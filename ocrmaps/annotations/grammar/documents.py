@@ -44,6 +44,8 @@ class Page:
     """The line of each outline."""
     faults: list[tuple[int, str, str]] = field(default_factory=list)
     """(line, kind, message)"""
+    notes: list[tuple[int, str, str]] = field(default_factory=list)
+    """The same of what was read, but in a way that a person should know of."""
     unused: dict[str, int] = field(default_factory=dict)
 
     def add(self, line: int, points: list[Any], text: str | None, *, ignore: bool) -> None:
@@ -54,6 +56,9 @@ class Page:
 
     def fault(self, line: int, kind: str, message: str) -> None:
         self.faults.append((line, kind, message))
+
+    def note(self, line: int, kind: str, message: str) -> None:
+        self.notes.append((line, kind, message))
 
 
 ParsePage = Callable[[str, str], Page]
@@ -137,14 +142,18 @@ def picture_of(g: Gather, name: str, prefixes: Sequence[str] = ()) -> str | None
 
     Where no picture exists, the name without endings is the id, and the missing picture is for others to report.
     """
-    stem = os.path.splitext(name)[0]
+    return picture_with_stem(g, os.path.splitext(name)[0], name, prefixes)
+
+
+def picture_with_stem(g: Gather, stem: str, loc: str, prefixes: Sequence[str] = ()) -> str | None:
+    """The picture that a name without ending means; a problem if two pictures fit."""
     folder, _, last = stem.rpartition("/")
     front = f"{folder}/" if folder else ""
     stems = [stem] + [front + last[len(p) :] for p in prefixes if last.lower().startswith(p) and len(last) > len(p)]
     try:
         stems = [clean_name(s) for s in stems]
     except ValueError as error:
-        g.problem(name, str(error), "unsafe-path")
+        g.problem(loc, str(error), "unsafe-path")
         return None
     fitting: dict[str, None] = {}
     for candidate in stems:
@@ -153,9 +162,9 @@ def picture_of(g: Gather, name: str, prefixes: Sequence[str] = ()) -> str | None
         fitting.update(dict.fromkeys(g.pictures.with_stem(candidate)))
     if len(fitting) > 1:
         message = f"found {len(fitting)} pictures that this file could mean: {', '.join(fitting)}; keep one of them"
-        g.problem(name, message, "ambiguous-picture")
+        g.problem(loc, message, "ambiguous-picture")
         return None
-    return g.picture(next(iter(fitting), stems[-1]), name)
+    return g.picture(next(iter(fitting), stems[-1]), loc)
 
 
 def read_pages(
@@ -183,6 +192,8 @@ def read_pages(
             page = parse(text, name)
             for line, kind, message in page.faults:
                 g.problem(f"{name}:{line}", message, kind)
+            for line, kind, message in page.notes:
+                g.note(f"{name}:{line}", message, kind)
             g.unused.update(page.unused)
             where = partial(_where, name, page.lines)
             id = picture_of(g, name, prefixes)

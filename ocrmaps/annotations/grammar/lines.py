@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+Point = tuple[float, float]
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A plain decimal number: no underscores, no `nan`, no other digits than 0 to 9 (`float` would take them all)."""
 
@@ -23,12 +24,12 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
 def leading(fields: Sequence[str]) -> int:
     """How many fields at the beginning are numbers.
 
-    In a line whose coordinates carry no blanks, a number with a blank in front is text already ("1, 2").
+    In a line whose coordinates carry no blanks, a number with a blank in front is text already ("1,2,3,4,5,6, 7").
 
-    >>> leading(["1", "2", " 3", "4"]), leading(["1", " 2", " 3", "x"])
-    (2, 3)
+    >>> leading("1,2,3,4,5,6, 7,8".split(",")), leading("1,2, 3,4,5,6, 7,x".split(","))
+    (6, 7)
     """
-    spaced = len(fields) > 1 and fields[1].startswith((" ", "\t"))
+    spaced = _spaced(fields)
     count = 0
     for field in fields:
         if not NUMBER.fullmatch(field):
@@ -39,12 +40,17 @@ def leading(fields: Sequence[str]) -> int:
     return count
 
 
+def _spaced(fields: Sequence[str]) -> bool:
+    """Whether any coordinate of the first three points has a blank in front: some writers put it here and there."""
+    return any(f.startswith((" ", "\t")) and NUMBER.fullmatch(f.strip(" \t")) for f in fields[1:6])
+
+
 def tail(fields: Sequence[str], count: int) -> str | None:
     """The text behind `count` fields, commas and all; None if there is no further field."""
     if len(fields) <= count:
         return None
     text = ",".join(fields[count:])
-    return text[1:] if fields[1].startswith(" ") and text.startswith(" ") else text
+    return text[1:] if _spaced(fields) and text.startswith(" ") else text
 
 
 def unquoted(text: str) -> str:
@@ -71,6 +77,25 @@ def box(x0: float, y0: float, x1: float, y1: float) -> list[float]:
     return [x0, y0, x1, y0, x1, y1, x0, y1]
 
 
+def crosses_itself(flat: Sequence[float]) -> bool:
+    """Whether two sides of an outline cross; sides that only touch do not.
+
+    >>> crosses_itself(box(0, 0, 4, 2)), crosses_itself([0, 0, 4, 2, 4, 0, 0, 2])
+    (False, True)
+    """
+    ends = list(zip(flat[::2], flat[1::2], strict=True))
+    sides = list(zip(ends, ends[1:] + ends[:1], strict=True))
+    return any(_cross(*a, *b) for i, a in enumerate(sides) for b in sides[i + 2 :])
+
+
+def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+    return _turn(a, b, c) * _turn(a, b, d) < 0 > _turn(c, d, a) * _turn(c, d, b)
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
 def is_box_and_offsets(fields: Sequence[str]) -> bool:
     """Whether a line is CTW1500's x_min, y_min, x_max, y_max and 14 offsets that stay inside that box."""
     if not leading(fields) == len(fields) == 32:
@@ -78,3 +103,15 @@ def is_box_and_offsets(fields: Sequence[str]) -> bool:
     x0, y0, x1, y1, *offsets = numbers(fields)
     xs, ys = offsets[::2], offsets[1::2]
     return min(offsets) >= 0 and max(xs) <= x1 - x0 and max(ys) <= y1 - y0
+
+
+def is_share_line(line: str) -> bool:
+    """Whether a line is YOLO's: a class number, then 4 or an even number of shares of the picture's sides, from 6 on.
+
+    >>> is_share_line("0 0.1 0.5 0.3 0.04"), is_share_line("10 20 30 40 50")
+    (True, False)
+    """
+    number, *shares = line.split()
+    if not number.isascii() or not number.isdigit() or len(shares) < 4 or len(shares) % 2 or "." not in line:
+        return False
+    return all(NUMBER.fullmatch(share) and -1 <= float(share) <= 2 for share in shares)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ocrmaps.annotations import scan
+from ocrmaps.annotations import SIGNS, scan
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.errors import Problem
 from ocrmaps.geometry import PolygonSet
@@ -20,12 +20,15 @@ from ocrmaps.store.format.identity import canonical_json, fingerprint
 from ocrmaps.store.writing.inputs import Memory, listing
 
 _HEAD = struct.Struct("<3Q")
-READERS_VERSION = 1
+READERS_VERSION = 2
 """Raised when any reader would read the same file differently."""
 
 
 def read_annotations(source: Source, memory: Memory, *, rehash: bool = False) -> Reading:
     """The reading of a source, from memory if names, stamps and inodes of its annotation files are as they were."""
+    sign = SIGNS.get(source.format)
+    if sign is not None and sign.looks_at_pictures:
+        return scan(source)
     # Formats with one file per picture look at the names in the picture folder, too.
     roots = [source.annotations], [] if source.annotations.is_file() else [source.pictures]
     before = listing(*roots)

@@ -1,0 +1,122 @@
+"""YOLO txt (Ultralytics): one file a picture, one outline a line: a class number, then shares of the picture's sides.
+
+4 shares are a box (center x, center y, width, height); 6, 8, ... are an outline, as segments and oriented boxes (OBB)
+have it. A class called ignore, illegible, `###` and the like by `data.yaml`, `classes.txt` or `obj.names` beside the
+files or up to two folders above means ignore; other classes are counted. The pictures' headers give their sides.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ocrmaps.annotations.discovery.signs import Head
+from ocrmaps.annotations.formats.labelme import IGNORE
+from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.grammar.contents import decode, read_bytes, shown
+from ocrmaps.annotations.grammar.documents import documents, picture_of
+from ocrmaps.annotations.grammar.lines import NUMBER, box, is_share_line, numbered
+from ocrmaps.annotations.grammar.shares import picture_size, pixels
+from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.geometry import Size
+
+SUFFIXES = (".txt",)
+_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
+_NO_PAGES = ("classes.txt", "train.txt", "val.txt", "test.txt")
+"""Lists of names that tools put beside the files of pictures."""
+_ITEM = re.compile(r"\s*(?:-|([0-9]+)\s*:)\s+(.*)")
+
+
+def recognize(head: Head) -> str:
+    """Why this looks like YOLO, or nothing."""
+    if head.per_picture and head.suffix in SUFFIXES and head.lines and all(map(is_share_line, head.lines)):
+        return "text files, one a picture, whose lines are a class number and shares of the picture's sides"
+    return ""
+
+
+def read(source: Source) -> Reading:
+    """The samples of a folder, a zip archive or one file, sorted by file name."""
+    g = Gather(source)
+    with g.attempt():
+        where, names = _classes(source.annotations)
+        for document in documents(g, SUFFIXES):
+            if os.path.basename(document.name) not in _NO_PAGES:
+                with g.attempt():
+                    _page(g, decode(document.read(), document.name), document.name, where, names)
+    return g.reading()
+
+
+def _page(g: Gather, text: str, name: str, where: str, names: Sequence[str]) -> None:
+    since = len(g.problems)
+    found = Outlines()
+    id = picture_of(g, name)
+    size = picture_size(g, id, name)
+    for number, line in numbered(text):
+        loc = f"{name}:{number}"
+        first, *shares = line.split()
+        wrong = next((field for field in (first, *shares) if not NUMBER.fullmatch(field)), None)
+        if wrong is not None:
+            g.problem(loc, f"found {shown(wrong)}, expected a class number and shares of the sides", "invalid-line")
+            continue
+        values = [float(share) for share in shares]
+        far = next((value for value in values if not -1 <= value <= 2), None)
+        if len(values) < 4 or len(values) % 2:
+            more = "; one number more is the score of a prediction" if len(values) > 4 else ""
+            message = f"found {len(values)} numbers behind the class, expected 4, or an even number from 6 on{more}"
+            g.problem(loc, message, "invalid-line")
+        elif far is not None:
+            g.problem(loc, f"found {far:g}, expected a share of the picture's side, 0 to 1", "invalid-line")
+        elif names and not (float(first).is_integer() and 0 <= float(first) < len(names)):
+            g.problem(loc, f"found class {shown(first)}, expected one of the {len(names)} of {where}", "invalid-line")
+        elif size is not None:
+            label = names[int(float(first))].strip().lower() if names else ""
+            g.unused["class"] += label not in IGNORE
+            found.add(loc, _outline(values, size), ignore=label in IGNORE)
+    g.page(id, name, found, size=size, since=since)
+
+
+def _outline(values: list[float], size: Size) -> list[float]:
+    height, width = size
+    if len(values) > 4:
+        return [pixels(v, height if i % 2 else width) for i, v in enumerate(values)]
+    x, y, w, h = values
+    return box(pixels(x - w / 2, width), pixels(y - h / 2, height), pixels(x + w / 2, width), pixels(y + h / 2, height))
+
+
+def _classes(annotations: Path) -> tuple[str, list[str]]:
+    """(file, names of the classes) of the nearest file that lists them; nothing where there is none."""
+    home = annotations if annotations.is_dir() else annotations.parent
+    for folder in (home, *list(home.resolve().parents)[:2]):
+        for name in _NAMES:
+            path = folder / name
+            if path.is_file():
+                text = decode(read_bytes(path, name), name)
+                names = list(_yaml_names(text)) if name.endswith(("yaml", "yml")) else text.splitlines()
+                if names:
+                    return name, names
+    return "", []
+
+
+def _yaml_names(text: str) -> Iterator[str]:
+    """The `names` of a data.yaml: a list or numbered lines, in one line or below each other."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        match = re.fullmatch(r"names\s*:(.*)", line)
+        if match:
+            inline = match[1].split(" #")[0].strip()
+            if inline:
+                for item in inline.strip("[]{}").split(","):
+                    yield _bare(re.sub(r"^\s*[0-9]+\s*:", "", item))
+                return
+            for below in lines:
+                if item_match := _ITEM.fullmatch(below):
+                    yield _bare(item_match[2])
+                elif below.strip() and not below.lstrip().startswith("#"):
+                    return
+
+
+def _bare(text: str) -> str:
+    text = text.split(" #")[0].strip()
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text

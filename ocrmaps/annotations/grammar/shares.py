@@ -1,0 +1,35 @@
+"""Coordinates as shares of a picture's sides, and the size that turns them into pixels."""
+
+from __future__ import annotations
+
+from ocrmaps.annotations.gather import Gather
+from ocrmaps.errors import OcrmapsError, reason
+from ocrmaps.geometry import Size
+
+DIGITS = 6
+"""Pixels that come from shares are rounded to a millionth: what tools computed from whole pixels is whole again."""
+
+
+def pixels(share: float, side: float) -> float:
+    """A share of a side as a coordinate.
+
+    >>> pixels(1 / 3, 999), pixels(0.1 + 0.2, 10)
+    (333.0, 3.0)
+    """
+    return round(share * side, DIGITS)
+
+
+def picture_size(g: Gather, id: str | None, loc: str) -> Size | None:
+    """(height, width) of the picture in the source's frame, from its header alone; a problem if it has none."""
+    if id is None:
+        return None
+    from ocrmaps.pictures import read_header  # opening pictures is slow to import, and most formats need none
+
+    try:
+        header = read_header(g.source.pictures / id)
+    except (OcrmapsError, OSError, ValueError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error.args[0])
+        found = f"found no size of the picture {id!r} ({why}), but coordinates are shares of its sides"
+        g.problem(loc, f"{found}; --pictures names the folder of the pictures", "missing-picture")
+        return None
+    return header.size if g.source.frame == "raw" else header.upright
