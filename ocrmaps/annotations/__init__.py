@@ -24,6 +24,7 @@ from ocrmaps.annotations.formats import (
     icdar,
     icdar2013,
     labelme,
+    labelstudio,
     mmocr,
     paddle,
     sroie,
@@ -73,6 +74,7 @@ READERS: dict[str, Reader] = {
     "cvat": cvat.read,
     "yolo": yolo.read,
     "dota": dota.read,
+    "labelstudio": labelstudio.read,
     "submission": submission.read,
 }
 
@@ -99,6 +101,7 @@ SIGNS: dict[str, Sign] = {
     "cvat": Sign(recognize=cvat.recognize),
     "yolo": Sign(recognize=yolo.recognize, per_picture=yolo.SUFFIXES, looks_at_pictures=True),
     "dota": Sign(recognize=dota.recognize, per_picture=dota.SUFFIXES),
+    "labelstudio": Sign(recognize=labelstudio.recognize, looks_at_pictures=True),
     "submission": Sign(recognize=submission.recognize),
 }
 

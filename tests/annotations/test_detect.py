@@ -63,7 +63,7 @@ def test_a_format_that_is_told_is_not_doubted(tmp_path):
 
 def test_unknown_formats_and_frames_list_the_known(tmp_path):
     with pytest.raises(SpecError, match="ufo, icdar"):
-        open_source(tmp_path, format="yolo")
+        open_source(tmp_path, format="synthtext")
     with pytest.raises(SpecError, match="raw, upright"):
         open_source(tmp_path, frame="canonical")
 

@@ -156,7 +156,7 @@ def _head(suffix: str, data: bytes) -> Head:
     start = text.lstrip()[:1]
     if suffix == ".xml" or (start == "<" and suffix not in TEXT_SUFFIXES):
         return Head(suffix=suffix, xml=peek_xml(text))
-    if start == "{":
+    if start == "{" or (start == "[" and suffix == ".json"):
         return Head(suffix=suffix, json=peek_json(text))
     if suffix in (".json", ".jsonl"):
         return Head(suffix=suffix)

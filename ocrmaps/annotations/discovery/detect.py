@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from ocrmaps.annotations.discovery.candidates import SUFFIXES, Place, entries, places_in, seen_in, subfolders
-from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, clean_name, is_picture
+from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, address_ends, clean_name, is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Sign
 from ocrmaps.errors import AnnotationError, Problem, reason
 from ocrmaps.files import leads_outside, read_regular
@@ -194,6 +194,8 @@ class _Holds:
         self._folder = PictureFolder(folder)
 
     def __call__(self, name: str) -> bool:
+        if ends := address_ends(name):
+            return any(self._folder.holds(end) for end in ends)
         if is_picture(name):
             return self._folder.holds(name)
         folder, slash, last = name.rpartition("/")
@@ -218,6 +220,6 @@ def _names(annotations: Path, *, per_picture: bool) -> Iterable[str]:
         for match in pattern.finditer(text):
             try:
                 name = match[1] if pattern is _COLUMN else str(json.loads(f'"{match[1]}"'))
-                yield clean_name(name)
+                yield name if address_ends(name) else clean_name(name)
             except ValueError:  # refused by the reader, which says where
                 continue
