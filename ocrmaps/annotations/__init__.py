@@ -16,6 +16,7 @@ from ocrmaps.annotations.discovery.detect import Detection, detect_in
 from ocrmaps.annotations.discovery.pictures import Pictures, find_pictures, picture_path
 from ocrmaps.annotations.discovery.signs import Sign
 from ocrmaps.annotations.formats import (
+    alto,
     coco,
     ctw1500,
     cvat,
@@ -27,10 +28,13 @@ from ocrmaps.annotations.formats import (
     labelstudio,
     mmocr,
     paddle,
+    page,
     sroie,
     submission,
     totaltext,
     ufo,
+    via,
+    voc,
     yolo,
 )
 from ocrmaps.annotations.records import Reader, Reading, Sample, Source
@@ -75,6 +79,12 @@ READERS: dict[str, Reader] = {
     "yolo": yolo.read,
     "dota": dota.read,
     "labelstudio": labelstudio.read,
+    "page-lines": page.read_lines,
+    "page-words": page.read_words,
+    "alto-lines": alto.read_lines,
+    "alto-words": alto.read_words,
+    "voc": voc.read,
+    "via": via.read,
     "submission": submission.read,
 }
 
@@ -102,6 +112,12 @@ SIGNS: dict[str, Sign] = {
     "yolo": Sign(recognize=yolo.recognize, per_picture=yolo.SUFFIXES, looks_at_pictures=True),
     "dota": Sign(recognize=dota.recognize, per_picture=dota.SUFFIXES),
     "labelstudio": Sign(recognize=labelstudio.recognize, looks_at_pictures=True),
+    "page-lines": Sign(recognize=page.recognize_lines, per_picture=page.SUFFIXES),
+    "page-words": Sign(recognize=page.recognize_words, per_picture=page.SUFFIXES),
+    "alto-lines": Sign(recognize=alto.recognize_lines, per_picture=alto.SUFFIXES, looks_at_pictures=True),
+    "alto-words": Sign(recognize=alto.recognize_words, per_picture=alto.SUFFIXES, looks_at_pictures=True),
+    "voc": Sign(recognize=voc.recognize, per_picture=voc.SUFFIXES),
+    "via": Sign(recognize=via.recognize, looks_at_pictures=True),
     "submission": Sign(recognize=submission.recognize),
 }
 

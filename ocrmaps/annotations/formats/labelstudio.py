@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ocrmaps.annotations.discovery.pictures import address_ends
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.gather import LIMIT, Gather, Outlines
@@ -243,13 +242,4 @@ def _picture(g: Gather, data: dict[str, Any], loc: str) -> str | None:
             g.problem(loc, f"found no picture among {shown(sorted(data))}, expected one of {', '.join(_PICTURE)}")
             return None
         key = names[0]
-    name, place = data[key], f"{loc}.{key}"
-    try:
-        ends = address_ends(name)
-    except ValueError as error:
-        g.problem(place, str(error), "unsafe-path")
-        return None
-    if not ends:
-        return g.picture(name, place)
-    plain = next((end for end in ends if "/" not in end), ends[-1])
-    return g.picture(next((end for end in ends if g.pictures.holds(end)), plain), place)
+    return g.addressed(data[key], f"{loc}.{key}")
