@@ -62,7 +62,7 @@ def _page(g: Gather, root: Element, page: Element, name: str, level: Level) -> N
     unit = root.first("Description", "MeasurementUnit")
     sides = attribute_numbers(page, ("HEIGHT", "WIDTH"))
     shares = unit is not None and unit.text.strip() in _SHARES
-    size = picture_size(g, id, loc) if shares else None if sides is None else g.size(*sides, loc)
+    size = picture_size(g, id, loc) if shares else None if sides is None else g.size(sides[0], sides[1], loc)
     if unit is not None and unit.text.strip() not in ("pixel", *_SHARES):
         message = f"found {shown(unit.text)}, expected pixel, mm10 or inch1200"
         g.problem(f"{name}:{unit.line}", message, "unsupported-shape")

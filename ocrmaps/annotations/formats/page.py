@@ -65,7 +65,7 @@ def _page(g: Gather, page: Element, name: str, level: Level) -> None:
         else:
             found.add(place, points, _text(element))
     sides = attribute_numbers(page, ("imageHeight", "imageWidth"))
-    size = None if sides is None else g.size(*sides, loc)
+    size = None if sides is None else g.size(sides[0], sides[1], loc)
     g.page(g.addressed(page.attributes.get("imageFilename"), loc), loc, found, size=size, since=since)
 
 

@@ -104,7 +104,7 @@ def _marks(name: str, value: Any) -> bool:
 def _outline(g: Gather, shape: dict[str, Any], place: str) -> Any:
     kind = shape.get("name")
     if kind == "rect":
-        numbers = [shape.get(key) for key in ("x", "y", "width", "height")]
+        numbers: list[Any] = [shape.get(key) for key in ("x", "y", "width", "height")]
         if all(type(v) in (int, float) and abs(v) < 1e300 for v in numbers):
             x, y, width, height = numbers
             return box(x, y, x + width, y + height)

@@ -6,7 +6,6 @@ like; other names are counted. There are no texts. Points are as written (VOC it
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ocrmaps.annotations.discovery.signs import Head
@@ -14,7 +13,7 @@ from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.gather import Gather, Outlines
 from ocrmaps.annotations.grammar.contents import decode, refusal
 from ocrmaps.annotations.grammar.documents import documents
-from ocrmaps.annotations.grammar.lines import NUMBER, box
+from ocrmaps.annotations.grammar.lines import NUMBER, box, turned_box
 from ocrmaps.annotations.grammar.xml import Element, parse_xml
 from ocrmaps.annotations.records import Reading, Source
 
@@ -59,7 +58,9 @@ def _page(g: Gather, root: Element, name: str) -> None:
     sides = None
     if (stated := root.first("size")) is not None:
         sides = _numbers(stated, ("height", "width"))
-    size = g.size(*sides, name) if sides and any(sides) else None  # tools that do not know the sides write 0
+    size = (
+        g.size(sides[0], sides[1], name) if sides and any(sides) else None
+    )  # tools that do not know the sides write 0
     filename = root.first("filename")
     g.page(g.addressed("" if filename is None else filename.text.strip(), name), name, found, size=size, since=since)
 
@@ -85,10 +86,7 @@ def _outline(entry: Element) -> list[float] | None:
         numbers = _numbers(turned, ("cx", "cy", "w", "h", "angle"))
         if numbers is None or not all(abs(v) < 1e12 for v in numbers):
             return None
-        cx, cy, w, h, angle = numbers
-        cos, sin = math.cos(angle), math.sin(angle)
-        corners = ((-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, h / 2), (-w / 2, h / 2))
-        return [v for x, y in corners for v in (cx + x * cos - y * sin, cy + x * sin + y * cos)]
+        return turned_box(numbers)
     bounds = entry.first("bndbox")
     numbers = None if bounds is None else _numbers(bounds, ("xmin", "ymin", "xmax", "ymax"))
     return None if numbers is None else box(*numbers)

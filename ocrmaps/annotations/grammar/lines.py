@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -69,6 +70,14 @@ def numbers(fields: Sequence[str]) -> list[float]:
 def box(x0: float, y0: float, x1: float, y1: float) -> list[float]:
     """A box as a flat quad, clockwise on the screen from its first corner."""
     return [x0, y0, x1, y0, x1, y1, x0, y1]
+
+
+def turned_box(numbers: Sequence[float]) -> list[float]:
+    """A box of center x, center y, width, height, turned clockwise on the screen by an angle in radians."""
+    cx, cy, w, h, angle = numbers
+    cos, sin = math.cos(angle), math.sin(angle)
+    corners = ((-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, h / 2), (-w / 2, h / 2))
+    return [v for x, y in corners for v in (cx + x * cos - y * sin, cy + x * sin + y * cos)]
 
 
 def is_box_and_offsets(fields: Sequence[str]) -> bool:
