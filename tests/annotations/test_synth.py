@@ -343,8 +343,8 @@ def test_saving_never_touches_what_is_there(tmp_path):
 
 
 def test_an_unknown_format_lists_the_known_ones_and_writes_nothing(tmp_path):
-    with pytest.raises(SpecError, match="found 'yolo', expected one of ufo, icdar, coco, mmocr, paddle"):
-        save(SynthSpec(num=1), tmp_path / "set", format="yolo")
+    with pytest.raises(SpecError, match="found 'yollo', expected one of ufo, icdar, coco, mmocr, paddle"):
+        save(SynthSpec(num=1), tmp_path / "set", format="yollo")
     assert not list(tmp_path.iterdir())
 
 
