@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import shapely
 from numba import njit
 
@@ -91,13 +92,20 @@ def false_alarm_length(aspect: FloatArray) -> IntArray:
     return np.minimum(np.rint(0.5 + 1.0 / (aspect + _SIDE)), LONGEST_GUESS).astype(np.int64)
 
 
-def short_sides(polygons: PolygonSet) -> FloatArray:
-    """(k): the smaller side of the smallest rectangle around each polygon; 0 for fewer than three points."""
-    out = np.zeros(len(polygons))
+def short_sides(polygons: PolygonSet) -> npt.NDArray[np.float32]:
+    """(k): the smaller mean side of the smallest rectangle around each polygon, its corners in whole pixels.
+
+    0 for fewer than three points. With the reference's engine and its float32: of rectangles of one area either may
+    be the smallest, and a corner may lie between two pixels.
+    """
+    import cv2
+
+    out = np.zeros(len(polygons), dtype=np.float32)
     for i, outline in enumerate(polygons):
         if len(outline) >= 3:
-            box = _level_box(outline)
-            out[i] = min(math.dist(box[0], box[1]), math.dist(box[1], box[2]))
+            corners = np.around(cv2.boxPoints(cv2.minAreaRect(outline.astype(np.float32))))
+            sides = [np.linalg.norm(corners[k] - corners[k - 1]) for k in range(4)]
+            out[i] = min(sides[1] + sides[3], sides[2] + sides[0]) / 2
     return out
 
 

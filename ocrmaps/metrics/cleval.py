@@ -28,7 +28,7 @@ from ocrmaps.settings.ranges import AtLeast0, Range, check
 SCALE_BINS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.1, 0.5, 1.0)
 """Text height over the longer side of the picture; both edges of a bin belong to it, as in the reference."""
 UNREAD = "###"
-"""A detected text that says it was not read: its length is guessed."""
+"""A detected text that says it was not read: it stands for as many `#` as its guessed length."""
 
 _Area = Annotated[float, Range(gt=0, le=1)]
 
@@ -138,11 +138,16 @@ def match_cleval(truth: PolygonSet, detections: PolygonSet, *, rule: ClevalRule 
     >>> counts.recall, counts.precision, counts.read_recall, counts.read_precision, counts.splits
     (0.8, 1.0, 0.6, 0.8, 1)
     """
+    return _match(truth, detections, rule, truth.ignore)
+
+
+def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless: BoolArray) -> ClevalMatch:
+    """`match_cleval` where the length of `wordless` truths is guessed, whatever their text."""
     same_frame(truth, detections)
     lines, found_lines = characters.spines(truth, rule.vertical_aspect), characters.spines(detections)
     guessed = characters.text_length(lines.aspect)
     written = np.array([-1 if text is None else len(text) for text in truth.texts], dtype=np.int64)
-    lengths = np.where((written < 0) | truth.ignore | (not rule.use_texts), guessed, written)
+    lengths = np.where((written < 0) | wordless | (not rule.use_texts), guessed, written)
     whole, found = measured(_whole_pixels(truth)), measured(_whole_pixels(detections))
     usable, found_usable = _has_outline(whole), _has_outline(found)
     lengths[~usable] = 0
@@ -189,9 +194,9 @@ def match_cleval(truth: PolygonSet, detections: PolygonSet, *, rule: ClevalRule 
         detection_invalid=int((~measured(detections).valid).sum()),
     )
     if rule.use_texts and _all_known(truth, care) and _all_known(detections, detection_care):
-        texts = [text or "" for text in detections.texts]
         guess = characters.text_length(found_lines.aspect)
-        sizes = np.array([guess[j] if t == UNREAD else len(t) for j, t in enumerate(texts)], dtype=np.int64)
+        texts = ["#" * int(guess[j]) if t == UNREAD else t or "" for j, t in enumerate(detections.texts)]
+        sizes = np.array([len(text) for text in texts], dtype=np.int64)
         read, read_by = _read(truth, texts, care, rows, columns, flags, begins, rule.case_sensitive)
         counts = replace(
             counts,
@@ -223,16 +228,18 @@ def match_cleval_scales(
 ) -> Mapping[tuple[float, float], ClevalMatch]:
     """The same picture once per bin of text height, other truths ignored.
 
-    Heights are the short side of the smallest rectangle around a truth, over the longer side of the picture.
+    Heights are the short side of the smallest rectangle around a truth, its corners rounded to whole pixels, over the
+    longer side of the picture. Truths of other heights keep the characters of their texts, as in the reference.
     """
     edges = [float(edge) for edge in bins]
     if len(edges) < 2 or sorted(set(edges)) != edges or not longer_side > 0:
         raise SpecError(f"found bins {edges} and longer side {longer_side}, expected rising edges and a positive side")
-    scale = characters.short_sides(truth) / longer_side
+    # In float32, as the reference compares: a height may lie on an edge.
+    scale = characters.short_sides(truth) / np.float32(longer_side)
     out = {}
     for low, high in itertools.pairwise(edges):
-        other = (scale < low) | (scale > high)
-        out[low, high] = match_cleval(truth.with_ignore(truth.ignore | other), detections, rule=rule)
+        other = (scale < np.float32(low)) | (scale > np.float32(high))
+        out[low, high] = _match(truth.with_ignore(truth.ignore | other), detections, rule, truth.ignore)
     return out
 
 

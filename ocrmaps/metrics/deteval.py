@@ -2,8 +2,8 @@
 
 One to one counts 1 on both sides. A truth split into several detections counts 0.8, and 0.8 for each of them. A
 detection over several truths counts 1 for each of them and 1 for itself. The order is one to one where neither
-touches anything else, then truths that touch several detections, then detections that touch several truths; whoever
-took part once does not take part again, and such a group of two counts as one to one.
+touches anything else that is scored, then truths that touch several scored detections, then detections that touch
+several scored truths; whoever took part once does not take part again, and such a group of two counts as one to one.
 """
 
 from __future__ import annotations
@@ -104,13 +104,17 @@ def deteval_geometry(geometry: PairGeometry, *, rule: DetEvalRule = DETEVAL) -> 
     scored = truth_care[rows] & detection_care[columns]
     free_truth, free_detection = truth_care.copy(), detection_care.copy()
 
-    around_truth = np.bincount(rows, minlength=len(truth_care))
-    around_detection = np.bincount(columns, minlength=len(detection_care))
-    single = (around_truth[rows] == 1) & (around_detection[columns] == 1)
+    around_truth = np.bincount(rows[detection_care[columns]], minlength=len(truth_care))
+    around_detection = np.bincount(columns[truth_care[rows]], minlength=len(detection_care))
+    strong = (recall >= rule.area_recall) & (precision >= rule.area_precision)
+    # What is not scored does not count as touched, but a strong pair with it stands in the way, as in the reference.
+    rivals = np.bincount(rows[strong], minlength=len(truth_care))[rows]
+    rivals = np.maximum(rivals, np.bincount(columns[strong], minlength=len(detection_care))[columns])
+    single = (around_truth[rows] == 1) & (around_detection[columns] == 1) & (rivals == 1)
     one_to_one = splits = merges = 0
     recall_sum = precision_sum = 0.0
 
-    for p in np.flatnonzero(single & scored & (recall >= rule.area_recall) & (precision >= rule.area_precision)):
+    for p in np.flatnonzero(single & scored & strong):
         if _center_distance(geometry, int(p)) < rule.center_distance:
             free_truth[rows[p]] = free_detection[columns[p]] = False
             one_to_one += 1
@@ -180,9 +184,6 @@ def _center_distance(geometry: PairGeometry, pair: int) -> float:
 
 
 def _diagonal(side: Measured, index: int) -> float:
-    """Mean diagonal of a quad; the diagonal of the bounds for other polygons."""
-    points = side.polygons[index]
-    if len(points) == 4:
-        return (math.dist(points[0], points[2]) + math.dist(points[1], points[3])) / 2.0
+    """The diagonal of the bounds, also for turned quads, as in the reference."""
     x0, y0, x1, y1 = side.bounds[index]
     return math.hypot(x1 - x0, y1 - y0)

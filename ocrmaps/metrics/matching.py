@@ -90,7 +90,8 @@ class PairGeometry:
         value = np.minimum(self.overlap / union, 1.0)
         near = np.flatnonzero(_near(value, thresholds))
         if near.size:
-            a, b = self._shapes(near)
+            # Detection first, as the reference has it: the order decides the last bit.
+            b, a = self._shapes(near)
             value[near] = shapely.area(shapely.intersection(a, b)) / shapely.area(shapely.union(a, b))
         return value
 

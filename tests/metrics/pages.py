@@ -104,6 +104,24 @@ def trouble(seed: int, *, crossing: float = 0.0, polygons: float = 0.0) -> tuple
     )
 
 
+def ties(seed: int) -> tuple[PolygonSet, PolygonSet]:
+    """Level and turned boxes of odd sizes, each with a detection of half, twice, 0.4, 0.8, ... its area."""
+    rng = np.random.default_rng(seed)
+    truth, found = [], []
+    for _ in range(rng.integers(1, 5)):
+        x, y, width, height = np.concatenate([rng.integers(0, 200, 2), rng.integers(4, 80, 2)]) / rng.choice([1, 3, 7])
+        outline, turn = box(x, y, x + width, y + height), rng.normal() * 0.7 * (rng.random() < 0.5)
+        turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        outline = (outline - outline[0]) @ turned + outline[0]
+        part, other = rng.choice([0.5, 0.5, 2.0, 0.4, 0.8, 2.5]), outline.copy()
+        moving, fixed = ([1, 2], [0, 3]) if rng.random() < 0.5 else ([2, 3], [1, 0])
+        other[moving] = outline[fixed] + part * (outline[moving] - outline[fixed])
+        truth.append(outline)
+        found.append(np.roll(other, rng.integers(4), axis=0))
+    ignore = [bool(rng.random() < 0.25) for _ in truth]
+    return PolygonSet.of(truth, frame="raw", ignore=ignore), PolygonSet.of(found, frame="raw")
+
+
 def _rounder(outline: FloatArray, rng: np.random.Generator) -> FloatArray:
     """The outline with a vertex more on some sides, moved in or out of line."""
     out = []

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.metrics import ClevalCounts, ClevalRule, match_cleval, match_cleval_scales, mean_per_picture
-from ocrmaps.metrics.characters import centers, false_alarm_length, spines, text_length
+from ocrmaps.metrics.characters import centers, false_alarm_length, short_sides, spines, text_length
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval
 from tests.metrics.pages import box, boxes, score_of, trouble, wordless
 from tests.strategies import outlines, polygon_sets
@@ -230,6 +230,23 @@ def test_scale_bins_score_texts_of_their_height_only():
     scores = {edges: (m.counts.recall_total, m.counts.recall) for edges, m in bins.items() if m.counts.recall_total}
     assert scores == {(0.0, 0.005): (3, 0), (0.005, 0.01): (3, 0), (0.015, 0.02): (5, 1), (0.02, 0.025): (5, 1)}
     assert bins[0.015, 0.02].counts.precision == pytest.approx(5 / 6)
+
+
+def test_heights_are_those_of_the_rectangle_with_its_corners_in_whole_pixels():
+    # 4.25 high as it stands; its corners are rounded to (0, 0), (20, 10), (18, 14), (-2, 4).
+    line = PolygonSet.of([np.array([[0.4, 0.3], [20.4, 10.3], [18.1, 13.9], [-1.9, 3.9]])], frame="raw", texts=["abc"])
+    assert short_sides(line).tolist() == pytest.approx([20**0.5])
+    assert short_sides(boxes([(0, 0, 100, 4.4), (0, 0, 100, 4.6)])).tolist() == [4, 5]
+    bins = match_cleval_scales(boxes([(0, 0, 100, 5.4)], texts=["a"]), line, longer_side=1000)
+    assert bins[0.0, 0.005].counts.recall_total == 1
+
+
+def test_text_of_another_height_keeps_the_characters_it_has():
+    # Guessed, the ignored text would have ten characters and the detection hold some of them.
+    truth = boxes([(0, 0, 300, 20), (290, 0, 300, 20), (0, 90, 90, 120)], texts=["a", "b", "c"])
+    found = boxes([(200, 0, 300, 70)], texts=["q"])
+    counts = match_cleval_scales(truth, found, longer_side=1000)[0.025, 0.1].counts
+    assert (counts.truth_care, counts.detection_care) == (1, 1)
 
 
 @pytest.mark.parametrize(("edges", "side"), [((0.0,), 100), ((0.1, 0.1), 100), ((0.5, 0.1), 100), ((0.0, 1.0), 0)])

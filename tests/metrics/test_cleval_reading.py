@@ -80,6 +80,11 @@ def test_vertical_text_is_read_from_the_bottom_up_as_in_the_reference():
     assert score_of([tall], ["abcd"], [upper, lower], ["ab", "cd"]).read_recall_sum == 2 - 1
 
 
+def test_an_unread_detection_stands_for_as_many_signs_as_its_guessed_length():
+    counts = score_of([(0, 0, 50, 50)], ["###"], [(0, 0, 50, 50)], ["###"])
+    assert (counts.read_recall, counts.read_precision) == (pytest.approx(2 / 3), 1)
+
+
 def test_case_can_be_passed_over():
     assert score_of([G], ["aBcdE"], [G], ["AbcdE"]).read_recall == pytest.approx(0.6)
     assert score_of([G], ["aBcdE"], [G], ["AbcdE"], case_sensitive=False).read_recall == 1

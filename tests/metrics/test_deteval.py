@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 
@@ -9,7 +10,7 @@ from ocrmaps.errors import SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.metrics import DetEvalRule, match_deteval, total_deteval
 from ocrmaps.pipelines.bench.references.metrics import plain_deteval
-from tests.metrics.pages import box, boxes, trouble
+from tests.metrics.pages import box, boxes, ties, trouble
 from tests.strategies import outlines, polygon_sets
 
 LINE = (0, 0, 100, 20)
@@ -60,6 +61,36 @@ def test_credit_of(truth, found, recall, precision):
 def test_one_to_one_is_for_those_that_touch_nothing_else():
     counts = match_deteval(boxes([LINE, (0, 19, 100, 40)]), boxes([LINE]))
     assert (counts.one_to_one, counts.merges, counts.splits) == (1, 0, 0)
+
+
+def test_a_strong_pair_that_is_not_scored_stands_in_the_way_of_one_to_one():
+    # The second detection lies half on ignored text; without it, or where it is weak, the first counts.
+    truth = boxes([LINE, (0, -10, 100, 6)], ignore=[False, True])
+    for second, credit in (((0, -6, 100, 18), 0), ((0, -6, 100, 15), 1)):
+        counts = match_deteval(truth, boxes([LINE, second]))
+        assert (counts.detection_care, counts.recall_sum, counts.precision_sum) == (1, credit, credit)
+
+
+def test_what_is_not_scored_is_not_touched():
+    # Far from the center, so no one to one; the ignored truth does not make it one of several truths either.
+    truth, found = boxes([LINE, (200, 0, 300, 20)], ignore=[False, True]), boxes([(0, 0, 240, 20)])
+    assert match_deteval(truth, found, rule=DetEvalRule(center_distance=0.2)).recall == 0
+
+
+def test_centers_are_measured_against_the_upright_rectangle():
+    # 120 of its diagonal beside 102 of the line's own.
+    turn = np.array([[1, 1], [-1, 1]]) / np.sqrt(2)
+    truth = PolygonSet.of([box(*LINE) @ turn], frame="raw")
+    found = PolygonSet.of([box(20, 0, 120, 20) @ turn], frame="raw")
+    apart = 2 * 20 / (2 * 120)
+    for limit, credit in ((apart - 0.001, 0), (apart + 0.001, 1)):
+        assert match_deteval(truth, found, rule=DetEvalRule(center_distance=limit)).recall_sum == credit
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_areas_at_the_limits_are_decided_as_in_the_plain_rule(seed):
+    fast, plain = match_deteval(*ties(seed)), plain_deteval(*ties(seed))
+    assert {name: getattr(fast, name) for name in plain} == pytest.approx(plain, abs=1e-9)
 
 
 def test_far_centers_are_no_one_to_one():

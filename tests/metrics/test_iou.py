@@ -21,7 +21,7 @@ from ocrmaps.metrics import (
     total_iou,
 )
 from ocrmaps.pipelines.bench.references.metrics import plain_iou
-from tests.metrics.pages import box, boxes, trouble
+from tests.metrics.pages import box, boxes, ties, trouble
 from tests.strategies import outlines, polygon_sets, simple_outlines
 
 LINE = (0, 0, 10, 4)
@@ -35,6 +35,12 @@ def test_pairs_and_counts_are_those_of_the_plain_rule(seed):
     counts = match.counts(0.5)
     assert match.pairs(0.5).tolist() == plain["pairs"]
     assert (counts.truth_care, counts.detection_care) == (plain["truth_care"], plain["detection_care"])
+
+
+def test_ties_are_decided_by_the_references_engine_detection_first():
+    for seed in range(300):
+        truth, found = ties(seed)
+        assert match_iou(truth, found).pairs(0.5).tolist() == plain_iou(truth, found)["pairs"], seed
 
 
 @settings(max_examples=60)

@@ -30,7 +30,7 @@ def plain_iou(truth: PolygonSet, detections: PolygonSet, threshold: float = 0.5)
     iou = np.zeros((len(truth), len(detections)))
     for i in truths:
         for j in found:
-            iou[i, j] = _overlap(truth[i], detections[j]) / Polygon(truth[i]).union(Polygon(detections[j])).area
+            iou[i, j] = _overlap(detections[j], truth[i]) / Polygon(detections[j]).union(Polygon(truth[i])).area
     pairs: list[list[int]] = []
     for i in scored:
         for j in found:
@@ -41,50 +41,59 @@ def plain_iou(truth: PolygonSet, detections: PolygonSet, threshold: float = 0.5)
 
 
 def plain_deteval(truth: PolygonSet, detections: PolygonSet) -> dict[str, float]:
-    """Credits of DetEval with area recall 0.8, area precision 0.4, split 0.8, merge 1."""
-    n, m = len(truth), len(detections)
-    recall, precision = np.zeros((n, m)), np.zeros((n, m))
-    good_truth, good_found = [_simple(p) for p in truth], [_simple(p) for p in detections]
-    for i in range(n):
-        for j in range(m):
-            if good_truth[i] and good_found[j]:
-                shared = _overlap(truth[i], detections[j])
-                recall[i, j], precision[i, j] = shared / Polygon(truth[i]).area, shared / Polygon(detections[j]).area
-    care = [good_truth[i] and not truth.ignore[i] for i in range(n)]
-    found_care = [
-        good_found[j] and not any(good_truth[i] and truth.ignore[i] and precision[i, j] > 0.4 for i in range(n))
-        for j in range(m)
-    ]
-    free, found_free = list(care), list(found_care)
+    """Credits of DetEval as the DB repository's evaluator gives them: step after step over all truths and detections.
+
+    Area recall 0.8 (tr), area precision 0.4 (tp), one to one 1, one to many 0.8, many to one 1.
+    """
+    truths = [i for i in range(len(truth)) if _simple(truth[i])]
+    found = [j for j in range(len(detections)) if _simple(detections[j])]
+    recall = {(i, j): _overlap(truth[i], detections[j]) / Polygon(truth[i]).area for i in truths for j in found}
+    precision = {(i, j): _overlap(truth[i], detections[j]) / Polygon(detections[j]).area for i in truths for j in found}
+    ignored = [i for i in truths if truth.ignore[i]]
+    on_ignored = [j for j in found if any(precision[i, j] > 0.4 for i in ignored)]
+    truth_care, found_care = [i for i in truths if i not in ignored], [j for j in found if j not in on_ignored]
+    truth_done: set[int] = set()
+    found_done: set[int] = set()
     recall_sum = precision_sum = 0.0
-    for i in range(n):
-        for j in range(m):
-            single = (recall[i] > 0).sum() == 1 and (recall[:, j] > 0).sum() == 1
-            if single and free[i] and found_free[j] and recall[i, j] >= 0.8 and precision[i, j] >= 0.4:
-                apart = math.dist(truth[i].mean(axis=0), detections[j].mean(axis=0))
-                if 2 * apart / (_diagonal(truth[i]) + _diagonal(detections[j])) < 1:
-                    free[i] = found_free[j] = False
-                    recall_sum, precision_sum = recall_sum + 1, precision_sum + 1
-    for i in range(n):
-        parts = [j for j in range(m) if free[i] and found_free[j] and precision[i, j] >= 0.4]
-        if parts and (recall[i] > 0).sum() >= 2 and round(sum(recall[i, parts]), 4) >= 0.8:
-            free[i] = False
-            for j in parts:
-                found_free[j] = False
-            credit = 1.0 if len(parts) == 1 else 0.8
-            recall_sum, precision_sum = recall_sum + credit, precision_sum + credit * len(parts)
-    for j in range(m):
-        parts = [i for i in range(n) if free[i] and found_free[j] and recall[i, j] >= 0.8]
-        if parts and (recall[:, j] > 0).sum() >= 2 and round(sum(precision[parts, j]), 4) >= 0.4:
-            found_free[j] = False
-            for i in parts:
-                free[i] = False
+
+    def strong(i: int, j: int) -> bool:
+        return recall[i, j] >= 0.8 and precision[i, j] >= 0.4
+
+    def touched_detections(i: int) -> int:
+        return sum(recall[i, j] > 0 for j in found_care)
+
+    def touched_truths(j: int) -> int:
+        return sum(recall[i, j] > 0 for i in truth_care)
+
+    for i in truth_care:
+        for j in found_care:
+            if i in truth_done or j in found_done or not strong(i, j):
+                continue
+            only = sum(strong(i, other) for other in found) == 1 and sum(strong(other, j) for other in truths) == 1
+            apart = math.dist(truth[i].mean(axis=0), detections[j].mean(axis=0))
+            near = 2 * apart / (_diagonal(truth[i]) + _diagonal(detections[j])) < 1
+            if only and touched_detections(i) == 1 and touched_truths(j) == 1 and near:
+                truth_done.add(i)
+                found_done.add(j)
+                recall_sum, precision_sum = recall_sum + 1, precision_sum + 1
+    for i in truth_care:
+        pieces = [j for j in found_care if i not in truth_done and j not in found_done and precision[i, j] >= 0.4]
+        if round(sum(recall[i, j] for j in pieces), 4) >= 0.8 and touched_detections(i) >= 2:
+            truth_done.add(i)
+            found_done.update(pieces)
+            credit = 1.0 if len(pieces) == 1 else 0.8
+            recall_sum, precision_sum = recall_sum + credit, precision_sum + credit * len(pieces)
+    for j in found_care:
+        parts = [i for i in truth_care if j not in found_done and i not in truth_done and recall[i, j] >= 0.8]
+        if round(sum(precision[i, j] for i in parts), 4) >= 0.4 and touched_truths(j) >= 2:
+            found_done.add(j)
+            truth_done.update(parts)
             recall_sum, precision_sum = recall_sum + len(parts), precision_sum + 1
     return {
         "recall_sum": recall_sum,
         "precision_sum": precision_sum,
-        "truth_care": sum(care),
-        "detection_care": sum(found_care),
+        "truth_care": len(truth_care),
+        "detection_care": len(found_care),
     }
 
 
@@ -142,7 +151,9 @@ def plain_cleval(truth: PolygonSet, detections: PolygonSet) -> dict[str, float]:
         "overlaps": sum(max(t - 1, 0) for row in times for t in row),
     }
     if all(truth.texts[i] is not None for i in care) and all(detections.texts[j] is not None for j in scored):
-        left = [list(text or "") for text in detections.texts]
+        read_as = zip(detections, detections.texts, strict=True)
+        written = ["#" * _guessed(quad) if text == "###" else text or "" for quad, text in read_as]
+        left = [list(text) for text in written]
         read = 0
         for i in care:
             order: list[int] = []
@@ -152,13 +163,10 @@ def plain_cleval(truth: PolygonSet, detections: PolygonSet) -> dict[str, float]:
             for c in _common(truth.texts[i] or "", "".join(c for j in order for c in left[j])):
                 left[next(j for j in order if c in left[j])].remove(c)
                 read += 1
-        sizes = [
-            _guessed(detections[j]) if detections.texts[j] == "###" else len(detections.texts[j] or "") for j in scored
-        ]
         out |= {
             "read_recall_sum": read - split_price,
             "read_precision_sum": read - merge_price,
-            "read_precision_total": sum(sizes),
+            "read_precision_total": sum(len(written[j]) for j in scored),
         }
     return out
 
@@ -189,8 +197,7 @@ def _shoelace(points: FloatArray) -> float:
 
 
 def _diagonal(points: FloatArray) -> float:
-    if len(points) == 4:
-        return (math.dist(points[0], points[2]) + math.dist(points[1], points[3])) / 2
+    """Of the upright rectangle around the points."""
     return math.dist(points.min(axis=0), points.max(axis=0))
 
 
