@@ -39,7 +39,12 @@ def test_a_full_disk_is_one_message_and_the_old_file_stays(tmp_path: Path):
     out = tmp_path / "out.json"
     write_json(out, {"old": True})
     before = out.read_bytes()
-    with pytest.raises(DataError, match=r"out\.json cannot be written: No space left"), replacing(out) as part:
-        part.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write() -> None:
+        with replacing(out) as part:
+            part.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError, match=r"out\.json cannot be written: No space left"):
+        write()
     assert out.read_bytes() == before and list(tmp_path.iterdir()) == [out]

@@ -198,7 +198,7 @@ def test_a_column_with_one_changed_byte_is_refused(world: World):
 def test_a_file_that_is_there_is_not_written_again(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"mine")
     (tmp_path / "a").chmod(0o644)
-    with pytest.raises(StoreError, match="open .*exists"):
+    with pytest.raises(StoreError, match=r"open .*exists"):
         posix.write_new(tmp_path / "a", [b"yours"])
     assert (tmp_path / "a").read_bytes() == b"mine"
 
@@ -218,7 +218,7 @@ def test_a_file_that_cannot_be_finished_leaves_no_part(tmp_path: Path, monkeypat
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(posix, "between", full)
-    with pytest.raises(StoreError, match="fsync .*No space left on device"):
+    with pytest.raises(StoreError, match=r"fsync .*No space left on device"):
         posix.publish(tmp_path / "a", [b"new"])
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
 
@@ -249,7 +249,7 @@ def test_a_file_that_vanishes_before_the_commit_stops_it(world: World):
         tasks = building.tasks()
         building.record(*(build_shard(task) for task in tasks))
         (building.store.tree(building.plan.version) / tasks[0].key.path("mask")).unlink()
-        with pytest.raises(StoreCorrupt, match="found no file, expected .* bytes at commit"):
+        with pytest.raises(StoreCorrupt, match=r"found no file, expected .* bytes at commit"):
             building.commit(building.assembled(), {})
     assert world.store.versions() == []
 
