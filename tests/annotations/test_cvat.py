@@ -98,6 +98,11 @@ def test_entities_are_refused(tmp_path, text):
     assert kinds(scanned(tmp_path, "cvat", text, "c.xml")) == ["xml-entities"]
 
 
+def test_xml_that_is_nested_without_end_is_refused(tmp_path):
+    text = "<annotations>" + "<a>" * 5000 + "</a>" * 5000 + "</annotations>"
+    assert kinds(scanned(tmp_path, "cvat", text, "c.xml")) == ["too-deep"]
+
+
 @pytest.mark.parametrize(
     "text, kind",
     [

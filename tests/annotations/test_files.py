@@ -58,6 +58,19 @@ def test_the_line_of_a_byte_that_is_not_utf8_is_named():
     assert caught.value.problems[0].loc == "a.txt:2"
 
 
+def test_utf16_is_called_utf16():
+    with pytest.raises(AnnotationError) as caught:
+        decode("one, two".encode("utf-16"), "a.txt")
+    assert "found UTF-16 text" in caught.value.problems[0].message
+
+
+def test_a_nul_is_no_text():
+    with pytest.raises(AnnotationError) as caught:
+        decode(b"one\ntwo\0", "a.txt")
+    (problem,) = caught.value.problems
+    assert (problem.loc, problem.kind) == ("a.txt:2", "not-text")
+
+
 @pytest.mark.parametrize(
     "text, loc, kind",
     [

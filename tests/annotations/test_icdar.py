@@ -207,6 +207,30 @@ def test_a_zip_archive_reads_like_its_folder(tmp_path):
     assert [s.polygons.texts for s in read(open_source(tmp_path / "gt.zip"))] == [("x",)]
 
 
+def zip_of(path, data: bytes, *, says: int):
+    """An archive of one deflated file, whose heads say that it unpacks to `says` bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("gt_img_1.txt", data)
+    content, size = path.read_bytes(), len(data).to_bytes(4, "little")
+    path.write_bytes(content.replace(size, says.to_bytes(4, "little")))
+    return path
+
+
+def test_a_zip_bomb_is_refused_by_its_head(tmp_path):
+    bomb = zip_of(tmp_path / "gt.zip", b" " * 99_999, says=2**31)
+    (problem,) = scan(source_of(bomb, "icdar")).problems
+    assert problem.kind == "too-large" and f"found {2**31} unpacked bytes" in problem.message
+
+
+def test_a_zip_entry_that_is_longer_than_it_says_is_refused(tmp_path, monkeypatch):
+    """The library cuts at what the head says; it is not to be relied on."""
+    liar = zip_of(tmp_path / "gt.zip", b"1,1,9,1,9,9,1,9,x\n" * 9, says=162)
+    read = zipfile.ZipExtFile.read
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", lambda self, n=-1: read(self, n) + b"more")
+    (problem,) = scan(source_of(liar, "icdar")).problems
+    assert problem.kind == "unreadable-file" and "more bytes than the archive declares" in problem.message
+
+
 @pytest.mark.parametrize("cut", [0, 1, 30])
 def test_a_damaged_zip_archive_is_named(tmp_path, cut):
     with zipfile.ZipFile(tmp_path / "gt.zip", "w", zipfile.ZIP_DEFLATED) as archive:

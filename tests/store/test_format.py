@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numcodecs.checksum32 import CRC32C
 
 from ocrmaps.errors import StoreCorrupt
 from ocrmaps.recipe import ARRAYS, Codec
@@ -145,3 +146,20 @@ def test_a_row_of_another_size_is_refused():
     packed = packing("lz4").encode(np.zeros((10, 10), np.uint8))
     with pytest.raises(StoreCorrupt, match="expected"):
         packing("lz4").decode(packed, np.empty((10, 11), np.uint8))
+
+
+def test_an_index_that_is_cut_is_refused():
+    parts, _ = assemble([b"abc", b"defgh"], 2)
+    with pytest.raises(StoreCorrupt, match="bytes of index, expected 36"):
+        read_index(parts[-1][:20], 2, 44)
+
+
+def test_rows_that_do_not_tile_their_file_are_refused():
+    """The checksum of the index holds; it is the index of another file."""
+    parts, _ = assemble([b"abc", b"defgh"], 2)
+    with pytest.raises(StoreCorrupt, match="does not tile"):
+        read_index(parts[-1], 2, sum(map(len, parts)) + 1)
+    index = np.array([[0, 3], [4, 4]], dtype="<u8")  # a gap of one byte
+    tail = bytes(CRC32C(location="end").encode(index))
+    with pytest.raises(StoreCorrupt, match="does not tile"):
+        read_index(tail, 2, 7 + len(tail))
