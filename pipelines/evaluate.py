@@ -15,7 +15,7 @@ from ocrmaps.evaluation.submitted import PredictionOptions
 from ocrmaps.geometry import Frame
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.text import numbers
-from ocrmaps.trust import Trusted
+from ocrmaps.trust import NOTHING, Trusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,11 @@ def _check(asked: Asked) -> None:
         (a.predictions is not None or not a.leave_out_unknown, "only for --predictions", "--leave-out-unknown"),
         (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch-size"),
         (a.predictions is None or a.goal is None, "no maps are read for --predictions", "--for"),
-        (a.predictions is None or not a.trusted.names, "no network is built for --predictions", "--trust"),
+        (
+            a.predictions is None or a.trusted == NOTHING,
+            "no network is built for --predictions",
+            "--trust, --trust-code",
+        ),
     )
     problems = [Problem(loc=option, message=message) for good, message, option in rules if not good]
     if problems:

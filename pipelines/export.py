@@ -27,12 +27,20 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from ocrmaps import __version__
-from ocrmaps.detect.load import EXTRA, FORMAT, PROGRAMS, SUFFIXES, kind_of, load_any
+from ocrmaps.annotations import Source, open_source
+from ocrmaps.annotations.samples import subset
+from ocrmaps.detect.int8 import LEAST_AGREEMENT, PICTURES, PIXELS, Agreement, agreement, round_to_int8
+from ocrmaps.detect.load import EXTRA, FORMAT, PROGRAMS, SUFFIXES, WEIGHTS, kind_of, load_any
+from ocrmaps.detect.pages import prepare
 from ocrmaps.detect.parity import Parity, compare
 from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.errors import RunError, SpecError
+from ocrmaps.evaluation import EvaluationSpec
+from ocrmaps.evaluation.detectors import evaluate_checkpoint
+from ocrmaps.evaluation.sources import file_of, samples_of
 from ocrmaps.files import digest_of, refuse_existing
 from ocrmaps.geometry import Size
+from ocrmaps.maps.records import U8Array
 from ocrmaps.model.detector import START
 from ocrmaps.trust import NOTHING, Trusted
 
@@ -57,6 +65,31 @@ class Graph(nn.Module):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rounded:
+    """What rounding to int8 cost and brought."""
+
+    calibrated_on: str
+    agreement: Agreement
+    scored_on: str
+    before: Mapping[str, float]
+    """Scores of the checkpoint, by name."""
+    after: Mapping[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "calibrated_on": self.calibrated_on,
+            "agreement": self.agreement.as_json(),
+            "scored_on": self.scored_on,
+            "before": dict(self.before),
+            "after": dict(self.after),
+        }
+
+    def sentence(self) -> str:
+        scores = ", ".join(f"{name} {self.before[name]:.4f} to {self.after[name]:.4f}" for name in self.before)
+        return f"{self.agreement.sentence()}; scores on {self.scored_on}: {scores}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """What was written, and how well it agrees."""
 
@@ -68,6 +101,8 @@ class Exported:
     sha256: str
     """What `--trust-code` takes, where the file is a program."""
     parity: Parity
+    """Of the graph before any rounding."""
+    int8: Rounded | None = None
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -77,12 +112,17 @@ class Exported:
             "bytes": self.bytes,
             "sha256": self.sha256,
             "parity": self.parity.as_json(),
+            "int8": None if self.int8 is None else self.int8.as_json(),
         }
 
     def sentence(self) -> str:
         size = "any size" if self.size is None else f"{self.size[0]}x{self.size[1]}"
         trust = "" if self.format not in PROGRAMS else f"; ocrmaps predict runs it with --trust-code {self.sha256}"
-        return f"wrote {self.path} ({self.format}, {size}, {self.bytes / 1e6:.1f} MB): {self.parity.sentence()}{trust}"
+        rounded = "" if self.int8 is None else f"; as int8 {self.int8.sentence()}"
+        return (
+            f"wrote {self.path} ({self.format}, {size}, {self.bytes / 1e6:.1f} MB): "
+            f"{self.parity.sentence()}{rounded}{trust}"
+        )
 
 
 def parse_size(text: str) -> Size | None:
@@ -106,10 +146,16 @@ def export(
     format: str = "onnx",
     size: Size | None = None,
     pictures: Sequence[Path] = (),
+    int8: Path | None = None,
+    score_on: Path | None = None,
     overwrite: bool = False,
     trusted: Trusted = NOTHING,
 ) -> Exported:
-    """Write the file, load it back, compare it with the checkpoint; a file that differs never gets its name."""
+    """Write the file, load it back, compare it with the checkpoint; a file that differs never gets its name.
+
+    `int8` is a source whose pictures rounding is calibrated on; scores before and after are measured on `score_on`, or
+    on that source too.
+    """
     if format not in FORMATS:
         raise SpecError(f"found format {format!r}, expected one of {', '.join(FORMATS)}")
     if kind_of(out) != format:
@@ -118,9 +164,15 @@ def export(
             f"{out}: found a name that does not say {format}, expected one that ends in {suffixes}",
             hint="`ocrmaps predict` opens a file as what its name says",
         )
-    refuse_existing(out, replace_existing=overwrite)
-    if format == "onnx":
-        _require("onnx", "onnxscript", "onnxruntime")
+    if int8 is not None and format not in ("onnx", "openvino"):
+        raise SpecError(f"found --int8 for {format}, expected onnx or openvino", hint="torch's formats stay in float32")
+    if score_on is not None and int8 is None:
+        raise SpecError("--score-on measures what rounding costs: --int8 is missing", hint="--int8 SOURCE")
+    targets = (out, out.with_suffix(".bin")) if format == "openvino" else (out,)
+    for target in targets:
+        refuse_existing(target, replace_existing=overwrite)
+    if format in ("onnx", "openvino"):
+        _require("onnx", "onnxscript", "onnxruntime", *(["openvino"] if format == "openvino" else []))
     trained = load_detector(checkpoint, trusted=trusted)
     multiple = int(trained.detector.multiple)
     if size is not None:
@@ -148,11 +200,56 @@ def export(
                 f"the exported file differs from the checkpoint and was not kept: {'; '.join(parity.faults)}",
                 hint="another --format may do; say which torch and onnxruntime this is in a report",
             )
-        number, digest = part.stat().st_size, digest_of(part)
-        os.replace(part, out)
+        rounded = None if int8 is None else _rounded(trained, part, size, int8, score_on or int8)
+        number, digest = sum(part.with_name(path.name).stat().st_size for path in targets), digest_of(part)
+        for path in reversed(targets):
+            os.replace(part.with_name(path.name), path)
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
-    return Exported(path=out, format=format, size=size, bytes=number, sha256=digest, parity=parity)
+    return Exported(path=out, format=format, size=size, bytes=number, sha256=digest, parity=parity, int8=rounded)
+
+
+def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path, scoring: Path) -> Rounded:
+    """Replace the exported file by one in whole numbers, and say what that costs."""
+    sources = {path: open_source(path) for path in (calibration, scoring)}
+    images = _prepared(trained, sources[calibration])
+    whole, small = part.with_name("whole.onnx"), part.with_name("small.onnx")
+    told = replace(trained, card={**trained.card, "precision": "int8"})
+    with _quiet():
+        _onnx(Graph(trained), told, whole, size)
+    round_to_int8(whole, small, images)
+    if part.suffix == ".xml":
+        _as_openvino(small, part, description(told, size))
+    else:
+        os.replace(small, part)
+    found = agreement(load_any(whole, threads=1), load_any(part, threads=1), images)
+    if found.agree_50 is not None and found.agree_50 < LEAST_AGREEMENT:
+        raise RunError(
+            f"in whole numbers this is another detector, and it was not kept: {found.sentence()}",
+            hint=f"boxes have to agree on {LEAST_AGREEMENT:.0%}; calibrate on pictures like those it will see",
+        )
+    before, after = (_scores(path, sources[scoring]) for path in (whole, part))
+    return Rounded(
+        calibrated_on=f"{len(images)} pictures of {calibration.absolute().name}",
+        agreement=found,
+        scored_on=scoring.absolute().name,
+        before=before,
+        after=after,
+    )
+
+
+def _prepared(trained: Trained, source: Source) -> list[U8Array]:
+    """Pictures of a source as the network sees them: an even draw that fits into memory."""
+    largest = max(height * width for height, width in trained.canonical.canvases)
+    chosen = subset(samples_of(source)[0], max(1, min(PICTURES, PIXELS // largest)))
+    return [prepare(file_of(source, sample), trained.canonical).pixels for sample in chosen]
+
+
+def _scores(path: Path, source: Source) -> dict[str, float]:
+    """IoU hmean at 0.5 and 0.7 on all pictures of a source."""
+    spec = EvaluationSpec(protocols=("iou",), cuts=())
+    values = evaluate_checkpoint(path, source=source, spec=spec).scores["iou"].values
+    return {f"IoU {t}": float(values[f"hmean@{t}"]) for t in spec.thresholds}
 
 
 def description(trained: Trained, size: Size | None) -> str:
@@ -273,8 +370,26 @@ def _program(graph: Graph, trained: Trained, path: Path, size: Size | None) -> N
         torch.export.save(program, file, extra_files={EXTRA: description(trained, size)})
 
 
+def _openvino(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
+    whole = path.with_suffix(".onnx")
+    _onnx(graph, trained, whole, size)
+    _as_openvino(whole, path, description(trained, size))
+
+
+def _as_openvino(onnx: Path, path: Path, told: str) -> None:
+    """The same graph as OpenVINO's two files; the first holds the description and the digest of the second."""
+    import openvino
+
+    model = openvino.convert_model(str(onnx))
+    model.set_rt_info(told, [EXTRA])
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+    model.set_rt_info(digest_of(path.with_suffix(".bin")), [WEIGHTS])
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+
+
 FORMATS: dict[str, Callable[[Graph, Trained, Path, Size | None], None]] = {
     "onnx": _onnx,
+    "openvino": _openvino,
     "torchscript": _torchscript,
     "program": _program,
 }
@@ -284,7 +399,8 @@ def _require(*modules: str) -> None:
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
         raise SpecError(
-            f"exporting ONNX needs {', '.join(missing)}, not installed here", hint='pip install "ocrmaps[onnx]"'
+            f"this export needs {', '.join(missing)}, not installed here",
+            hint=f'pip install "ocrmaps[{"openvino" if "openvino" in missing else "onnx"}]"',
         )
 
 

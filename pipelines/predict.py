@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ocrmaps import __version__
 from ocrmaps.canonical import turn_upright
 from ocrmaps.detect.inputs import find_inputs
-from ocrmaps.detect.load import Replayed, load_any
+from ocrmaps.detect.load import device_for, load_any
 from ocrmaps.detect.pages import PictureFile, open_page
 from ocrmaps.detect.predict import Prediction, predict_pictures, with_score
 from ocrmaps.detect.results import Sheet, check_names, file_for, write_predictions
@@ -96,12 +95,7 @@ def run(
         raise DataError(": ".join(inputs.refused[0]))
     check_names([f.name for f in inputs.files], format)
     trained = load_any(checkpoint, trusted=trusted).reading(goal)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() and not isinstance(trained.detector, Replayed) else "cpu"
-    if device != "cpu" and isinstance(trained.detector, Replayed):
-        raise SpecError(f"{checkpoint} is an export, which runs on the processor", hint="leave --device out")
-    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise SpecError("device: found cuda, but torch sees no CUDA device here", hint="leave --device out")
+    device = device_for(trained, device, checkpoint)
     spec = with_score(trained.extract, min_score)
     found: list[Prediction] = []
     done: set[Path] = set()

@@ -1,7 +1,8 @@
 """A detector from a file: a checkpoint of training, or what `ocrmaps export` wrote; what it is, its name says.
 
 TorchScript and exported programs are programs, run only where the digest of the file is trusted. Exports run on the
-processor. Their file carries how pictures are prepared and how maps are read.
+processor: ONNX in onnxruntime, OpenVINO's model (`.xml` with its weights, `.bin`) in OpenVINO. Their file carries how
+pictures are prepared and how maps are read.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.extract import ExtractSpec
+from ocrmaps.files import leads_outside, read_regular
 from ocrmaps.model import DetectorSpec
 from ocrmaps.model.head import Logits
 from ocrmaps.trust import NOTHING, Trusted
@@ -32,17 +34,20 @@ from ocrmaps.trust import NOTHING, Trusted
 FORMAT = 1
 EXTRA = "ocrmaps.json"
 """Name of the description beside the graph, in all formats."""
+WEIGHTS = "weights.sha256"
+"""Name of the digest of OpenVINO's second file in its first."""
 _RUNNING = (RuntimeError, ValueError, TypeError, AssertionError)
 _READING = (*_RUNNING, KeyError, AttributeError, OSError, EOFError, IndexError)
 """What torch's loaders raise for files that are damaged or something else."""
-_ONNX = b"\x08"
-"""First byte of an ONNX file: the tag of its version field. Checkpoints begin as zip archives or pickles do."""
+_ONNX, _XML = b"\x08", b"<"
+"""First byte of an ONNX file: the tag of its version field; and of OpenVINO's. Checkpoints begin as zip archives or
+pickles do."""
 CHECKPOINT = "checkpoint"
-SUFFIXES = {".onnx": "onnx", ".pt": "torchscript", ".ts": "torchscript", ".pt2": "program"}
+SUFFIXES = {".onnx": "onnx", ".xml": "openvino", ".pt": "torchscript", ".ts": "torchscript", ".pt2": "program"}
 """What a file is by its name; any other name is a checkpoint's."""
 PROGRAMS = ("torchscript", "program")
-_CALLED = {"onnx": "an ONNX file", "torchscript": "TorchScript", "program": "an exported program",
-           CHECKPOINT: "a checkpoint"}  # fmt: skip
+_CALLED = {"onnx": "an ONNX file", "openvino": "an OpenVINO model", "torchscript": "TorchScript",
+           "program": "an exported program", CHECKPOINT: "a checkpoint"}  # fmt: skip
 Maps = Callable[[Tensor], "tuple[Tensor, ...]"]
 
 
@@ -75,8 +80,11 @@ def kind_of(path: Path) -> str:
     return SUFFIXES.get(path.suffix.lower(), CHECKPOINT)
 
 
-def load_any(path: Path, *, trusted: Trusted = NOTHING) -> Trained:
-    """The detector in a file with all that predicting needs. What it is opened as is decided by its name alone."""
+def load_any(path: Path, *, trusted: Trusted = NOTHING, threads: int | None = None) -> Trained:
+    """The detector in a file with all that predicting needs. What it is opened as is decided by its name alone.
+
+    `threads` is how many onnxruntime and OpenVINO use, which choose for themselves when it is not given.
+    """
     kind, found = kind_of(path), _content(path)
     if found is not None and found != kind:
         suffixes = ", ".join(suffix for suffix, other in SUFFIXES.items() if other == found) or ".ckpt"
@@ -98,11 +106,25 @@ def load_any(path: Path, *, trusted: Trusted = NOTHING) -> Trained:
             hint="export the checkpoint again",
         )
     if kind == "onnx":
-        run, text = _onnx(path, data)
+        run, text = _onnx(path, data, threads)
+    elif kind == "openvino":
+        run, text = _openvino(path, data, threads)
     else:
         _check_trusted(path, data, _CALLED[kind], trusted)
         run, text = _torchscript(path, data) if kind == "torchscript" else _program(path, data)
     return _trained(path, run, text)
+
+
+def device_for(trained: Trained, device: str, path: Path) -> str:
+    """Where a detector runs: `auto` is a CUDA device where there is one; exports run on the processor."""
+    if isinstance(trained.detector, Replayed):
+        if device not in ("auto", "cpu"):
+            raise SpecError(f"{path} is an export, which runs on the processor", hint="leave --device out")
+        return "cpu"
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise SpecError("device: found cuda, but torch sees no CUDA device here", hint="leave --device out")
+    return device if device != "auto" else "cuda" if there else "cpu"
 
 
 def _check_trusted(path: Path, data: bytes, what: str, trusted: Trusted) -> None:
@@ -122,7 +144,7 @@ def _content(path: Path) -> str | None:
             return None
         if not zipfile.is_zipfile(path):
             with path.open("rb") as file:
-                return "onnx" if file.read(1) == _ONNX else None
+                return {_ONNX: "onnx", _XML: "openvino"}.get(file.read(1))
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (OSError, ValueError, zipfile.BadZipFile):
@@ -134,7 +156,7 @@ def _content(path: Path) -> str | None:
     return CHECKPOINT if any(name.endswith("/data.pkl") for name in names) else None
 
 
-def _onnx(path: Path, data: bytes) -> tuple[Maps, str | None]:
+def _onnx(path: Path, data: bytes, threads: int | None) -> tuple[Maps, str | None]:
     missing = [name for name in ("onnx", "onnxruntime") if find_spec(name) is None]
     if missing:
         raise SpecError(
@@ -146,8 +168,10 @@ def _onnx(path: Path, data: bytes) -> tuple[Maps, str | None]:
 
     known = (faults.InvalidProtobuf, faults.Fail, faults.InvalidGraph, faults.InvalidArgument, faults.NoSuchFile,
              faults.NoModel, faults.NotImplemented, faults.RuntimeException)  # fmt: skip
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0  # 0: its own choice
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except known as error:
         raise _unreadable(path, "ONNX file", error) from error
 
@@ -159,6 +183,39 @@ def _onnx(path: Path, data: bytes) -> tuple[Maps, str | None]:
         return tuple(torch.from_numpy(np.asarray(m)) for m in maps)
 
     return run, session.get_modelmeta().custom_metadata_map.get(EXTRA)
+
+
+def _openvino(path: Path, data: bytes, threads: int | None) -> tuple[Maps, str | None]:
+    if find_spec("openvino") is None:
+        raise SpecError(f"{path}: needs openvino, which is not installed here", hint='pip install "ocrmaps[openvino]"')
+    import openvino
+
+    weights = path.with_suffix(".bin")
+    if leads_outside(weights, path.parent):
+        raise DataError(
+            f"{weights}: found a link out of the folder of {path.name}", hint="keep both files in one folder"
+        )
+    try:
+        # From memory: nothing but the file that belongs to it is read as its weights.
+        values = read_regular(weights)
+        model = openvino.Core().read_model(data, values)
+        settings = {"INFERENCE_PRECISION_HINT": "f32"} | ({"INFERENCE_NUM_THREADS": threads} if threads else {})
+        compiled = openvino.Core().compile_model(model, "CPU", settings)
+    except OSError as error:
+        raise DataError(
+            f"{weights}: cannot be read ({error.strerror or error})", hint=f"it holds the weights of {path.name}"
+        ) from error
+    except RuntimeError as error:
+        raise _unreadable(path, "OpenVINO model", error) from error
+
+    def run(image: Tensor) -> tuple[Tensor, ...]:
+        found = compiled({"image": image.numpy()})
+        return tuple(torch.from_numpy(np.array(found[output])) for output in compiled.outputs)
+
+    told = {key: model.get_rt_info([key]).astype(str) for key in (EXTRA, WEIGHTS) if model.has_rt_info([key])}
+    if WEIGHTS in told and told[WEIGHTS] != hashlib.sha256(values).hexdigest():
+        raise DataError(f"{weights}: found other weights than {path.name} was written with", hint="export both again")
+    return run, told.get(EXTRA)
 
 
 def _check_places(path: Path, data: bytes) -> None:
@@ -252,5 +309,5 @@ def _trained(path: Path, run: Maps, text: str | None) -> Trained:
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> DataError:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
+    first = next((line for line in str(error).splitlines() if line and " from src/" not in line), type(error).__name__)
     return DataError(f"{path}: cannot be read as an {what} ({first[:300]})", hint="export the checkpoint again")

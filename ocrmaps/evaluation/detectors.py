@@ -18,8 +18,9 @@ import torch
 
 from ocrmaps.annotations import Sample, Source
 from ocrmaps.annotations.samples import subset
+from ocrmaps.detect.load import device_for, load_any
 from ocrmaps.detect.predict import Prediction, predict_pictures
-from ocrmaps.detect.trained import Trained, load_detector
+from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
 from ocrmaps.evaluation.rows import Progress, device_of, evaluate_rows, row_names, rows_of, store_identity
@@ -52,7 +53,7 @@ def evaluate_checkpoint(
     trusted: Trusted = NOTHING,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """A checkpoint on one split of a store version (a folder), or on the pictures of a source.
+    """A checkpoint, or an exported file, on one split of a store version (a folder), or on the pictures of a source.
 
     From a store the network sees the stored rows in the batches of its training, so that a complete pass gives the
     score of that training again. `limit` looks at so many pictures only: a partial evaluation. `goal` reads maps as
@@ -61,8 +62,10 @@ def evaluate_checkpoint(
     if (version is None) == (source is None):
         raise SpecError("a checkpoint is evaluated on a store or on a source: name one of the two")
     check_limit(limit)
-    where = device_of(device)
-    trained = load_detector(checkpoint, device=where, trusted=trusted).reading(goal)
+    device_of(device)  # refused before anything is read
+    trained = load_any(checkpoint, trusted=trusted).reading(goal)
+    where = torch.device(device_for(trained, device, checkpoint))
+    trained.detector.to(where)
     spec = with_operating_point(spec or EvaluationSpec(), trained.extract)
     identity: dict[str, Any] = {
         "checkpoint": checkpoint_identity(checkpoint, trained),

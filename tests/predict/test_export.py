@@ -15,34 +15,42 @@ import torch
 from PIL import Image
 from torch import nn
 
+from ocrmaps.annotations import open_source
+from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec
-from ocrmaps.detect.load import EXTRA, load_any
+from ocrmaps.detect.int8 import Agreement, agreement
+from ocrmaps.detect.load import EXTRA, kind_of, load_any
 from ocrmaps.detect.parity import compare
 from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import DataError, RunError, SpecError
+from ocrmaps.evaluation.detectors import evaluate_checkpoint
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.files import digest_of
 from ocrmaps.model import DetectorSpec, build_detector
 from ocrmaps.pipelines import export as exporting
 from ocrmaps.pipelines.export import Exported, parse_size
 from ocrmaps.trust import Trusted
-from tests.predict.bright import TEXTS, TRUSTED, bright, card, write_checkpoint
+from tests.predict.bright import TEXTS, TRUSTED, bright, card, paint, write_checkpoint
 from tests.predict.test_command import ocrmaps, scans  # noqa: F401  # fixtures
 
 HAS_ONNX = all(find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
+HAS_OPENVINO = HAS_ONNX and find_spec("openvino") is not None
+needs_onnx = pytest.mark.skipif(not HAS_ONNX, reason="needs the extra onnx")
+needs_openvino = pytest.mark.skipif(not HAS_OPENVINO, reason="needs the extra openvino")
 FORMATS = [
-    pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="needs the extra onnx")),
+    pytest.param("onnx", marks=needs_onnx),
+    pytest.param("openvino", marks=needs_openvino),
     "torchscript",
     "program",
 ]
-NAMES = {"onnx": "text.onnx", "torchscript": "text.pt", "program": "text.pt2"}
+NAMES = {"onnx": "text.onnx", "openvino": "text.xml", "torchscript": "text.pt", "program": "text.pt2"}
 export = partial(exporting.export, trusted=TRUSTED)
 
 
 def load_own(path: Path) -> Trained:
     """The detector of a file that is trusted as it is."""
-    digests = [] if path.suffix == ".onnx" else [digest_of(path)]
+    digests = [] if path.suffix in (".onnx", ".xml") else [digest_of(path)]
     return load_any(path, trusted=Trusted.of(digests=digests))
 
 
@@ -71,7 +79,8 @@ def test_a_file_predicts_what_the_checkpoint_predicts(done, trained, page):
     assert (again.canonical, again.extract, again.identity) == (trained.canonical, trained.extract, trained.identity)
     mine, theirs = (next(predict_pictures(t, [page])) for t in (trained, again))
     assert np.abs(mine.polygons.points - theirs.polygons.points).max() < 1e-3
-    assert [p.name for p in done.path.parent.iterdir()] == [done.path.name]
+    weights = {"text.bin"} if done.format == "openvino" else set()
+    assert {p.name for p in done.path.parent.iterdir()} == {done.path.name} | weights
 
 
 def test_nothing_in_a_file_says_where_it_was_made(done, tmp_path):
@@ -99,6 +108,7 @@ def test_a_damaged_file_is_named(done, tmp_path):
     data = done.path.read_bytes()
     cut = tmp_path / f"cut{done.path.suffix}"
     cut.write_bytes(data[: len(data) // 2])
+    (tmp_path / "cut.bin").write_bytes(b"")
     with pytest.raises(DataError, match=rf"{cut.name}: cannot be read as"):
         load_own(cut)
 
@@ -111,7 +121,7 @@ def test_a_fixed_size_and_a_learned_threshold_travel(format, page, tmp_path):
     again = load_own(tmp_path / NAMES[format])
     assert again.canonical.canvases == ((320, 256),)
     assert len(next(predict_pictures(again, [page])).polygons) == len(TEXTS)
-    if format != "torchscript":  # a trace has no sizes of its own
+    if format in ("onnx", "program"):  # a trace has no sizes of its own, and OpenVINO takes others in silence
         with pytest.raises(SpecError, match="does not take 1 pictures of 64x64"):
             again.detector(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))
 
@@ -210,6 +220,82 @@ def test_a_difference_ends_the_command_in_1(ocrmaps, checkpoint, page, tmp_path,
 def test_sizes_that_cannot_be_are_refused(size, checkpoint, tmp_path):
     with pytest.raises(SpecError, match="size"):
         export(checkpoint, tmp_path / "t.pt2", format="program", size=parse_size(size))
+
+
+@needs_openvino
+def test_weights_of_another_openvino_model_are_refused(checkpoint, page, tmp_path):
+    export(checkpoint, tmp_path / "text.xml", format="openvino", pictures=[page])
+    weights = tmp_path / "text.bin"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(DataError, match="other weights"):
+        load_any(tmp_path / "text.xml")
+    weights.unlink()
+    with pytest.raises(DataError, match=r"text.bin: cannot be read"):
+        load_any(tmp_path / "text.xml")
+    (tmp_path.parent / "elsewhere.bin").write_bytes(whole)
+    weights.symlink_to(tmp_path.parent / "elsewhere.bin")
+    with pytest.raises(DataError, match="link out of the folder"):
+        load_any(tmp_path / "text.xml")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory) -> Path:
+    """Two annotated pictures."""
+    folder = tmp_path_factory.mktemp("annotated")
+    return save(
+        SynthSpec(num=2, seed=3, size=(256, 160), lines=(2, 4), text_height=(10.0, 16.0)), folder
+    ).source.annotations
+
+
+@pytest.fixture(scope="module")
+def light_checkpoint(tmp_path_factory) -> Path:
+    return light(tmp_path_factory.mktemp("light"))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("text.onnx", marks=needs_onnx), pytest.param("text.xml", marks=needs_openvino)]
+)
+def test_an_int8_file_stands_alone_and_says_what_it_cost(name, light_checkpoint, source, page, tmp_path):
+    out = tmp_path / name
+    done = export(light_checkpoint, out, format=kind_of(out), pictures=[page], int8=source)
+    cost = done.as_json()["int8"]
+    assert 1e-4 < cost["agreement"]["map_largest"] < 0.5 and cost["agreement"]["pictures"] == 2
+    assert set(cost["before"]) == set(cost["after"]) == {"IoU 0.5", "IoU 0.7"}
+    again = load_any(out)
+    assert again.identity.endswith("int8") and again.canonical == load_any(light_checkpoint).canonical
+    whole = export(light_checkpoint, tmp_path / "whole.onnx", pictures=[page])
+    assert done.bytes < (0.5 if name == "text.onnx" else 0.7) * whole.bytes
+    assert evaluate_checkpoint(out, source=open_source(source)).complete
+
+
+@needs_onnx
+def test_what_rounding_breaks_is_not_kept(light_checkpoint, source, page, tmp_path, monkeypatch):
+    broken = Agreement(pictures=2, map_largest=1.0, map_mean=0.2, boxes=9, boxes_int8=3, agree_50=0.4, agree_90=0.1,
+                       ms=2.0, ms_int8=1.0)  # fmt: skip
+    monkeypatch.setattr(exporting, "agreement", lambda *_: broken)
+    with pytest.raises(RunError, match="another detector, and it was not kept"):
+        export(light_checkpoint, tmp_path / "text.onnx", pictures=[page], int8=source)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_int8_is_refused_where_it_means_nothing(checkpoint, source, tmp_path):
+    with pytest.raises(SpecError, match="expected onnx or openvino"):
+        export(checkpoint, tmp_path / "t.pt2", format="program", int8=source)
+    with pytest.raises(SpecError, match="--int8 is missing"):
+        export(checkpoint, tmp_path / "t.onnx", score_on=source)
+
+
+def test_agreement_counts_boxes_with_a_partner(trained):
+    picture = paint(
+        (320, 320), [[(20, 20), (200, 20), (200, 60), (20, 60)], [(20, 100), (200, 100), (200, 140), (20, 140)]]
+    )
+    same = agreement(trained, trained, [picture])
+    assert (same.boxes, same.boxes_int8, same.agree_50, same.agree_90, same.map_largest) == (2, 2, 1.0, 1.0, 0.0)
+    narrow = agreement(trained, bright(extract=ExtractSpec(shrink_ratio=0.8)), [picture])
+    assert (narrow.agree_50, narrow.agree_90) == (1.0, 0.0)
+    fewer = agreement(trained, bright(extract=ExtractSpec(shrink_ratio=0.6, score_min=1.0)), [picture])
+    assert (fewer.boxes, fewer.boxes_int8, fewer.agree_50) == (2, 0, 0.0)
 
 
 def test_a_missing_extra_is_named(checkpoint, tmp_path, monkeypatch):

@@ -117,12 +117,17 @@ def test_a_bare_pickle_by_any_name_is_refused(name, trace, tmp_path):
 def test_commands_for_checkpoints_open_no_program(hostile, trace, world, tmp_path, ocrmaps):
     cache = world / "cache"
     for words in (
-        ["evaluate", hostile, "--store", "tiny", "--root", cache],
         ["tune", hostile, "--store", "tiny", "--root", cache, "--out", tmp_path / "t.ckpt"],
         ["export", hostile, "--format", "program", "--out", tmp_path / "again.pt2"],
     ):
         code, said = ocrmaps(*words)
         assert code == 3 and "cannot be read as a checkpoint" in said, said
+    assert not trace.exists()
+
+
+def test_evaluating_a_program_needs_trust_as_predicting_does(hostile, trace, world, ocrmaps):
+    code, said = ocrmaps("evaluate", hostile, "--store", "tiny", "--root", world / "cache")
+    assert code == 3 and "--trust-code" in said, said
     assert not trace.exists()
 
 
