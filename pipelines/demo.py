@@ -22,6 +22,7 @@ from ocrmaps.report import checkup as data_page
 from ocrmaps.report.oracle import oracle_page
 from ocrmaps.report.samples import PageRequest
 from ocrmaps.settings.schema import schema_file, schema_line, schema_text
+from ocrmaps.shipped import DEFAULT, shipped
 from ocrmaps.store.upkeep.status import cache_status
 from ocrmaps.store.upkeep.verify import verify
 
@@ -73,8 +74,8 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
 
     with _step(say, f"build the store (longest side {SIDE}, so that two cores can train on it)"):
         write_new(out / schema_file(FORM), schema_text(FORM).encode(), replace_existing=True)
-        shipped = (RECIPES / "demo-recipe.toml").read_text(encoding="utf-8")
-        write_new(out / "demo.toml", (schema_line(FORM) + shipped).encode(), replace_existing=True)
+        recipe = (RECIPES / "demo-recipe.toml").read_text(encoding="utf-8")
+        write_new(out / "demo.toml", (schema_line(FORM) + recipe).encode(), replace_existing=True)
         report = build(load_recipe(out / "demo.toml"), cache)
         say(f"  {report.state} {report.store}/{report.version}, {report.counts['rows']} rows")
         say(f"  root digest {report.root_digest}")
@@ -113,6 +114,15 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
         target = find_target(str(folder), cache, kind="run")
         written = write_page(target, cache=cache, out=out / "report.html", place="inline", overwrite=True)
         say(f"  open {written.page} in a browser: scores, curves, every picture with what was found and missed")
+
+    with _step(say, f"find text with the shipped detector `{DEFAULT}`, which never saw such receipts"):
+        from ocrmaps.pipelines.predict import run as predict
+
+        one = val.pictures / samples[0].picture
+        overlays = out / "found"
+        done = predict(shipped(DEFAULT), [str(one)], out=out / "found.json", overlays=overlays, overwrite=True)
+        say(f"  {done.sentence()}")
+        say(f"  look at {overlays}; `ocrmaps predict PICTURES --out found` does this with yours")
 
 
 def _receipts(folder: Path, split: str, num: int, seed: int, say: Say) -> Source:
