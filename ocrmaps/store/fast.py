@@ -24,8 +24,17 @@ from ocrmaps.store.format.identity import ROW_DIGEST, row_digest
 from ocrmaps.store.format.layout import ShardKey, row_shape
 from ocrmaps.store.reader import Reader
 
-OPEN_SHARDS = max(16, min(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 16))
-"""Shards kept open at a time, of four files each: a quarter of the files that this process may have (often 1024)."""
+
+def shards_within(files: int) -> int:
+    """How many shards may stay open, of four files each: a quarter of the files that a process may have.
+
+    >>> shards_within(1024), shards_within(20_000), shards_within(resource.RLIM_INFINITY)
+    (64, 1250, 4096)
+    """
+    return 4096 if files == resource.RLIM_INFINITY else max(16, min(4096, files // 16))
+
+
+OPEN_SHARDS = shards_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 _N = len(ARRAYS)
 _BYTE = np.dtype(np.uint8)
 
