@@ -9,6 +9,7 @@ the process. Anything unusual is read again by the strict `Reader`, whose job is
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,8 +24,17 @@ from ocrmaps.store.format.identity import ROW_DIGEST, row_digest
 from ocrmaps.store.format.layout import ShardKey, row_shape
 from ocrmaps.store.reader import Reader
 
-OPEN_SHARDS = 64
-"""Shards kept open at a time, of four files each; a Linux process may usually have 1024 files."""
+
+def shards_within(files: int) -> int:
+    """How many shards may stay open, of four files each: a quarter of the files that a process may have.
+
+    >>> shards_within(1024), shards_within(20_000), shards_within(resource.RLIM_INFINITY)
+    (64, 1250, 4096)
+    """
+    return 4096 if files == resource.RLIM_INFINITY else max(16, min(4096, files // 16))
+
+
+OPEN_SHARDS = shards_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 _N = len(ARRAYS)
 _BYTE = np.dtype(np.uint8)
 
@@ -47,6 +57,13 @@ class FastReader:
         place = [tables["canvas"], position // manifest.rows_per_shard, position % manifest.rows_per_shard]
         self._places = np.column_stack([*place, tables["chunk_offset"], tables["chunk_nbytes"]]).astype(np.int64)
         self._digests = tables["chunk_digest"].reshape(len(position), -1)
+        self._names = [
+            [f"{reader.folder}/{ShardKey(canvas, 0).path(array)}".rsplit("c.0", 1) for array in ARRAYS]
+            for canvas in manifest.canvases
+        ]
+        """What stands before and after the number of a shard in the names of its files, by canvas and array."""
+        self._indices: dict[tuple[int, int], list[npt.NDArray[np.uint64]]] = {}
+        """Checked when a shard is first touched, and small: kept when its files are closed."""
         self._shards: dict[tuple[int, int], _OpenShard] = {}
         self._opening = threading.Lock()
         self._own = threading.local()
@@ -111,15 +128,20 @@ class FastReader:
             known = self._shards.get((canvas, shard))
             if known is not None:
                 return known
-            key = ShardKey(self._reader.manifest.canvases[canvas], shard)
             opened = _OpenShard()
-            for array in ARRAYS:
-                path = self._reader.folder / key.path(array)
-                opened.indices.append(self._reader._tail(key, array).tolist())
+            for before, after in self._names[canvas]:
                 try:
-                    opened.handles.append(os.open(path, os.O_RDONLY))
+                    opened.handles.append(os.open(f"{before}c.{shard}{after}", os.O_RDONLY))
                 except OSError as error:
-                    raise StoreCorrupt(f"{path}: cannot be read ({error.strerror})", hint=self._reader.hint) from error
+                    raise StoreCorrupt(
+                        f"{before}c.{shard}{after}: cannot be read ({error.strerror})", hint=self._reader.hint
+                    ) from error
+            checked = self._indices.get((canvas, shard))
+            if checked is None:
+                key = ShardKey(self._reader.manifest.canvases[canvas], shard)
+                checked = [self._reader.read_tail(h, key, a) for h, a in zip(opened.handles, ARRAYS, strict=True)]
+                self._indices[canvas, shard] = checked
+            opened.indices = [index.tolist() for index in checked]
             # Oldest first: with a random order any other choice would be as good, and dearer.
             while len(self._shards) >= OPEN_SHARDS:
                 del self._shards[next(iter(self._shards))]

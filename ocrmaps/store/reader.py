@@ -245,24 +245,28 @@ class Reader:
         known = self._tails.get((path, array))
         if known is not None:
             return known
-        number = ARRAYS.index(array)
-        expected = int(self.shards["nbytes"][self._shard_number(key), number])
-        where = f"{self.folder / path}"
-        tail_nbytes = index_nbytes(self.manifest.rows_per_shard)
         try:
             with self._files.open(self.folder / path) as handle:
-                found = os.fstat(handle).st_size
-                if found != expected:
-                    raise StoreCorrupt(f"{where}: found {found} bytes, expected {expected}", hint=self.hint)
-                tail = os.pread(handle, tail_nbytes, expected - tail_nbytes)
+                return self.read_tail(handle, key, array)
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
-            raise StoreCorrupt(f"{where}: cannot be read ({error.strerror})", hint=self.hint) from error
+            raise StoreCorrupt(f"{self.folder / path}: cannot be read ({error.strerror})", hint=self.hint) from error
+
+    def read_tail(self, handle: int, key: ShardKey, array: str) -> npt.NDArray[np.uint64]:
+        """Check the index of a shard file that is open, whose length must be the recorded one, and keep it."""
+        path, rows = key.path(array), self.manifest.rows_per_shard
+        expected = int(self.shards["nbytes"][self._shard_number(key), ARRAYS.index(array)])
+        tail_nbytes = index_nbytes(rows)
         try:
-            index = read_index(tail, self.manifest.rows_per_shard, expected)
+            found = os.fstat(handle).st_size
+            if found != expected:
+                raise StoreCorrupt(f"found {found} bytes, expected {expected}")
+            index = read_index(os.pread(handle, tail_nbytes, expected - tail_nbytes), rows, expected)
         except StoreCorrupt as error:
-            raise StoreCorrupt(f"{where}: {error}", hint=self.hint) from error
+            raise StoreCorrupt(f"{self.folder / path}: {error}", hint=self.hint) from error
+        except OSError as error:
+            raise StoreCorrupt(f"{self.folder / path}: cannot be read ({error.strerror})", hint=self.hint) from error
         self._tails[path, array] = index
         return index
 
@@ -304,5 +308,8 @@ class _Files:
     def _trim(self, limit: int) -> None:
         if len(self._open) <= limit:
             return
-        for path in [p for p, (_, users) in self._open.items() if users == 0][: len(self._open) - limit]:
-            os.close(self._open.pop(path)[0])
+        for path in list(self._open):  # the one used longest ago comes first
+            if self._open[path][1] == 0:
+                os.close(self._open.pop(path)[0])
+                if len(self._open) <= limit:
+                    return
