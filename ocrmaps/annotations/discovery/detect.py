@@ -20,6 +20,7 @@ from ocrmaps.annotations.discovery.unsupported import SUFFIXES as UNSUPPORTED_SU
 from ocrmaps.annotations.discovery.unsupported import UNSUPPORTED
 from ocrmaps.errors import AnnotationError, Problem, reason
 from ocrmaps.files import leads_outside, read_regular
+from ocrmaps.tiff import page_of
 
 _PICTURES = {"img", "imgs", "image", "images", "picture", "pictures", "photo", "photos", "scans", "jpegimages"}
 """Words in the name of a folder that holds pictures: `img`, `ch4_training_images`."""
@@ -31,8 +32,8 @@ _WORDS = re.compile("[a-z]+")
 _PREFIXES = ("poly_gt_", "gt_", "res_")
 _SAMPLE = 24
 _ENDINGS = "|".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
-_NAMES = re.compile(rf'"((?:[^"\\\n]|\\.){{1,400}}?\.(?:{_ENDINGS}))"', re.IGNORECASE)
-_COLUMN = re.compile(rf"^([^\t\n]{{1,400}}\.(?:{_ENDINGS}))\t", re.IGNORECASE | re.MULTILINE)
+_NAMES = re.compile(rf'"((?:[^"\\\n]|\\.){{1,400}}?\.(?:{_ENDINGS})(?:#[0-9]{{1,9}})?)"', re.IGNORECASE)
+_COLUMN = re.compile(rf"^([^\t\n]{{1,400}}\.(?:{_ENDINGS})(?:#[0-9]{{1,9}})?)\t", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,12 +240,12 @@ class _Holds:
     def __call__(self, name: str) -> bool:
         if ends := address_ends(name):
             return any(self._folder.holds(end) for end in ends)
-        if is_picture(name):
+        if is_picture(page_of(name)[0]):
             return self._folder.holds(name)
         folder, slash, last = name.rpartition("/")
         stems = [last, *(last[len(p) :] for p in _PREFIXES if last.lower().startswith(p))]
         names = [folder + slash + stem for stem in stems]
-        return any(self._folder.with_stem(n) or (is_picture(n) and self._folder.holds(n)) for n in names)
+        return any(self._folder.with_stem(n) or (is_picture(page_of(n)[0]) and self._folder.holds(n)) for n in names)
 
 
 def _names(annotations: Path, *, per_picture: bool) -> Iterable[str]:

@@ -20,7 +20,7 @@ from ocrmaps.annotations.discovery.detect import UnknownAnnotationsError
 from ocrmaps.errors import AnnotationError, DataError, SpecError
 from ocrmaps.evaluation.predictions import coco, doctr, icdar, mmocr, named, paddle, table, ufo
 from ocrmaps.evaluation.predictions.contents import Leaf, read_leaves
-from ocrmaps.evaluation.predictions.names import Matched, match_names, page_of
+from ocrmaps.evaluation.predictions.names import Matched, match_names
 from ocrmaps.evaluation.predictions.records import SCALES, Found, PredictedPicture, PredictionFile, Scale
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "PredictionFile",
     "Scale",
     "match_names",
-    "page_of",
     "read_prediction_file",
 ]
 
