@@ -275,6 +275,8 @@ def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False, pref
             if text is not None:
                 value = {**shape, "text": [text]}
                 results.append({**common, "from_name": "transcription", "type": "textarea", "value": value})
+        if not results:
+            draft.lose("sizes of pictures without outlines")
         name = f"{prefix}{quote(sample.id)}" if prefix else sample.id
         tasks.append(compact({"data": {"ocr": name}, "predictions": [{"result": results}]}))
     body = ",\n".join(tasks)
