@@ -84,6 +84,7 @@ READERS: dict[str, Reader] = {
     "sroie": sroie.read,
     "cvat": cvat.read,
     "yolo": yolo.read,
+    "yolo-obb": yolo.read,
     "dota": dota.read,
     "labelstudio": labelstudio.read,
     "page-lines": page.read_lines,
@@ -109,6 +110,11 @@ WRITERS: dict[str, Writer] = {
     "coco": coco.write,
     "mmocr": mmocr.write,
     "paddle": paddle.write,
+    "yolo": yolo.write,
+    "yolo-obb": yolo.write_corners,
+    "labelstudio": labelstudio.write,
+    "page-lines": page.write,
+    "alto-lines": alto.write,
 }
 
 SIGNS: dict[str, Sign] = {
@@ -125,6 +131,7 @@ SIGNS: dict[str, Sign] = {
     "sroie": Sign(recognize=sroie.recognize, per_picture=sroie.SUFFIXES),
     "cvat": Sign(recognize=cvat.recognize),
     "yolo": Sign(recognize=yolo.recognize, per_picture=yolo.SUFFIXES, looks_at_pictures=True),
+    "yolo-obb": Sign(recognize=yolo.recognize_corners, per_picture=yolo.SUFFIXES, looks_at_pictures=True),
     "dota": Sign(recognize=dota.recognize, per_picture=dota.SUFFIXES),
     "labelstudio": Sign(recognize=labelstudio.recognize, looks_at_pictures=True),
     "page-lines": Sign(recognize=page.recognize_lines, per_picture=page.SUFFIXES),

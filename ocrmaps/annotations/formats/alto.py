@@ -7,7 +7,9 @@ what `fileName` says. The format has no ignore mark.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from ocrmaps.annotations.discovery.signs import Head
@@ -16,8 +18,9 @@ from ocrmaps.annotations.grammar.contents import decode, refusal, shown
 from ocrmaps.annotations.grammar.documents import documents, picture_of
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.grammar.shares import picture_size, pixels
-from ocrmaps.annotations.grammar.xml import Element, attribute_numbers, number_pairs_in, parse_xml
-from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.annotations.grammar.xml import Element, attribute_numbers, escaped, number_pairs_in, parse_xml
+from ocrmaps.annotations.records import Reading, Sample, Source
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, write_pages
 from ocrmaps.geometry import Size
 
 SUFFIXES = (".xml",)
@@ -116,3 +119,41 @@ def _text(element: Element) -> str | None:
     words = [child.attributes.get("CONTENT", "") for child in element.named("String")]
     hyphen = element.first("HYP")
     return " ".join(words) + (hyphen.attributes.get("CONTENT", "-") if hyphen else "") if words else None
+
+
+_NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
+
+
+def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
+    """One xml (ALTO 4) a picture with every outline as a `TextLine` polygon, in a new folder or a zip archive.
+
+    Points are exact; the whole text of a line is one `String`. The format cannot say what is ignored.
+    """
+    draft = AnnotationDraft(samples)
+
+    def content(sample: Sample) -> str:
+        lines = []
+        for i, (points, ignore, text) in enumerate(draft.outlines(sample), start=1):
+            if ignore:
+                draft.lose("ignored outlines written as text")
+            string = ""
+            if text is not None:
+                said, lost = escaped(text)
+                if lost:
+                    draft.lose("characters of texts that xml cannot hold")
+                string = f'<String CONTENT="{said}"/>'
+            xs, ys = points[::2], points[1::2]
+            box = f'HPOS="{min(xs)}" VPOS="{min(ys)}" WIDTH="{max(xs) - min(xs)}" HEIGHT="{max(ys) - min(ys)}"'
+            pairs = " ".join(f"{x!r},{y!r}" for x, y in zip(xs, ys, strict=True))
+            lines.append(f'<TextLine ID="l{i}" {box}><Shape><Polygon POINTS="{pairs}"/></Shape>{string}</TextLine>\n')
+        if sample.size is None:
+            draft.lose("picture sizes unknown")
+        sides = "" if sample.size is None else f' WIDTH="{sample.size[1]}" HEIGHT="{sample.size[0]}"'
+        source = f"<sourceImageInformation><fileName>{escaped(sample.id)[0]}</fileName></sourceImageInformation>"
+        about = f"<Description><MeasurementUnit>pixel</MeasurementUnit>{source}</Description>"
+        head = f'<?xml version="1.0" encoding="UTF-8"?>\n<alto xmlns="{_NAMESPACE}">{about}\n'
+        block = f'<TextBlock ID="b1">\n{"".join(lines)}</TextBlock>' if lines else ""
+        page = f'<Page ID="p1" PHYSICAL_IMG_NR="1"{sides}><PrintSpace>{block}</PrintSpace></Page>'
+        return f"{head}<Layout>{page}</Layout></alto>\n"
+
+    return write_pages(draft, out, ".xml", content, overwrite=overwrite)

@@ -11,14 +11,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.gather import LIMIT, Gather, Outlines
 from ocrmaps.annotations.grammar.contents import shown
-from ocrmaps.annotations.grammar.shares import picture_size, pixels
-from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.annotations.grammar.lines import box
+from ocrmaps.annotations.grammar.shares import is_whole, picture_size, pixels
+from ocrmaps.annotations.records import Reading, Sample, Source
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, number_pairs, sizes_of, write_file
 from ocrmaps.geometry import Size
 
 _PICTURE = ("image", "ocr", "img", "captioning", "image_url", "url")
@@ -218,12 +222,12 @@ def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[
             return [v for x, y in points for v in (pixels(x / 100, width), pixels(y / 100, height))]
         g.problem(f"{place}.points", f"found {shown(points)}, expected [x, y] points in per cent", "wrong-type")
         return None
-    box = [region.get(key) for key in ("x", "y", "width", "height")] + [region.get("rotation") or 0]
-    if not _numbers(box):
-        g.problem(place, f"found {shown(box[:4])}, expected x, y, width and height in per cent", "wrong-type")
+    bounds = [region.get(key) for key in ("x", "y", "width", "height")] + [region.get("rotation") or 0]
+    if not _numbers(bounds):
+        g.problem(place, f"found {shown(bounds[:4])}, expected x, y, width and height in per cent", "wrong-type")
         return None
-    left, top, w, h = (v / 100 * (height if i % 2 else width) for i, v in enumerate(box[:4]))
-    turn = math.radians(box[4] % 360)
+    left, top, w, h = (v / 100 * (height if i % 2 else width) for i, v in enumerate(bounds[:4]))
+    turn = math.radians(bounds[4] % 360)
     cos, sin = (math.cos(turn), math.sin(turn)) if turn else (1.0, 0.0)
     corners = ((0.0, 0.0), (w, 0.0), (w, h), (0.0, h))
     return [v for x, y in corners for v in (pixels(left + x * cos - y * sin, 1), pixels(top + x * sin + y * cos, 1))]
@@ -243,3 +247,46 @@ def _picture(g: Gather, data: dict[str, Any], loc: str) -> str | None:
             return None
         key = names[0]
     return g.addressed(data[key], f"{loc}.{key}")
+
+
+def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False, prefix: str = "") -> WriteReport:
+    """One list of tasks whose outlines are pre-annotations, for the OCR template (`ocr`, labels Text and ignore).
+
+    `prefix` stands in front of every picture's path, which is then quoted: the address that Label Studio finds it at.
+    Points come back exactly to a millionth of a pixel.
+    """
+    draft = AnnotationDraft(samples)
+    sizes = sizes_of(draft, "Label Studio tasks")
+    tasks = []
+    for sample in draft.samples:
+        results: list[dict[str, Any]] = []
+        height, width = sizes[sample.id]
+        sides = {"original_width": width, "original_height": height, "image_rotation": 0}
+        for i, (points, ignore, text) in enumerate(draft.outlines(sample), start=1):
+            if not is_whole(points):
+                draft.lose("outlines rounded to a millionth of a pixel")
+            kind, shape = _shape([100 * v / (height if k % 2 else width) for k, v in enumerate(points)], points)
+            common = {"id": f"r{i}", "to_name": "image", **sides}
+            label = {"labels": ["ignore" if ignore else "Text"]}
+            results.append(
+                {**common, "from_name": "poly" if kind == "polygon" else "bbox", "type": kind, "value": shape}
+            )
+            results.append({**common, "from_name": "label", "type": "labels", "value": {**shape, **label}})
+            if text is not None:
+                value = {**shape, "text": [text]}
+                results.append({**common, "from_name": "transcription", "type": "textarea", "value": value})
+        if not results:
+            draft.lose("sizes of pictures without outlines")
+        name = f"{prefix}{quote(sample.id)}" if prefix else sample.id
+        tasks.append(compact({"data": {"ocr": name}, "predictions": [{"result": results}]}))
+    body = ",\n".join(tasks)
+    return write_file(draft, out, f"[\n{body}\n]\n", overwrite=overwrite)
+
+
+def _shape(shares: list[float], points: Sequence[float]) -> tuple[str, dict[str, Any]]:
+    """A rectangle where the outline is one from its top left corner on, else a polygon."""
+    x0, y0, x1, y1 = (*points[:2], *points[4:6])
+    if list(points) == box(x0, y0, x1, y1) and x0 <= x1 and y0 <= y1:
+        left, top, right, bottom = (*shares[:2], *shares[4:6])
+        return "rectangle", {"x": left, "y": top, "width": right - left, "height": bottom - top, "rotation": 0}
+    return "polygon", {"points": number_pairs(list(shares)), "closed": True}

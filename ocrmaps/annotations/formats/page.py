@@ -6,15 +6,18 @@ its `index` where it has one. The format has no ignore mark.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.gather import Gather, Outlines
 from ocrmaps.annotations.grammar.contents import decode, refusal, shown
 from ocrmaps.annotations.grammar.documents import documents
-from ocrmaps.annotations.grammar.xml import Element, attribute_numbers, number_pairs_in, parse_xml
-from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.annotations.grammar.xml import Element, attribute_numbers, escaped, number_pairs_in, parse_xml
+from ocrmaps.annotations.records import Reading, Sample, Source
+from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, number_pairs, sizes_of, write_pages
 
 SUFFIXES = (".xml",)
 Level = Literal["TextLine", "Word"]
@@ -84,3 +87,44 @@ def _text(element: Element) -> str | None:
     readings.sort(key=lambda equiv: (attribute_numbers(equiv, ("index",)) or [0.0])[0])
     found = readings[0].first("Unicode") if readings else None
     return None if found is None else found.text
+
+
+_NAMESPACE = "http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"
+_LOST = "characters of texts that xml cannot hold"
+
+
+def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:
+    """One xml a picture with every outline as a `TextLine`, in a new folder or a zip archive.
+
+    The format has whole pixels only: other points are rounded, and counted. It cannot say what is ignored.
+    """
+    draft = AnnotationDraft(samples)
+    sizes = sizes_of(draft, "PAGE XML")
+
+    def content(sample: Sample) -> str:
+        lines = []
+        for i, (points, ignore, text) in enumerate(draft.outlines(sample), start=1):
+            if ignore:
+                draft.lose("ignored outlines written as text")
+            if not all(value == round(value) for value in points):
+                draft.lose("outlines rounded to whole pixels")
+            pairs = " ".join(f"{x},{y}" for x, y in number_pairs([round(value) for value in points]))
+            equiv = ""
+            if text is not None:
+                said, lost = escaped(text)
+                if lost:
+                    draft.lose(_LOST)
+                equiv = f"<TextEquiv><Unicode>{said}</Unicode></TextEquiv>"
+            lines.append(f'<TextLine id="l{i}"><Coords points="{pairs}"/>{equiv}</TextLine>\n')
+        height, width = sizes[sample.id]
+        whole = f'<Coords points="0,0 {width},0 {width},{height} 0,{height}"/>'
+        region = f'<TextRegion id="r1">{whole}\n{"".join(lines)}</TextRegion>'
+        made = "1970-01-01T00:00:00"
+        meta = (
+            f"<Metadata><Creator>ocrmaps</Creator><Created>{made}</Created><LastChange>{made}</LastChange></Metadata>"
+        )
+        page = f'<Page imageFilename="{escaped(sample.id)[0]}" imageWidth="{width}" imageHeight="{height}">'
+        head = f'<?xml version="1.0" encoding="UTF-8"?>\n<PcGts xmlns="{_NAMESPACE}">{meta}\n'
+        return f"{head}{page}\n{region if lines else ''}</Page></PcGts>\n"
+
+    return write_pages(draft, out, ".xml", content, overwrite=overwrite)

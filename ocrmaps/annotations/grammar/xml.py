@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -102,6 +103,20 @@ def attribute_numbers(element: Element, names: Sequence[str]) -> list[float] | N
     """The numbers that these attributes hold; None if any does not."""
     fields = [element.attributes.get(name, "").strip() for name in names]
     return [float(field) for field in fields] if all(map(NUMBER.fullmatch, fields)) else None
+
+
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ESCAPES = {ord(letter): f"&#{ord(letter)};" for letter in '<>&"\t\n\r'}
+
+
+def escaped(text: str) -> tuple[str, bool]:
+    """The text as it stands in an attribute or an element, and whether characters were lost that xml cannot hold.
+
+    >>> escaped('a<"b"\\x00')
+    ('a&#60;&#34;b&#34;', True)
+    """
+    kept = _UNWRITABLE.sub("", text)
+    return kept.translate(_ESCAPES), kept != text
 
 
 def peek_xml(text: str) -> tuple[str, frozenset[str]] | None:
