@@ -53,6 +53,13 @@ class Protocol(StrEnum):
     all = "all"
 
 
+class Convention(StrEnum):
+    """What pages and sets without truth score."""
+
+    ocrmaps = "ocrmaps"
+    db = "db"
+
+
 class Scores(StrEnum):
     """What the scores of predictions are."""
 
@@ -88,6 +95,13 @@ def evaluate(
         str,
         typer.Option(metavar="LIST", help="IoU thresholds; reasons are told at the first.", rich_help_panel=SCORING),
     ] = "0.5,0.7",
+    convention: Annotated[
+        Convention,
+        typer.Option(
+            help="Without truth: ocrmaps (an empty page is 1, a set has no score) or db (0, as DB and CLEval have it).",
+            rich_help_panel=SCORING,
+        ),
+    ] = Convention.ocrmaps,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -169,6 +183,7 @@ def evaluate(
         predictions=predictions,
         protocols=tuple(p.value for p in protocol or (Protocol.all,)),
         thresholds=iou,
+        convention=convention.value,
         format=format,
         pictures=pictures,
         frame=frame.value,

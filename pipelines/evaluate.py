@@ -13,6 +13,7 @@ from ocrmaps.evaluation.predictions import Scale
 from ocrmaps.evaluation.rows import Progress
 from ocrmaps.evaluation.submitted import PredictionOptions
 from ocrmaps.geometry import Frame
+from ocrmaps.metrics.conventions import Convention
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.text import numbers
 from ocrmaps.trust import NOTHING, Trusted
@@ -29,6 +30,7 @@ class Asked:
     predictions: Path | None
     protocols: tuple[str, ...]
     thresholds: str
+    convention: Convention
     format: str | None
     pictures: Path | None
     frame: Frame
@@ -89,6 +91,7 @@ def spec_of(asked: Asked) -> EvaluationSpec:
     return EvaluationSpec(
         thresholds=numbers(asked.thresholds, "--iou"),
         protocols=PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols)),
+        convention=asked.convention,
     )
 
 

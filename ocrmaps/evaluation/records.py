@@ -15,6 +15,7 @@ from ocrmaps.errors import SpecError
 from ocrmaps.geometry import FloatArray, IntArray, PolygonSet
 from ocrmaps.metrics.accumulate import Score
 from ocrmaps.metrics.cleval import ClevalMatch
+from ocrmaps.metrics.conventions import Convention, checked_convention
 from ocrmaps.metrics.deteval import DetEvalCounts
 from ocrmaps.metrics.iou import IouCounts, IouMatch, IouSweep
 from ocrmaps.metrics.matching import Order, checked_thresholds
@@ -36,9 +37,12 @@ class EvaluationSpec:
     cuts: tuple[float, ...] = CUTS
     """Score cuts of the curves; none for no curves."""
     order: Order = "first"
+    convention: Convention = "ocrmaps"
+    """What pages and data sets without truth score."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "thresholds", checked_thresholds(self.thresholds))
+        checked_convention(self.convention)
         unknown = [name for name in self.protocols if name not in PROTOCOLS]
         if unknown or not self.protocols or len(set(self.protocols)) != len(self.protocols):
             found = ", ".join(map(str, self.protocols)) or "none"

@@ -20,6 +20,7 @@ from ocrmaps.evaluation.records import Evaluation, PictureResult
 from ocrmaps.evaluation.totals import GROUPINGS, groups, reason_counts
 from ocrmaps.files import replacing
 from ocrmaps.metrics.cleval import CLEVAL
+from ocrmaps.metrics.conventions import page_parts, total_parts
 from ocrmaps.metrics.deteval import DETEVAL
 from ocrmaps.metrics.iou import IGNORED_SHARE
 
@@ -60,8 +61,9 @@ def result_document(evaluation: Evaluation) -> dict[str, Any]:
         "frame": evaluation.pictures[0].truth.frame if evaluation.pictures else None,
         "thresholds": list(spec.thresholds),
         "reasons_at_iou": spec.iou,
+        "convention": spec.convention,
         "totals": {
-            f"{t:g}": {**asdict(counts), **{part: getattr(counts, part) for part in _PARTS}}
+            f"{t:g}": {**asdict(counts), **page_parts(counts), **total_parts(counts, spec.convention)}
             for t, counts in evaluation.totals.items()
         },
         "protocols": {
@@ -108,7 +110,8 @@ def _curves(evaluation: Evaluation) -> dict[str, Any] | None:
     out: dict[str, Any] = {"cuts": list(sweep.cuts), "iou": {}}
     for t, threshold in enumerate(sweep.thresholds):
         counts = [sweep.counts(c, t) for c in range(len(sweep.cuts))]
-        out["iou"][f"{threshold:g}"] = {part: [getattr(c, part) for c in counts] for part in _PARTS}
+        parts = [page_parts(c) | total_parts(c, evaluation.spec.convention) for c in counts]
+        out["iou"][f"{threshold:g}"] = {part: [each[part] for each in parts] for part in _PARTS}
     out["detections"] = sweep.detection_care.tolist()
     return out
 
@@ -137,7 +140,8 @@ def image_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
             row[f"matched@{threshold:g}"] = counts.matched
             row |= {f"{part}@{threshold:g}": getattr(counts, part) for part in _PARTS}
         if picture.deteval is not None:
-            row |= {f"deteval_{part}": getattr(picture.deteval, part) for part in _PARTS}
+            parts = page_parts(picture.deteval, evaluation.spec.convention)
+            row |= {f"deteval_{part}": value for part, value in parts.items()}
         if picture.cleval is not None:
             row |= {f"cleval_{part}": getattr(picture.cleval.counts, part) for part in _PARTS}
         row |= {f"text_{reason}": number for reason, number in reasons["text"].items()}

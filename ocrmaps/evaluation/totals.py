@@ -60,8 +60,8 @@ def evaluate(
 
 def _metric(name: str, spec: EvaluationSpec) -> Metric:
     if name == "iou":
-        return iou_metric(thresholds=spec.thresholds, order=spec.order)
-    return deteval_metric() if name == "deteval" else cleval_metric()
+        return iou_metric(thresholds=spec.thresholds, order=spec.order, convention=spec.convention)
+    return (deteval_metric if name == "deteval" else cleval_metric)(convention=spec.convention)
 
 
 def _part(protocol: str, result: PictureResult) -> Any:

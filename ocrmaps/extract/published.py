@@ -2,14 +2,16 @@
 
 Kept on purpose: coordinates are pixel indices (a text's left edge at x = 10 is the pixel 10); holes are candidates; the
 cap takes outlines in the order of discovery; vertices are truncated to integers before growing, and the grown outline
-is rounded to integers. The smallest rectangles are OpenCV's, because ties between directions are its own. Not kept:
-what comes after, scaling to the original picture with rounding to 16-bit integers, and rows of zeros for dropped boxes.
+is rounded to integers. The smallest rectangles are OpenCV's, because ties between directions are its own. What comes
+after, scaling to the original picture, is `rounded_to_original`. Not kept: 16-bit integers, which large pictures leave,
+and rows of zeros for dropped boxes.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -18,8 +20,8 @@ import numpy.typing as npt
 import pyclipper
 
 from ocrmaps.compiled import compiled
-from ocrmaps.extract.records import ExtractSpec, Found, Outcomes
-from ocrmaps.geometry import FloatArray
+from ocrmaps.extract.records import ExtractSpec, Found, Outcomes, Shape
+from ocrmaps.geometry import FloatArray, PolygonSet
 
 FloatMap = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -62,6 +64,27 @@ def published_boxes(values: FloatMap, spec: ExtractSpec) -> Found:
         boxes.append(cv2.boxPoints(rectangle))
         kept.append(score)
     return _ordered_corners(boxes), np.array(kept), Outcomes(kept=len(kept), **counts)
+
+
+def rounded_to_original(
+    polygons: PolygonSet, *, shape: Shape, size: tuple[int, int], original: tuple[int, int]
+) -> PolygonSet:
+    """Extracted polygons of a map of `size` (height, width) in whole pixels of the upright `original`, clipped to it.
+
+    For a picture that was resized as a whole. Boxes are scaled in float32, polygons in float64, as published: a box
+    corner at 430.50003 becomes 430.
+
+    >>> box = PolygonSet.of([[(1, 1), (7, 1), (7, 3), (1, 3)]], frame="canonical")
+    >>> rounded_to_original(box, shape="boxes", size=(4, 8), original=(10, 11))[0].tolist()
+    [[1.0, 2.0], [10.0, 2.0], [10.0, 8.0], [1.0, 8.0]]
+    """
+    found: npt.NDArray[Any] = polygons.points.astype(np.float32 if shape == "boxes" else np.float64)
+    # Plain numbers: an array of them would be of another type and round otherwise.
+    scaled = [
+        np.clip(np.round(found[:, axis] / size[1 - axis] * original[1 - axis]), 0, original[1 - axis])
+        for axis in range(2)
+    ]
+    return replace(polygons, points=np.stack(scaled, axis=1).astype(np.float64), frame="upright")
 
 
 @compiled

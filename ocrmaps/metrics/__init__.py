@@ -16,6 +16,7 @@ from ocrmaps.metrics.cleval import (
     match_cleval_scales,
     mean_per_picture,
 )
+from ocrmaps.metrics.conventions import CONVENTIONS, Convention, page_parts, total_parts
 from ocrmaps.metrics.deteval import DETEVAL, DetEvalCounts, DetEvalRule, deteval_geometry, match_deteval, total_deteval
 from ocrmaps.metrics.iou import (
     THRESHOLDS,
@@ -33,6 +34,7 @@ from ocrmaps.metrics.protocols import METRICS, cleval_metric, deteval_metric, io
 
 __all__ = [
     "CLEVAL",
+    "CONVENTIONS",
     "DETEVAL",
     "METRICS",
     "ORDERS",
@@ -43,6 +45,7 @@ __all__ = [
     "ClevalCounts",
     "ClevalMatch",
     "ClevalRule",
+    "Convention",
     "DetEvalCounts",
     "DetEvalRule",
     "IouCounts",
@@ -65,8 +68,10 @@ __all__ = [
     "match_iou",
     "mean_per_picture",
     "metric_named",
+    "page_parts",
     "pair_geometry",
     "sweep_geometry",
     "total_deteval",
     "total_iou",
+    "total_parts",
 ]

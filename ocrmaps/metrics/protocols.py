@@ -8,6 +8,7 @@ from dataclasses import asdict
 from ocrmaps.errors import SpecError
 from ocrmaps.metrics.accumulate import Metric
 from ocrmaps.metrics.cleval import CLEVAL, ClevalCounts, ClevalMatch, ClevalRule, match_cleval, mean_per_picture
+from ocrmaps.metrics.conventions import Convention, checked_convention, total_parts
 from ocrmaps.metrics.deteval import DETEVAL, DetEvalCounts, DetEvalRule, match_deteval, total_deteval
 from ocrmaps.metrics.iou import THRESHOLDS, IouCounts, IouMatch, average_precision, match_iou, total_iou
 from ocrmaps.metrics.matching import Order, checked_thresholds
@@ -15,19 +16,22 @@ from ocrmaps.metrics.matching import Order, checked_thresholds
 _PARTS = ("precision", "recall", "hmean")
 
 
-def iou_metric(*, thresholds: Sequence[float] = THRESHOLDS, order: Order = "first") -> Metric:
+def iou_metric(
+    *, thresholds: Sequence[float] = THRESHOLDS, order: Order = "first", convention: Convention = "ocrmaps"
+) -> Metric:
     """Values `precision@0.5`, `recall@0.5`, `hmean@0.5`, ...; with scores everywhere also `average_precision@0.5`."""
     levels = checked_thresholds(thresholds)
+    checked_convention(convention)
 
     def total(matches: Sequence[IouMatch]) -> tuple[dict[str, float], dict[str, int]]:
         sums = total_iou(matches)
         counts = {**asdict(sums.get(levels[0], IouCounts())), **{f"matched@{t}": c.matched for t, c in sums.items()}}
         del counts["matched"]
-        if not counts["truth_care"]:
-            return {}, counts
-        values = {f"{part}@{t}": getattr(c, part) for t, c in sums.items() for part in _PARTS}
-        if all(match.scores is not None for match in matches):
-            values |= {f"average_precision@{t}": average_precision(matches, t) for t in levels}
+        sums = sums or dict.fromkeys(levels, IouCounts())
+        values = {f"{part}@{t}": v for t, c in sums.items() for part, v in total_parts(c, convention).items()}
+        if values and matches and all(match.scores is not None for match in matches):
+            there = bool(counts["truth_care"])
+            values |= {f"average_precision@{t}": average_precision(matches, t) if there else 0.0 for t in levels}
         return values, counts
 
     return Metric(
@@ -37,25 +41,27 @@ def iou_metric(*, thresholds: Sequence[float] = THRESHOLDS, order: Order = "firs
     )
 
 
-def deteval_metric(*, rule: DetEvalRule = DETEVAL) -> Metric:
+def deteval_metric(*, rule: DetEvalRule = DETEVAL, convention: Convention = "ocrmaps") -> Metric:
     """Values `precision`, `recall`, `hmean` over the data set."""
+    checked_convention(convention)
 
     def total(pictures: Sequence[DetEvalCounts]) -> tuple[dict[str, float], dict[str, int]]:
         whole = total_deteval(pictures)
         counts = {name: value for name, value in asdict(whole).items() if isinstance(value, int)}
-        return ({part: getattr(whole, part) for part in _PARTS} if whole.truth_care else {}), counts
+        return total_parts(whole, convention), counts
 
     return Metric(name="deteval", picture=lambda truth, found, _: match_deteval(truth, found, rule=rule), total=total)
 
 
-def cleval_metric(*, rule: ClevalRule = CLEVAL) -> Metric:
+def cleval_metric(*, rule: ClevalRule = CLEVAL, convention: Convention = "ocrmaps") -> Metric:
     """Values `dataset.hmean`, `picture_mean.hmean` and their parts; with all texts known, `dataset.read_hmean` too."""
+    checked_convention(convention)
 
     def total(matches: Sequence[ClevalMatch]) -> tuple[dict[str, float], dict[str, int]]:
         pictures = [match.counts for match in matches]
         whole = sum(pictures, ClevalCounts())
         counts = {name: value for name, value in asdict(whole).items() if isinstance(value, int)}
-        if not whole.recall_total:
+        if not whole.recall_total and convention == "ocrmaps":
             return {}, counts
         values = {f"dataset.{part}": getattr(whole, part) for part in _PARTS}
         if whole.read_hmean is not None:

@@ -44,6 +44,14 @@ def test_json_is_one_document(typed, checkpoint, run):
     assert document["thresholds"] == [0.5, 0.6] and list(document["protocols"]) == ["iou"]
 
 
+def test_what_nothing_scores_is_a_convention_of_its_own(typed, world, tmp_path):
+    (tmp_path / "p.json").write_text("[]")
+    words = ("evaluate", "--predictions", tmp_path / "p.json", "--source", world / "val", "--json")
+    for convention in ("ocrmaps", "db"):
+        code, out, err = typed(*words, "--convention", convention)
+        assert (code, json.loads(out or "{}").get("convention")) == (0, convention), err
+
+
 def test_predictions_are_scored_without_a_model(typed, checkpoint, run, world, tmp_path):
     pictures = str(open_source(world / "val").pictures)
     out = predict(checkpoint, [pictures], out=tmp_path / "p.zip", format="icdar-zip").out

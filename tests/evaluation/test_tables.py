@@ -18,8 +18,10 @@ from ocrmaps.evaluation import (
     judge_picture,
     read_evaluation,
     result_document,
+    summary,
     write_evaluation,
 )
+from ocrmaps.evaluation.tables import image_rows
 from ocrmaps.evaluation.totals import GROUPINGS
 from ocrmaps.geometry import PolygonSet
 
@@ -53,6 +55,28 @@ def evaluation():
             )
         )  # fmt: skip
     return evaluate(results, names, spec=SPEC, identity={"store": {"name": "x"}})
+
+
+def test_pages_without_truth_score_by_the_convention_that_is_asked_for():
+    one = PolygonSet.of([[(0, 0), (9, 0), (9, 5), (0, 5)]], frame="raw")
+    nothing = PolygonSet.empty("raw")
+
+    def judged(convention, found):
+        spec = EvaluationSpec(convention=convention)
+        result = evaluate([judge_picture("a", nothing, found, spec=spec)], ["a"], spec=spec)
+        return result, result_document(result), next(image_rows(result))
+
+    for found in (nothing, one):
+        ours, said, _ = judged("ocrmaps", found)
+        assert said["convention"] == "ocrmaps" and said["hmean"] is None
+        assert {score.status for score in ours.scores.values()} == {"empty"}
+        theirs, said, row = judged("db", found)
+        assert said["convention"] == "db" and said["hmean"] == 0.0 and said["totals"]["0.5"]["hmean"] == 0.0
+        assert {score.status for score in theirs.scores.values()} == {"complete"} and row["deteval_hmean"] == 0.0
+        assert "0.0000" in summary.table(theirs) and "there is no score" in summary.table(ours)
+    assert judged("ocrmaps", nothing)[2]["deteval_hmean"] == 1.0
+    with pytest.raises(SpecError, match="found convention 'mmocr'"):
+        EvaluationSpec(convention="mmocr")
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import pyclipper
 import pytest
 
 from ocrmaps.extract import ExtractSpec, extract
-from ocrmaps.extract.published import grow_quads
+from ocrmaps.extract.published import grow_quads, rounded_to_original
+from ocrmaps.geometry import PolygonSet
 from ocrmaps.pipelines.bench.cases.extract import receipt_map
 from ocrmaps.pipelines.bench.references.extract import plain_boxes, plain_polygons
 
@@ -68,6 +69,28 @@ def test_polygons_are_those_of_the_original_implementation(golden):
             [case["polygon_points"][a:b] for a, b in pairwise(offsets)],
             case["polygon_scores"],
         )
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("shape", ["boxes", "polygons"])
+def test_texts_of_the_original_picture_are_the_same_whole_numbers(golden, shape):
+    for name, case in golden:
+        found = extract(case["probability_u8"].astype(np.float32) / 255, ExtractSpec.peers(shape)).polygons
+        size, original = case["probability_u8"].shape, tuple(case["dest_size"].tolist())
+        rounded = rounded_to_original(found, shape=shape, size=size, original=original)
+        offsets = case["polygon_offsets"]
+        expected = [case["polygon_points"][a:b] for a, b in pairwise(offsets)] if shape == "polygons" else case["quads"]
+        assert rounded.frame == "upright"
+        assert sorted(p.tolist() for p in rounded) == sorted(np.asarray(p, float).tolist() for p in expected), name
+
+
+def test_boxes_are_scaled_in_float32_and_polygons_are_not():
+    # 0.1 of 4305 is 430.5 to float32 and goes to the even 430; the float64 of the same corner is a little more.
+    corner = np.float64(np.float32(0.1))
+    square = PolygonSet.of([[(corner, 0), (0.9, 0), (0.9, 0.9), (corner, 0.9)]], frame="canonical")
+    sizes = {"size": (1, 1), "original": (4305, 4305)}
+    assert rounded_to_original(square, shape="boxes", **sizes).points[0, 0] == 430
+    assert rounded_to_original(square, shape="polygons", **sizes).points[0, 0] == 431
 
 
 @pytest.mark.shared
