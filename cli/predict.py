@@ -20,9 +20,12 @@ from ocrmaps.cli.options import (
     Overlays,
     RawCsv,
     Replace,
+    Scales,
     Threads,
+    Tile,
     Trust,
     TrustCode,
+    page_view,
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
@@ -73,6 +76,8 @@ def predict(
         float | None,
         typer.Option(metavar="SHARE", help="Least score instead of the checkpoint's own.", min=0, max=1),
     ] = None,
+    tile: Tile = None,
+    scales: Scales = "1",
     device: DeviceOption = Device.auto,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable picture.")] = False,
     trust: Trust = None,
@@ -104,6 +109,7 @@ def predict(
             min_score=min_score,
             device=device.value,
             strict=strict,
+            view=page_view(tile, scales),
             overwrite=yes,
             trusted=trusted,
             progress=progress,
