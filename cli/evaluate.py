@@ -27,12 +27,15 @@ from ocrmaps.cli.options import (
     RawCsv,
     Replace,
     Root,
+    Scales,
     Split,
     StoreName,
     Threads,
+    Tile,
     Trust,
     TrustCode,
     cache_root,
+    page_view,
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
@@ -150,6 +153,8 @@ def evaluate(
     ] = False,
     limit: Limit = None,
     goal: Goal = None,
+    tile: Tile = None,
+    scales: Scales = "1",
     batch_size: BatchSize = None,
     threads: Threads = None,
     device: DeviceOption = Device.auto,
@@ -199,6 +204,7 @@ def evaluate(
         device=device.value,
         cache=cache_root(root),
         trusted=allowed(trust, trust_code),
+        view=page_view(tile, scales),
     )
     check_out(out, overwrite=yes)
     with progress_bar("evaluating") as progress:

@@ -10,12 +10,15 @@ import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrmaps.cli import complete
 from ocrmaps.shipped import checkpoint_path
+
+if TYPE_CHECKING:
+    from ocrmaps.detect.tiles import PageView
 
 ANNOTATIONS = "Annotations"
 """The group of options that say how annotated pictures are read."""
@@ -109,6 +112,17 @@ Split = Annotated[
 ]
 Place = Annotated[
     Path | None, typer.Option("--in", metavar="FOLDER", help="Where bundles are looked for by name; `runs` here.")
+]
+
+Tile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Look at large pages in windows of so many pixels, at their own resolution; auto: as texts are high.",
+    ),
+]
+Scales = Annotated[
+    str, typer.Option(metavar="LIST", help="Average maps over these multiples of the scale, such as 1,1.5.")
 ]
 
 # How annotations are read.
@@ -217,6 +231,20 @@ TrustCode = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+
+
+def page_view(tile: str | None, scales: str) -> PageView:
+    """How pages are looked at, as a person writes it."""
+    from ocrmaps.errors import SpecError
+    from ocrmaps.text import numbers
+
+    values = numbers(scales, "--scales")
+    if tile is not None and tile != "auto" and not tile.isdecimal():
+        raise SpecError(f"--tile: found {tile!r}, expected a number of pixels, or auto")
+    from ocrmaps.detect.tiles import PageView
+
+    side = int(tile) if tile is not None and tile != "auto" else tile
+    return PageView(tile=side, scales=values)  # type: ignore[arg-type]  # auto or a number
 
 
 def cache_root(root: Path | None) -> Path:

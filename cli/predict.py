@@ -21,9 +21,12 @@ from ocrmaps.cli.options import (
     Overlays,
     RawCsv,
     Replace,
+    Scales,
     Threads,
+    Tile,
     Trust,
     TrustCode,
+    page_view,
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
@@ -75,6 +78,8 @@ def predict(
         typer.Option(metavar="SHARE", help="Least score instead of the checkpoint's own.", min=0, max=1),
     ] = None,
     goal: Goal = None,
+    tile: Tile = None,
+    scales: Scales = "1",
     device: DeviceOption = Device.auto,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first unreadable picture.")] = False,
     trust: Trust = None,
@@ -107,6 +112,7 @@ def predict(
             goal=goal,
             device=device.value,
             strict=strict,
+            view=page_view(tile, scales),
             overwrite=yes,
             trusted=trusted,
             progress=progress,

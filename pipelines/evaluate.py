@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrmaps.annotations import open_source
+from ocrmaps.detect.tiles import PageView
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.evaluation import IMAGES, PROTOCOLS, RESULT, TEXTS, Evaluation, EvaluationSpec
 from ocrmaps.evaluation.detectors import evaluate_checkpoint, evaluate_predictions
@@ -46,6 +47,7 @@ class Asked:
     device: str
     cache: Path
     trusted: Trusted
+    view: PageView
 
 
 def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
@@ -82,7 +84,7 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     assert asked.checkpoint is not None
     return evaluate_checkpoint(
         asked.checkpoint, source=source, spec=spec, batch=asked.batch, threads=asked.threads, device=asked.device,
-        limit=asked.limit, goal=asked.goal, trusted=asked.trusted, progress=progress,
+        limit=asked.limit, goal=asked.goal, trusted=asked.trusted, view=asked.view, progress=progress,
     )  # fmt: skip
 
 
@@ -122,6 +124,7 @@ def _check(asked: Asked) -> None:
             "--predictions-format, --predictions-frame, --predictions-layout, --predictions-scores",
         ),
         (a.predictions is not None or not a.leave_out_unknown, "only for --predictions", "--leave-out-unknown"),
+        (a.view.plain or (model and not stored), "only for a checkpoint on --source", "--tile, --scales"),
         (a.predictions is None or a.batch is None, "no network runs for --predictions", "--batch-size"),
         (a.predictions is None or a.goal is None, "no maps are read for --predictions", "--for"),
         (

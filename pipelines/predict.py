@@ -16,6 +16,7 @@ from ocrmaps.detect.load import device_for, load_any
 from ocrmaps.detect.pages import PictureFile, open_page
 from ocrmaps.detect.predict import Prediction, predict_pictures, with_score
 from ocrmaps.detect.results import Sheet, check_names, file_for, write_predictions
+from ocrmaps.detect.tiles import PageView
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.files import refuse_existing, write_new
 from ocrmaps.pagekit.pictures import Canvas, overlay, png
@@ -81,6 +82,7 @@ def run(
     goal: str | None = None,
     device: str = "auto",
     strict: bool = False,
+    view: PageView | None = None,
     overwrite: bool = False,
     trusted: Trusted = NOTHING,
     progress: Progress | None = None,
@@ -108,6 +110,7 @@ def run(
         extract=spec,
         frame=frame,
         on_error="raise" if strict else "report",
+        view=view,
     ):
         # Without its map: what stays is as small as the result file.
         found.append(replace(prediction, probability=None))
@@ -121,6 +124,7 @@ def run(
         "detector": {"file": checkpoint.name, "identity": trained.identity, "store": dict(trained.card["store"])},
         "extract": asdict(spec),
         "canonical": asdict(trained.canonical),
+        "view": None if view is None or view.plain else asdict(view),
     }
     sheet = Sheet(predictions=found, frame=frame, head=head, raw_csv=raw_csv)
     write_predictions(sheet, file, format, overwrite=overwrite)

@@ -21,7 +21,8 @@ import torch
 
 from ocrmaps import inline
 from ocrmaps.canonical import CanonicalTransform
-from ocrmaps.detect.pages import PictureFile, PreparedPage, pages, prepare
+from ocrmaps.detect.pages import PictureFile, PreparedPage, open_page, pages, prepare
+from ocrmaps.detect.tiles import PageView, Viewer
 from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.extract import ExtractSpec
@@ -81,12 +82,14 @@ def predict_pictures(
     frame: str = "upright",
     keep_maps: bool = False,
     on_error: OnError = "raise",
+    view: PageView | None = None,
 ) -> Iterator[Prediction]:
     """Predictions in the order of the pictures; every page of a TIFF or PDF is one.
 
     A picture named by a plain path is called by its file name; a `PictureFile` says another, or one page only.
     `extract` replaces the checkpoint's own settings. An unreadable picture raises when its turn comes, or is reported
-    as a prediction with an `error`. The detector is moved to the device.
+    as a prediction with an `error`. The detector is moved to the device. `view` says how pages are looked at that are
+    too large for a canvas: one at a time then, whatever the batch.
     """
     spec = trained.extract if extract is None else extract
     if frame not in ("upright", "raw"):
@@ -110,6 +113,8 @@ def predict_pictures(
         keep_maps=keep_maps,
         raises=on_error == "raise",
     )
+    if view is not None and not view.plain:
+        return work.view(pages(pictures), Viewer.of(trained, view, spec))
     return work.predict(pages(pictures), ahead)
 
 
@@ -149,6 +154,16 @@ class _Work:
         finally:
             hands.shutdown(wait=True, cancel_futures=True)
             readers.shutdown(wait=True, cancel_futures=True)
+
+    def view(self, files: Iterator[PictureFile], viewer: Viewer) -> Iterator[Prediction]:
+        """One page after the other, each in its windows."""
+        for file in files:
+            try:
+                looked = viewer.look(open_page(file))
+            except DataError as error:
+                yield self._unread(file, error).result()
+                continue
+            yield self._read(file, looked.transform, looked.note, looked.probability, looked.threshold)
 
     def _decode(
         self, hands: ThreadPoolExecutor, files: Iterable[PictureFile]

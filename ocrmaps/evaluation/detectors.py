@@ -20,6 +20,7 @@ from ocrmaps.annotations import Sample, Source
 from ocrmaps.annotations.samples import subset
 from ocrmaps.detect.load import device_for, load_any
 from ocrmaps.detect.predict import Prediction, predict_pictures
+from ocrmaps.detect.tiles import PageView
 from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
@@ -51,17 +52,22 @@ def evaluate_checkpoint(
     limit: int | None = None,
     goal: str | None = None,
     trusted: Trusted = NOTHING,
+    view: PageView | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """A checkpoint, or an exported file, on one split of a store version (a folder), or on the pictures of a source.
 
     From a store the network sees the stored rows in the batches of its training, so that a complete pass gives the
     score of that training again. `limit` looks at so many pictures only: a partial evaluation. `goal` reads maps as
-    they were tuned for it.
+    they were tuned for it. `view` is how pages of a source are looked at; a store holds them prepared.
     """
     if (version is None) == (source is None):
         raise SpecError("a checkpoint is evaluated on a store or on a source: name one of the two")
     check_limit(limit)
+    if view is not None and not view.plain and source is None:
+        raise SpecError(
+            "tiles and scales need the pictures themselves, and a store holds them prepared", hint="--source"
+        )
     device_of(device)  # refused before anything is read
     trained = load_any(checkpoint, trusted=trusted).reading(goal)
     where = torch.device(device_for(trained, device, checkpoint))
@@ -81,9 +87,11 @@ def evaluate_checkpoint(
                 progress=progress, identity=identity,
             )  # fmt: skip
     assert source is not None
+    if view is not None and not view.plain:
+        identity["view"] = asdict(view)
     return _on_source(
         trained, source, spec, batch=batch or 8, threads=threads, device=where, limit=limit, progress=progress,
-        identity=identity,
+        identity=identity, view=view,
     )  # fmt: skip
 
 
@@ -171,6 +179,7 @@ def _on_source(
     limit: int | None,
     progress: Progress | None,
     identity: dict[str, Any],
+    view: PageView | None,
 ) -> Evaluation:
     samples, _ = samples_of(source)
     chosen = subset(samples, limit)
@@ -184,6 +193,7 @@ def _on_source(
         frame=source.frame,
         keep_maps=bool(lower),
         on_error="report",
+        view=view,
     )
 
     def judge(pair: tuple[Sample, Prediction]) -> PictureResult:

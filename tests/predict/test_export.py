@@ -292,7 +292,7 @@ def test_agreement_counts_boxes_with_a_partner(trained):
     )
     same = agreement(trained, trained, [picture])
     assert (same.boxes, same.boxes_int8, same.agree_50, same.agree_90, same.map_largest) == (2, 2, 1.0, 1.0, 0.0)
-    narrow = agreement(trained, bright(extract=ExtractSpec(shrink_ratio=0.8)), [picture])
+    narrow = agreement(trained, bright(extract=ExtractSpec(shrink_ratio=0.4)), [picture])
     assert (narrow.agree_50, narrow.agree_90) == (1.0, 0.0)
     fewer = agreement(trained, bright(extract=ExtractSpec(shrink_ratio=0.6, score_min=1.0)), [picture])
     assert (fewer.boxes, fewer.boxes_int8, fewer.agree_50) == (2, 0, 0.0)
