@@ -183,6 +183,10 @@ class Crew:
             self._alone = now
         scheduler = self._client.scheduler.address
         waited = now - self._alone
+        line = f"no worker at {scheduler} yet: waiting up to {self._wait:.0f} s for one (`dask worker {scheduler}`)"
+        if not self.present and waited >= min(_SAY_SECONDS, self._wait / 2) and line not in self._told:
+            self._told.add(line)
+            self._say(line)
         if waited >= self._wait:
             unheard = [Problem(loc=a, message="has not answered yet", kind="worker") for a in self._asked]
             unfit = [Problem(loc=a, message=w, kind="worker") for a, w in self._aside.items()]
@@ -193,10 +197,6 @@ class Crew:
                 hint=f"start one with `dask worker {scheduler}`, or wait longer (--wait-workers); the same command "
                 "resumes the build",
             )
-        line = f"no worker at {scheduler} yet: waiting up to {self._wait:.0f} s for one (`dask worker {scheduler}`)"
-        if not self.present and waited >= min(_SAY_SECONDS, self._wait / 2) and line not in self._told:
-            self._told.add(line)
-            self._say(line)
 
 
 def draw_on(client: Any, tasks: Sequence[ShardTask], record: Record, *, wait: float, say: Say) -> None:
