@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from distributed import LocalCluster, get_worker
+from distributed import Client, LocalCluster, get_worker, wait
 
 from ocrmaps.errors import StoreError
 from ocrmaps.pipelines import crew
@@ -152,6 +152,23 @@ def test_what_fails_on_a_worker_names_the_worker_and_its_host(recipe, cache, clu
 
     with pytest.raises(StoreError, match=f"worker tcp://.* on host {platform.node()}: .*006.png can no longer be read"):
         build(recipe, cache, scheduler=cluster.scheduler_address, announce=lose, wait_workers=600)
+
+
+def test_a_result_that_went_away_with_its_worker_is_not_waited_for(cluster, monkeypatch):
+    grow(cluster, 1)
+    monkeypatch.setattr(crew, "_FETCH_SECONDS", 0.2)
+    with Client(cluster) as client:
+        address = cluster.workers[0].address
+        future = client.submit(crew.examine, [], [], workers=[address], pure=False)
+        wait(future)
+        assert crew.fetched(future)["missing"] == []
+        cluster.scale(0)
+        while cluster.scheduler.workers:
+            time.sleep(0.01)
+        assert crew.fetched(future) is None
+        one = crew.Crew(client, crew.terms_of([]), wait=600, say=print)
+        one._judge(address, future)
+        assert one.fit == set()
 
 
 @pytest.mark.slow
