@@ -24,6 +24,7 @@ from ocrmaps.store.writing.tasks import ShardTask, build_shard
 WAIT_SECONDS = 60.0
 """How long a cluster may be without a worker that can draw."""
 _SAY_SECONDS, _LOOK_SECONDS, _TICK_SECONDS = 2.0, 1.0, 0.1
+_FETCH_SECONDS = 5.0
 _AHEAD = 2
 """Shards that a thread of a worker has in hand and waiting."""
 _FOLDERS = 64
@@ -98,6 +99,20 @@ def shard_on_worker(task: ShardTask) -> tuple[str, str, dict[str, Any]]:
         raise type(error)(f"worker {address} on host {host}: {error}", hint=error.hint) from None
 
 
+def fetched(future: Any) -> Any:
+    """The result of a task, its error raised, or None where the worker that has it went away before it was fetched.
+
+    The scheduler has such a task run again where it may run; where no such worker is left, it would be waited for
+    for ever.
+    """
+    if future.status != "finished":
+        return future.result() if future.status == "error" else None
+    try:
+        return future.result(timeout=_FETCH_SECONDS)
+    except TimeoutError:
+        return None
+
+
 class Crew:
     """The workers of one cluster, as far as they have been asked."""
 
@@ -145,12 +160,14 @@ class Crew:
         )  # fmt: skip
 
     def _judge(self, address: str, future: Any) -> None:
-        error = future.exception()
-        if error is not None:
+        if future.status == "error":
+            error = future.exception()
             why = f"it cannot run this ocrmaps ({type(error).__name__}: {error}): install the same ocrmaps there"
             self.put_aside(address, "", why)
             return
-        told = future.result()
+        told = fetched(future)
+        if told is None:
+            return  # it went away just now, or is asked again
         why = "; ".join(faults(self._terms, told))
         if why:
             self.put_aside(address, told["host"], why)
@@ -183,6 +200,10 @@ class Crew:
             self._alone = now
         scheduler = self._client.scheduler.address
         waited = now - self._alone
+        line = f"no worker at {scheduler} yet: waiting up to {self._wait:.0f} s for one (`dask worker {scheduler}`)"
+        if not self.present and waited >= min(_SAY_SECONDS, self._wait / 2) and line not in self._told:
+            self._told.add(line)
+            self._say(line)
         if waited >= self._wait:
             unheard = [Problem(loc=a, message="has not answered yet", kind="worker") for a in self._asked]
             unfit = [Problem(loc=a, message=w, kind="worker") for a, w in self._aside.items()]
@@ -193,10 +214,6 @@ class Crew:
                 hint=f"start one with `dask worker {scheduler}`, or wait longer (--wait-workers); the same command "
                 "resumes the build",
             )
-        line = f"no worker at {scheduler} yet: waiting up to {self._wait:.0f} s for one (`dask worker {scheduler}`)"
-        if not self.present and waited >= min(_SAY_SECONDS, self._wait / 2) and line not in self._told:
-            self._told.add(line)
-            self._say(line)
 
 
 def draw_on(client: Any, tasks: Sequence[ShardTask], record: Record, *, wait: float, say: Say) -> None:
@@ -227,8 +244,11 @@ def draw_on(client: Any, tasks: Sequence[ShardTask], record: Record, *, wait: fl
                 continue
             receipts = []
             for future in done:
+                answer = fetched(future)
+                if answer is None:
+                    continue
                 task = given.pop(future).task
-                address, host, receipt = future.result()
+                address, host, receipt = answer
                 if crew.accepts(address, host, receipt):
                     receipts.append(receipt)
                 else:

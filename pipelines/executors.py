@@ -22,6 +22,7 @@ from ocrmaps.store.writing.tasks import ShardTask, build_shard
 
 ANSWER_SECONDS = 10
 """How long a named scheduler may take to answer."""
+_START_SECONDS = 600.0
 _LINKS = 16
 """Shards of an older version that are linked in one go."""
 
@@ -64,7 +65,9 @@ def run_tasks(
     _on_threads(links, workers, record)
     if drawn:
         with _cluster(scheduler, min(workers, len(drawn))) as client:
-            draw_on(client, drawn, record, wait=wait_workers, say=announce or (lambda line: None))
+            # Processes of this machine are on their way from the start: how long they load is the machine's affair.
+            wait = max(wait_workers, _START_SECONDS) if scheduler == "processes" else wait_workers
+            draw_on(client, drawn, record, wait=wait, say=announce or (lambda line: None))
 
 
 def _on_threads(

@@ -7,11 +7,13 @@ import platform
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from distributed import LocalCluster, get_worker
+from distributed import Client, LocalCluster, get_worker, wait
 
 from ocrmaps.errors import StoreError
 from ocrmaps.pipelines import crew
@@ -65,28 +67,34 @@ def test_a_worker_that_comes_late_draws(recipe, cache, cluster):
         if line.startswith("no worker"):
             cluster.scale(1)
 
-    report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=come)
+    report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=come, wait_workers=600)
     assert report.root_digest == build(recipe, cache / "plain").root_digest
+
+
+EXAMINE = crew.examine
+WARNED = threading.Event()
+
+
+def is_first() -> bool:
+    """Whether this is worker 0; any other waits until that one has been found out, so that it is the one to begin."""
+    return get_worker().name == 0 or not WARNED.wait(300)
 
 
 def first_lacks_pictures(folders, pictures):
     told = EXAMINE(folders, pictures)
-    return {**told, "missing": ["cannot read a.png (No such file or directory)"]} if get_worker().name == 0 else told
+    return {**told, "missing": ["cannot read a.png (No such file or directory)"]} if is_first() else told
 
 
 def first_has_other_numba(folders, pictures):
     told = EXAMINE(folders, pictures)
     other = {**told, "tools": {**told["tools"], "numba": "0.1"}, "files": {**told["files"], "maps/rings.py": "0"}}
-    return other if get_worker().name == 0 else told
+    return other if is_first() else told
 
 
 def first_draws_otherwise(task):
     receipt = build_shard(task)
     other = {**identity(), "code": {**identity()["code"], "maps": "0"}}
-    return {**receipt, "drawn_by": other} if get_worker().name == 0 else receipt
-
-
-EXAMINE = crew.examine
+    return {**receipt, "drawn_by": other} if is_first() else receipt
 
 
 @pytest.mark.parametrize(
@@ -101,7 +109,14 @@ def test_one_unfit_worker_is_set_aside_and_the_other_draws(recipe, cache, cluste
     grow(cluster, 2)
     monkeypatch.setattr(crew, part, instead)
     said: list[str] = []
-    report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=said.append)
+    WARNED.clear()
+
+    def hear(line: str) -> None:
+        said.append(line)
+        if line.startswith("WARNING: worker"):
+            WARNED.set()
+
+    report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=hear, wait_workers=600)
     (entry,) = read_manifest(report.folder).recorded["drawn_by"]
     assert entry["tools"] == identity()["tools"] and entry["code"] == identity()["code"]
     (warning,) = [line for line in said if line.startswith("WARNING: worker")]
@@ -112,8 +127,11 @@ def test_one_unfit_worker_is_set_aside_and_the_other_draws(recipe, cache, cluste
 def test_a_cluster_of_unfit_workers_is_refused_with_every_reason(recipe, cache, cluster, monkeypatch):
     grow(cluster, 1)
     monkeypatch.setattr(crew, "examine", first_has_other_numba)
+    refused: list[str] = []
+    clock = SimpleNamespace(monotonic=lambda: 601.0 if any("numba" in s for s in refused) else 0.0, sleep=time.sleep)
+    monkeypatch.setattr(crew, "time", clock)
     with pytest.raises(StoreError, match="can draw") as caught:
-        build(recipe, cache, scheduler=cluster.scheduler_address, wait_workers=1.0)
+        build(recipe, cache, scheduler=cluster.scheduler_address, announce=refused.append, wait_workers=600)
     (problem,) = caught.value.problems
     assert "numba 0.1 instead of" in problem.message and "install the same" in problem.message
     assert not Store(cache, recipe.name).versions()
@@ -133,7 +151,24 @@ def test_what_fails_on_a_worker_names_the_worker_and_its_host(recipe, cache, clu
         (quick_folder / "train" / "006.png").unlink(missing_ok=True)
 
     with pytest.raises(StoreError, match=f"worker tcp://.* on host {platform.node()}: .*006.png can no longer be read"):
-        build(recipe, cache, scheduler=cluster.scheduler_address, announce=lose)
+        build(recipe, cache, scheduler=cluster.scheduler_address, announce=lose, wait_workers=600)
+
+
+def test_a_result_that_went_away_with_its_worker_is_not_waited_for(cluster, monkeypatch):
+    grow(cluster, 1)
+    monkeypatch.setattr(crew, "_FETCH_SECONDS", 0.2)
+    with Client(cluster) as client:
+        address = cluster.workers[0].address
+        future = client.submit(crew.examine, [], [], workers=[address], pure=False)
+        wait(future)
+        assert crew.fetched(future)["missing"] == []
+        cluster.scale(0)
+        while cluster.scheduler.workers:
+            time.sleep(0.01)
+        assert crew.fetched(future) is None
+        one = crew.Crew(client, crew.terms_of([]), wait=600, say=print)
+        one._judge(address, future)
+        assert one.fit == set()
 
 
 @pytest.mark.slow
@@ -159,7 +194,7 @@ def test_a_worker_with_other_drawing_code_is_refused_by_file(recipe, cache, clus
             if "gets no work" in line:
                 cluster.scale(1)
 
-        report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=come, wait_workers=120)
+        report = build(recipe, cache, scheduler=cluster.scheduler_address, announce=come, wait_workers=600)
     finally:
         worker.terminate()
         worker.wait(60)
