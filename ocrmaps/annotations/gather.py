@@ -17,7 +17,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
-from ocrmaps.annotations.discovery.pictures import PictureFolder, clean_name, leaves
+from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, leaves
 from ocrmaps.annotations.grammar.contents import clipped, decode, parse_json, read_bytes, shown
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
@@ -115,6 +115,18 @@ class Gather:
             return None
         return clean
 
+    def addressed(self, name: object, loc: str) -> str | None:
+        """The id for a path or address of which the picture folder may hold the end only; the longest that it holds."""
+        if isinstance(name, str):
+            try:
+                ends = address_ends(name) or _path_ends(clean_name(name))
+            except ValueError as error:
+                self.problem(loc, str(error), "unsafe-path")
+                return None
+            plain = ends[0] if not address_ends(name) else next((end for end in ends if "/" not in end), ends[-1])
+            name = next((end for end in ends if self.pictures.holds(end)), plain)
+        return self.picture(name, loc)
+
     def size(self, height: object, width: object, loc: str) -> Size | None:
         """(height, width) as claimed; None where both are absent."""
         if height is None and width is None:
@@ -185,6 +197,11 @@ class Gather:
             unused={name[:80]: self.unused[name] for name in sorted(self.unused) if self.unused[name]},
             notes=tuple(self.notes),
         )
+
+
+def _path_ends(name: str) -> list[str]:
+    parts = name.split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))][:16]
 
 
 class _Touched:

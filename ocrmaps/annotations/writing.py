@@ -14,12 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from ocrmaps.annotations.discovery.pictures import clean_name
+from ocrmaps.annotations.discovery.pictures import clean_name, is_picture
 from ocrmaps.annotations.records import Sample
 from ocrmaps.errors import AnnotationError, FrameError, Problem, reason
+from ocrmaps.geometry import Size
 
 Number = int | float
 Outline = tuple[list[Number], bool, str | None]
@@ -143,6 +144,48 @@ def write_folder(draft: AnnotationDraft, out: Path, files: Mapping[str, str]) ->
 
     _appear(out, fill)
     return draft.report(out)
+
+
+def write_pages(
+    draft: AnnotationDraft,
+    out: Path,
+    ending: str,
+    content: Callable[[Sample], str],
+    *,
+    beside: Mapping[str, str] | None = None,
+    overwrite: bool,
+) -> WriteReport:
+    """One text file a picture, called as the picture, in a zip archive if `out` ends in .zip, else in a new folder."""
+    files: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    problems = []
+    for sample in draft.samples:
+        path = PurePosixPath(sample.id)
+        name = str(path.with_name(f"{path.stem if is_picture(path.name) else path.name}{ending}"))
+        if name in files or name in (beside or {}):
+            message = f"found the file name of {owners.get(name, name)!r}, expected names that differ without ending"
+            problems.append(Problem(loc=sample.id, message=message, kind="ambiguous-picture"))
+        owners[name] = sample.id
+        files[name] = content(sample)
+    if problems:
+        raise AnnotationError(f"these samples cannot be written as one {ending[1:]} file a picture", problems=problems)
+    files |= beside or {}
+    if out.suffix.lower() == ".zip":
+        return write_bytes(draft, out, zipped(files, out), overwrite=overwrite)
+    return write_folder(draft, out, files)
+
+
+def sizes_of(draft: AnnotationDraft, format: str) -> dict[str, Size]:
+    """The size of every picture; an error that names the pictures whose size nobody knows."""
+    unknown = [s for s in draft.samples if s.size is None]
+    if unknown:
+        message = "found no size of the picture, expected its height and width"
+        raise AnnotationError(
+            f"these samples cannot be written as {format}, which needs the sides of every picture",
+            problems=[Problem(loc=s.loc, message=f"{message}: {s.id}", kind="size") for s in unknown],
+            hint="ocrmaps data convert reads them from the pictures where --pictures leads to them",
+        )
+    return {s.id: s.size for s in draft.samples if s.size is not None}
 
 
 def zipped(files: Mapping[str, str], out: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocrmaps.annotations import WRITERS, Source, find_pictures, open_source, read, scan
+from ocrmaps.pipelines.data import sized
 
 pytestmark = pytest.mark.shared
 
@@ -23,7 +24,7 @@ def test_sroie_is_read_completely(shared, split, samples, lines):
     assert (found.found, found.problems) == (samples, ())
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", OUT)
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_sroie_there_and_back_keeps_every_point(shared, format, split, tmp_path):
     source = open_source(shared / "data" / "sroie" / split)
@@ -40,6 +41,21 @@ def test_sroie_there_and_back_keeps_every_point(shared, format, split, tmp_path)
     else:
         assert set(report.lost) <= {"picture sizes unknown"}
         assert [(s.id, s.polygons) for s in back] == [(s.id, s.polygons) for s in samples]
+
+
+@pytest.mark.parametrize("format", sorted(WRITERS.keys() - OUT.keys()))
+def test_sroie_in_shares_and_xml_keeps_every_point(shared, format, tmp_path):
+    source = open_source(shared / "data" / "sroie" / "val")
+    samples = sized(source, read(source))
+    out = tmp_path / ("o.json" if format == "labelstudio" else "o.zip")
+    report = WRITERS[format](samples, out)
+    assert not any("round" in lost for lost in report.lost)
+    back = read(Source(annotations=out, pictures=source.pictures, format=format))
+    assert [(s.id, s.polygons.points.tobytes(), s.size) for s in back] == [
+        (s.id, s.polygons.points.tobytes(), s.size) for s in samples
+    ]
+    if not format.startswith("yolo"):
+        assert [s.polygons.texts for s in back] == [s.polygons.texts for s in samples]
 
 
 def test_sroie_lines_with_a_thousands_comma_are_quads_when_read_as_icdar(shared, tmp_path):

@@ -13,12 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.annotations import WRITERS, Sample, Source, read
+from ocrmaps.annotations.formats import labelstudio
 from ocrmaps.annotations.writing import AnnotationDraft, write_folder
 from ocrmaps.errors import AnnotationError, FrameError
 from ocrmaps.geometry import PolygonSet
+from tests.contracts.reader import blank, lay
 from tests.strategies import LINE_TEXT, sample_lists
 
-OUT = {"ufo": "o.json", "coco": "o.json", "mmocr": "o.json", "paddle": "o.txt", "icdar": "o.zip"}
+OUT = dict.fromkeys(WRITERS, "o.zip") | dict.fromkeys(("ufo", "coco", "mmocr", "labelstudio"), "o.json")
+OUT["paddle"] = "o.txt"
+EXACT = ("ufo", "coco", "mmocr", "paddle", "icdar")
+"""Formats that hold every digit of a point and say what is ignored."""
 COMPLETE = ("ufo", "coco", "mmocr")
 """Formats that can say everything a sample holds, a missing size included."""
 
@@ -44,7 +49,7 @@ def distinct_stems(samples: list[Sample]) -> list[Sample]:
     return list({sample.id.casefold(): sample for sample in samples}.values())
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", EXACT)
 @settings(max_examples=40)
 @given(samples=sample_lists())
 def test_every_point_and_flag_comes_back_exactly(format, samples):
@@ -58,7 +63,7 @@ def test_every_point_and_flag_comes_back_exactly(format, samples):
     assert (report.samples, report.polygons) == (len(samples), sum(len(s.polygons) for s in samples))
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", EXACT)
 @settings(max_examples=40)
 @given(samples=sample_lists(text=LINE_TEXT))
 def test_nothing_is_lost_that_is_not_counted(format, samples):
@@ -108,7 +113,7 @@ def test_losses_have_names(format, given_, lost, tmp_path):
 
 @pytest.mark.parametrize("format", WRITERS)
 def test_bytes_depend_on_nothing_but_the_samples(format, tmp_path):
-    samples = [sample(((0.1, 2), (9, 0), (9, 1 / 3)), id=f"{i}.jpg", text="é") for i in range(3)]
+    samples = [sample(((0.1, 2), (9, 0), (9, 1 / 3)), id=f"{i}.jpg", text="é", size=(40, 60)) for i in range(3)]
     first, second = tmp_path / f"1-{OUT[format]}", tmp_path / f"2-{OUT[format]}"
     WRITERS[format](samples, first)
     WRITERS[format](samples, second)
@@ -126,9 +131,9 @@ def test_an_existing_file_is_only_replaced_when_told(format, tmp_path):
     out = tmp_path / OUT[format]
     out.write_bytes(b"mine")
     with pytest.raises(AnnotationError, match="exists already"):
-        WRITERS[format]([sample()], out)
+        WRITERS[format]([sample(size=(40, 60))], out)
     assert out.read_bytes() == b"mine"
-    WRITERS[format]([sample()], out, overwrite=True)
+    WRITERS[format]([sample(size=(40, 60))], out, overwrite=True)
     assert out.read_bytes() != b"mine"
 
 
@@ -139,7 +144,7 @@ def test_a_writing_that_fails_leaves_nothing(format, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(AnnotationError, match="disk full"):
-        WRITERS[format]([sample()], tmp_path / OUT[format])
+        WRITERS[format]([sample(size=(40, 60))], tmp_path / OUT[format])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -165,7 +170,7 @@ def test_an_empty_folder_may_be_written(tmp_path):
 @pytest.mark.parametrize("id", ["../a.jpg", "/a.jpg", "a/../../b.jpg", "a\\b.jpg", "./a.jpg", ""])
 def test_ids_that_lead_elsewhere_are_refused(format, id, tmp_path):
     with pytest.raises(AnnotationError) as caught:
-        WRITERS[format]([sample(id=id)], tmp_path / OUT[format])
+        WRITERS[format]([sample(id=id, size=(40, 60))], tmp_path / OUT[format])
     assert [p.kind for p in caught.value.problems] == ["unsafe-path"]
 
 
@@ -216,3 +221,125 @@ def test_folders_appear_whole(tmp_path):
     write_folder(AnnotationDraft([]), tmp_path / "x" / "y", {"a/b.txt": "1"})
     assert (tmp_path / "x/y/a/b.txt").read_text() == "1"
     assert [p.name for p in (tmp_path / "x").iterdir()] == ["y"]
+
+
+SIZE = (480, 640)
+FINE = st.integers(-(10**6), 10**6).map(lambda n: n / 10**3)
+"""Coordinates around a picture with three digits behind the point."""
+COUNTS = st.integers(3, 8)
+
+
+@st.composite
+def fine_samples(draw, coordinate=FINE, points=COUNTS, text=LINE_TEXT):
+    outline = points.flatmap(lambda n: st.lists(st.tuples(coordinate, coordinate), min_size=n, max_size=n))
+    found = []
+    for i in range(draw(st.integers(1, 3))):
+        outlines = draw(st.lists(outline, max_size=4))
+        flags = [draw(st.booleans()) for _ in outlines]
+        texts = [draw(st.none() | text) for _ in outlines]
+        polygons = PolygonSet.of(outlines, frame="upright", ignore=flags, texts=texts)
+        found.append(Sample(id=f"s{i}/a.jpg", polygons=polygons, loc="x", size=SIZE))
+    return found
+
+
+def back_from(format: str, samples: list[Sample]):
+    """(report, samples read back) beside real pictures, which tell their sides."""
+    with TemporaryDirectory() as folder:
+        for sample in samples:
+            (Path(folder) / "img" / sample.id).parent.mkdir(parents=True)
+            (Path(folder) / "img" / sample.id).write_bytes(blank(SIZE[1], SIZE[0]))
+        out = Path(folder) / OUT[format]
+        report = WRITERS[format](samples, out)
+        return report, read(Source(annotations=out, pictures=Path(folder) / "img", format=format))
+
+
+def told(samples, *, ignore=True, texts=True):
+    return [
+        (s.id, s.size, s.polygons.points.tolist(), s.polygons.offsets.tolist(),
+         s.polygons.ignore.tolist() if ignore else None, s.polygons.texts if texts else None)
+        for s in samples
+    ]  # fmt: skip
+
+
+@settings(max_examples=15)
+@given(samples=fine_samples())
+def test_label_studio_gives_back_everything(samples):
+    report, back = back_from("labelstudio", samples)
+    assert told(back) == told(samples)
+    assert report.lost == {}
+
+
+@settings(max_examples=15)
+@given(samples=fine_samples(st.integers(0, 480_000).map(lambda n: n / 10**3)))
+def test_yolo_gives_back_points_and_what_is_ignored(samples):
+    report, back = back_from("yolo", samples)
+    assert told(back, texts=False) == told(samples, texts=False)
+    assert set(report.lost) <= {"texts"}
+
+
+@settings(max_examples=15)
+@given(samples=fine_samples(st.integers(0, 480_000).map(lambda n: n / 10**3), st.just(4)))
+def test_oriented_boxes_of_four_points_are_kept(samples):
+    _, back = back_from("yolo-obb", samples)
+    assert told(back, texts=False) == told(samples, texts=False)
+
+
+@settings(max_examples=15)
+@given(samples=fine_samples())
+def test_alto_gives_back_points_and_texts(samples):
+    report, back = back_from("alto-lines", samples)
+    assert told(back, ignore=False) == told(samples, ignore=False)
+    assert set(report.lost) <= {"ignored outlines written as text", "characters of texts that xml cannot hold"}
+
+
+@settings(max_examples=15)
+@given(samples=fine_samples(st.integers(0, 480).map(float)))
+def test_page_gives_back_whole_pixels_and_texts(samples):
+    _, back = back_from("page-lines", samples)
+    assert told(back, ignore=False) == told(samples, ignore=False)
+
+
+@pytest.mark.parametrize(
+    "format, points, lost",
+    [
+        ("yolo", ((0, 0), (9, 0), (9, 1 / 3)), "outlines rounded to a millionth of a pixel"),
+        ("yolo", ((0, 0), (-9, 0), (9, 9)), "points outside of the picture, which Ultralytics refuses"),
+        ("yolo", ((0, 0), (9e5, 0), (9, 9)), "outlines further outside than the picture is large left out"),
+        ("yolo-obb", ((0, 0), (9, 0), (9, 9)), "outlines of other than 4 points written as their smallest rectangle"),
+        ("labelstudio", ((0, 0), (9, 0), (9, 1 / 3)), "outlines rounded to a millionth of a pixel"),
+        ("page-lines", ((0, 0), (9, 0), (9, 0.25)), "outlines rounded to whole pixels"),
+    ],
+)
+def test_losses_of_formats_in_shares_and_whole_pixels_have_names(format, points, lost, tmp_path):
+    assert WRITERS[format]([sample(points, size=SIZE)], tmp_path / OUT[format]).lost == {lost: 1}
+
+
+@pytest.mark.parametrize("format", ["page-lines", "alto-lines"])
+def test_xml_says_what_it_cannot_hold(format, tmp_path):
+    report = WRITERS[format]([sample(text="a\0b", ignore=True, size=SIZE)], tmp_path / "o.zip")
+    assert report.lost == {"characters of texts that xml cannot hold": 1, "ignored outlines written as text": 1}
+
+
+def test_the_smallest_rectangle_of_an_outline_holds_it():
+    points = ((100, 100), (140, 140), (130, 150), (90, 110), (95, 100))
+    _, (back,) = back_from("yolo-obb", [sample(points, id="s/a.jpg", size=SIZE)])
+    assert back.polygons.counts().tolist() == [4]
+    assert back.polygons[0].min(axis=0)[0] <= 90.1 and back.polygons[0].max(axis=0)[0] >= 139.9
+
+
+@pytest.mark.parametrize("format", ["yolo", "yolo-obb", "labelstudio", "page-lines"])
+def test_formats_that_need_sides_name_pictures_without(format, tmp_path):
+    with pytest.raises(AnnotationError, match="needs the sides") as caught:
+        WRITERS[format]([sample()], tmp_path / OUT[format])
+    assert [p.loc for p in caught.value.problems] == ["test:a.jpg"]
+
+
+def test_label_studio_names_pictures_by_path_or_address(tmp_path):
+    one = [sample(id="s/a b.jpg", size=SIZE)]
+    labelstudio.write(one, tmp_path / "path.json")
+    labelstudio.write(one, tmp_path / "url.json", prefix="https://host/pictures/")
+    assert '"ocr": "s/a b.jpg"' in (tmp_path / "path.json").read_text()
+    assert '"ocr": "https://host/pictures/s/a%20b.jpg"' in (tmp_path / "url.json").read_text()
+    lay(tmp_path, {"s/a b.jpg": b""})
+    back = read(Source(annotations=tmp_path / "url.json", pictures=tmp_path, format="labelstudio"))
+    assert back[0].id == "s/a b.jpg"

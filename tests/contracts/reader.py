@@ -108,7 +108,7 @@ class ReaderContract:
             with zipfile.ZipFile(path, "w") as archive:
                 archive.writestr(name.removesuffix(".jpg") + Path(self.file).suffix, self.example)
         else:
-            escaped = json.dumps(name)[1:-1] if self.example.lstrip().startswith("{") else name
+            escaped = json.dumps(name)[1:-1] if self.example.lstrip().startswith(("{", "[")) else name
             path = lay(tmp_path, {self.file: self.example.replace("a.jpg", escaped)}) / self.file
         reading = scan(source_of(path, self.format))
         assert "unsafe-path" in kinds(reading)

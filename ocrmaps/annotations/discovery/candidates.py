@@ -18,7 +18,7 @@ from ocrmaps.annotations.grammar.lines import leading
 from ocrmaps.annotations.grammar.xml import peek_xml
 from ocrmaps.files import open_regular
 
-TEXT_SUFFIXES = (".txt", ".csv", ".tsv")
+TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".gt")
 SUFFIXES = (*TEXT_SUFFIXES, ".json", ".jsonl", ".xml", ".zip")
 _FILES = 24
 """Files of a folder that are looked at; one format speaks for all files of a folder or the reader says otherwise."""

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from ocrmaps.annotations.discovery.candidates import SUFFIXES, Place, entries, places_in, seen_in, stems_in, subfolders
-from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, clean_name, is_picture
+from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, address_ends, clean_name, is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Sign
 from ocrmaps.annotations.discovery.unsupported import SUFFIXES as UNSUPPORTED_SUFFIXES
 from ocrmaps.annotations.discovery.unsupported import UNSUPPORTED
@@ -238,6 +238,8 @@ class _Holds:
         self._folder = PictureFolder(folder)
 
     def __call__(self, name: str) -> bool:
+        if ends := address_ends(name):
+            return any(self._folder.holds(end) for end in ends)
         if is_picture(page_of(name)[0]):
             return self._folder.holds(name)
         folder, slash, last = name.rpartition("/")
@@ -265,6 +267,6 @@ def _names(annotations: Path, *, per_picture: bool) -> Iterable[str]:
         for match in pattern.finditer(text):
             try:
                 name = match[1] if pattern is _COLUMN else str(json.loads(f'"{match[1]}"'))
-                yield clean_name(name)
+                yield name if address_ends(name) else clean_name(name)
             except ValueError:  # refused by the reader, which says where
                 continue

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ocrmaps.annotations.records import Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
@@ -20,6 +21,8 @@ PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", "
 """What the decoder reads, in lower case; a test holds the two lists together."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+_ADDRESS = re.compile("(?:https?|s3|gs|azure-blob|file)://|/data/(?:upload|local-files)/", re.IGNORECASE)
+_UPLOADED = re.compile("[0-9a-f]{8}-(?=.)")
 
 
 def clean_name(name: object) -> str:
@@ -47,6 +50,24 @@ def clean_name(name: object) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"found half a surrogate pair in {name[:200]!r}, expected text") from None
     return "/".join(parts)
+
+
+def address_ends(name: str) -> list[str]:
+    """The picture names that an address of a server or store may mean, longest first; none if it is no address.
+
+    ValueError if it leads upwards. The name without Label Studio's eight letters in front of uploaded files comes last.
+
+    >>> address_ends("s3://bucket/set/0a1b2c3d-a.jpg")
+    ['set/0a1b2c3d-a.jpg', '0a1b2c3d-a.jpg', 'a.jpg']
+    """
+    if not _ADDRESS.match(name):
+        return []
+    url = urlsplit(name)
+    path = parse_qs(url.query).get("d", [""])[0] if url.query.startswith("d=") else unquote(url.path)
+    parts = clean_name(path.replace("\\", "/").lstrip("/")).split("/")
+    bare = _UPLOADED.sub("", parts[-1], count=1)
+    ends = ["/".join(parts[i:]) for i in range(max(0, len(parts) - 16), len(parts))]
+    return ends if bare == parts[-1] else [*ends, bare]
 
 
 def is_picture(name: str) -> bool:

@@ -37,9 +37,13 @@ def recognize(head: Head) -> str:
         return 'json with "imgs" and "anns" (COCO-Text)'
     for key, sign in (("images", "file_name"), ("annotations", "image_id")):
         rows = root.get(key)
-        if isinstance(rows, list) and rows and isinstance(rows[0], dict) and sign in rows[0]:
-            if "paragraphs" in rows[0]:  # HierText
-                return ""
+        if (
+            isinstance(rows, list)
+            and rows
+            and isinstance(rows[0], dict)
+            and sign in rows[0]
+            and "paragraphs" not in rows[0]
+        ):
             return f'json whose "{key}" are a list with "{sign}"'
     return ""
 
@@ -182,7 +186,7 @@ def _parts(g: Gather, row: dict[str, Any], loc: str) -> list[tuple[str, Any]]:
             return [(f"{loc}.{key}[{i}]", part) for i, part in enumerate(value)]
         return [(f"{loc}.{key}", value)]
     bbox = row.get("bbox")
-    if not isinstance(bbox, list) or len(bbox) != 4 or not {type(v) for v in bbox} <= {int, float}:
+    if not isinstance(bbox, list) or len(bbox) != 4 or not _small_numbers(bbox):
         g.problem(f"{loc}.bbox", f"found {shown(bbox)}, expected a polygon or [x, y, width, height]", "wrong-type")
         return []
     x, y, width, height = bbox
@@ -190,6 +194,11 @@ def _parts(g: Gather, row: dict[str, Any], loc: str) -> list[tuple[str, Any]]:
         g.problem(f"{loc}.bbox", f"found sides {shown(width)}, {shown(height)}; expected positive", "invalid-box")
         return []
     return [(f"{loc}.bbox", box(x, y, x + width, y + height))]
+
+
+def _small_numbers(values: list[Any]) -> bool:
+    """Whether these are numbers that can be added; an integer of 400 digits cannot."""
+    return {type(v) for v in values} <= {int, float} and all(abs(v) < 1e300 for v in values)
 
 
 def _pairs(value: list[Any]) -> bool:

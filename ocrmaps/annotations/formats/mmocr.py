@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
+from ocrmaps.annotations.formats import wildreceipt
 from ocrmaps.annotations.formats.coco import outlines_of
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.lines import box, numbered
@@ -28,7 +29,7 @@ def recognize(head: Head) -> str:
     if isinstance(head.json, dict):
         if isinstance(head.json.get("data_list"), list):
             return 'json with a "data_list"'
-        if "file_name" in head.json and "annotations" in head.json:
+        if "file_name" in head.json and "annotations" in head.json and not wildreceipt.recognize(head):
             return 'one json object a line, with "file_name" and "annotations"'
     return ""
 

@@ -34,7 +34,7 @@ def recognize(head: Head) -> str:
 def read(source: Source) -> Reading:
     """The samples of one table, in file order."""
     g = Gather(source)
-    with g.attempt(), _long_fields():
+    with g.attempt(), long_fields():
         rows = csv.reader(StringIO(g.text(source.annotations, g.file), newline=""), strict=True)
         try:
             head = [name.strip().lower() for name in next(rows, [])]
@@ -50,7 +50,7 @@ def read(source: Source) -> Reading:
 
 
 @contextmanager
-def _long_fields() -> Iterator[None]:
+def long_fields() -> Iterator[None]:
     """A dense page needs more than the 131 072 letters that the csv module takes for one column."""
     before = csv.field_size_limit(MAX_BYTES)
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from ocrmaps.annotations.discovery.signs import Head
@@ -18,14 +19,16 @@ from ocrmaps.annotations.gather import Gather, Outlines
 from ocrmaps.annotations.grammar.contents import decode, read_bytes, shown
 from ocrmaps.annotations.grammar.documents import documents, picture_of
 from ocrmaps.annotations.grammar.lines import NUMBER, box, is_share_line, numbered
-from ocrmaps.annotations.grammar.shares import picture_size, pixels
-from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.annotations.grammar.shares import is_whole, picture_size, pixels
+from ocrmaps.annotations.records import Reading, Sample, Source
+from ocrmaps.annotations.writing import AnnotationDraft, Writer, WriteReport, sizes_of, write_pages
 from ocrmaps.geometry import Size
 
 SUFFIXES = (".txt",)
-_NAMES = ("data.yaml", "data.yml", "dataset.yaml", "classes.txt", "obj.names")
-_NO_PAGES = ("classes.txt", "train.txt", "val.txt", "test.txt")
-"""Lists of names that tools put beside the files of pictures."""
+CLASSES = "classes.txt"
+_NAMES = ("data.yaml", "data.yml", "dataset.yaml", CLASSES, "obj.names")
+_NO_PAGES = ("train.txt", "val.txt", "test.txt")
+"""Lists of pictures that tools put beside the files of pictures."""
 _ITEM = re.compile(r"\s*(?:-|([0-9]+)\s*:)\s+(.*)")
 
 
@@ -36,15 +39,27 @@ def recognize(head: Head) -> str:
     return ""
 
 
+def recognize_corners(head: Head) -> str:
+    """Nothing: oriented boxes are lines that `yolo` recognizes and reads."""
+    return ""
+
+
 def read(source: Source) -> Reading:
     """The samples of a folder, a zip archive or one file, sorted by file name."""
     g = Gather(source)
     with g.attempt():
         where, names = _classes(source.annotations)
+        pages: list[tuple[str, str]] = []
         for document in documents(g, SUFFIXES):
-            if os.path.basename(document.name) not in _NO_PAGES:
-                with g.attempt():
-                    _page(g, decode(document.read(), document.name), document.name, where, names)
+            with g.attempt():
+                text = decode(document.read(), document.name)
+                if os.path.basename(document.name) == CLASSES:
+                    where, names = document.name, text.splitlines()
+                elif os.path.basename(document.name) not in _NO_PAGES:
+                    pages.append((document.name, text))
+        for name, text in pages:
+            with g.attempt():
+                _page(g, text, name, where, names)
     return g.reading()
 
 
@@ -120,3 +135,49 @@ def _yaml_names(text: str) -> Iterator[str]:
 def _bare(text: str) -> str:
     text = text.split(" #")[0].strip()
     return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False, corners: bool = False) -> WriteReport:
+    """One txt a picture with every outline as a segment, and `classes.txt`, in a new folder or a zip archive.
+
+    Ignored outlines are of the class `ignore`. Points come back exactly to a millionth of a pixel; texts are lost.
+    `corners`: as oriented boxes (OBB): an outline of other than four points becomes its smallest rectangle.
+    """
+    draft = AnnotationDraft(samples)
+    sizes = sizes_of(draft, "YOLO")
+
+    def content(sample: Sample) -> str:
+        height, width = sizes[sample.id]
+        lines = []
+        for points, ignore, text in draft.outlines(sample):
+            outline: Sequence[float] = points
+            if text is not None:
+                draft.lose("texts")
+            if corners and len(points) != 8:
+                draft.lose("outlines of other than 4 points written as their smallest rectangle")
+                outline = _smallest_rectangle(points)
+            elif not is_whole(points):
+                draft.lose("outlines rounded to a millionth of a pixel")
+            shares = [v / (height if i % 2 else width) for i, v in enumerate(outline)]
+            if not all(-1 <= share <= 2 for share in shares):
+                draft.lose("outlines further outside than the picture is large left out")
+                draft.polygons -= 1
+                continue
+            if not all(0 <= share <= 1 for share in shares):
+                draft.lose("points outside of the picture, which Ultralytics refuses")
+            lines.append(" ".join([str(int(ignore)), *map(repr, shares)]) + "\n")
+        return "".join(lines)
+
+    return write_pages(draft, out, ".txt", content, beside={CLASSES: "text\nignore\n"}, overwrite=overwrite)
+
+
+write_corners: Writer = partial(write, corners=True)
+
+
+def _smallest_rectangle(points: Sequence[float]) -> list[float]:
+    import shapely  # slow to import, and no reader needs it
+
+    found = shapely.oriented_envelope(shapely.MultiPoint(list(zip(points[::2], points[1::2], strict=True))))
+    if found.geom_type != "Polygon":  # an outline without area
+        return box(*found.bounds)
+    return [float(v) for x, y in found.exterior.coords[:4] for v in (x, y)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -94,6 +95,14 @@ def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
 
 def _turn(a: Point, b: Point, c: Point) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def turned_box(numbers: Sequence[float]) -> list[float]:
+    """A box of center x, center y, width, height, turned clockwise on the screen by an angle in radians."""
+    cx, cy, w, h, angle = numbers
+    cos, sin = math.cos(angle), math.sin(angle)
+    corners = ((-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, h / 2), (-w / 2, h / 2))
+    return [v for x, y in corners for v in (cx + x * cos - y * sin, cy + x * sin + y * cos)]
 
 
 def is_box_and_offsets(fields: Sequence[str]) -> bool:

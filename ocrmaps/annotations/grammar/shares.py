@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.errors import OcrmapsError, reason
 from ocrmaps.geometry import Size
@@ -33,3 +35,12 @@ def picture_size(g: Gather, id: str | None, loc: str) -> Size | None:
         g.problem(loc, f"{found}; --pictures names the folder of the pictures", "missing-picture")
         return None
     return header.size if g.source.frame == "raw" else header.upright
+
+
+def is_whole(values: Iterable[float]) -> bool:
+    """Whether pixels come back from shares as they are: they have no digits beyond the millionth.
+
+    >>> is_whole([1, 2.25]), is_whole([1 / 3])
+    (True, False)
+    """
+    return all(round(value, DIGITS) == value for value in values)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
 from ocrmaps.annotations.grammar.contents import refusal, shown
+from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.errors import AnnotationError
 
 MAX_DEPTH = 64
@@ -14,7 +17,7 @@ MAX_DEPTH = 64
 
 @dataclass(slots=True)
 class Element:
-    """One element: tag, attributes, children, the text directly inside and the line it starts on."""
+    """One element: tag without namespace prefix, attributes, children, text directly inside, first line."""
 
     tag: str
     attributes: dict[str, str]
@@ -29,6 +32,23 @@ class Element:
     def named(self, tag: str) -> list[Element]:
         return [child for child in self.children if child.tag == tag]
 
+    def first(self, *path: str) -> Element | None:
+        """The first element at a path below this one."""
+        found: Element | None = self
+        for tag in path:
+            found = next((child for child in found.children if child.tag == tag), None) if found else None
+        return found
+
+    def below(self, tag: str) -> Iterator[Element]:
+        """Every element of this tag at any depth, in the order of the file, none inside another of them."""
+        stack = self.children[::-1]
+        while stack:
+            element = stack.pop()
+            if element.tag == tag:
+                yield element
+            else:
+                stack += element.children[::-1]
+
 
 def parse_xml(text: str, loc: str) -> Element:
     """The root element of a text; refuses document types, deep nesting and anything not well formed."""
@@ -40,7 +60,7 @@ def parse_xml(text: str, loc: str) -> Element:
     stack: list[Element] = []
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        element = Element(tag, attributes, parser.CurrentLineNumber)
+        element = Element(tag.rpartition(":")[2], attributes, parser.CurrentLineNumber)
         if len(stack) >= MAX_DEPTH:
             raise refusal(f"{loc}:{element.line}", f"found xml nested over {MAX_DEPTH} levels deep", "too-deep")
         (stack[-1].children if stack else roots).append(element)
@@ -73,6 +93,32 @@ def parse_xml(text: str, loc: str) -> Element:
     return roots[0]
 
 
+def number_pairs_in(text: str) -> list[float] | None:
+    """The numbers of `x,y x,y ...` or `x y x y ...` as a flat list; None where anything else is between them."""
+    fields = text.replace(",", " ").split()
+    return [float(field) for field in fields] if all(map(NUMBER.fullmatch, fields)) else None
+
+
+def attribute_numbers(element: Element, names: Sequence[str]) -> list[float] | None:
+    """The numbers that these attributes hold; None if any does not."""
+    fields = [element.attributes.get(name, "").strip() for name in names]
+    return [float(field) for field in fields] if all(map(NUMBER.fullmatch, fields)) else None
+
+
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ESCAPES = {ord(letter): f"&#{ord(letter)};" for letter in '<>&"\t\n\r'}
+
+
+def escaped(text: str) -> tuple[str, bool]:
+    """The text as it stands in an attribute or an element, and whether characters were lost that xml cannot hold.
+
+    >>> escaped('a<"b"\\x00')
+    ('a&#60;&#34;b&#34;', True)
+    """
+    kept = _UNWRITABLE.sub("", text)
+    return kept.translate(_ESCAPES), kept != text
+
+
 def peek_xml(text: str) -> tuple[str, frozenset[str]] | None:
     """(root tag, `tag@attribute` names) of what was complete before the text was cut off; None if it is no xml."""
     parser = expat.ParserCreate("utf-8")
@@ -80,6 +126,7 @@ def peek_xml(text: str) -> tuple[str, frozenset[str]] | None:
     seen: set[str] = set()
 
     def start(tag: str, attributes: dict[str, str]) -> None:
+        tag = tag.rpartition(":")[2]
         tags.append(tag)
         seen.add(tag)
         seen.update(f"{tag}@{name}" for name in attributes)

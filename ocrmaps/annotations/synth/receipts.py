@@ -39,6 +39,11 @@ ANNOTATIONS: dict[str, str] = {
     "coco": "annotations.json",
     "mmocr": "annotations.json",
     "paddle": "annotations.txt",
+    "yolo": "labels",
+    "yolo-obb": "labels",
+    "labelstudio": "annotations.json",
+    "page-lines": "page",
+    "alto-lines": "alto",
 }
 """The annotation file or folder of a saved set, by format."""
 _STEEPEST = 0.6
