@@ -19,8 +19,8 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from ocrmaps.errors import PictureError
-from ocrmaps.files import read_regular
 from ocrmaps.geometry import Size, upright_size
+from ocrmaps.tiff import read_picture
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 MAX_PIXELS = 200_000_000
@@ -160,7 +160,7 @@ def _open(source: Path | bytes, name: str, max_pixels: int, page: int = 0) -> It
     if ImageFile.LOAD_TRUNCATED_IMAGES:
         raise PictureError("Pillow's LOAD_TRUNCATED_IMAGES is on: missing pixels would silently turn gray")
     try:
-        data = read_regular(source) if isinstance(source, Path) else source
+        data = read_picture(source) if isinstance(source, Path) else source
     except (FileNotFoundError, NotADirectoryError) as error:
         assert isinstance(source, Path)
         raise PictureError(

@@ -14,6 +14,7 @@ from ocrmaps.annotations import (
     Writer,
     WriteReport,
     find_pictures,
+    open_source,
     picture_path,
     scan,
 )
@@ -35,6 +36,8 @@ class Converted:
     report: WriteReport
     unused: dict[str, int]
     """What the reader understood but samples do not hold."""
+    found_again: bool
+    """Whether what was written finds the pictures by itself."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -46,6 +49,7 @@ class Converted:
             "frame": self.report.frame,
             "lost": dict(self.report.lost),
             "not_kept": self.unused,
+            "pictures_found": self.found_again,
         }
 
     def sentence(self) -> str:
@@ -55,6 +59,8 @@ class Converted:
         ]
         lines += [f"  {self.format} cannot say: {what} ({count})" for what, count in self.report.lost.items()]
         lines += [f"  not kept from {self.source.format}: {what} ({count})" for what, count in self.unused.items()]
+        if not self.found_again:
+            lines.append(f"  no pictures are near it: name their folder with --pictures {self.source.pictures}")
         return "\n".join(visible(line, 1000) for line in lines)
 
 
@@ -71,7 +77,20 @@ def convert(source: Source, out: Path, *, format: str, overwrite: bool = False) 
             hint="correct them first: ocrmaps data check",
         )
     report = writer(sized(source, reading.samples), out, overwrite=overwrite)
-    return Converted(source=source, format=format, report=report, unused=dict(reading.unused))
+    return Converted(
+        source=source,
+        format=format,
+        report=report,
+        unused=dict(reading.unused),
+        found_again=not reading.samples or _finds_pictures(out, format, source.pictures),
+    )
+
+
+def _finds_pictures(out: Path, format: str, pictures: Path) -> bool:
+    try:
+        return open_source(out, format=format).pictures.resolve() == pictures.resolve()
+    except AnnotationError:
+        return False
 
 
 def sized(source: Source, samples: Sequence[Sample]) -> list[Sample]:

@@ -17,12 +17,13 @@ import torch
 
 from ocrmaps.annotations import Source, open_source, read
 from ocrmaps.annotations.samples import headers
-from ocrmaps.detect.predict import PictureFile, predict_pictures
+from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
 from ocrmaps.errors import AnnotationError, SpecError
 from ocrmaps.evaluation.detectors import in_threads
 from ocrmaps.evaluation.judging import FloatMap, Judging
 from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, rows_of, store_maps
+from ocrmaps.evaluation.sources import file_of
 from ocrmaps.evaluation.tune.checks import check_apart, check_out, check_splits
 from ocrmaps.evaluation.tune.grid import CRITERION, SHOWN, Grid, Point, Tuned, rank, swept
 from ocrmaps.extract import ExtractSpec, extract
@@ -192,7 +193,7 @@ def _sweep_source(
     samples = read(source)
     predictions = predict_pictures(
         trained,
-        (PictureFile(name=s.id, path=source.pictures / s.picture, page=1) for s in samples),
+        (file_of(source, s) for s in samples),
         batch=batch,
         threads=threads,
         device=device,

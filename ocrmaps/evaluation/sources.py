@@ -11,9 +11,9 @@ from ocrmaps.annotations.samples import headers
 from ocrmaps.detect.pages import open_page
 from ocrmaps.detect.predict import PictureFile
 from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, Problem
-from ocrmaps.evaluation.predictions import page_of
 from ocrmaps.files import digest_of
 from ocrmaps.pictures import Header
+from ocrmaps.tiff import page_of
 
 
 def samples_of(source: Source) -> tuple[Sequence[Sample], list[Header]]:

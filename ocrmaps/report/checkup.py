@@ -157,7 +157,7 @@ def _tiles(checkup: Checkup, health: Health, finding: Finding) -> list[Tile]:
                     width=pixels.shape[1],
                     height=pixels.shape[0],
                     title=visible(title, 60),
-                    remark=visible(example.detail, 120),
+                    remark=visible(example.detail, 700),
                 )
             )
     return tiles

@@ -113,3 +113,26 @@ def test_faults_are_named(tmp_path, annotations, images, kind):
 def test_a_picture_with_a_doubled_annotation_is_left_out(tmp_path):
     rows = [{"id": 4, "bbox": [1, 1, 2, 2]}, {"id": 4, "bbox": [1, 1, 2, 2]}]
     assert coco(tmp_path, rows).samples == ()
+
+
+def test_textocr_has_its_outlines_in_points_and_a_dot_for_unreadable_text(tmp_path):
+    rows = [
+        {"id": "a_1", "points": [1, 2, 30, 4, 29, 12, 1, 12], "bbox": [1, 2, 29, 10], "utf8_string": "Fresh"},
+        {"id": "a_2", "points": [1, 20, 20, 18, 40, 20, 40, 30, 1, 30], "bbox": [1, 18, 39, 12], "utf8_string": "."},
+        {"id": "a_3", "bbox": [1, 40, 3, 3], "utf8_string": "."},
+    ]
+    content = {
+        "info": {},
+        "imgs": {"a": {"id": "a", "file_name": "train/a.jpg", "set": "train", "width": 64, "height": 48}},
+        "anns": {row["id"]: {"image_id": "a", "area": 1.0, **row} for row in rows},
+        "imgToAnns": {"a": ["a_1", "a_2", "a_3"]},
+    }
+    reading = scanned(tmp_path, "coco", json.dumps(content), "TextOCR.json")
+    polygons = reading.samples[0].polygons
+    assert [p.tolist() for p in polygons][:2] == [
+        [[1, 2], [30, 4], [29, 12], [1, 12]],
+        [[1, 20], [20, 18], [40, 20], [40, 30], [1, 30]],
+    ]
+    assert polygons.texts == ("Fresh", None, ".")
+    assert polygons.ignore.tolist() == [False, True, False]
+    assert reading.unused == {"info": 1}

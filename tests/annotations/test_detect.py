@@ -6,11 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from ocrmaps.annotations import READERS, SIGNS, WRITERS, detect, open_source
+from ocrmaps.annotations import READERS, SIGNS, WRITERS, detect, find_pictures, open_source, read
 from ocrmaps.annotations.discovery.candidates import head_of
 from ocrmaps.errors import AnnotationError, SpecError
 from tests.contracts.reader import lay
@@ -181,3 +182,50 @@ def test_a_pipe_or_a_nul_in_the_path_is_a_named_error(tmp_path):
     for path in (tmp_path / "pipe", f"{tmp_path}/a\0b"):
         with pytest.raises(AnnotationError):
             detect(path)
+
+
+def test_irregular_blanks_are_no_part_of_numbers(tmp_path):
+    lay(tmp_path, {"gt_a.txt": "679,1974, 815, 2006, hello\n"})
+    assert detect(tmp_path).format == "icdar2013"
+    assert read(open_source(tmp_path))[0].polygons.texts == ("hello",)
+    lay(tmp_path / "quads", {"gt_a.txt": "679,1974, 815, 1974, 815,2006, 679, 2006, hello, 1\n"})
+    (sample,) = read(open_source(tmp_path / "quads"))
+    assert (sample.polygons.counts().tolist(), sample.polygons.texts) == ([4], ("hello, 1",))
+
+
+@pytest.mark.parametrize("format", ["icdar", "totaltext", "sroie"])
+def test_a_format_that_is_told_finds_the_archive(tmp_path, format):
+    with zipfile.ZipFile(tmp_path / "gt.zip", "w") as archive:
+        archive.writestr("gt_a.txt", ROW)
+    lay(tmp_path, {"images/a.jpg": b"", "photos/b.jpg": b""})
+    source = open_source(tmp_path, format=format)
+    assert source.annotations == tmp_path / "gt.zip"
+    if format != "sroie":  # whose files have the plain names of their pictures
+        assert source.pictures == tmp_path / "images"
+
+
+def test_a_told_format_without_files_is_not_asked_for_again(tmp_path):
+    lay(tmp_path, {"a.jpg": b""})
+    with pytest.raises(AnnotationError, match=r"found 1 \.jpg") as caught:
+        open_source(tmp_path, format="icdar")
+    assert "--format" not in caught.value.hint
+    assert ".txt" in caught.value.hint
+
+
+@pytest.mark.parametrize("start", [".", "10", "10/Label.txt"])
+def test_ppocrlabel_keeps_its_file_in_the_folder_that_its_names_begin_with(tmp_path, start):
+    word = '[{"transcription": "a", "points": [[1, 1], [9, 1], [9, 9], [1, 9]], "difficult": false}]'
+    states = "/home/me/10/x.jpg\t1\n"
+    lay(tmp_path, {"10/Label.txt": f"10/x.jpg\t{word}\n", "10/x.jpg": b"", "10/fileState.txt": states})
+    source = open_source(tmp_path / start)
+    assert (source.format, source.pictures.resolve()) == ("paddle", tmp_path.resolve())
+    assert [s.id for s in read(source)] == ["10/x.jpg"]
+    assert find_pictures(source, read(source)).missing == ()
+
+
+def test_a_folder_of_per_picture_files_alone_has_its_pictures_beside_it(tmp_path):
+    """As `ocrmaps data convert --to icdar` writes it, whatever the folder is called."""
+    lay(tmp_path, {"written/gt_a.txt": ROW, "images/a.jpg": b"", "images/b.jpg": b""})
+    assert detect(tmp_path / "written").pictures.resolve() == (tmp_path / "images").resolve()
+    lay(tmp_path, {"other/gt_c.txt": ROW})
+    assert detect(tmp_path / "other").pictures == tmp_path / "other", "nothing by name alone there"

@@ -103,6 +103,49 @@ def test_a_line_that_fits_two_readings_is_refused_with_a_hint(tmp_path):
     assert one(tmp_path, f'{near},"320,114,EUR"') == [(4, "320,114,EUR")]
 
 
+HEXAGON = "446,130,510,110,580,118,570,150,500,142,440,160"
+LONGER = "10,10,50,5,90,10,90,30,50,25,10,30,5,20"
+"""Outlines of three-digit points look like quads and a text that begins with a written number; seven points do not."""
+
+
+def test_points_that_look_like_a_written_number_are_points_where_other_lines_are_long(tmp_path):
+    reading = lines(tmp_path, f"{HEXAGON},PEAK", f"{LONGER},LOOKOUT", f"{QUAD},SIGN")
+    assert reading.problems == ()
+    assert [len(p) for p in reading.samples[0].polygons] == [6, 7, 4]
+    assert reading.samples[0].polygons.texts == ("PEAK", "LOOKOUT", "SIGN")
+    (note,) = reading.notes
+    assert (note.loc, note.kind) == ("gt_a.txt:1", "points-or-text")
+    assert "'500,142,440,160,PEAK'" in note.message
+
+
+def test_nothing_is_guessed_where_no_other_line_is_long(tmp_path):
+    assert kinds(lines(tmp_path, f"{HEXAGON},PEAK", f"{QUAD},SIGN")) == ["ambiguous-line"]
+
+
+def test_one_long_line_among_very_many_quads_decides_nothing(tmp_path):
+    rows = [f"{HEXAGON},PEAK", f"{LONGER},LOOKOUT", *[f"{QUAD},SIGN"] * 20]
+    assert kinds(lines(tmp_path, *rows)) == ["ambiguous-line"]
+
+
+def test_no_written_number_goes_on_for_ever(tmp_path):
+    outline = "446,130,510,110,580,118,570,150,540,146,500,142,440,160"
+    assert one(tmp_path, f"{outline},PEAK", f"{QUAD},SIGN") == [(7, "PEAK"), (4, "SIGN")]
+
+
+def test_an_outline_that_crosses_itself_without_further_points_goes_on(tmp_path):
+    assert one(tmp_path, "325,110,340,140,325,150,340,150,345,135,350,135,WORD", f"{QUAD},SIGN")[0] == (6, "WORD")
+
+
+def test_an_outline_that_crosses_itself_with_further_points_ends_before(tmp_path):
+    assert one(tmp_path, "300,100,340,100,340,120,300,120,350,110,EUR", f"{QUAD},SIGN")[0] == (4, "350,110,EUR")
+
+
+def test_a_text_or_none_stays_open_where_outlines_are_long(tmp_path):
+    near = "300,100,340,100,340,120,300,120,299,114"
+    assert one(tmp_path, near, f"{QUAD},SIGN")[0] == (4, "299,114")
+    assert kinds(lines(tmp_path, near, f"{QUAD},SIGN", f"{LONGER},LOOKOUT")) == ["ambiguous-line"]
+
+
 @pytest.mark.parametrize("row", ["1,2,3", "1,2,3,4,5,6,7,text", "1,2,3,4,nan,6,7,8", "1_0,2,3,4,5,6,7,8", "text"])
 def test_a_line_without_four_points_is_named(tmp_path, row):
     assert kinds(lines(tmp_path, QUAD + ",ok", row)) == ["invalid-line"]
@@ -183,6 +226,16 @@ def test_the_script_of_multilingual_editions_is_no_part_of_the_text(tmp_path):
 
 def test_a_word_that_names_a_script_is_a_text(tmp_path):
     assert one(tmp_path, QUAD + ",Latin,a", QUAD + ",word") == [(4, "Latin,a"), (4, "word")]
+
+
+def test_the_difficulty_of_rctw_means_ignore_and_is_no_part_of_the_text(tmp_path):
+    (sample,) = lines(tmp_path, QUAD + ',0,"a, b"', QUAD + ',1,"c"', QUAD + ',1,"###"').samples
+    assert sample.polygons.texts == ("a, b", "c", None)
+    assert sample.polygons.ignore.tolist() == [False, True, True]
+
+
+def test_a_number_before_a_text_is_a_difficulty_on_every_line_or_on_none(tmp_path):
+    assert one(tmp_path, QUAD + ',1,"a"', QUAD + ',7,"b"') == [(4, '1,"a"'), (4, '7,"b"')]
 
 
 @settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

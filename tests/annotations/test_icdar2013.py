@@ -61,3 +61,11 @@ def test_what_could_be_a_quad_is_refused_with_a_hint(tmp_path, row):
 
 def test_width_and_height_boxes_are_noticed(tmp_path):
     assert kinds(lines(tmp_path, "500,400,80,20,x")) == ["invalid-box"]
+
+
+def test_shares_of_the_sides_are_no_lines(tmp_path):
+    """`0 0.1 0.5 0.3 0.04` reads as a box of half a pixel with the text 0.04 to whoever only counts numbers."""
+    reading = lines(tmp_path, "0 0.1 0.5 0.3 0.04")
+    assert kinds(reading) == ["invalid-line"]
+    assert "--format yolo" in reading.problems[0].message
+    assert lines(tmp_path, '0 1 5 3 "0.04"').problems == ()

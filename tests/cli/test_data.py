@@ -182,7 +182,7 @@ def test_a_source_without_samples_is_a_problem_and_still_has_a_page(run, tmp_pat
         (["data", "check", "{tmp}"], 3, "no known annotations"),
         (["data", "check", "dev={sound}"], 2, "expected one of train, val, test"),
         (["data", "check", "{sound}", "{sound}", "--pictures", "{sound}"], 2, "one at a time"),
-        (["data", "check", "{sound}", "--format", "yolo"], 2, "expected one of ufo"),
+        (["data", "check", "{sound}", "--format", "synthtext"], 2, "expected one of ufo"),
         (["data", "check", "{sound}", "--page", "{sound}"], 2, "is a folder"),
         (["data", "check", "{sound}", "--longest", "4"], 2, "longest"),
         (["data", "check"], 2, "Missing argument"),
@@ -308,3 +308,32 @@ def test_interruption_ends_a_check_with_a_line(tmp_path):
         finally:
             process.kill()
     assert (process.returncode, out, errors) == (130, "", "ocrmaps: interrupted\n")
+
+
+def test_check_says_what_annotations_hold_and_samples_do_not(run, tmp_path):
+    word = '{"transcription": "a", "points": [[10, 10], [90, 10], [90, 30], [10, 30]], "difficult": %s}'
+    (tmp_path / "a.png").write_bytes(picture())
+    label = f"a.png\t[{word % 'true'}, {word % 'false'}]\n"
+    (tmp_path / "Label.txt").write_text(label, encoding="utf-8")
+    _, out, _ = run("data", "check", tmp_path)
+    assert "understood, but not kept: word difficult (1)" in " ".join(out.split())
+
+
+def test_a_long_message_keeps_its_middle(run, tmp_path):
+    word = "middle " * 40
+    (tmp_path / "a.png").write_bytes(picture())
+    (tmp_path / "gt_a.txt").write_text(f"10,10,90,10,90,30,10,30,12,{word},x\n1,2,3,{word}", encoding="utf-8")
+    code, out, _ = run("data", "check", tmp_path, "--format", "sroie")
+    assert code == 1
+    assert "expected 8 numbers, then the text" in " ".join(out.split())
+    assert "…" not in out
+
+
+def test_what_convert_wrote_is_found_again_or_it_says_how(run, sound, tmp_path):
+    code, out, _ = run("data", "convert", sound, sound / "written", "--to", "icdar")
+    assert (code, "--pictures" in out) == (0, False)
+    assert run("data", "check", sound / "written")[0] == 0
+    code, out, _ = run("data", "convert", sound / "labels.json", tmp_path / "far" / "written", "--to", "icdar")
+    assert code == 0
+    assert f"name their folder with --pictures {sound / 'images'}" in out
+    assert run("data", "check", tmp_path / "far" / "written", "--pictures", sound / "images")[0] == 0

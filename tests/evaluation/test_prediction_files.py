@@ -520,7 +520,7 @@ def test_texts_keep_their_blanks_and_commas(place: Place):
 def test_an_unknown_format_or_layout_lists_the_known_ones(place: Place):
     path = place.zip("submit.zip", pages())
     with pytest.raises(SpecError, match="expected one of ufo, coco, icdar"):
-        read_prediction_file(path, format="yolo")
+        read_prediction_file(path, format="synthtext")
     with pytest.raises(SpecError, match="expected box, xywh, quad, polygon"):
         read_prediction_file(path, layout="circle")
     with pytest.raises(SpecError, match="is of txt files, found predictions of format named"):

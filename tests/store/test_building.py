@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import AnnotationError, StoreBusy, StoreError
@@ -241,6 +242,19 @@ def test_a_missing_picture_is_a_failure_with_its_place(world: World):
     (world.root / "val" / "03.png").unlink()
     plan = world.plan()
     assert [(f.sample, f.reason) for f in plan.failures] == [("03.png", "missing-picture")]
+
+
+def test_every_annotated_page_of_a_tiff_is_a_row_of_its_own(world: World):
+    first, second = (Image.new("RGB", (40, 48), color) for color in ("red", "blue"))
+    world.add("train", "scan.tif")
+    first.save(world.root / "train" / "scan.tif", save_all=True, append_images=[second])
+    world.annotate("train", "scan.tif#2", lines=2)
+    world.build()
+    with Reader(world.folder) as reader:
+        rows = [reader.ids().index(name) for name in ("scan.tif", "scan.tif#2")]
+        colors = [reader.read_row(row)["image"][30, 20].tolist() for row in rows]
+    assert colors[0][0] > 200 > 50 > colors[0][2] and colors[1][2] > 200 > 50 > colors[1][0]
+    assert verify(world.folder).ok
 
 
 def test_two_pictures_with_one_id_are_refused_by_name(world: World):

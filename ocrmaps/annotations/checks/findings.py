@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocrmaps.errors import Problem
+from ocrmaps.text import visible
 
 Severity = Literal["problem", "note"]
 """problem: something is wrong and the check fails; note: worth knowing before GPU hours are spent."""
@@ -127,11 +128,21 @@ def from_problems(problems: Iterable[Problem], severity: Severity) -> list[Findi
     ]
 
 
+def not_kept(unused: Mapping[str, int]) -> list[Finding]:
+    """One note with everything that the annotations say and samples do not hold, the most frequent first."""
+    if not unused:
+        return []
+    said = ", ".join(f"{name} ({count})" for name, count in sorted(unused.items(), key=lambda item: -item[1]))
+    message = f"understood, but not kept: {visible(said, 1000)}"
+    return [Finding(kind="not-kept", severity="note", count=sum(unused.values()), of=0, unit="values", message=message)]
+
+
 _SAID = {
     "invalid": "entries that do not follow the format",
     "missing-picture": "annotated pictures that do not exist",
     "duplicate-id": "pictures annotated more than once",
     "unsafe-path": "picture names that lead outside the picture folder",
+    "points-or-text": "lines whose numbers could begin the text, read as points as on other lines of the source",
     "ambiguous-picture": "names that fit more than one picture",
 }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ocrmaps.annotations.checks.facts import Facts, gather_facts
-from ocrmaps.annotations.checks.findings import EXAMPLES, Example, Finding, Severity, from_problems, ranked
+from ocrmaps.annotations.checks.findings import EXAMPLES, Example, Finding, Severity, from_problems, not_kept, ranked
 from ocrmaps.annotations.checks.leakage import Copies, Copy, Shown
 from ocrmaps.annotations.checks.outline_findings import bounds_findings, shape_findings, text_findings
 from ocrmaps.annotations.checks.picture_findings import file_findings, folder_findings, frame_findings, size_findings
@@ -30,6 +30,7 @@ _CHECKS = (
     shape_findings,
     text_findings,
     lambda facts: from_problems(facts.reading.notes, "note"),
+    lambda facts: not_kept(facts.reading.unused),
 )
 
 

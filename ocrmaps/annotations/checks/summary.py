@@ -18,6 +18,8 @@ from ocrmaps.annotations.checks.measures import SHRINKS, UNDER_HEIGHTS, measure
 from ocrmaps.text import number, percent, visible
 
 Figures = dict[str, Any]
+_EXAMPLE = 700
+"""Letters of an example: more than any message has, so that none loses its middle."""
 SUSPECT = "It strikes turned pictures far more than others: suspect the frame of the coordinates, not the labels."
 
 
@@ -159,7 +161,7 @@ def _health(health: Health) -> list[RenderableType]:
         for f in health.findings:
             style = "red" if f.severity == "problem" else "yellow"
             what = "\n→ ".join(x for x in (f.message, f.hint, SUSPECT if f.suspect_frame else "") if x)
-            example = visible(_example(f), 90) if f.examples else ""
+            example = visible(_example(f), _EXAMPLE) if f.examples else ""
             found.add_row(Text(f.severity, style=style), number(f.count), number(f.pictures) if f.pictures else "",
                           Text(what), Text(example))  # fmt: skip
         parts.append(found)

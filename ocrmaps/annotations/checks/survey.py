@@ -14,8 +14,8 @@ import xxhash
 
 from ocrmaps.annotations.checks.imprint import Imprint, imprint
 from ocrmaps.errors import PictureError
-from ocrmaps.files import read_regular
 from ocrmaps.pictures import Header, decode, read_header
+from ocrmaps.tiff import read_picture
 
 _ENOUGH = (256, 256)
 """The resolution an imprint needs. JPEGs are still read to their last byte, so damage shows."""
@@ -42,7 +42,7 @@ class Look:
 def look(path: Path, *, pixels: bool = True) -> Look:
     """One picture file; with `pixels` it is decoded completely, else only its header is judged."""
     try:
-        data = read_regular(path)
+        data = read_picture(path)
     except OSError as error:
         return Look(header=None, digest="", bytes=0, error=f"{path.name}: cannot be opened ({error.strerror})")
     digest = xxhash.xxh3_128_hexdigest(data)

@@ -23,6 +23,7 @@ SUFFIXES = (*TEXT_SUFFIXES, ".json", ".jsonl", ".xml", ".zip")
 _FILES = 24
 """Files of a folder that are looked at; one format speaks for all files of a folder or the reader says otherwise."""
 _LINES = 40
+_START = 65536
 _FOLDERS = 64
 
 
@@ -35,7 +36,7 @@ class Place:
     reason: str
 
 
-def places_in(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
+def places_in(path: Path, signs: Mapping[str, Sign], suffixes: Sequence[str] = SUFFIXES) -> list[Place]:
     """Everything recognized at a path: the file itself, or what a folder and its subfolders hold.
 
     Two levels of subfolders at most, and the second only where the first holds nothing.
@@ -43,10 +44,11 @@ def places_in(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
     if path.is_file():
         return _in_file(path, signs)
     first = subfolders(path)
-    found = _in_folder(path, signs) + [place for folder in first for place in _in_folder(folder, signs)]
+    found = [place for folder in (path, *first) for place in _in_folder(folder, signs, suffixes)]
     if found:
         return found
-    return [place for folder in first for inner in subfolders(folder) for place in _in_folder(inner, signs)]
+    inner = (inner for folder in first for inner in subfolders(folder))
+    return [place for folder in inner for place in _in_folder(folder, signs, suffixes)]
 
 
 def subfolders(path: Path) -> list[Path]:
@@ -76,11 +78,18 @@ def _visible(name: str) -> bool:
 
 
 def seen_in(path: Path) -> str:
-    """What a folder holds, for a message: `310 .jpg, 2 folders`."""
+    """What a file or folder holds, for a message: `310 .jpg, 2 folders`, `xml with the root <page>`."""
+    if path.is_file():
+        return str(head_of(path)) or "a file that no format recognizes"
     counts: Counter[str] = Counter()
+    shapes: dict[str, str] = {}
     for entry in entries(path):
-        counts["folders" if entry.is_dir() else entry.suffix.lower() or "files without ending"] += 1
-    return ", ".join(f"{n} {what}" for what, n in counts.most_common(6)) or "nothing"
+        kind = "folders" if entry.is_dir() else entry.suffix.lower() or "files without ending"
+        counts[kind] += 1
+        if kind in SUFFIXES and kind not in shapes:
+            shapes[kind] = str(head_of(entry))
+    seen = [f"{n} {kind}" + (f" ({shapes[kind]})" if shapes.get(kind) else "") for kind, n in counts.most_common(6)]
+    return ", ".join(seen) or "nothing"
 
 
 def _asked(head: Head, signs: Mapping[str, Sign]) -> list[tuple[str, str]]:
@@ -97,9 +106,9 @@ def _in_file(path: Path, signs: Mapping[str, Sign]) -> list[Place]:
     return [Place(name, path, reason) for name, reason in found]
 
 
-def _in_folder(folder: Path, signs: Mapping[str, Sign]) -> list[Place]:
+def _in_folder(folder: Path, signs: Mapping[str, Sign], suffixes: Sequence[str]) -> list[Place]:
     # By the names first: a folder may hold a million pictures, which need not become paths.
-    named: dict[str, list[str]] = {suffix: [] for suffix in SUFFIXES}
+    named: dict[str, list[str]] = {suffix: [] for suffix in suffixes}
     for name in _names(folder):
         named.get(os.path.splitext(name)[1].lower(), []).append(name)
     found: dict[tuple[str, Path], Place] = {}
@@ -155,7 +164,7 @@ def _head(suffix: str, data: bytes) -> Head:
         return Head(suffix=suffix)
     start = text.lstrip()[:1]
     if suffix == ".xml" or (start == "<" and suffix not in TEXT_SUFFIXES):
-        return Head(suffix=suffix, xml=peek_xml(text))
+        return Head(suffix=suffix, xml=peek_xml(text), start=text[:_START])
     if start == "{" or (start == "[" and suffix == ".json"):
         return Head(suffix=suffix, json=peek_json(text))
     if suffix in (".json", ".jsonl"):
@@ -177,7 +186,19 @@ def _together(suffix: str, heads: Sequence[Head]) -> Head:
 
 
 def _numeric(lines: Sequence[str]) -> bool:
-    return any(leading(line.split(",")) >= 4 or leading(line.split()) >= 4 for line in lines)
+    rows = [row for line in lines for row in ([field.strip(" \t") for field in line.split(",")], line.split())]
+    return any(leading(row) >= 4 for row in rows)
+
+
+def stems_in(path: Path) -> list[str]:
+    """The names of the annotation files in an archive, without their endings; those of pictures are left out."""
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            names = [entry.filename for entry in archive.infolist()]
+    except ZIP_ERRORS:
+        return []
+    parts = [os.path.splitext(name) for name in names if not is_picture(name) and _visible(name)]
+    return [stem for stem, suffix in parts if suffix.lower() in SUFFIXES]
 
 
 def _zip_head(path: Path) -> Head:

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ocrmaps.annotations.discovery.candidates import SUFFIXES, Place, entries, places_in, seen_in, subfolders
+from ocrmaps.annotations.discovery.candidates import SUFFIXES, Place, entries, places_in, seen_in, stems_in, subfolders
 from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, address_ends, clean_name, is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Sign
+from ocrmaps.annotations.discovery.unsupported import SUFFIXES as UNSUPPORTED_SUFFIXES
+from ocrmaps.annotations.discovery.unsupported import UNSUPPORTED
 from ocrmaps.errors import AnnotationError, Problem, reason
 from ocrmaps.files import leads_outside, read_regular
+from ocrmaps.tiff import page_of
 
 _PICTURES = {"img", "imgs", "image", "images", "picture", "pictures", "photo", "photos", "scans", "jpegimages"}
 """Words in the name of a folder that holds pictures: `img`, `ch4_training_images`."""
@@ -29,8 +32,8 @@ _WORDS = re.compile("[a-z]+")
 _PREFIXES = ("poly_gt_", "gt_", "res_")
 _SAMPLE = 24
 _ENDINGS = "|".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
-_NAMES = re.compile(rf'"((?:[^"\\\n]|\\.){{1,400}}?\.(?:{_ENDINGS}))"', re.IGNORECASE)
-_COLUMN = re.compile(rf"^([^\t\n]{{1,400}}\.(?:{_ENDINGS}))\t", re.IGNORECASE | re.MULTILINE)
+_NAMES = re.compile(rf'"((?:[^"\\\n]|\\.){{1,400}}?\.(?:{_ENDINGS})(?:#[0-9]{{1,9}})?)"', re.IGNORECASE)
+_COLUMN = re.compile(rf"^([^\t\n]{{1,400}}\.(?:{_ENDINGS})(?:#[0-9]{{1,9}})?)\t", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,16 +86,34 @@ def _only(path: Path, found: Sequence[Place], known: Iterable[str]) -> Place:
     if len(found) == 1:
         return found[0]
     if not found:
-        what = seen_in(path) if path.is_dir() else "a file that no format recognizes"
-        names = ", ".join(known)
-        hint = f"name the annotation file or folder itself, or say its format with --format: {names}"
-        raise AnnotationError(f"no known annotations in {path}: found {what}", hint=hint)
+        raise _unknown(path, known)
     problems = [Problem(loc=str(p.path), message=f"{p.format}: {p.reason}", kind="candidate") for p in found]
     raise AnnotationError(
         f"found {len(found)} possible annotations in {path}, expected one",
         problems=problems,
         hint="name one of these paths, or say the format with --format",
     )
+
+
+class UnknownAnnotationsError(AnnotationError):
+    """No reader recognizes what a path holds; `seen` says what that is, by name if it is `named`."""
+
+    def __init__(self, path: Path, seen: str, hint: str, *, named: bool = False) -> None:
+        super().__init__(f"no known annotations in {path}: found {seen}", hint=hint)
+        self.seen = seen
+        self.named = named
+
+
+def _unknown(path: Path, known: Iterable[str]) -> UnknownAnnotationsError:
+    """The error for a path without known annotations: by name where it is a format that is not read."""
+    signs = {name: unsupported.sign for name, unsupported in UNSUPPORTED.items()}
+    for place in places_in(path, signs, (*SUFFIXES, *UNSUPPORTED_SUFFIXES)):
+        it = UNSUPPORTED[place.format]
+        where = f" in {place.path}" if place.path != path else ""
+        seen = f"{it.title} (by {place.reason}){where}, which is not read"
+        return UnknownAnnotationsError(path, seen, it.advice, named=True)
+    hint = f"name the annotation file or folder itself, or say its format with --format: {', '.join(known)}"
+    return UnknownAnnotationsError(path, seen_in(path), hint)
 
 
 def _named(path: Path, signs: Mapping[str, Sign], format: str) -> Place:
@@ -109,9 +130,15 @@ def _named(path: Path, signs: Mapping[str, Sign], format: str) -> Place:
         if folders and folders[0] == path:
             folders = [path]
         places = [Place(format, folder, told) for folder in folders]
+        if not places:
+            places = [Place(format, p, told) for p in entries(path) if p.suffix.lower() == ".zip" and p.is_file()]
     else:
         files = [p for p in entries(path) if p.is_file() and p.suffix.lower() in SUFFIXES]
         places = [Place(format, file, told) for file in files]
+    if not places:
+        expected = " or ".join(suffixes) if suffixes else f"{format} annotations"
+        hint = f"expected {expected} files or a zip archive of them: name the annotation file or folder itself"
+        raise UnknownAnnotationsError(path, seen_in(path), hint if suffixes else f"name the file that holds {expected}")
     return _only(path, places, signs)
 
 
@@ -123,6 +150,12 @@ def picture_folder(annotations: Path, *, top: Path, per_picture: bool) -> tuple[
     """(folder, why): the nearest folder that holds pictures which the annotations name."""
     names = list(islice(_names(annotations, per_picture=per_picture), _SAMPLE))
     home = _home(annotations)
+    inside = f"{home.resolve().name}/"  # PPOCRLabel's names begin with the folder that it keeps its file in
+    if any(name.startswith(inside) and is_picture(name) for name in names):
+        above = home.resolve().parent
+        count = sum(map(_Holds(above), names))
+        if count > sum(map(_Holds(home), names)):
+            return above, f"holds {count} of {len(names)} pictures looked for, which are named with the folder {inside}"
     bases = _bases(home, top)
     for base in bases:
         counts = {folder: sum(map(_Holds(folder), names)) for folder in _folders(base, home, annotations)}
@@ -134,6 +167,12 @@ def picture_folder(annotations: Path, *, top: Path, per_picture: bool) -> tuple[
             if len(leading) > 1:
                 _undecidable(annotations, leading, f"holds {best} of {len(names)} pictures looked for")
             return leading[0], f"holds {best} of {len(names)} pictures looked for"
+    if names and per_picture and annotations.is_dir() and _only_annotations(home):
+        base = home.resolve().parent
+        near = [base, *(folder for folder in subfolders(base) if _says(folder, _PICTURES))]
+        holding = [folder for folder in near if all(map(_Holds(folder), names))]
+        if len(holding) == 1:
+            return holding[0], f"holds all {len(names)} pictures looked for, beside a folder of annotations alone"
     for base in bases:
         usual = [folder for folder in subfolders(base) if _says(folder, _PICTURES)]
         if len(usual) > 1:
@@ -141,6 +180,11 @@ def picture_folder(annotations: Path, *, top: Path, per_picture: bool) -> tuple[
         if usual:
             return usual[0], "by its name; none of the annotated pictures is there"
     return home, "the folder of the annotations; no picture was found near it (say where with --pictures)"
+
+
+def _only_annotations(folder: Path) -> bool:
+    """Whether a folder holds files, but neither folders nor pictures: those must be elsewhere."""
+    return not any(is_picture(entry.name) or entry.is_dir() for entry in entries(folder))
 
 
 def _bases(home: Path, top: Path) -> list[Path]:
@@ -196,17 +240,20 @@ class _Holds:
     def __call__(self, name: str) -> bool:
         if ends := address_ends(name):
             return any(self._folder.holds(end) for end in ends)
-        if is_picture(name):
+        if is_picture(page_of(name)[0]):
             return self._folder.holds(name)
         folder, slash, last = name.rpartition("/")
         stems = [last, *(last[len(p) :] for p in _PREFIXES if last.lower().startswith(p))]
         names = [folder + slash + stem for stem in stems]
-        return any(self._folder.with_stem(n) or (is_picture(n) and self._folder.holds(n)) for n in names)
+        return any(self._folder.with_stem(n) or (is_picture(page_of(n)[0]) and self._folder.holds(n)) for n in names)
 
 
 def _names(annotations: Path, *, per_picture: bool) -> Iterable[str]:
     """Names of pictures that the annotations mention, or names without ending of per-picture files."""
-    if per_picture and annotations.suffix.lower() != ".zip":
+    if per_picture and annotations.suffix.lower() == ".zip" and annotations.is_file():
+        yield from stems_in(annotations)
+        return
+    if per_picture:
         files = entries(annotations) if annotations.is_dir() else [annotations]
         for path in files:
             if path.suffix.lower() in SUFFIXES and not path.is_dir():

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ocrmaps.annotations.records import Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
+from ocrmaps.tiff import SUFFIXES, count_pages, file_of, page_of
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 """What the decoder reads, in lower case; a test holds the two lists together."""
@@ -84,6 +85,7 @@ class PictureFolder:
 
     def escapes(self, name: str) -> bool:
         """Whether this (clean) name leads outside the folder through a symbolic link."""
+        name = self._file(name)
         parent, _, last = name.rpartition("/")
         inside = self._inside.get(parent)
         if inside is None:
@@ -95,6 +97,13 @@ class PictureFolder:
         except (OSError, ValueError):  # nothing there: nothing to escape through
             return False
         return linked and not self._within(name)
+
+    def _file(self, name: str) -> str:
+        """The file that a name means: itself, or the TIFF that it names a page of."""
+        try:
+            return os.path.relpath(file_of(os.path.join(self._real, name)), self._real) if "#" in name else name
+        except ValueError:
+            return name
 
     def _within(self, name: str) -> bool:
         try:
@@ -122,9 +131,19 @@ class PictureFolder:
 
     def holds(self, name: str) -> bool:
         try:
-            return os.path.isfile(os.path.join(self._real, name))
+            path = os.path.join(self._real, name)
+            if os.path.isfile(path):
+                return True
+            file = file_of(path)
+            return file != path and page_of(name)[1] <= count_pages(file)
         except ValueError:
             return False
+
+    def further_pages(self, name: str) -> list[str]:
+        """The names of a TIFF's pages behind the first."""
+        if not name.lower().endswith(SUFFIXES):
+            return []
+        return [f"{name}#{page}" for page in range(2, count_pages(os.path.join(self._real, name)) + 1)]
 
     def walk(self) -> list[str]:
         """Every picture below the folder, sorted; links to folders are not followed."""
@@ -167,7 +186,7 @@ class Pictures:
     missing: tuple[str, ...]
     """Sample ids without a picture."""
     orphans: tuple[str, ...]
-    """Pictures in the folder without annotation, sorted."""
+    """Pictures in the folder without annotation, sorted, and the further pages of TIFF files."""
     problems: tuple[Problem, ...]
     """`missing-picture` and `unsafe-path` for each sample, one `orphan-picture` with the count for the folder."""
 
@@ -190,7 +209,8 @@ def find_pictures(source: Source, samples: Iterable[Sample]) -> Pictures:
             missing.append(sample.id)
             message = f"found no picture {sample.id!r} in {source.pictures}"
             problems.append(Problem(loc=sample.loc, message=message, kind="missing-picture"))
-    orphans = tuple(name for name in folder.walk() if name not in known) if present else ()
+    there = [page for name in folder.walk() for page in (name, *folder.further_pages(name))] if present else []
+    orphans = tuple(name for name in there if name not in known)
     if orphans:
         named = ", ".join(orphans[:5]) + (", ..." if len(orphans) > 5 else "")
         message = f"found {len(orphans)} pictures without annotation: {named}"

@@ -23,8 +23,20 @@ class Head:
     """(root tag, `tag@attribute` names seen) of an xml file."""
     lines: tuple[str, ...] = ()
     """The first non-empty lines of a text file, or of several per-picture files."""
+    start: str = ""
+    """The first letters of a file with markup, as they are."""
     per_picture: bool = False
     """Whether the lines come from files that each belong to one picture."""
+
+    def __str__(self) -> str:
+        """What the file looks like, for people; empty where nothing can be said of it."""
+        if self.xml is not None:
+            return f"xml with the root <{self.xml[0]}>"
+        if isinstance(self.json, dict):
+            return f"json with {', '.join(map(repr, list(self.json)[:4]))}" if self.json else "an empty json object"
+        if isinstance(self.json, list):
+            return f"a json list of {len(self.json)} values" if self.json else "an empty json list"
+        return f"lines such as {self.lines[0][:80]!r}" if self.lines else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

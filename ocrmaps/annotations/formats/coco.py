@@ -1,7 +1,8 @@
-"""COCO json (`images`, `annotations`) and COCO-Text v1 and v2 (`imgs`, `anns`): polygons, else boxes.
+"""COCO json (`images`, `annotations`), COCO-Text v1 and v2 and TextOCR (`imgs`, `anns`): polygons, else boxes.
 
-Ignored are `iscrowd`, `ignore` and `legibility: illegible`. A segmentation of several parts gives one outline a
-part, without text, for no part holds all of it. RLE masks are refused: they have no outline.
+Ignored are `iscrowd`, `ignore`, `legibility: illegible` and, in TextOCR, whose polygons are `points`, the text `.`. A
+segmentation of several parts gives one outline a part, without text, for no part holds all of it. RLE masks are
+refused: they have no outline.
 Where pictures carry a `set` (COCO-Text) and the source a split, only that set is read; the rest is counted.
 """
 
@@ -20,10 +21,11 @@ from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
 
 _IMAGE = {"id", "file_name", "height", "width", "set"}
-_OUTLINE = {"segmentation", "mask", "polygon", "bbox"}
+_POLYGONS = ("segmentation", "mask", "polygon", "points")
+_UNREADABLE = "."
 _TEXT = ("utf8_string", "text", "transcription")
 _FLAGS = ("iscrowd", "ignore")
-_ANNOTATION = {"id", "image_id", "category_id", "area", "legibility", *_OUTLINE, *_TEXT, *_FLAGS}
+_ANNOTATION = {"id", "image_id", "category_id", "area", "legibility", "bbox", *_POLYGONS, *_TEXT, *_FLAGS}
 
 
 def recognize(head: Head) -> str:
@@ -35,13 +37,9 @@ def recognize(head: Head) -> str:
         return 'json with "imgs" and "anns" (COCO-Text)'
     for key, sign in (("images", "file_name"), ("annotations", "image_id")):
         rows = root.get(key)
-        if (
-            isinstance(rows, list)
-            and rows
-            and isinstance(rows[0], dict)
-            and sign in rows[0]
-            and "paragraphs" not in rows[0]
-        ):
+        if isinstance(rows, list) and rows and isinstance(rows[0], dict) and sign in rows[0]:
+            if "paragraphs" in rows[0]:  # HierText
+                return ""
             return f'json whose "{key}" are a list with "{sign}"'
     return ""
 
@@ -157,6 +155,8 @@ def outlines_of(g: Gather, annotations: Sequence[tuple[str, Any]]) -> CocoFound:
         parts = _parts(g, row, loc)
         ignore = _ignored(g, row, loc)
         text = next((row[key] for key in _TEXT if row.get(key) is not None), None)
+        if text == _UNREADABLE and row.get("points"):
+            text, ignore = None, True
         if not row.keys() <= _ANNOTATION:
             g.unused.update(f"annotation {key}" for key in row.keys() - _ANNOTATION)
         if len(parts) > 1 and text is not None:
@@ -171,7 +171,7 @@ def outlines_of(g: Gather, annotations: Sequence[tuple[str, Any]]) -> CocoFound:
 
 
 def _parts(g: Gather, row: dict[str, Any], loc: str) -> list[tuple[str, Any]]:
-    for key in ("segmentation", "mask", "polygon"):
+    for key in _POLYGONS:
         value = row.get(key)
         if isinstance(value, dict):
             g.problem(f"{loc}.{key}", "found an RLE mask, expected polygons", "rle-mask")

@@ -1,8 +1,9 @@
 """ICDAR txt: one file a picture, one outline a line: `x1,y1,...,xn,yn[,text]`; quads and any number of points.
 
 The text may hold commas, may stand in double quotes (with \\" and \\\\), and `###` means ignore.
-An unquoted text that begins with numbers can look like further points; `_coordinates` says how that is decided,
-and what stays undecidable is refused with a hint.
+In RCTW every line has a difficulty between points and text, and 1 means ignore, too.
+An unquoted text that begins with numbers can look like further points; `_coordinates` says how that is decided: by the
+line itself, else by the other lines of the source, which is noted. What stays undecidable is refused with a hint.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.grammar.documents import Page, ParsePage, read_pages
 from ocrmaps.annotations.grammar.lines import (
     NUMBER,
+    crosses_itself,
     is_box_and_offsets,
     leading,
     numbered,
@@ -38,7 +40,10 @@ SCRIPTS = {"Arabic", "Bangla", "Chinese", "Hindi", "Japanese", "Korean", "Latin"
 
 _DECIMAL_COMMA = re.compile(r"-?[0-9]{1,6},[0-9]{1,2}\.?")
 _UNWRITABLE = re.compile(r"\r\n|\n|\r|\0")
-_THOUSANDS = re.compile(r"-?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
+_THOUSANDS = re.compile(r"-?[0-9]{1,3}(,[0-9]{3}){1,3}(\.[0-9]*)?")
+"""Up to 999 billions: nobody writes a longer number on a page, but outlines of three-digit points go on."""
+_LONG_SHARE = 0.1
+"""From this share of lines on, outlines of more than four points are what the source is made of."""
 
 
 def recognize(head: Head) -> str:
@@ -58,52 +63,84 @@ def read(source: Source) -> Reading:
     return read_pages(source, SUFFIXES, _decide, prefixes=PREFIXES)
 
 
+class _AmbiguousError(ValueError):
+    """Numbers that can be points or the beginning of the text."""
+
+    def __init__(self, written: str, points: int) -> None:
+        super().__init__(
+            f"found an ambiguous line: {written!r} can be points of the outline or the beginning of the text; "
+            "expected the text in double quotes (or read with --format sroie if all outlines are quads, "
+            "--format totaltext if numbers are always points)"
+        )
+        self.points = points
+        """The numbers that are coordinates where the source has outlines of any length; 0 if that does not decide."""
+
+
 def _decide(texts: Sequence[str]) -> ParsePage:
-    has_text = any(_has_text(text) for text in texts)
-    has_script = has_text and all(_has_script(line.split(",")) for text in texts for _, line in numbered(text))
-    return partial(_parse, has_text=has_text, has_script=has_script)
+    lines = [line.split(",") for text in texts for _, line in numbered(text)]
+    has_text = any(leading(fields) < len(fields) or len(fields) % 2 for fields in lines)
+    has_script = has_text and all(map(_has_script, lines))
+    has_difficulty = bool(lines) and all(map(_has_difficulty, lines))
+    longer = sum(_is_longer(fields, has_text=has_text) for fields in lines)
+    any_length = longer > 0 and longer >= _LONG_SHARE * len(lines)
+    return partial(
+        _parse, has_text=has_text, has_script=has_script, has_difficulty=has_difficulty, any_length=any_length
+    )
 
 
-def _has_text(text: str) -> bool:
-    """Whether any line must end in a text: something that is no number, or an odd count of numbers."""
-    for _, line in numbered(text):
-        fields = line.split(",")
-        if leading(fields) < len(fields) or len(fields) % 2:
-            return True
-    return False
+def _is_longer(fields: Sequence[str], *, has_text: bool) -> bool:
+    """Whether the line alone shows that it is an outline of more than four points."""
+    if len(fields) < 10:
+        return False
+    try:
+        return _coordinates(fields, has_text=has_text) > 8
+    except ValueError:
+        return False
 
 
 def _has_script(fields: Sequence[str]) -> bool:
     return len(fields) > 9 and fields[8].strip() in SCRIPTS
 
 
-def _parse(text: str, name: str, *, has_text: bool, has_script: bool) -> Page:
+def _has_difficulty(fields: Sequence[str]) -> bool:
+    return leading(fields[:9]) == 9 <= len(fields) - 1 and fields[8] in ("0", "1") and fields[9].startswith('"')
+
+
+def _parse(text: str, name: str, *, has_text: bool, has_script: bool, has_difficulty: bool, any_length: bool) -> Page:
     page = Page()
     for number, line in numbered(text):
         fields = line.split(",")
         try:
-            count = _coordinates(fields, has_text=has_text)
+            count = _coordinates(fields, has_text=has_text, any_length=any_length)
+        except _AmbiguousError as error:
+            count = error.points if any_length else 0
+            if not count:
+                page.fault(number, "ambiguous-line", str(error))
+                continue
+            page.note(number, "points-or-text", f"found {','.join(fields[8:])[:60]!r}, read as points and text")
         except ValueError as error:
-            kind = "ambiguous-line" if "ambiguous" in str(error) else "invalid-line"
-            page.fault(number, kind, str(error))
+            page.fault(number, "invalid-line", str(error))
             continue
-        rest = tail(fields, count + has_script)
+        rest = tail(fields, count + (has_script or has_difficulty))
         content = None if rest is None else unquoted(rest)
-        ignored = content is not None and content.strip() == MARK
-        page.add(number, numbers(fields[:count]), None if ignored else content, ignore=ignored)
+        unreadable = content is not None and content.strip() == MARK
+        ignored = unreadable or (has_difficulty and fields[8] == "1")
+        page.add(number, numbers(fields[:count]), None if unreadable else content, ignore=ignored)
     if has_script and page.points:
         page.unused["script"] = len(page.points)
     return page
 
 
-def _coordinates(fields: Sequence[str], *, has_text: bool) -> int:
+def _coordinates(fields: Sequence[str], *, has_text: bool, any_length: bool = False) -> int:
     """How many of the leading numbers are coordinates; ValueError if there are too few or two readings fit.
 
     8 or 9 leading numbers are a quad and its text. Beyond that they are a longer outline, unless
     * the numbers behind the eighth look like one written number (`1,200` or `12,50`), or
     * there are only two or three of them and, taken as points, they lie further from the quad than its own size:
-    then they begin the text. If they both look like a number and lie near the quad, the line is ambiguous, except
-    that a line of numbers only has no text where no line has one, and has one where others do.
+    then they begin the text. If they both look like a number and lie near the quad, an outline that crosses itself
+    with them begins the text (where the source has no longer outlines), and one that crosses itself without them goes
+    on. Else the line is ambiguous, except that a line of numbers only has no text where no line has one, and has one
+    where others do (and the source has no longer outlines).
     """
     lead = leading(fields)
     if lead == 6 and (lead < len(fields) or not has_text):
@@ -124,18 +161,19 @@ def _coordinates(fields: Sequence[str], *, has_text: bool) -> int:
     extra = fields[8:lead]
     written = ",".join(field.strip() for field in extra)
     like_number = bool(_DECIMAL_COMMA.fullmatch(written) or _THOUSANDS.fullmatch(written))
-    near = _near(numbers(fields[:8]), numbers(fields[8:longest]))
+    quad, points = numbers(fields[:8]), numbers(fields[8:longest])
+    near = _near(quad, points)
     if near and not like_number:
         return longest
     if not near:
         return 8 if like_number or len(extra) < 4 else longest
-    if only_numbers and lead % 2 == 0:
+    quad_crosses, longer_crosses = crosses_itself(quad), crosses_itself(quad + points)
+    if quad_crosses and not longer_crosses:
+        return longest
+    text_more_likely = (longer_crosses and not quad_crosses) or (only_numbers and lead % 2 == 0)
+    if text_more_likely and not any_length:
         return 8
-    raise ValueError(
-        f"found an ambiguous line: {written!r} can be points of the outline or the beginning of the text; "
-        "expected the text in double quotes (or read with --format sroie if all outlines are quads, "
-        "--format totaltext if numbers are always points)"
-    )
+    raise _AmbiguousError(written, 0 if text_more_likely else longest)
 
 
 def _near(quad: list[float], points: list[float]) -> bool:

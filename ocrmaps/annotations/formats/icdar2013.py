@@ -59,6 +59,10 @@ def _parse(text: str, name: str) -> Page:
     fitting = {style: sum(bool(p.fullmatch(line)) for _, line in lines) for style, p in _STYLES.items()}
     style = max(fitting, key=lambda name: fitting[name])
     for number, line in lines:
+        if is_share_line(line):
+            message = f"found {line[:60]!r}, a class number and shares of the picture's sides as in YOLO"
+            page.fault(number, "invalid-line", message + "; read with --format yolo")
+            continue
         match = _STYLES[style].fullmatch(line)
         if match is None:
             others = [name for name, pattern in _STYLES.items() if pattern.fullmatch(line)]

@@ -67,7 +67,7 @@ def _line(g: Gather, line: str, number: int) -> None:
         ignore.append(marked)
         places.append(i)
         if not word.keys() <= _WORD:
-            g.unused.update(f"word {key}" for key in word.keys() - _WORD)
+            g.unused.update(f"word {key}" for key in word.keys() - _WORD if word[key] is not False)
     id = g.picture(name, loc)
     where = partial(_where, loc, places)
     g.sample(id, loc=loc, points=points, ignore=ignore, texts=texts, where=where, since=since)

@@ -44,6 +44,8 @@ class Page:
     """The line of each outline."""
     faults: list[tuple[int, str, str]] = field(default_factory=list)
     """(line, kind, message)"""
+    notes: list[tuple[int, str, str]] = field(default_factory=list)
+    """The same of what was read, but in a way that a person should know of."""
     unused: dict[str, int] = field(default_factory=dict)
 
     def add(self, line: int, points: list[Any], text: str | None, *, ignore: bool) -> None:
@@ -54,6 +56,9 @@ class Page:
 
     def fault(self, line: int, kind: str, message: str) -> None:
         self.faults.append((line, kind, message))
+
+    def note(self, line: int, kind: str, message: str) -> None:
+        self.notes.append((line, kind, message))
 
 
 ParsePage = Callable[[str, str], Page]
@@ -187,6 +192,8 @@ def read_pages(
             page = parse(text, name)
             for line, kind, message in page.faults:
                 g.problem(f"{name}:{line}", message, kind)
+            for line, kind, message in page.notes:
+                g.note(f"{name}:{line}", message, kind)
             g.unused.update(page.unused)
             where = partial(_where, name, page.lines)
             id = picture_of(g, name, prefixes)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+Point = tuple[float, float]
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A plain decimal number: no underscores, no `nan`, no other digits than 0 to 9 (`float` would take them all)."""
 
@@ -24,12 +25,12 @@ def numbered(text: str) -> Iterator[tuple[int, str]]:
 def leading(fields: Sequence[str]) -> int:
     """How many fields at the beginning are numbers.
 
-    In a line whose coordinates carry no blanks, a number with a blank in front is text already ("1, 2").
+    In a line whose coordinates carry no blanks, a number with a blank in front is text already ("1,2,3,4,5,6, 7").
 
-    >>> leading(["1", "2", " 3", "4"]), leading(["1", " 2", " 3", "x"])
-    (2, 3)
+    >>> leading("1,2,3,4,5,6, 7,8".split(",")), leading("1,2, 3,4,5,6, 7,x".split(","))
+    (6, 7)
     """
-    spaced = len(fields) > 1 and fields[1].startswith((" ", "\t"))
+    spaced = _spaced(fields)
     count = 0
     for field in fields:
         if not NUMBER.fullmatch(field):
@@ -40,12 +41,17 @@ def leading(fields: Sequence[str]) -> int:
     return count
 
 
+def _spaced(fields: Sequence[str]) -> bool:
+    """Whether any coordinate of the first three points has a blank in front: some writers put it here and there."""
+    return any(f.startswith((" ", "\t")) and NUMBER.fullmatch(f.strip(" \t")) for f in fields[1:6])
+
+
 def tail(fields: Sequence[str], count: int) -> str | None:
     """The text behind `count` fields, commas and all; None if there is no further field."""
     if len(fields) <= count:
         return None
     text = ",".join(fields[count:])
-    return text[1:] if fields[1].startswith(" ") and text.startswith(" ") else text
+    return text[1:] if _spaced(fields) and text.startswith(" ") else text
 
 
 def unquoted(text: str) -> str:
@@ -78,6 +84,25 @@ def turned_box(numbers: Sequence[float]) -> list[float]:
     cos, sin = math.cos(angle), math.sin(angle)
     corners = ((-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, h / 2), (-w / 2, h / 2))
     return [v for x, y in corners for v in (cx + x * cos - y * sin, cy + x * sin + y * cos)]
+
+
+def crosses_itself(flat: Sequence[float]) -> bool:
+    """Whether two sides of an outline cross; sides that only touch do not.
+
+    >>> crosses_itself(box(0, 0, 4, 2)), crosses_itself([0, 0, 4, 2, 4, 0, 0, 2])
+    (False, True)
+    """
+    ends = list(zip(flat[::2], flat[1::2], strict=True))
+    sides = list(zip(ends, ends[1:] + ends[:1], strict=True))
+    return any(_cross(*a, *b) for i, a in enumerate(sides) for b in sides[i + 2 :])
+
+
+def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+    return _turn(a, b, c) * _turn(a, b, d) < 0 > _turn(c, d, a) * _turn(c, d, b)
+
+
+def _turn(a: Point, b: Point, c: Point) -> float:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def is_box_and_offsets(fields: Sequence[str]) -> bool:

@@ -17,6 +17,7 @@ from ocrmaps.pagekit.pictures import Canvas, overlay
 from ocrmaps.pictures import decode
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.retrace import find_picture
+from ocrmaps.tiff import read_picture
 
 STRAY = 0.25
 """A picture's outlines do not fit if a larger share of them reaches beyond it."""
@@ -58,7 +59,7 @@ def look_at_pixels(cases: Sequence[Case], stage: Stage, frames: FrameTable | Non
         if case.path is None:
             continue
         try:
-            case.picture = decode(case.path.read_bytes(), name=case.name)
+            case.picture = decode(read_picture(case.path), name=case.name)
         except (PictureError, OSError) as error:
             stage.problem(str(error), "ocrmaps data check finds every damaged picture", case.name)
             continue

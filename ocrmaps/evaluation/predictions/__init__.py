@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations import READERS, open_source, scan
+from ocrmaps.annotations.discovery.detect import UnknownAnnotationsError
 from ocrmaps.errors import AnnotationError, DataError, SpecError
 from ocrmaps.evaluation.predictions import (
     azure,
@@ -35,7 +36,7 @@ from ocrmaps.evaluation.predictions import (
     ufo,
 )
 from ocrmaps.evaluation.predictions.contents import Leaf, read_leaves
-from ocrmaps.evaluation.predictions.names import Matched, match_names, page_of
+from ocrmaps.evaluation.predictions.names import Matched, match_names
 from ocrmaps.evaluation.predictions.records import SCALES, Found, PredictedPicture, PredictionFile, Scale
 
 __all__ = [
@@ -46,7 +47,6 @@ __all__ = [
     "PredictionFile",
     "Scale",
     "match_names",
-    "page_of",
     "read_prediction_file",
 ]
 
@@ -183,12 +183,12 @@ def _as_annotations(path: Path, format: str | None, layout: str | None, pictures
     """What annotation tools write, as detections without scores."""
     try:
         source = open_source(path, format=format, pictures=pictures)
-    except AnnotationError as error:
-        if format is not None or error.problems:
+    except UnknownAnnotationsError as error:
+        if format is not None:
             raise
+        hint = f"formats with scores are {', '.join(FORMATS)}: say which with --predictions-format"
         raise AnnotationError(
-            f"no known predictions in {path}: {error.args[0]}",
-            hint=f"formats with scores are {', '.join(FORMATS)}: say which with --predictions-format",
+            f"no known predictions in {path}: found {error.seen}", hint=error.hint if error.named else hint
         ) from None
     if layout is not None:
         raise SpecError(f"--predictions-layout is of txt results, found {source.format}")

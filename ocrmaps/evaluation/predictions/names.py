@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from pathlib import PurePosixPath
 
 from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.errors import DataError, Problem
+from ocrmaps.tiff import page_of
 
-_PAGE = re.compile(r"(.+)#([0-9]{1,9})")
 _FILES = (".txt", ".json", ".csv")
 
 
@@ -26,16 +25,6 @@ class Matched:
     """Names that no expected picture has, where they may be left out."""
     pages: tuple[str, ...]
     """Names of further pages of files of which only the first page is expected."""
-
-
-def page_of(name: str) -> tuple[str, int]:
-    """(file, page) of a picture's name; pages count from 1.
-
-    >>> page_of("scan.tif#2"), page_of("scan.tif")
-    (('scan.tif', 2), ('scan.tif', 1))
-    """
-    match = _PAGE.fullmatch(name)
-    return (match[1], int(match[2])) if match and int(match[2]) >= 1 else (name, 1)
 
 
 def match_names(names: Sequence[str], expected: Sequence[str], where: str, *, leave_out: bool = False) -> Matched:

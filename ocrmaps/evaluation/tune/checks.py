@@ -10,6 +10,7 @@ from ocrmaps.annotations import Source, read
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.store.format.identity import picture_fingerprint
 from ocrmaps.store.reader import Reader
+from ocrmaps.tiff import read_picture
 
 
 def check_out(checkpoint: Path, out: Path, *, overwrite: bool) -> None:
@@ -57,7 +58,7 @@ def check_apart(
         ]
     if test_source is not None:
         for sample in read(test_source):
-            key = picture_fingerprint((test_source.pictures / sample.picture).read_bytes())
+            key = picture_fingerprint(read_picture(test_source.pictures / sample.picture))
             if key in chosen:
                 both.append(Problem(sample.loc, f"the same picture as {reader.name(chosen[key])}"))
     if both:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ocrmaps.files import read_regular
 from ocrmaps.store.format.identity import annotation_fingerprint, picture_fingerprint
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.writing.plan import SPLITS
 from ocrmaps.store.writing.tasks import RowTask, ShardTask
+from ocrmaps.tiff import read_picture
 
 
 def picture_folders(reader: Reader, row: int) -> list[Path]:
@@ -31,7 +31,7 @@ def find_picture(reader: Reader, row: int) -> tuple[Path, str]:
     for folder in picture_folders(reader, row):
         path = folder / id
         try:
-            data = read_regular(path)
+            data = read_picture(path)
         except OSError as error:
             fault = f"cannot be read ({error.strerror})"
             continue

@@ -16,7 +16,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ocrmaps.errors import OcrmapsError, Problem, SpecError, StoreCorrupt
-from ocrmaps.files import read_regular
 from ocrmaps.progress import Progress
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.identity import file_digest, row_digest
@@ -25,6 +24,7 @@ from ocrmaps.store.format.tables import TABLES, column_path
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.retrace import annotation_holds, find_picture, row_task, rows_of_shard, shard_keys
 from ocrmaps.store.writing.tasks import draw_row
+from ocrmaps.tiff import read_picture
 
 Level = Literal["quick", "digest", "rebuild"]
 LEVELS: tuple[str, ...] = get_args(Level)
@@ -241,7 +241,7 @@ def _redraw(reader: Reader, part: list[ShardKey], redraw: int, progress: Progres
         if not annotation_holds(reader, row):
             problems.append(Problem(loc=name, message="its polygons do not hash to its annotation", kind="drift"))
         try:
-            arrays, _ = draw_row(read_regular(picture), row_task(reader, row, picture), recipe.canonical, recipe.maps)
+            arrays, _ = draw_row(read_picture(picture), row_task(reader, row, picture), recipe.canonical, recipe.maps)
             stored = reader.read_row(row)
         except (OcrmapsError, OSError) as error:
             problems.append(Problem(loc=name, message=str(error), kind="drift"))

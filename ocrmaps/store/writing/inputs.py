@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrmaps.errors import PictureError, Problem, StoreError
-from ocrmaps.files import read_regular
 from ocrmaps.geometry import Size
 from ocrmaps.pictures import read_header
 from ocrmaps.store.format.identity import picture_fingerprint, row_digest
 from ocrmaps.store.places import posix as disk
+from ocrmaps.tiff import file_of, read_picture
 
 FINE_NS, COARSE_NS = 50_000_000, 2_500_000_000
 """A stamp with a fraction of a second comes from a clock that ticks at least every 10 ms; others may tick every 2 s."""
@@ -157,7 +157,7 @@ def _examine(path: Path) -> tuple[InputPicture | Problem, Stamp | None]:
     before = _stamp(str(path))
     now = time.time_ns()
     try:
-        data = read_regular(path)
+        data = read_picture(path)
         header = read_header(data, name=path.name)
     except OSError as error:
         kind = "missing-picture" if isinstance(error, FileNotFoundError) else "unreadable-picture"
@@ -177,7 +177,7 @@ def settled(stamp: Stamp, now: int) -> bool:
 
 def _stamp(path: str) -> Stamp | None:
     try:
-        status = os.stat(path)
+        status = os.stat(file_of(path))
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -20,7 +20,7 @@ from ocrmaps.store.format.identity import canonical_json, fingerprint
 from ocrmaps.store.writing.inputs import Memory, listing
 
 _HEAD = struct.Struct("<3Q")
-READERS_VERSION = 1
+READERS_VERSION = 2
 """Raised when any reader would read the same file differently."""
 
 

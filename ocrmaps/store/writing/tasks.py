@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, needed_resolution, render
 from ocrmaps.errors import DataError, StoreCorrupt, StoreError
-from ocrmaps.files import read_regular
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import DRAWN, Maps, MapSpec, Outcome, draw_maps
 from ocrmaps.pictures import decode
@@ -29,6 +28,7 @@ from ocrmaps.store.format.identity import file_digest, fingerprint, picture_fing
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.format.shards import assemble
 from ocrmaps.store.places import posix as disk
+from ocrmaps.tiff import read_picture
 
 Row = dict[str, npt.NDArray[np.uint8]]
 """The four arrays of one row, by name."""
@@ -135,7 +135,7 @@ def _input(row: RowTask) -> bytes:
     """The picture's bytes, which must still be those that the version is named after."""
     path = Path(row.picture)
     try:
-        data = read_regular(path)
+        data = read_picture(path)
     except OSError as error:
         # It could be read when the version got its name: that is the disk's or the network's fault, not the picture's.
         raise StoreError(

@@ -1,0 +1,95 @@
+"""Formats that are recognized by name but not read, each with what to do instead.
+
+They are asked only about what no reader recognizes: a format that gets a reader needs no change here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ocrmaps.annotations.discovery.signs import Head, Sign
+
+SUFFIXES = (".html", ".htm", ".xhtml", ".hocr", ".mat", ".parquet", ".arrow", ".tar")
+"""Endings that no reader has, but a format here."""
+
+_WRITE = "write its outlines as COCO json or ICDAR txt: docs/reference/formats.md shows both"
+_RESULTS = "these are results: `ocrmaps evaluate --predictions` reads them; to train on them, write COCO json"
+_UNPACK = "unpack it into picture files and annotations, for instance COCO json"
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A format without reader."""
+
+    title: str
+    reason: str
+    """What it was recognized by."""
+    fits: Callable[[Head], bool]
+    advice: str = _WRITE
+
+    @property
+    def sign(self) -> Sign:
+        return Sign(recognize=lambda head: self.reason if self.fits(head) else "")
+
+
+def _root(*names: str, holds: str = "") -> Callable[[Head], bool]:
+    """Whether the root element has one of these names, in any namespace, and one of this name is inside."""
+
+    def fits(head: Head) -> bool:
+        if head.xml is None or head.xml[0].rpartition(":")[2] not in names:
+            return False
+        return not holds or any(tag.rpartition(":")[2] == holds for tag in head.xml[1])
+
+    return fits
+
+
+def _keys(*names: str) -> Callable[[Head], bool]:
+    return lambda head: isinstance(head.json, dict) and all(name in head.json for name in names)
+
+
+def _rows(*names: str, under: str = "") -> Callable[[Head], bool]:
+    """Whether the json is a list, or has one under this key, whose first object has all these keys."""
+
+    def fits(head: Head) -> bool:
+        rows: Any = head.json.get(under) if under and isinstance(head.json, dict) else head.json
+        return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict) and all(n in rows[0] for n in names)
+
+    return fits
+
+
+def _ending(*names: str) -> Callable[[Head], bool]:
+    return lambda head: head.suffix in names
+
+
+def _first_line(start: str) -> Callable[[Head], bool]:
+    return lambda head: bool(head.lines) and head.lines[0].lower().replace('"', "").startswith(start)
+
+
+UNSUPPORTED: dict[str, Unsupported] = {
+    "abbyy": Unsupported("ABBYY FineReader XML", "<page> inside <document>", _root("document", holds="page")),
+    "hocr": Unsupported("hOCR", "elements of the class ocr_page", lambda head: "ocr_page" in head.start, _RESULTS),
+    "textract": Unsupported("Amazon Textract", '"Blocks" and "DocumentMetadata"', _keys("Blocks"), _RESULTS),
+    "vision": Unsupported(
+        "Google Cloud Vision",
+        "text annotations of a Vision response",
+        lambda head: (
+            _keys("textAnnotations")(head)
+            or _keys("fullTextAnnotation")(head)
+            or _rows("fullTextAnnotation", under="responses")(head)
+            or _rows("textAnnotations", under="responses")(head)
+        ),
+        _RESULTS,
+    ),
+    "documentai": Unsupported(
+        "Google Document AI", '"pages" with "layout"', _rows("pageNumber", "layout", under="pages"), _RESULTS
+    ),
+    "azure": Unsupported("Azure Read or Document Intelligence", '"analyzeResult"', _keys("analyzeResult"), _RESULTS),
+    "tesseract": Unsupported("Tesseract TSV", "a table of levels and pages", _first_line("level\tpage_num"), _RESULTS),
+    "mat": Unsupported(
+        "MATLAB data", "the ending .mat", _ending(".mat"), "Total-Text comes as txt as well; of other data, " + _WRITE
+    ),
+    "parquet": Unsupported("a Parquet or Arrow table", "its ending", _ending(".parquet", ".arrow"), _UNPACK),
+    "webdataset": Unsupported("a tar archive", "the ending .tar", _ending(".tar"), _UNPACK),
+}

@@ -1,0 +1,95 @@
+"""Pages of TIFF files: `scan.tif#2` names the second page of `scan.tif`, wherever a picture file can be named.
+
+A page is read as a file of its own: the same bytes, with a header that names this page as the first. So decoders,
+fingerprints and digests need no page number.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from ocrmaps.files import open_regular, read_regular
+
+SUFFIXES = (".tif", ".tiff")
+_PAGE = re.compile(r"(.+)#([0-9]{1,9})")
+
+
+def page_of(name: str) -> tuple[str, int]:
+    """(file, page) of a picture's name; pages count from 1.
+
+    >>> page_of("scan.tif#2"), page_of("scan.tif")
+    (('scan.tif', 2), ('scan.tif', 1))
+    """
+    match = _PAGE.fullmatch(name)
+    return (match[1], int(match[2])) if match and int(match[2]) >= 1 else (name, 1)
+
+
+def file_of(path: str) -> str:
+    """The file that a picture's path means: itself, or the TIFF that it names a page of."""
+    file, _ = page_of(path)
+    return path if file == path or not file.lower().endswith(SUFFIXES) or os.path.lexists(path) else file
+
+
+def read_picture(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a picture file, or of a page of a TIFF as a file of its own; an OSError says what else was found."""
+    named = os.fspath(path)
+    file = file_of(named)
+    data = read_regular(file)
+    if file == named:
+        return data
+    with open_regular(file) as handle:
+        layout, starts = _layout(handle), list(_starts(handle))
+    page = page_of(named)[1]
+    if layout is None or page > len(starts):
+        raise OSError(errno.EINVAL, f"it has {len(starts)} pages, no page {page}", named)
+    at, number, _, _ = layout
+    return data[:at] + struct.pack(number, starts[page - 1]) + data[at + struct.calcsize(number) :]
+
+
+def count_pages(path: str | os.PathLike[str]) -> int:
+    """How many pages a TIFF has by its directories; 0 where it is none or cannot be read. Pixels are not read."""
+    try:
+        with open_regular(path) as file:
+            return sum(1 for _ in _starts(file))
+    except (OSError, ValueError):
+        return 0
+
+
+def _layout(file: BinaryIO) -> tuple[int, str, str, int] | None:
+    """(where the first directory is named, format of that number and of a count, bytes of an entry), by the header."""
+    file.seek(0)
+    head = file.read(8)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        return None
+    version = struct.unpack(f"{order}H", head[2:4])[0]
+    return {42: (4, f"{order}I", f"{order}H", 12), 43: (8, f"{order}Q", f"{order}Q", 20)}.get(version)
+
+
+def _starts(file: BinaryIO) -> Iterator[int]:
+    """Where the directory of each page begins; a damaged chain ends where it breaks."""
+    layout = _layout(file)
+    if layout is None:
+        return
+    at, number, count, entry = layout
+    seen: set[int] = set()
+    while (start := _number(file, at, number)) and start not in seen:
+        entries = _number(file, start, count)
+        if entries is None:
+            return
+        seen.add(start)
+        yield start
+        at = start + struct.calcsize(count) + entries * entry
+
+
+def _number(file: BinaryIO, at: int, form: str) -> int | None:
+    try:
+        file.seek(at)
+        return int(struct.unpack(form, file.read(struct.calcsize(form)))[0])
+    except (struct.error, OSError, OverflowError, ValueError):
+        return None

@@ -1,0 +1,90 @@
+"""Formats without reader are recognized by name, with what to do instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ocrmaps.annotations import READERS, SIGNS, detect
+from ocrmaps.annotations.discovery.candidates import places_in
+from ocrmaps.annotations.discovery.unsupported import UNSUPPORTED
+from ocrmaps.errors import AnnotationError
+from ocrmaps.evaluation.predictions import read_prediction_file
+from tests.contracts.reader import lay
+
+HOCR = (
+    '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN">\n<html><body><div class="ocr_page"/></body></html>'
+)
+EXAMPLES = {
+    "abbyy": ("a.xml", '<document xmlns="http://www.abbyy.com/FineReader"><page width="1"/></document>'),
+    "hocr": ("a.hocr", HOCR),
+    "textract": ("a.json", '{"DocumentMetadata": {"Pages": 1}, "Blocks": [{"BlockType": "PAGE"}]}'),
+    "vision": ("a.json", '{"responses": [{"textAnnotations": [{"description": "a"}]}]}'),
+    "documentai": ("a.json", '{"text": "a", "pages": [{"pageNumber": 1, "layout": {}}]}'),
+    "azure": ("a.json", '{"status": "succeeded", "analyzeResult": {"pages": []}}'),
+    "tesseract": ("a.tsv", "level\tpage_num\tblock_num\tpar_num\n1\t1\t0\t0\n"),
+    "mat": ("a.mat", b"MATLAB 5.0 MAT-file\0\1"),
+    "parquet": ("train-00000.parquet", b"PAR1\0\0"),
+    "webdataset": ("000.tar", b"a.jpg\0\0"),
+}
+
+
+def test_every_format_has_an_example():
+    assert EXAMPLES.keys() == UNSUPPORTED.keys()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("beside", [False, True], ids=["file", "folder"])
+def test_a_format_without_reader_is_called_by_name(tmp_path, name, beside):
+    file, content = EXAMPLES[name]
+    lay(tmp_path, {file: content, "a.jpg": b""})
+    path = tmp_path if beside else tmp_path / file
+    if places_in(path, SIGNS):
+        assert detect(path).format in READERS  # a reader took over
+        return
+    with pytest.raises(AnnotationError) as caught:
+        detect(path)
+    assert f"found {UNSUPPORTED[name].title} (by {UNSUPPORTED[name].reason})" in str(caught.value)
+    assert caught.value.hint == UNSUPPORTED[name].advice
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_no_two_formats_without_reader_are_confused(tmp_path, name):
+    file, content = EXAMPLES[name]
+    lay(tmp_path, {file: content})
+    fitting = places_in(tmp_path / file, {name: it.sign for name, it in UNSUPPORTED.items()})
+    assert [place.format for place in fitting] == [name]
+
+
+def test_as_predictions_the_name_is_said_once(tmp_path):
+    lay(tmp_path, {"a.xml": EXAMPLES["abbyy"][1], "odd.json": '{"info": 1, "more": []}'})
+    with pytest.raises(AnnotationError, match=r"^no known predictions in \S+: found ABBYY FineReader XML ") as caught:
+        read_prediction_file(tmp_path / "a.xml")
+    assert caught.value.hint
+    with pytest.raises(AnnotationError) as caught:
+        read_prediction_file(tmp_path / "odd.json")
+    assert str(caught.value) == f"no known predictions in {tmp_path / 'odd.json'}: found json with 'info', 'more'"
+    assert "--predictions-format" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "seen"),
+    [
+        ("a.xml", "<other><x/></other>", "1 .xml (xml with the root <other>)"),
+        ("a.json", "{}", "1 .json (an empty json object)"),
+        ("a.json", "[1, 2]", "1 .json (a json list of 2 values)"),
+        ("a.txt", "hello\nyou\n", "1 .txt (lines such as 'hello')"),
+        ("a.png", b"", "1 .png"),
+    ],
+)
+def test_what_nobody_knows_is_described(tmp_path, file, content, seen):
+    lay(tmp_path, {file: content})
+    with pytest.raises(AnnotationError) as caught:
+        detect(tmp_path)
+    assert str(caught.value) == f"no known annotations in {tmp_path}: found {seen}"
+
+
+def test_the_formats_page_names_every_format_without_reader():
+    page = " ".join((Path(__file__).parents[2] / "docs/reference/formats.md").read_text(encoding="utf-8").split())
+    assert [it.title for it in UNSUPPORTED.values() if it.title not in page] == []
