@@ -137,7 +137,10 @@ def _in_pixels(
     for id, picture in found.items():
         size, head = picture.size, heads[id]
         here = _size_in(head, frame)
-        if size is None or (not picture.relative and size in (head.size, head.upright)):
+        if picture.relative and size is None:
+            sides = np.array([here[1], here[0]], dtype=np.float64)
+            out[id] = replace(picture, polygons=replace(picture.polygons, points=picture.polygons.points * sides))
+        elif size is None or (not picture.relative and size in (head.size, head.upright)):
             out[id] = picture
         elif picture.relative and abs(size[1] / size[0] / (here[1] / here[0]) - 1) <= ALIKE:
             factor = np.array([here[1] / size[1], here[0] / size[0]])

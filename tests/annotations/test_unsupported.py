@@ -57,11 +57,10 @@ def test_no_two_formats_without_reader_are_confused(tmp_path, name):
 
 
 def test_as_predictions_the_name_is_said_once(tmp_path):
-    lay(tmp_path, {"a.hocr": HOCR, "odd.json": '{"info": 1, "more": []}'})
-    if not places_in(tmp_path / "a.hocr", SIGNS):
-        with pytest.raises(AnnotationError, match=r"^no known predictions in \S+: found hOCR ") as caught:
-            read_prediction_file(tmp_path / "a.hocr")
-        assert "--predictions" in caught.value.hint
+    lay(tmp_path, {"a.xml": EXAMPLES["abbyy"][1], "odd.json": '{"info": 1, "more": []}'})
+    with pytest.raises(AnnotationError, match=r"^no known predictions in \S+: found ABBYY FineReader XML ") as caught:
+        read_prediction_file(tmp_path / "a.xml")
+    assert caught.value.hint
     with pytest.raises(AnnotationError) as caught:
         read_prediction_file(tmp_path / "odd.json")
     assert str(caught.value) == f"no known predictions in {tmp_path / 'odd.json'}: found json with 'info', 'more'"

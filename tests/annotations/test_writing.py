@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -227,6 +228,7 @@ SIZE = (480, 640)
 FINE = st.integers(-(10**6), 10**6).map(lambda n: n / 10**3)
 """Coordinates around a picture with three digits behind the point."""
 COUNTS = st.integers(3, 8)
+XML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=12)
 
 
 @st.composite
@@ -261,15 +263,16 @@ def told(samples, *, ignore=True, texts=True):
     ]  # fmt: skip
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(samples=fine_samples())
 def test_label_studio_gives_back_everything(samples):
     report, back = back_from("labelstudio", samples)
-    assert told(back) == told(samples)
-    assert report.lost == {}
+    empty = [s.id for s in samples if not len(s.polygons)]  # sides stand in regions alone
+    assert told(back) == told([replace(s, size=None) if s.id in empty else s for s in samples])
+    assert report.lost == ({"sizes of pictures without outlines": len(empty)} if empty else {})
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(samples=fine_samples(st.integers(0, 480_000).map(lambda n: n / 10**3)))
 def test_yolo_gives_back_points_and_what_is_ignored(samples):
     report, back = back_from("yolo", samples)
@@ -277,23 +280,23 @@ def test_yolo_gives_back_points_and_what_is_ignored(samples):
     assert set(report.lost) <= {"texts"}
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(samples=fine_samples(st.integers(0, 480_000).map(lambda n: n / 10**3), st.just(4)))
 def test_oriented_boxes_of_four_points_are_kept(samples):
     _, back = back_from("yolo-obb", samples)
     assert told(back, texts=False) == told(samples, texts=False)
 
 
-@settings(max_examples=15)
-@given(samples=fine_samples())
+@settings(max_examples=10)
+@given(samples=fine_samples(text=XML_TEXT))
 def test_alto_gives_back_points_and_texts(samples):
     report, back = back_from("alto-lines", samples)
     assert told(back, ignore=False) == told(samples, ignore=False)
-    assert set(report.lost) <= {"ignored outlines written as text", "characters of texts that xml cannot hold"}
+    assert set(report.lost) <= {"ignored outlines written as text"}
 
 
-@settings(max_examples=15)
-@given(samples=fine_samples(st.integers(0, 480).map(float)))
+@settings(max_examples=10)
+@given(samples=fine_samples(st.integers(0, 480).map(float), text=XML_TEXT))
 def test_page_gives_back_whole_pixels_and_texts(samples):
     _, back = back_from("page-lines", samples)
     assert told(back, ignore=False) == told(samples, ignore=False)
@@ -305,7 +308,11 @@ def test_page_gives_back_whole_pixels_and_texts(samples):
         ("yolo", ((0, 0), (9, 0), (9, 1 / 3)), "outlines rounded to a millionth of a pixel"),
         ("yolo", ((0, 0), (-9, 0), (9, 9)), "points outside of the picture, which Ultralytics refuses"),
         ("yolo", ((0, 0), (9e5, 0), (9, 9)), "outlines further outside than the picture is large left out"),
-        ("yolo-obb", ((0, 0), (9, 0), (9, 9)), "outlines of other than 4 points written as their smallest rectangle"),
+        (
+            "yolo-obb",
+            ((50, 50), (90, 50), (90, 90)),
+            "outlines of other than 4 points written as their smallest rectangle",
+        ),
         ("labelstudio", ((0, 0), (9, 0), (9, 1 / 3)), "outlines rounded to a millionth of a pixel"),
         ("page-lines", ((0, 0), (9, 0), (9, 0.25)), "outlines rounded to whole pixels"),
     ],

@@ -15,10 +15,7 @@ SUFFIXES = (".html", ".htm", ".xhtml", ".hocr", ".mat", ".parquet", ".arrow", ".
 """Endings that no reader has, but a format here."""
 
 _WRITE = "write its outlines as COCO json or ICDAR txt: docs/reference/formats.md shows both"
-_RESULTS = (
-    'these are results: write them as json from picture name to {"polygons": [...], "scores": [...]}, which '
-    "`ocrmaps evaluate --predictions` reads; to train on them, write COCO json"
-)
+_RESULTS = "these are results: `ocrmaps evaluate --predictions` reads them; to train on them, write COCO json"
 _UNPACK = "unpack it into picture files and annotations, for instance COCO json"
 
 

@@ -37,13 +37,9 @@ def recognize(head: Head) -> str:
         return 'json with "imgs" and "anns" (COCO-Text)'
     for key, sign in (("images", "file_name"), ("annotations", "image_id")):
         rows = root.get(key)
-        if (
-            isinstance(rows, list)
-            and rows
-            and isinstance(rows[0], dict)
-            and sign in rows[0]
-            and "paragraphs" not in rows[0]
-        ):
+        if isinstance(rows, list) and rows and isinstance(rows[0], dict) and sign in rows[0]:
+            if "paragraphs" in rows[0]:  # HierText
+                return ""
             return f'json whose "{key}" are a list with "{sign}"'
     return ""
 

@@ -18,7 +18,23 @@ from typing import Any
 from ocrmaps.annotations import READERS, open_source, scan
 from ocrmaps.annotations.discovery.detect import UnknownAnnotationsError
 from ocrmaps.errors import AnnotationError, DataError, SpecError
-from ocrmaps.evaluation.predictions import coco, doctr, icdar, mmocr, named, paddle, table, ufo
+from ocrmaps.evaluation.predictions import (
+    azure,
+    coco,
+    doctr,
+    easyocr,
+    google,
+    hocr,
+    icdar,
+    mmocr,
+    named,
+    paddle,
+    surya,
+    table,
+    tesseract,
+    textract,
+    ufo,
+)
 from ocrmaps.evaluation.predictions.contents import Leaf, read_leaves
 from ocrmaps.evaluation.predictions.names import Matched, match_names
 from ocrmaps.evaluation.predictions.records import SCALES, Found, PredictedPicture, PredictionFile, Scale
@@ -52,10 +68,24 @@ FORMATS: dict[str, Format] = {
     "doctr": Format(doctr.recognize, doctr.read),
     "named": Format(named.recognize, named.read),
     "submission": Format(table.recognize, table.read),
+    "hocr-lines": Format(hocr.recognize, hocr.read_lines),
+    "hocr-words": Format(hocr.recognize, hocr.read_words),
+    "tesseract-lines": Format(tesseract.recognize, tesseract.read_lines),
+    "tesseract-words": Format(tesseract.recognize, tesseract.read_words),
+    "textract-lines": Format(textract.recognize, textract.read_lines),
+    "textract-words": Format(textract.recognize, textract.read_words),
+    "google-vision": Format(google.recognize_vision, google.read_vision),
+    "document-ai-lines": Format(google.recognize_documents, google.read_lines),
+    "document-ai-words": Format(google.recognize_documents, google.read_words),
+    "azure-lines": Format(azure.recognize, azure.read_lines),
+    "azure-words": Format(azure.recognize, azure.read_words),
+    "easyocr": Format(easyocr.recognize, easyocr.read),
+    "surya": Format(surya.recognize, surya.read),
 }
+"""Two levels of one format are two names: a file that has both is read as the one that is told."""
 
 
-_TEXT = ("icdar", "paddle", "submission")
+_TEXT = ("icdar", "paddle", "submission", "hocr-lines", "hocr-words", "tesseract-lines", "tesseract-words")
 """Formats that are no JSON."""
 
 

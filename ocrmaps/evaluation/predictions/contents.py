@@ -13,7 +13,7 @@ from ocrmaps.annotations.grammar.documents import documents
 from ocrmaps.annotations.grammar.lines import numbered
 from ocrmaps.evaluation.predictions.records import Found
 
-SUFFIXES = (".txt", ".json", ".jsonl", ".csv")
+SUFFIXES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".hocr", ".html", ".htm", ".xhtml")
 _PICKLES = (".pkl", ".pickle", ".pth", ".pt", ".npy", ".npz")
 
 

@@ -12,12 +12,17 @@ from typing import Any
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.evaluation.predictions.contents import Leaf
+from ocrmaps.evaluation.predictions.detected import listed
+from ocrmaps.evaluation.predictions.google import is_document
 from ocrmaps.evaluation.predictions.records import Found, rank_of
 
 
 def recognize(leaves: Sequence[Leaf]) -> bool:
     return bool(leaves) and all(
-        leaf.text is None and isinstance(leaf.root, dict) and isinstance(leaf.root.get("pages"), list)
+        leaf.text is None
+        and isinstance(leaf.root, dict)
+        and isinstance(leaf.root.get("pages"), list)
+        and not is_document(leaf.root)
         for leaf in leaves
     )
 
@@ -69,18 +74,11 @@ def _words(found: Found, page: dict[str, Any], loc: str) -> Iterator[tuple[str, 
     else:
         groups = [
             (f"{where}.words", line.get("words"))
-            for place, block in _listed(found, page.get("blocks"), f"{loc}.blocks")
-            for where, line in _listed(found, block.get("lines"), f"{place}.lines")
+            for place, block in listed(found, page.get("blocks"), f"{loc}.blocks")
+            for where, line in listed(found, block.get("lines"), f"{place}.lines")
         ]
     for place, words in groups:
-        yield from _listed(found, words, place)
-
-
-def _listed(found: Found, items: Any, loc: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    if found.expect(items, list, loc, "a list"):
-        for i, item in enumerate(items):
-            if found.expect(item, dict, f"{loc}[{i}]", "an object"):
-                yield f"{loc}[{i}]", item
+        yield from listed(found, words, place)
 
 
 def _pixels(outline: Any, size: tuple[int, int]) -> Any:

@@ -2,7 +2,7 @@
 
     {"det_polygons": [[x, y, ...], ...], "det_scores": [...]}        preds/NAME.json of the MMOCR inferencer
     {"polygons": [...], "scores": [...]}                             the same without recognition, and pred_instances
-    {"input_path": "a.png", "dt_polys": [[[x, y], ...]], ...}        PaddleX and PaddleOCR 3
+    {"input_path": "a.png", "dt_polys": [[[x, y], ...]], ...}        PaddleX and PaddleOCR 3, with its `rec_scores`
     [{"img_path": "a.png", "pred_instances": {...}}, ...]            a list of such objects, or one a line
 
 and `data_list` with `instances`, where each instance has its own score. Without outlines `bboxes` (x0, y0, x1, y1)
@@ -22,7 +22,7 @@ from ocrmaps.evaluation.predictions.records import Found, rank_of
 OUTLINES = ("det_polygons", "polygons", "dt_polys", "det_bboxes", "bboxes")
 SCORES = ("det_scores", "scores", "dt_scores")
 NAMES = ("img_path", "input_path", "file_name", "filename", "image_path", "image", "img_name", "ori_filename")
-_TEXTS = {"det_polygons": "rec_texts"}
+_TEXTS = {"det_polygons": "rec_texts", "dt_polys": "rec_texts"}
 _NESTED = ("pred_instances", "res")
 
 
@@ -113,6 +113,9 @@ def _entry(found: Found, entry: dict[str, Any], loc: str, *, own: str | None) ->
 def _beside(found: Found, entry: Mapping[str, Any], points: Sequence[Any], loc: str) -> list[Any]:
     """The list of scores beside the outlines; None for each where there is no such list."""
     key = next((k for k in SCORES if entry.get(k) is not None), None)
+    spoken = entry.get("rec_scores")
+    if key is None and "dt_polys" in entry and isinstance(spoken, list) and len(spoken) == len(points):
+        key = "rec_scores"  # PaddleOCR's pipeline says how well each text was read, where all were
     if key is None:
         return [None] * len(points)
     scores = entry[key]

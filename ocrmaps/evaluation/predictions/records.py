@@ -40,7 +40,7 @@ class PredictedPicture:
     size: Size | None = None
     """(height, width) of the picture that the coordinates count, where the file says it."""
     relative: bool = False
-    """Coordinates were shares of the sides; `polygons` has them in pixels of `size`."""
+    """Coordinates were shares of the sides; `polygons` has them in pixels of `size`, or as shares where it is None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,34 @@
+"""Surya results.json: picture name to pages of `text_lines` (OCR) or `bboxes` (detection), each with a `polygon`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ocrmaps.annotations.grammar.contents import step
+from ocrmaps.evaluation.predictions.contents import Leaf, only
+from ocrmaps.evaluation.predictions.detected import Detected, listed, page_name
+from ocrmaps.evaluation.predictions.records import Found, rank_of
+
+
+def recognize(leaves: Sequence[Leaf]) -> bool:
+    leaf = only(leaves)
+    root = leaf.root if leaf is not None else None
+    return isinstance(root, dict) and bool(root) and all(_fits(pages) for pages in root.values())
+
+
+def _fits(pages: Any) -> bool:
+    return isinstance(pages, list) and all(isinstance(p, dict) and ("text_lines" in p or "bboxes" in p) for p in pages)
+
+
+def read(found: Found, leaves: Sequence[Leaf]) -> None:
+    """One file of all pictures."""
+    for leaf in leaves:
+        if found.expect(leaf.root, dict, leaf.name, "an object from picture name to pages"):
+            for name, pages in leaf.root.items():
+                for i, (loc, page) in enumerate(listed(found, pages, f"{leaf.name}:{step('', name)}")):
+                    since, lines = len(found.problems), Detected()
+                    key = "text_lines" if "text_lines" in page else "bboxes"
+                    for place, line in listed(found, page.get(key), f"{loc}.{key}"):
+                        lines.add(f"{place}.polygon", line.get("polygon"), rank_of(line), line.get("text"))
+                    lines.to(found, page_name(name, i), loc, since=since)
