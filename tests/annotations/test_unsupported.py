@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrmaps.annotations import READERS, SIGNS, detect
+from ocrmaps.annotations import SIGNS, detect
 from ocrmaps.annotations.discovery.candidates import places_in
 from ocrmaps.annotations.discovery.unsupported import UNSUPPORTED
 from ocrmaps.errors import AnnotationError
@@ -17,25 +17,14 @@ HOCR = (
     '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Transitional//EN">\n<html><body><div class="ocr_page"/></body></html>'
 )
 EXAMPLES = {
-    "alto": ("a.xml", '<?xml version="1.0"?>\n<alto xmlns="http://www.loc.gov/standards/alto/ns-v3#"><Layout/></alto>'),
-    "page": ("a.xml", '<pc:PcGts xmlns:pc="http://schema.primaresearch.org/PAGE"><pc:Page/></pc:PcGts>'),
-    "voc": ("a.xml", "<annotation><object><name>a</name><bndbox><xmin>1</xmin></bndbox></object></annotation>"),
     "abbyy": ("a.xml", '<document xmlns="http://www.abbyy.com/FineReader"><page width="1"/></document>'),
     "hocr": ("a.hocr", HOCR),
-    "via": ("via.json", '{"a.jpg123": {"filename": "a.jpg", "size": 123, "regions": []}}'),
-    "labelstudio": ("tasks.json", '[{"id": 1, "data": {"image": "a.jpg"}, "annotations": [{"result": []}]}]'),
     "textract": ("a.json", '{"DocumentMetadata": {"Pages": 1}, "Blocks": [{"BlockType": "PAGE"}]}'),
     "vision": ("a.json", '{"responses": [{"textAnnotations": [{"description": "a"}]}]}'),
     "documentai": ("a.json", '{"text": "a", "pages": [{"pageNumber": 1, "layout": {}}]}'),
     "azure": ("a.json", '{"status": "succeeded", "analyzeResult": {"pages": []}}'),
     "tesseract": ("a.tsv", "level\tpage_num\tblock_num\tpar_num\n1\t1\t0\t0\n"),
-    "hiertext": ("train.json", '{"annotations": [{"image_id": "a", "paragraphs": []}]}'),
-    "lsvt": ("train.json", '{"gt_0": [{"transcription": "a", "points": [[1, 1]], "illegibility": false}]}'),
-    "rects": ("a.json", '{"chars": [], "lines": [{"ignore": 0, "transcription": "a", "points": []}]}'),
-    "funsd": ("a.json", '{"form": [{"box": [1, 2, 3, 4], "text": "a", "words": []}]}'),
-    "cord": ("a.json", '{"valid_line": [{"words": []}], "meta": {}}'),
     "mat": ("a.mat", b"MATLAB 5.0 MAT-file\0\1"),
-    "msra": ("a.gt", "0 0 1 2 30 40 0.1\n"),
     "parquet": ("train-00000.parquet", b"PAR1\0\0"),
     "webdataset": ("000.tar", b"a.jpg\0\0"),
 }
@@ -52,8 +41,7 @@ def test_a_format_without_reader_is_called_by_name(tmp_path, name, beside):
     lay(tmp_path, {file: content, "a.jpg": b""})
     path = tmp_path if beside else tmp_path / file
     if places_in(path, SIGNS):
-        assert detect(path).format in READERS  # a reader took over
-        return
+        pytest.skip("a reader took over: its entry can go")
     with pytest.raises(AnnotationError) as caught:
         detect(path)
     assert f"found {UNSUPPORTED[name].title} (by {UNSUPPORTED[name].reason})" in str(caught.value)
@@ -69,11 +57,10 @@ def test_no_two_formats_without_reader_are_confused(tmp_path, name):
 
 
 def test_as_predictions_the_name_is_said_once(tmp_path):
-    lay(tmp_path, {"a.hocr": HOCR, "odd.json": '{"info": 1, "more": []}'})
-    if not places_in(tmp_path / "a.hocr", SIGNS):
-        with pytest.raises(AnnotationError, match=r"^no known predictions in \S+: found hOCR ") as caught:
-            read_prediction_file(tmp_path / "a.hocr")
-        assert "--predictions" in caught.value.hint
+    lay(tmp_path, {"a.xml": EXAMPLES["abbyy"][1], "odd.json": '{"info": 1, "more": []}'})
+    with pytest.raises(AnnotationError, match=r"^no known predictions in \S+: found ABBYY FineReader XML ") as caught:
+        read_prediction_file(tmp_path / "a.xml")
+    assert caught.value.hint
     with pytest.raises(AnnotationError) as caught:
         read_prediction_file(tmp_path / "odd.json")
     assert str(caught.value) == f"no known predictions in {tmp_path / 'odd.json'}: found json with 'info', 'more'"

@@ -34,12 +34,10 @@ def recognize(head: Head) -> str:
     """Why this looks like Label Studio, or nothing."""
     first = head.json[0] if isinstance(head.json, list) and head.json else None
     if isinstance(first, dict):
-        if isinstance(first.get("data"), dict) and (
-            isinstance(first.get("annotations") or first.get("predictions"), list)
-        ):
+        if isinstance(first.get("data"), dict) and ("annotations" in first or "predictions" in first):
             return 'a json list of tasks with "data" and "annotations"'
-        if any(_is_shapes(value) for value in first.values()):
-            return 'a json list of pictures whose regions have "original_width"'
+        if {"annotator", "annotation_id"} <= first.keys() or any(map(_is_shapes, first.values())):
+            return 'a json list of pictures with "annotator" or regions of an "original_width"'
     return ""
 
 

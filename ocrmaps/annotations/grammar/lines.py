@@ -78,6 +78,14 @@ def box(x0: float, y0: float, x1: float, y1: float) -> list[float]:
     return [x0, y0, x1, y0, x1, y1, x0, y1]
 
 
+def turned_box(numbers: Sequence[float]) -> list[float]:
+    """A box of center x, center y, width, height, turned clockwise on the screen by an angle in radians."""
+    cx, cy, w, h, angle = numbers
+    cos, sin = math.cos(angle), math.sin(angle)
+    corners = ((-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, h / 2), (-w / 2, h / 2))
+    return [v for x, y in corners for v in (cx + x * cos - y * sin, cy + x * sin + y * cos)]
+
+
 def crosses_itself(flat: Sequence[float]) -> bool:
     """Whether two sides of an outline cross; sides that only touch do not.
 
@@ -97,14 +105,6 @@ def _turn(a: Point, b: Point, c: Point) -> float:
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
-def turned_box(numbers: Sequence[float]) -> list[float]:
-    """A box of center x, center y, width, height, turned clockwise on the screen by an angle in radians."""
-    cx, cy, w, h, angle = numbers
-    cos, sin = math.cos(angle), math.sin(angle)
-    corners = ((-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, h / 2), (-w / 2, h / 2))
-    return [v for x, y in corners for v in (cx + x * cos - y * sin, cy + x * sin + y * cos)]
-
-
 def is_box_and_offsets(fields: Sequence[str]) -> bool:
     """Whether a line is CTW1500's x_min, y_min, x_max, y_max and 14 offsets that stay inside that box."""
     if not leading(fields) == len(fields) == 32:
@@ -120,7 +120,7 @@ def is_share_line(line: str) -> bool:
     >>> is_share_line("0 0.1 0.5 0.3 0.04"), is_share_line("10 20 30 40 50")
     (True, False)
     """
-    number, *shares = line.split()
+    number, *shares = line.split() or [""]  # a form feed is a line
     if not number.isascii() or not number.isdigit() or len(shares) < 4 or len(shares) % 2 or "." not in line:
         return False
     return all(NUMBER.fullmatch(share) and -1 <= float(share) <= 2 for share in shares)

@@ -67,7 +67,7 @@ def corners(items: Any, names: tuple[str, str], missing: float | None = None) ->
 
 def shares(outline: Any, width: Any, height: Any) -> Any:
     """Flat numbers in any unit as shares of the page's sides in that unit."""
-    numbers = [width, height, *outline] if isinstance(outline, list) else [None]
+    numbers: list[Any] = [width, height, *outline] if isinstance(outline, list) else [None]
     if not all(type(v) in (int, float) and abs(v) < 1e300 for v in numbers) or min(numbers[:2]) <= 0:
         return outline
     return [v / (height if i % 2 else width) for i, v in enumerate(outline)]

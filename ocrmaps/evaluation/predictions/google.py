@@ -81,7 +81,8 @@ def _read_documents(found: Found, leaves: Sequence[Leaf], level: str) -> None:
         root = leaf.root.get("document", leaf.root) if isinstance(leaf.root, dict) else leaf.root
         if not found.expect(root, dict, leaf.name, "an object with pages"):
             continue
-        content = root.get("text") if isinstance(root.get("text"), str) else ""
+        text = root.get("text")
+        content = text if isinstance(text, str) else ""
         for i, (place, page) in enumerate(listed(found, root.get("pages"), f"{leaf.name}:pages")):
             since, items = len(found.problems), Detected()
             sides = page.get("dimension")
