@@ -19,12 +19,13 @@ from ocrmaps.annotations import Source, open_source, read
 from ocrmaps.annotations.samples import headers
 from ocrmaps.detect.predict import PictureFile, predict_pictures
 from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
-from ocrmaps.errors import AnnotationError, SpecError
+from ocrmaps.errors import AnnotationError, DataError, SpecError
 from ocrmaps.evaluation.detectors import in_threads
 from ocrmaps.evaluation.judging import FloatMap, Judging
 from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, rows_of, store_maps
 from ocrmaps.evaluation.tune.checks import check_apart, check_out, check_splits
 from ocrmaps.evaluation.tune.grid import CRITERION, SHOWN, Grid, Point, Tuned, rank, swept
+from ocrmaps.evaluation.tune.summary import criterion_words
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.files import digest_of, replacing
 from ocrmaps.geometry import Frame, PolygonSet
@@ -96,6 +97,7 @@ def tune_stored(
         test_sweeps = _sweep_source(trained, test_samples, tried, batch or 8, threads, where, progress)
         tested_on = {"source": str(test_source), "frame": test_frame, "pictures": len(read(test_samples))}
     chosen = points[0]
+    refuse_zeros(chosen, checkpoint, split)
     freeze(checkpoint, out, chosen, before=before, chosen_on=chosen_on, grid=grid, trusted=trusted)
     test_points: tuple[Point, ...] = ()
     if test_sweeps is not None:
@@ -227,6 +229,16 @@ def _identity(reader: Reader, split: str) -> dict[str, Any]:
         "split": split,
         "pictures": len(reader.select(split)),
     }
+
+
+def refuse_zeros(chosen: Point, checkpoint: Path, split: str) -> None:
+    """Refuse to choose among settings that all find nothing: the first would be as good as any."""
+    if chosen.value == 0.0:
+        raise DataError(
+            f"{checkpoint}: no setting finds a text of {split} ({criterion_words(chosen.criterion)} is 0 throughout), "
+            "so there is nothing to choose",
+            hint=f"train for more steps, or let `ocrmaps debug doctor {checkpoint}` say which stage breaks",
+        )
 
 
 def freeze(
