@@ -19,7 +19,7 @@ from ocrmaps.annotations import Source, open_source, read
 from ocrmaps.annotations.samples import headers
 from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
-from ocrmaps.errors import AnnotationError, SpecError
+from ocrmaps.errors import AnnotationError, DataError, SpecError
 from ocrmaps.evaluation.detectors import in_threads
 from ocrmaps.evaluation.judging import FloatMap, Judging
 from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, rows_of, store_maps
@@ -97,6 +97,8 @@ def tune_stored(
         test_sweeps = _sweep_source(trained, test_samples, tried, batch or 8, threads, where, progress)
         tested_on = {"source": str(test_source), "frame": test_frame, "pictures": len(read(test_samples))}
     choices = tuple(choose(goal, settings, sweeps, test_sweeps, own=trained.extract) for goal in goals)
+    for choice in choices:
+        refuse_zeros(choice, checkpoint, split)
     freeze(checkpoint, out, choices, chosen_on=chosen_on, grid=grid, trusted=trusted)
     return Tuned(checkpoint=checkpoint, out=out, chosen_on=chosen_on, tested_on=tested_on, choices=choices)
 
@@ -219,6 +221,16 @@ def _identity(reader: Reader, split: str) -> dict[str, Any]:
         "split": split,
         "pictures": len(reader.select(split)),
     }
+
+
+def refuse_zeros(choice: Choice, checkpoint: Path, split: str) -> None:
+    """Refuse to choose among settings that all find nothing: the first would be as good as any."""
+    if choice.chosen.worth(choice.goal) == 0.0:
+        raise DataError(
+            f"{checkpoint}: no setting finds a text of {split} ({choice.goal.words} is 0 throughout), "
+            "so there is nothing to choose",
+            hint=f"train for more steps, or let `ocrmaps debug doctor {checkpoint}` say which stage breaks",
+        )
 
 
 def freeze(

@@ -16,7 +16,8 @@ _PARTS = ("hmean", "precision", "recall")
 
 def table(evaluation: Evaluation) -> str:
     """Everything on one screen; each line of scores says if it is of a part of the pictures only."""
-    parts = [_about(evaluation), *_scores(evaluation), "", *_reasons(evaluation), "", *_heights(evaluation)]
+    parts = [_about(evaluation), *_scores(evaluation), *_nothing(evaluation), ""]
+    parts += [*_reasons(evaluation), "", *_heights(evaluation)]
     return "\n".join(parts)
 
 
@@ -49,6 +50,20 @@ def _scores(evaluation: Evaluation) -> list[str]:
     if all(not values for values in evaluation.seen.values()):
         return ["no text to be found in these pictures: there is no score"]
     return _aligned(score_rows(evaluation))
+
+
+def _nothing(evaluation: Evaluation) -> list[str]:
+    """What to do where not one text was found."""
+    total = evaluation.totals[evaluation.spec.iou]
+    if total.matched or not total.truth_care:
+        return []
+    checkpoint = evaluation.identity.get("checkpoint")
+    look = (
+        f"`ocrmaps debug doctor {checkpoint['path']}` says which stage breaks"
+        if checkpoint
+        else "look at frame and size of the predictions: --predictions-frame, and `ocrmaps data check` on the source"
+    )
+    return [f"no text is found at IoU {evaluation.spec.iou:g}: {look}"]
 
 
 def score_rows(evaluation: Evaluation) -> list[Row]:

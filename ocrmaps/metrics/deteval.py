@@ -17,7 +17,7 @@ import numpy as np
 
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
 from ocrmaps.metrics.matching import TIE, Measured, PairGeometry, pair_geometry
-from ocrmaps.settings.ranges import AtLeast0, Range, check
+from ocrmaps.settings.ranges import Range, Share, check
 
 _Area = Annotated[float, Range(gt=0, le=1)]
 
@@ -30,8 +30,8 @@ class DetEvalRule:
     """A truth is covered from this share of its area on."""
     area_precision: _Area = 0.4
     """A detection is used from this share of its area on; on an ignored truth it is not scored above it."""
-    split_credit: AtLeast0 = 0.8
-    merge_credit: AtLeast0 = 1.0
+    split_credit: Share = 0.8
+    merge_credit: Share = 1.0
     center_distance: float = 1.0
     """One to one asks for twice the distance of the centers over the sum of the diagonals below this."""
 

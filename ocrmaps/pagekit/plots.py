@@ -128,7 +128,8 @@ def lines(series: Sequence[Series], caption: str, *, x: str, y: str) -> Html:
         return figure(Html(""), f"{caption}: no values")
     low, high = min(a.min() for _, a, _ in data), max(a.max() for _, a, _ in data)
     floor, ceiling = min(b.min() for _, _, b in data), max(b.max() for _, _, b in data)
-    floor = 0.0 if 0 <= floor < 0.5 * ceiling else float(floor)
+    # From zero, or a small change looks like a large one.
+    floor = min(0.0, float(floor))
     # The names stand above the curves, where no curve runs through them.
     frame = _Frame((float(low), float(high)), (floor, float(ceiling)), above=len(data))
     body = ""
@@ -184,7 +185,7 @@ class _Frame:
 
     def __init__(self, across: tuple[float, float], up: tuple[float, float], above: int = 0) -> None:
         self._x0, self._x1 = across if across[1] > across[0] else (across[0] - 0.5, across[0] + 0.5)
-        self._y0, self._y1 = up if up[1] > up[0] else (up[0] - 0.5, up[0] + 0.5)
+        self._y0, self._y1 = up if up[1] > up[0] else (up[0], up[0] + 1.0)
         self._top = _TOP + 14 * above
         self._height = _HEIGHT + 14 * above
         self.base = self._height - _BOTTOM

@@ -14,6 +14,7 @@ from ocrmaps.annotations.checks.frames import explain
 from ocrmaps.annotations.checks.health import Health
 from ocrmaps.annotations.checks.measures import SHRINKS, UNDER_HEIGHTS, aspects, canvases, measure
 from ocrmaps.annotations.checks.summary import SUSPECT, figure_rows, joint_table
+from ocrmaps.annotations.checks.verdict import verdict
 from ocrmaps.errors import FrameError, PictureError
 from ocrmaps.pagekit import page as part
 from ocrmaps.pagekit import plots
@@ -82,12 +83,9 @@ def health_parts(checkup: Checkup, progress: Progress = lambda done, total: None
 
 
 def _verdict(checkup: Checkup) -> Html:
-    count = sum(len(h.problems) for h in checkup.healths)
-    if checkup.ok:
-        remark = "" if checkup.pixels else "Pictures were not decoded: damage and likeness were not looked for."
-        return part.callout("good", "No problem found.", remark=remark)
-    kinds = ", ".join(dict.fromkeys(f.kind for h in checkup.healths for f in h.problems))
-    return part.callout("problem", f"{count} {'kind' if count == 1 else 'kinds'} found: {kinds}.")
+    found = verdict(checkup)
+    remark = "" if checkup.pixels else "Pictures were not decoded: damage and likeness were not looked for."
+    return part.callout(found.level, f"{found.text[:1].upper()}{found.text[1:]}.", remark=remark)
 
 
 def _cards(checkup: Checkup) -> Html:
@@ -99,7 +97,7 @@ def _cards(checkup: Checkup) -> Html:
     notes = sum(len(h.findings) for h in checkup.healths) - problems
     pictures, found = sum(len(f.samples) for f in facts), sum(f.pictures.found for f in facts)
     damaged = sum(look is not None and bool(look.error) for f in facts for look in f.looks)
-    tone: Tone = "problem" if problems else "good"
+    tone: Tone = verdict(checkup).level
     small = percent(float((heights < 8).mean())) if len(heights) else "–"
     return part.cards(
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -63,6 +64,7 @@ def make_card(
 class Keeper(Checkpoint):
     """Keeps the latest state and the best ones by val/hmean, under names that say epoch, step and score.
 
+    Of equal scores the lower val loss is the better: while nothing is found yet, every hmean is 0 and the loss falls.
     Only complete validations are compared: a partial score never becomes a best checkpoint. Files appear whole.
     `every_steps` also saves the latest state between epochs; 0 does not.
     """
@@ -71,6 +73,8 @@ class Keeper(Checkpoint):
         self.folder, self.top, self.every_steps = folder, top, every_steps
         self.best: list[tuple[float, str]] = []
         """(hmean, file name), the best first."""
+        self.losses: dict[str, float] = {}
+        """val/loss by file name."""
         self._lost: list[tuple[float, str]] = []
 
     @property
@@ -78,7 +82,7 @@ class Keeper(Checkpoint):
         return self.folder / self.best[0][1] if self.best else None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": [list(pair) for pair in self.best]}
+        return {"best": [list(pair) for pair in self.best], "losses": dict(self.losses)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         pairs = [(score, name) for score, name in state_dict["best"]]
@@ -87,6 +91,7 @@ class Keeper(Checkpoint):
             raise DataError(
                 f"found best checkpoints {[name for _, name in pairs]}, expected names such as best-....ckpt"
             )
+        self.losses = {str(name): float(loss) for name, loss in state_dict.get("losses", {}).items()}
         self.best = [pair for pair in pairs if (self.folder / pair[1]).is_file()]
         self._lost = [pair for pair in pairs if pair not in self.best]
 
@@ -95,8 +100,13 @@ class Keeper(Checkpoint):
         for score, name in self._lost:
             if trainer.ckpt_path and trainer.is_global_zero and f"-step{trainer.global_step:06d}-" in name:
                 keep_copy(Path(trainer.ckpt_path), self.folder / name)
-                self.best = sorted([*self.best, (score, name)], key=lambda pair: -pair[0])
+                self.best = sorted([*self.best, (score, name)], key=self._rank)
         self._lost = []
+
+    def _rank(self, pair: tuple[float, str]) -> tuple[float, float]:
+        """The better the smaller; a loss that is not known or no number comes last."""
+        loss = self.losses.get(pair[1], math.inf)
+        return -pair[0], math.inf if math.isnan(loss) else loss
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -128,9 +138,11 @@ class Keeper(Checkpoint):
         if pl_module_score is not None and pl_module_score.complete:
             score = pl_module_score.hmean()
             name = f"best-epoch{trainer.current_epoch + 1:03d}-step{trainer.global_step:06d}-hmean{score:.4f}.ckpt"
-            # Equal scores keep the earlier one.
-            ranked = sorted([*self.best, (score, name)], key=lambda pair: -pair[0])
+            self.losses[name] = float(pl_module.val_loss)
+            # Of equal scores and losses the earlier one stays.
+            ranked = sorted([*self.best, (score, name)], key=self._rank)
             self.best, dropped = ranked[: self.top], [n for _, n in ranked[self.top :]]
+            self.losses = {n: self.losses[n] for _, n in self.best if n in self.losses}
         path = self.save_last(trainer)
         if not trainer.is_global_zero:
             return

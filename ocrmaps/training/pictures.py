@@ -64,6 +64,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, caption: str) -> 
             if points:
                 axes.plot(*zip(*points, strict=True), marker=".", label=key)
         axes.set_xlabel("optimizer step")
+        axes.set_ylim(bottom=0.0)
         axes.grid(alpha=0.3)
         if axes.get_legend_handles_labels()[0]:
             axes.legend()

@@ -59,6 +59,13 @@ def report(run: Prepared, fitted: Fitted, tell: Callable[[str], None]) -> TrainR
             run.reader, found, run.out / "val", run.spec.watch.pictures, run.spec.data.val, run.spec.trusted
         )  # fmt: skip
         write_json(run.out / "result.json", found.as_dict())
+    if found.hmean == 0.0:
+        tell(
+            f"no text was found in validation yet: hmean is 0 in every epoch, {found.best} has the lowest val loss; "
+            f"train for more steps, or let `ocrmaps debug doctor {run.out}` say which stage breaks "
+            f"[{caption(found.identity)}]"
+        )
+        return found
     tell(
         f"best val hmean {found.hmean:.4f} at IoU 0.5: {found.best} [{caption(found.identity)}]"
         if found.hmean is not None

@@ -86,6 +86,21 @@ def test_a_sound_source_exits_zero_with_its_figures_on_stdout(run, sound):
     assert "annotated pictures" in out and "text under 8 px" in out and "no problem found" in out
 
 
+def test_text_too_small_for_the_size_is_no_good_news(run, sound, tmp_path):
+    """The same files at two sizes: terminal, page and JSON say the same first sentence."""
+    for longest, level in ((2000, "good"), (32, "note")):
+        page = tmp_path / f"{longest}.html"
+        code, out, _ = run("data", "check", sound, "--longest", longest, "--page", page)
+        said = json.loads(run("data", "check", sound, "--longest", longest, "--json")[1])["verdict"]
+        text = " ".join(out.replace("\N{NO-BREAK SPACE}", " ").split())
+        assert code == 0 and said["level"] == level and text.startswith(said["text"])
+        assert f"longest side {longest} px" in said["text"] and 0 <= said["legible_share"] <= 1
+        html = page.read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+        assert f'callout {level}"' in html and said["text"][1:] in html
+        assert text.endswith("no problem found") == (level == "good")
+    assert said["text"].startswith("no problem in the files, but 100 % of the texts are under 4 px")
+
+
 def test_problems_exit_one_and_are_named(run, broken):
     code, out, _ = run("data", "check", broken)
     assert code == 1

@@ -11,9 +11,10 @@ import torch
 
 from ocrmaps.annotations import open_source
 from ocrmaps.detect.trained import load_detector, read_checkpoint
-from ocrmaps.errors import SpecError
+from ocrmaps.errors import DataError, SpecError
 from ocrmaps.evaluation import EvaluationSpec, result_document
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
+from ocrmaps.evaluation.summary import table as scores
 from ocrmaps.evaluation.tune.goals import CRITERION, SHOWN, Sweep, goal_from, goals_from
 from ocrmaps.evaluation.tune.grid import Grid, criterion_from, grid_from, rank
 from ocrmaps.evaluation.tune.summary import table
@@ -253,3 +254,21 @@ def test_grids_are_read_strictly():
         grid_from(score="high")
     with pytest.raises(SpecError, match="the grid is empty"):
         grid_from(binarize=",")
+
+
+def test_among_zeros_nothing_is_chosen_and_the_doctor_is_named(checkpoint, world, version, tmp_path):
+    content = read_checkpoint(checkpoint)
+    content["state_dict"] = {
+        name: value if name.rpartition(".")[2] in ("mean", "std") else torch.zeros_like(value)
+        for name, value in content["state_dict"].items()
+    }
+    blind = tmp_path / "blind.ckpt"
+    torch.save(content, blind)
+    with pytest.raises(DataError, match=r"no setting finds a text of val") as refused:
+        choose(
+            blind, world, tmp_path / "new.ckpt", grid=Grid(binarize=(0.6,), score_min=(0.7,), ratios=(), margins=(0.0,))
+        )
+    assert f"ocrmaps debug doctor {blind}" in refused.value.hint and not (tmp_path / "new.ckpt").exists()
+    said = scores(evaluate_checkpoint(blind, version=version, spec=IOU_ONLY))
+    assert f"no text is found at IoU 0.5: `ocrmaps debug doctor {blind}` says which stage breaks" in said
+    assert "doctor" not in scores(evaluate_checkpoint(checkpoint, version=version, spec=IOU_ONLY))

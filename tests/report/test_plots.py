@@ -84,3 +84,26 @@ def test_lines_end_where_their_values_end_and_skip_gaps():
 def test_nothing_to_plot_is_said():
     assert "no values" in plots.lines([], "c", x="x", y="y").text
     assert "no values" in plots.bars([], "c", unit="u").text
+
+
+def test_scores_that_are_all_zero_stand_on_an_axis_from_zero():
+    for values in ([0.0, 0.0], [0.8, 0.9], [0.5]):
+        drawn = svg(plots.lines([Series(name="hmean", x=range(len(values)), y=values)], "c", x="epoch", y="hmean"))
+        ticks = [float(e.text) for e in drawn.iter() if e.tag.endswith("text") and e.get("text-anchor") == "end"
+                 and re.fullmatch(r"-?[\d.]+", e.text or "")]  # fmt: skip
+        assert min(ticks) == 0.0, values
+    falls = svg(plots.lines([Series(name="loss", x=[0, 1], y=[-1.0, 2.0])], "c", x="epoch", y="loss"))
+    assert any((e.text or "").startswith(("-1", "−1")) for e in falls.iter())
+
+
+def test_an_hmean_of_zero_is_no_good_news(tmp_path):
+    from ocrmaps.report.run.score import quick_cards
+    from ocrmaps.training.folder import RunFolder
+
+    def shown(*rows):
+        return quick_cards(RunFolder(folder=tmp_path / "run", settings={}, environment={}, result={}, rows=rows)).text
+
+    zero = shown({"epoch": 1, "val/hmean": 0.0, "val/loss": 2.0}, {"epoch": 2, "val/hmean": 0.0, "val/loss": 1.0})
+    assert "No text was found" in zero and "ocrmaps debug doctor" in zero and "good" not in zero
+    some = shown({"epoch": 1, "val/hmean": 0.5, "val/loss": 2.0}, {"epoch": 2, "val/hmean": 0.5, "val/loss": 1.0})
+    assert "good" in some and "epoch 2" in some

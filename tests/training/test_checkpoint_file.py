@@ -13,6 +13,8 @@ import torch
 from ocrmaps.detect.trained import FORMAT, LAST, read_checkpoint
 from ocrmaps.errors import DataError, RunError
 from ocrmaps.training.checkpoint import Keeper, keep_copy
+from ocrmaps.training.module import DetectorModule
+from ocrmaps.training.report import report
 
 
 def trainer(save) -> SimpleNamespace:
@@ -75,3 +77,47 @@ def test_a_full_disk_while_keeping_a_best_one_leaves_no_part(tmp_path, monkeypat
     with pytest.raises(RunError, match=r"best\.ckpt: cannot be saved"):
         keep_copy(tmp_path / LAST, tmp_path / "best.ckpt")
     assert [p.name for p in tmp_path.iterdir()] == [LAST]
+
+
+def validated(keeper: Keeper, epoch: int, hmean: float, loss: float) -> None:
+    """The end of an epoch with a complete validation."""
+    module = DetectorModule.__new__(DetectorModule)
+    module.__dict__.update(score=SimpleNamespace(complete=True, hmean=lambda: hmean), val_loss=loss)
+    at = trainer(lambda to: Path(to).write_bytes(f"epoch {epoch}".encode()))
+    at.current_epoch, at.global_step = epoch - 1, epoch
+    keeper.on_train_epoch_end(at, module)
+
+
+def test_while_nothing_is_found_the_lowest_loss_is_the_best(tmp_path):
+    keeper = Keeper(tmp_path)
+    for epoch, loss in enumerate([2.0, 1.5, float("nan"), 1.6], start=1):
+        validated(keeper, epoch, 0.0, loss)
+    assert keeper.best_path is not None and keeper.best_path.read_bytes() == b"epoch 2"
+    # A resumed run knows the losses of before.
+    again = Keeper(tmp_path)
+    again.load_state_dict(keeper.state_dict())
+    validated(again, 5, 0.0, 1.55)
+    assert again.best_path == keeper.best_path
+    validated(again, 6, 0.25, 9.0)
+    validated(again, 7, 0.25, 9.0)
+    assert again.best_path.read_bytes() == b"epoch 6" and len(again.losses) == 1
+
+
+def test_a_state_of_before_losses_were_kept_is_read(tmp_path):
+    (tmp_path / "best-epoch001.ckpt").write_bytes(b"old")
+    keeper = Keeper(tmp_path)
+    keeper.load_state_dict({"best": [[0.0, "best-epoch001.ckpt"]]})
+    validated(keeper, 2, 0.0, 3.0)
+    assert keeper.best_path is not None and keeper.best_path.read_bytes() == b"epoch 2"
+
+
+@pytest.mark.parametrize(("hmean", "words"), [(0.0, "ocrmaps debug doctor RUN"), (0.5, "best val hmean 0.5000")])
+def test_a_run_that_finds_nothing_names_the_doctor_instead_of_a_best_score(hmean, words, tmp_path):
+    told: list[str] = []
+    run = SimpleNamespace(
+        out=tmp_path, first=False, card={"store": {"root_digest": "0" * 16}, "seed": 0, "precision": "float32"}
+    )
+    fitted = SimpleNamespace(best=tmp_path / "best.ckpt", hmean=hmean, rows=(), steps=1, samples=1)
+    report(run, fitted, told.append)  # type: ignore[arg-type]
+    assert len(told) == 1 and words.replace("RUN", str(tmp_path)) in told[0]
+    assert ("best val" in told[0]) == bool(hmean)

@@ -15,6 +15,7 @@ from ocrmaps.annotations.checks.findings import Finding
 from ocrmaps.annotations.checks.frames import explain
 from ocrmaps.annotations.checks.health import Health
 from ocrmaps.annotations.checks.measures import SHRINKS, UNDER_HEIGHTS, measure
+from ocrmaps.annotations.checks.verdict import verdict
 from ocrmaps.text import number, percent, visible
 
 Figures = dict[str, Any]
@@ -22,12 +23,15 @@ _EXAMPLE = 700
 """Letters of an example: more than any message has, so that none loses its middle."""
 SUSPECT = "It strikes turned pictures far more than others: suspect the frame of the coordinates, not the labels."
 
+_STYLES = {"good": "bold green", "note": "bold yellow", "problem": "bold red"}
+
 
 def as_json(checkup: Checkup) -> dict[str, Any]:
     """The whole checkup in plain values."""
     spec = checkup.healths[0].facts.spec
     return {
         "ok": checkup.ok,
+        "verdict": verdict(checkup).as_dict(),
         "problems": sum(len(health.problems) for health in checkup.healths),
         "canvases": [f"{h}x{w}" for h, w in spec.canvases],
         "longest": spec.side,
@@ -115,16 +119,16 @@ def tables(checkup: Checkup) -> RenderableType:
         figures.add_column(Text(visible(health.name)), justify="right")
     for what, values in figure_rows([measure(h.facts) for h in healths]):
         figures.add_row(Text(what), *(Text(value) for value in values))
-    parts: list[RenderableType] = [figures]
+    whole = verdict(checkup)
+    said = Text(whole.text, style=_STYLES[whole.level])
+    parts: list[RenderableType] = [said, Text(""), figures]
     for health in healths:
         parts += [Text(""), Text(visible(health.name), style="bold"), *_health(health)]
     if checkup.copies.compared < checkup.copies.candidates:
         c = checkup.copies
         parts.append(Text(f"compared the {c.compared} most alike of {c.candidates} look-alike pairs", style="yellow"))
-    number_of = sum(len(h.problems) for h in healths)
-    kinds = "kind" if number_of == 1 else "kinds"
-    verdict = "no problem found" if checkup.ok else f"{number_of} {kinds} of problems found"
-    parts += [Text(""), Text(verdict, style="bold green" if checkup.ok else "bold red")]
+    # Again where the eye ends; of good news the short form.
+    parts += [Text(""), Text("no problem found", style=_STYLES["good"]) if whole.level == "good" else said]
     return Group(*parts)
 
 

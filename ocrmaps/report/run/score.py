@@ -33,7 +33,7 @@ def score_cards(ceiling: Mapping[float, float], document: Mapping[str, Any]) -> 
                 label=f"hmean at IoU {t}",
                 value=_figure(totals["hmean"]),
                 remark=f"{beside}precision {totals['precision']:.4f}, recall {totals['recall']:.4f}",
-                tone="good" if not cards else "plain",
+                tone="plain" if cards else "good" if totals["hmean"] else "problem",
             )
         )
     for name in ("deteval", "cleval"):
@@ -49,7 +49,12 @@ def score_cards(ceiling: Mapping[float, float], document: Mapping[str, Any]) -> 
 
 
 def quick_cards(run: RunFolder) -> Html:
-    best = max((row for row in run.rows if "val/hmean" in row), key=lambda row: row["val/hmean"], default=None)
+    scored = (row for row in run.rows if "val/hmean" in row)
+    best = max(scored, key=lambda row: (row["val/hmean"], -row.get("val/loss", 0.0)), default=None)
+    if best is not None and not best["val/hmean"]:
+        doctor = f"`ocrmaps debug doctor {run.folder}`"
+        said = f"Train for more steps, or let {doctor} say which stage breaks."
+        return html.callout("problem", "No text was found in any validation: hmean is 0.", remark=said)
     if best is None:
         return html.callout("note", "No complete validation: there is no score.")
     return html.cards(
