@@ -84,6 +84,10 @@ class AnnotationError(DataError):
     """An annotation file cannot be read as the declared format; carries all problems found."""
 
 
+class CrowdError(DataError):
+    """Outlines of one picture overlap or cross each other more often than any annotation of text does."""
+
+
 class FrameError(DataError):
     """Coordinates are not in the frame they claim, or two frames were mixed."""
 

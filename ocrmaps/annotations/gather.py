@@ -28,6 +28,8 @@ T = TypeVar("T")
 LIMIT = 1e7
 """Coordinates and sides beyond this are refused: no picture is so large, and float32 counts pixels no further."""
 
+MOST_POINTS = 100_000
+"""Of one outline: drawing and comparing take longer than their number grows."""
 _STEP = re.compile(r"[.\[:]")
 _NUMBERS = {int, float}
 _TEXTS = {str, type(None)}
@@ -247,7 +249,7 @@ def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tup
     except (TypeError, OverflowError, UnicodeEncodeError):
         return None
     counts = np.array([len(outline) for outline in flat], dtype=np.int64)
-    if (counts % 2).any() or (counts < 6).any() or not (np.abs(xy) <= LIMIT).all():
+    if (counts % 2).any() or (counts < 6).any() or (counts > 2 * MOST_POINTS).any() or not (np.abs(xy) <= LIMIT).all():
         return None
     return xy, np.concatenate([[0], np.cumsum(counts // 2)])
 
@@ -287,3 +289,5 @@ def _faults(outline: Any, ignore: Any, text: Any) -> Iterator[tuple[str, str]]:
         yield "odd-count", f"found {len(numbers)} numbers, expected pairs of x and y"
     elif len(numbers) < 6:
         yield "too-few-points", f"found {len(numbers) // 2} points, expected at least 3"
+    elif len(numbers) > 2 * MOST_POINTS:
+        yield "too-many-points", f"found {len(numbers) // 2} points, expected at most {MOST_POINTS}"

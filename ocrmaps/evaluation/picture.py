@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.canonical import CanonicalTransform
-from ocrmaps.errors import DataError
+from ocrmaps.errors import CrowdError, DataError
 from ocrmaps.evaluation.measures import measure
 from ocrmaps.evaluation.reasons import dropped_sizes, tell_reasons
 from ocrmaps.evaluation.records import EvaluationSpec, PictureResult, Status
@@ -48,7 +48,11 @@ def judge_picture(
     (('too_tight',), ('too_tight',), [0.444])
     """
     ranked = None if scores is None else _checked(picture, scores, len(detections))
-    geometry = pair_geometry(truth, detections)
+    try:
+        geometry = pair_geometry(truth, detections)
+        cleval = match_cleval(truth, detections) if "cleval" in spec.protocols else None
+    except CrowdError as error:
+        raise CrowdError(f"{picture}: {error}", hint=error.hint) from error
     match = match_geometry(geometry, thresholds=spec.thresholds, scores=ranked, order=spec.order)
     text_measures = measure(truth, transform, header)
     too_small = np.zeros(len(truth), dtype=np.bool_)
@@ -69,7 +73,7 @@ def judge_picture(
         scores=ranked,
         match=match,
         deteval=deteval_geometry(geometry) if "deteval" in spec.protocols else None,
-        cleval=match_cleval(truth, detections) if "cleval" in spec.protocols else None,
+        cleval=cleval,
         sweep=_sweep(picture, geometry, ranked, candidates, spec),
         text_reason=text_reason,
         detection_reason=detection_reason,

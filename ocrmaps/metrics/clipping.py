@@ -12,7 +12,15 @@ import math
 import numpy as np
 from numba import njit
 
+from ocrmaps.errors import CrowdError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
+
+MOST_LOOKS = 5_000_000_000
+"""Boxes, or edges, of one picture that may be compared with each other: about ten seconds."""
+MOST_PAIRS = 10_000_000
+"""Pairs of outlines of one picture that may overlap: 100 bytes each. 100 000 lines of text make a few 100 000."""
+MOST_CROSSINGS = 1_000_000
+"""Pairs of edges of one picture that may meet beyond ten a corner: a crossing costs 10 us and a kilobyte."""
 
 # Sine of the largest bend the wrong way that is taken for rounding of a straight vertex.
 _STRAIGHT = 1e-12
@@ -81,15 +89,86 @@ def candidate_pairs(
 ) -> tuple[IntArray, IntArray]:
     """Index pairs (p), (p) whose bounds share area, row after row and by rising column; unusable ones left out.
 
-    Rows are looked up by their left edge, so the work follows the picture, not rows times columns.
+    Rows are looked up by their left or upper edge, whichever leaves less to compare: the work follows the picture,
+    not rows times columns.
     """
     usable, wanted = np.flatnonzero(row_ok), np.flatnonzero(column_ok)
-    order = usable[np.argsort(rows[usable, 0], kind="stable")]
-    left, widest = rows[order, 0], float(np.max(rows[usable, 2] - rows[usable, 0], initial=0.0))
-    slack = 1e-9 * (np.abs(columns[wanted, 0]) + widest)
-    first = np.searchsorted(left, columns[wanted, 0] - widest - slack)
-    last = np.searchsorted(left, columns[wanted, 2])
-    return _touching(rows[order], order, columns[wanted], wanted, first, last, len(rows))
+    looks, order, first, last = min(
+        (_lookup(rows, usable, columns[wanted], axis) for axis in (0, 1)), key=lambda found: found[0]
+    )
+    _bear(looks, MOST_LOOKS, "lie above or beside each other")
+    pairs, out_rows, out_columns = _touching(
+        rows[order], order, columns[wanted], wanted, first, last, len(rows), MOST_PAIRS
+    )
+    _bear(pairs, MOST_PAIRS, "overlap")
+    return out_rows, out_columns
+
+
+def _lookup(
+    rows: FloatArray, usable: IntArray, columns: FloatArray, axis: int
+) -> tuple[int, IntArray, IntArray, IntArray]:
+    """Rows in the order of their lower edges on an axis, the range of them that each column can touch, and how many."""
+    order = usable[np.argsort(rows[usable, axis], kind="stable")]
+    low, widest = rows[order, axis], float(np.max(rows[usable, axis + 2] - rows[usable, axis], initial=0.0))
+    slack = 1e-9 * (np.abs(columns[:, axis]) + widest)
+    first = np.searchsorted(low, columns[:, axis] - widest - slack)
+    last = np.searchsorted(low, columns[:, axis + 2])
+    return int(np.maximum(last - first, 0).sum()), order, first, last
+
+
+def refuse_long(rows: IntArray, columns: IntArray, row_index: IntArray, column_index: IntArray) -> None:
+    """Refuse index pairs of outlines, `offsets` each, whose corners are too many to be compared with each other."""
+    _bear(
+        int((np.diff(rows)[row_index] * np.diff(columns)[column_index]).sum()), MOST_LOOKS, "of their corners are near"
+    )
+
+
+def refuse_tangles(
+    rows: tuple[FloatArray, IntArray], columns: tuple[FloatArray, IntArray], row_index: IntArray, column_index: IntArray
+) -> None:
+    """Refuse index pairs of outlines, (points, offsets) each, that cross too often to be intersected."""
+    corners = int(np.diff(rows[1])[row_index].sum() + np.diff(columns[1])[column_index].sum())
+    most = MOST_CROSSINGS + 10 * corners
+    _bear(_meeting_edges(*rows, *columns, row_index, column_index, most), most, "of their edges meet")
+
+
+def _bear(found: int, most: int, what: str) -> None:
+    if found > most:
+        raise CrowdError(
+            f"found outlines of which over {most} pairs {what}: no text is written like that",
+            hint="`ocrmaps data check` lists outlines that are given twice or cross themselves",
+        )
+
+
+@njit(cache=True, nogil=True)
+def _meeting_edges(
+    row_points: FloatArray,
+    row_offsets: IntArray,
+    column_points: FloatArray,
+    column_offsets: IntArray,
+    row_index: IntArray,
+    column_index: IntArray,
+    most: int,
+) -> int:
+    """Pairs of edges whose boxes meet, over all pairs of outlines; counted no further than past `most`."""
+    count = 0
+    for p in range(len(row_index)):
+        a = row_points[row_offsets[row_index[p]] : row_offsets[row_index[p] + 1]]
+        b = column_points[column_offsets[column_index[p]] : column_offsets[column_index[p] + 1]]
+        for i in range(len(a)):
+            x0, y0, x1, y1 = a[i - 1, 0], a[i - 1, 1], a[i, 0], a[i, 1]
+            for j in range(len(b)):
+                u0, v0, u1, v1 = b[j - 1, 0], b[j - 1, 1], b[j, 0], b[j, 1]
+                if (
+                    min(x0, x1) <= max(u0, u1)
+                    and min(u0, u1) <= max(x0, x1)
+                    and min(y0, y1) <= max(v0, v1)
+                    and min(v0, v1) <= max(y0, y1)
+                ):
+                    count += 1
+            if count > most:
+                return count
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -101,11 +180,14 @@ def _touching(
     first: IntArray,
     last: IntArray,
     size: int,
-) -> tuple[IntArray, IntArray]:
+    most: int,
+) -> tuple[int, IntArray, IntArray]:
     """Pairs that share area, each column against rows first to last: counted by row, then put in their places.
 
-    Columns are visited as they come, so those of a row end up in order without sorting.
+    Columns are visited as they come, so those of a row end up in order without sorting. Over `most` pairs are counted
+    no further and not put anywhere.
     """
+    pairs = 0
     place = np.zeros(size + 1, dtype=np.int64)
     out_rows, out_columns = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     for fill in range(2):
@@ -117,11 +199,14 @@ def _touching(
                         out_rows[place[row_index[r]]] = row_index[r]
                         out_columns[place[row_index[r]]] = column_index[c]
                     place[row_index[r] + 1 - fill] += 1
+                    pairs += 1 - fill
+            if pairs > most:
+                return pairs, out_rows, out_columns
         if not fill:
             for i in range(size):
                 place[i + 1] += place[i]
             out_rows, out_columns = np.empty(place[size], dtype=np.int64), np.empty(place[size], dtype=np.int64)
-    return out_rows, out_columns
+    return pairs, out_rows, out_columns
 
 
 @njit(cache=True, nogil=True)

@@ -186,6 +186,7 @@ def same_frame(truth: PolygonSet, detections: PolygonSet) -> None:
 def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
     """(p): area that each pair of members shares; half-plane clipping where both are convex, shapely elsewhere."""
     a, b = truth.polygons, detections.polygons
+    clipping.refuse_long(a.offsets, b.offsets, rows, columns)
     overlap = clipping.overlaps(
         a.points, a.offsets, truth.signed_area, truth.convex,
         b.points, b.offsets, detections.signed_area, detections.convex,
@@ -195,6 +196,7 @@ def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns:
     slight = (overlap > 0) & (overlap < TIE * np.minimum(truth.area[rows], detections.area[columns]))
     left = np.flatnonzero((overlap < 0) | slight)
     if left.size:
+        clipping.refuse_tangles((a.points, a.offsets), (b.points, b.offsets), rows[left], columns[left])
         both = shapely.intersection(truth.shapes(rows[left]), detections.shapes(columns[left]))
         overlap[left] = shapely.area(both)
     return overlap

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import shapely
 
 from ocrmaps.annotations.records import Sample
-from ocrmaps.errors import FrameError
+from ocrmaps.errors import CrowdError, FrameError
 from ocrmaps.geometry import BoolArray, FloatArray, Frame, IntArray
 
 ABSURD = 1e6
@@ -25,6 +25,10 @@ NEAR = 0.9
 """Two outlines of one picture with at least this intersection over union mean the same text."""
 NEIGHBORS = 1000
 """A near duplicate is looked for among this many outlines that begin at about the same height."""
+CORNERS = 1_000_000
+"""Two outlines whose numbers of corners multiply to more are not compared: they may cross as often."""
+COMPARED = 100_000_000
+"""So much, over all pairs, is compared in one source: minutes, where all of it crosses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -261,6 +265,7 @@ def _near(
     rows, low, side = rows[order], low[order], side[order]
     shapes = np.full(len(sample), None, dtype=object)
     alive = np.arange(len(rows))
+    corners, compared = np.diff(offsets), 0
     for step in range(1, NEIGHBORS + 1):
         alive = alive[alive + step < len(rows)]
         # OutlineTable of IoU >= NEAR have boxes that agree much better than this.
@@ -270,14 +275,22 @@ def _near(
         if not len(alive):
             break
         a, b = rows[alive], rows[alive + step]
+        # One partner is enough: in a heap of equal outlines the pairs would grow with the square of their number.
+        alone = out[np.maximum(a, b)] < 0
+        a, b = a[alone], b[alone]
         overlap = np.minimum(bounds[a, 2:], bounds[b, 2:]) - np.maximum(bounds[a, :2], bounds[b, :2])
         both = np.prod(np.maximum(overlap, 0), axis=1)
         union = np.prod(size[a], axis=1) + np.prod(size[b], axis=1) - both
         alike = (both >= 0.5 * union) & (np.minimum(area[a], area[b]) >= NEAR * np.maximum(area[a], area[b]))
+        work = corners[a] * corners[b]
+        alike &= work <= CORNERS
+        compared += int(work[alike].sum())
+        if compared > COMPARED:
+            raise CrowdError(
+                f"found outlines with over {COMPARED} pairs of corners in nearly equal boxes: no text is written "
+                "like that"
+            )
         first, second = np.minimum(a, b)[alike], np.maximum(a, b)[alike]
-        # One partner is enough: in a heap of equal outlines the pairs would grow with the square of their number.
-        new = out[second] < 0
-        first, second = first[new], second[new]
         for row in np.unique(np.concatenate([first, second])).tolist():
             if shapes[row] is None:
                 shapes[row] = shapely.Polygon(points[offsets[row] : offsets[row + 1]])

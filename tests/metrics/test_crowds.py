@@ -1,0 +1,98 @@
+"""Outlines that no text has, by the hundred thousand in one picture, end in one sentence instead of hours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ocrmaps.annotations.checks import outlines
+from ocrmaps.annotations.checks.outlines import OutlineTable
+from ocrmaps.annotations.gather import MOST_POINTS
+from ocrmaps.annotations.records import Sample
+from ocrmaps.errors import CrowdError
+from ocrmaps.evaluation import EvaluationSpec, judge_picture
+from ocrmaps.geometry import PolygonSet
+from ocrmaps.metrics import clipping, match_iou
+from tests.contracts.reader import kinds, scanned
+
+BOX = np.array([(10.0, 10.0), (600.0, 10.0), (600.0, 600.0), (10.0, 600.0)])
+
+
+def of(*shapes: np.ndarray, frame: str = "raw") -> PolygonSet:
+    return PolygonSet.of(list(shapes), frame=frame)  # type: ignore[arg-type]
+
+
+def many(shape: np.ndarray, count: int, step: tuple[float, float] = (0.0, 0.0)) -> PolygonSet:
+    points = (shape[None] + np.arange(count)[:, None, None] * np.array(step)).reshape(-1, 2)
+    return PolygonSet(
+        points=points,
+        offsets=np.arange(count + 1) * len(shape),
+        ignore=np.zeros(count, dtype=np.bool_),
+        texts=(None,) * count,
+        frame="raw",
+    )
+
+
+def comb(corners: int) -> np.ndarray:
+    """Teeth from top to bottom: two of them, one turned, cross everywhere."""
+    teeth = corners // 4
+    x, w = np.arange(teeth) * 600 / teeth, 600 / teeth
+    tooth = [np.stack([x, 0 * x], 1), np.stack([x, 0 * x + 600], 1), np.stack([x + w / 2, 0 * x + 600], 1),
+             np.stack([x + w / 2, 0 * x], 1)]  # fmt: skip
+    return np.concatenate([[(0, -5)], np.stack(tooth, 1).reshape(-1, 2), [(600, -5)]])
+
+
+def test_200_000_equal_outlines_are_refused_by_the_pictures_name():
+    heap = many(BOX, 200_000)
+    with pytest.raises(CrowdError, match=r"^page 7: found outlines of which over"):
+        judge_picture("page 7", heap, heap, spec=EvaluationSpec())
+
+
+def test_many_equal_outlines_that_can_be_borne_are_matched_one_to_one():
+    heap = many(BOX, 300)
+    assert match_iou(heap, heap).counts(0.9).matched == 300
+
+
+def test_more_pairs_than_memory_has_room_for_are_counted_no_further(monkeypatch):
+    monkeypatch.setattr(clipping, "MOST_PAIRS", 1000)
+    heap = many(BOX, 40)
+    with pytest.raises(CrowdError, match="over 1000 pairs overlap"):
+        match_iou(heap, heap)
+
+
+@pytest.mark.parametrize("step", [(0.0, 2.0), (2.0, 0.0)])
+def test_100_000_lines_one_below_or_beside_the_other_are_matched(step):
+    lines = many(BOX * 0.001, 100_000, step)
+    assert match_iou(lines, lines).counts(0.5).matched == 100_000
+
+
+def test_outlines_that_cross_everywhere_are_refused():
+    with pytest.raises(CrowdError, match="of their edges meet"):
+        match_iou(of(comb(20_000)), of(comb(20_000)[:, ::-1]))
+
+
+def test_round_outlines_of_many_corners_are_matched():
+    turn = np.linspace(0, 2 * np.pi, 2000, endpoint=False)
+    ring = 300 + np.stack([np.cos(turn), np.sin(turn)], 1) * (200 + 20 * np.sin(9 * turn))[:, None]
+    assert match_iou(of(ring), of(ring)).counts(0.9).matched == 1
+
+
+def test_outlines_of_100_000_corners_are_not_compared_corner_by_corner():
+    turn = np.linspace(0, 2 * np.pi, MOST_POINTS, endpoint=False)
+    ring = of(300 + 200 * np.stack([np.cos(turn), np.sin(turn)], 1))
+    with pytest.raises(CrowdError, match="of their corners are near"):
+        match_iou(ring, ring)
+
+
+def test_an_outline_of_more_points_is_no_outline(tmp_path):
+    numbers = ",".join("1,1" for _ in range(MOST_POINTS + 1))
+    assert kinds(scanned(tmp_path, "icdar", f"{numbers},x", "a.txt")) == ["too-many-points"]
+
+
+def test_near_duplicates_of_one_heap_are_found_in_bounded_work(monkeypatch):
+    shapes = [BOX + i * 1e-4 for i in range(500)]
+    table = OutlineTable.of([Sample(id="a", polygons=of(*shapes), loc="a")])
+    assert (table.near >= 0).sum() == 499
+    monkeypatch.setattr(outlines, "COMPARED", 1000)
+    with pytest.raises(CrowdError, match="over 1000 pairs of corners"):
+        OutlineTable.of([Sample(id="a", polygons=of(*shapes), loc="a")])
