@@ -35,6 +35,7 @@ from ocrmaps.evaluation import EvaluationSpec, PictureResult, evaluate, judge_pi
 from ocrmaps.evaluation.sources import file_of, samples_of
 from ocrmaps.files import digest_of, refuse_existing, write_new
 from ocrmaps.geometry import PolygonSet
+from ocrmaps.machine import CHECKOUT
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit.pictures import Canvas, beside, jpeg, overlay, shrink, titled
 from ocrmaps.pipelines.bench.load import Watch
@@ -52,6 +53,7 @@ SCORES = {"IoU 0.5": ("iou", "hmean@0.5"), "IoU 0.7": ("iou", "hmean@0.7"), "Det
           "CLEval": ("cleval", "dataset.hmean")}  # fmt: skip
 TIMED, ROUNDS, SHOWN = 8, 5, 6
 BEGIN, END = "<!-- detectors: {} -->", "<!-- end of detectors -->"
+_MARKED = re.compile(r"<!-- detectors: (\S+) -->\n(?:(?!<!--).)*" + re.escape(END), re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,7 +296,12 @@ def refresh(text: str, folder: Path) -> str:
         record = json.loads((folder / found[1]).read_text(encoding="utf-8"))
         return f"{BEGIN.format(found[1])}\n{table(record)}\n{END}"
 
-    return re.sub(r"<!-- detectors: (\S+) -->\n.*?" + re.escape(END), anew, text, flags=re.DOTALL)
+    return _MARKED.sub(anew, text)
+
+
+def tables_in(text: str) -> int:
+    """How many marked tables a document has."""
+    return len(_MARKED.findall(text))
 
 
 def _page(
@@ -337,3 +344,17 @@ def _drawn(source: Source, sample: Sample, result: PictureResult) -> Any:
     canvas = Canvas(pixels=pixels, frame=source.frame, transform=result.transform)
     wrong = [i for i, reason in enumerate(result.detection_reason) if reason != "matched"]
     return overlay(canvas, result.detections, picked=wrong)
+
+
+def main() -> None:
+    """Write the tables of README and of all documents anew from their records, and say where they differed."""
+    for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))):
+        before = path.read_text(encoding="utf-8")
+        after = refresh(before, path.parent)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"wrote {path.relative_to(CHECKOUT)}")
+
+
+if __name__ == "__main__":
+    main()
