@@ -53,7 +53,7 @@ SCORES = {"IoU 0.5": ("iou", "hmean@0.5"), "IoU 0.7": ("iou", "hmean@0.7"), "Det
           "CLEval": ("cleval", "dataset.hmean")}  # fmt: skip
 TIMED, ROUNDS, SHOWN = 8, 5, 6
 BEGIN, END = "<!-- detectors: {} -->", "<!-- end of detectors -->"
-_MARKED = re.compile(r"<!-- detectors: (\S+) -->\n(?:(?!<!--).)*" + re.escape(END), re.DOTALL)
+_MARKED = re.compile(rf"^<!-- detectors: (\S+) -->\n(?:(?!^<!--).)*^{re.escape(END)}", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +108,8 @@ def bench_detectors(
         for rival in rivals:
             say(f"scoring {rival.name} on {len(samples)} pictures")
             results[rival.name] = _judged(rival, opened, samples)
+            scores = _scores(results[rival.name])[0]
+            say("  " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         say(f"timing {len(rivals)} detectors on {min(TIMED, len(samples))} pictures, {ROUNDS} times in turn")
         times = _times(rivals, opened, subset(samples, min(TIMED, len(samples))))
         rows = [_row(rival, results[rival.name], times[rival.name]) for rival in rivals]
@@ -180,10 +182,16 @@ def _times(rivals: Sequence[Rival], source: Source, samples: Sequence[Sample]) -
     return {name: [median(rounds) for rounds in pictures] for name, pictures in ms.items()}
 
 
-def _row(rival: Rival, results: Sequence[PictureResult], ms: Sequence[float]) -> dict[str, Any]:
+def _scores(results: Sequence[PictureResult]) -> tuple[dict[str, float], dict[str, float]]:
+    """hmean by protocol, and all values of IoU."""
     evaluation = evaluate(results, [result.picture for result in results], spec=SPEC)
+    values = {name: float(evaluation.scores[protocol].values[key]) for name, (protocol, key) in SCORES.items()}
+    return values, {key: float(value) for key, value in evaluation.scores["iou"].values.items()}
+
+
+def _row(rival: Rival, results: Sequence[PictureResult], ms: Sequence[float]) -> dict[str, Any]:
+    scores, iou = _scores(results)
     canvases = [r.transform.canvas for r in results if r.transform is not None]
-    values = {name: evaluation.scores[protocol].values[key] for name, (protocol, key) in SCORES.items()}
     return {
         "name": rival.name,
         "slug": rival.slug,
@@ -196,9 +204,9 @@ def _row(rival: Rival, results: Sequence[PictureResult], ms: Sequence[float]) ->
         "mpx": float(np.mean([h * w / 1e6 for h, w in canvases])),
         "ms": float(median(ms)),
         "ms_spread": float(np.subtract(*np.percentile(ms, (75, 25)))),
-        "scores": {name: float(value) for name, value in values.items()},
-        "precision": float(evaluation.scores["iou"].values["precision@0.5"]),
-        "recall": float(evaluation.scores["iou"].values["recall@0.5"]),
+        "scores": scores,
+        "precision": iou["precision@0.5"],
+        "recall": iou["recall@0.5"],
     }
 
 
