@@ -35,6 +35,7 @@ from ocrmaps.evaluation import EvaluationSpec, PictureResult, evaluate, judge_pi
 from ocrmaps.evaluation.sources import file_of, samples_of
 from ocrmaps.files import digest_of, refuse_existing, write_new
 from ocrmaps.geometry import PolygonSet
+from ocrmaps.machine import CHECKOUT
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit.pictures import Canvas, beside, jpeg, overlay, shrink, titled
 from ocrmaps.pipelines.bench.load import Watch
@@ -52,6 +53,7 @@ SCORES = {"IoU 0.5": ("iou", "hmean@0.5"), "IoU 0.7": ("iou", "hmean@0.7"), "Det
           "CLEval": ("cleval", "dataset.hmean")}  # fmt: skip
 TIMED, ROUNDS, SHOWN = 8, 5, 6
 BEGIN, END = "<!-- detectors: {} -->", "<!-- end of detectors -->"
+_MARKED = re.compile(rf"^<!-- detectors: (\S+) -->\n(?:(?!^<!--).)*^{re.escape(END)}", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,8 @@ def bench_detectors(
         for rival in rivals:
             say(f"scoring {rival.name} on {len(samples)} pictures")
             results[rival.name] = _judged(rival, opened, samples)
+            scores = _scores(results[rival.name])[0]
+            say("  " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         say(f"timing {len(rivals)} detectors on {min(TIMED, len(samples))} pictures, {ROUNDS} times in turn")
         times = _times(rivals, opened, subset(samples, min(TIMED, len(samples))))
         rows = [_row(rival, results[rival.name], times[rival.name]) for rival in rivals]
@@ -178,10 +182,16 @@ def _times(rivals: Sequence[Rival], source: Source, samples: Sequence[Sample]) -
     return {name: [median(rounds) for rounds in pictures] for name, pictures in ms.items()}
 
 
-def _row(rival: Rival, results: Sequence[PictureResult], ms: Sequence[float]) -> dict[str, Any]:
+def _scores(results: Sequence[PictureResult]) -> tuple[dict[str, float], dict[str, float]]:
+    """hmean by protocol, and all values of IoU."""
     evaluation = evaluate(results, [result.picture for result in results], spec=SPEC)
+    values = {name: float(evaluation.scores[protocol].values[key]) for name, (protocol, key) in SCORES.items()}
+    return values, {key: float(value) for key, value in evaluation.scores["iou"].values.items()}
+
+
+def _row(rival: Rival, results: Sequence[PictureResult], ms: Sequence[float]) -> dict[str, Any]:
+    scores, iou = _scores(results)
     canvases = [r.transform.canvas for r in results if r.transform is not None]
-    values = {name: evaluation.scores[protocol].values[key] for name, (protocol, key) in SCORES.items()}
     return {
         "name": rival.name,
         "slug": rival.slug,
@@ -194,9 +204,9 @@ def _row(rival: Rival, results: Sequence[PictureResult], ms: Sequence[float]) ->
         "mpx": float(np.mean([h * w / 1e6 for h, w in canvases])),
         "ms": float(median(ms)),
         "ms_spread": float(np.subtract(*np.percentile(ms, (75, 25)))),
-        "scores": {name: float(value) for name, value in values.items()},
-        "precision": float(evaluation.scores["iou"].values["precision@0.5"]),
-        "recall": float(evaluation.scores["iou"].values["recall@0.5"]),
+        "scores": scores,
+        "precision": iou["precision@0.5"],
+        "recall": iou["recall@0.5"],
     }
 
 
@@ -294,7 +304,12 @@ def refresh(text: str, folder: Path) -> str:
         record = json.loads((folder / found[1]).read_text(encoding="utf-8"))
         return f"{BEGIN.format(found[1])}\n{table(record)}\n{END}"
 
-    return re.sub(r"<!-- detectors: (\S+) -->\n.*?" + re.escape(END), anew, text, flags=re.DOTALL)
+    return _MARKED.sub(anew, text)
+
+
+def tables_in(text: str) -> int:
+    """How many marked tables a document has."""
+    return len(_MARKED.findall(text))
 
 
 def _page(
@@ -337,3 +352,17 @@ def _drawn(source: Source, sample: Sample, result: PictureResult) -> Any:
     canvas = Canvas(pixels=pixels, frame=source.frame, transform=result.transform)
     wrong = [i for i, reason in enumerate(result.detection_reason) if reason != "matched"]
     return overlay(canvas, result.detections, picked=wrong)
+
+
+def main() -> None:
+    """Write the tables of README and of all documents anew from their records, and say where they differed."""
+    for path in (CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))):
+        before = path.read_text(encoding="utf-8")
+        after = refresh(before, path.parent)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            print(f"wrote {path.relative_to(CHECKOUT)}")
+
+
+if __name__ == "__main__":
+    main()
