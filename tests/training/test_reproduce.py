@@ -35,7 +35,7 @@ def card(monkeypatch, world, tmp_path):
     content = read_checkpoint(shipped)
     content["ocrmaps"]["extract"] |= {"score_min": 0.25}
     torch.save(content, shipped)
-    found = {"stages": [stage(96, model=MODEL), stage(128, model={})]}
+    found = {"stages": [stage(96, model=MODEL), {**stage(128, model={}), "stopped_after": 1}]}
     monkeypatch.setattr(ocrmaps.pipelines.reproduce, "card_of", lambda name: found)
     monkeypatch.setattr(ocrmaps.pipelines.reproduce, "shipped", lambda name: shipped)
     return found
@@ -64,6 +64,10 @@ def test_only_the_same_pictures_and_scores_are_a_reproduction(card, world, tmp_p
         one["root_digest"] = read_checkpoint(found_run)["ocrmaps"]["store"]["root_digest"]
     same = reproduce("receipts", **asked, out=tmp_path / "a")
     assert same.same_pictures
+    epochs = [
+        read_checkpoint(tmp_path / "a" / f"stage-{n}" / "checkpoints" / "last.ckpt")["ocrmaps"]["epoch"] for n in (1, 2)
+    ]
+    assert epochs == [2, 1]
     near = all(abs(a - b) <= 0.005 for a, b in same.scores.values())
     assert same.reproduced == near and (("NOT reproduced" in same.sentence()) != near)
 
