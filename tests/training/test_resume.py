@@ -34,6 +34,22 @@ def whole(world, tmp_path_factory):
     return train(small_run(**QUIET), out=tmp_path_factory.mktemp("whole") / "o", cache=world / "cache")
 
 
+class HaltAfterOne(Callback):
+    """Ends the process, as it were, right after the first epoch was saved."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.current_epoch == 1:
+            raise KeyError("halted")
+
+
+@pytest.fixture
+def halted(cache, tmp_path) -> Path:
+    """The folder of a run that was killed after its first epoch."""
+    with pytest.raises(KeyError):
+        train(small_run(**QUIET, keep__top=2), out=tmp_path / "h", cache=cache, extra=(HaltAfterOne(),))
+    return tmp_path / "h"
+
+
 @pytest.fixture
 def copied(whole, tmp_path) -> Path:
     """A copy of the finished run's folder."""
@@ -41,15 +57,15 @@ def copied(whole, tmp_path) -> Path:
     return tmp_path / "o"
 
 
-def test_where_the_latest_is_damaged_the_newest_whole_one_is_taken_and_said(whole, copied, cache):
-    cut(copied / "checkpoints" / "last.ckpt")
+def test_where_the_latest_is_damaged_the_newest_whole_one_is_taken_and_said(whole, halted, cache):
+    cut(halted / "checkpoints" / "last.ckpt")
     lines: list[str] = []
-    again = train(small_run(**QUIET), out=copied, cache=cache, resume="auto", say=lines.append)
+    again = train(small_run(**QUIET, keep__top=2), out=halted, cache=cache, resume="auto", say=lines.append)
     said = [line for line in lines if line.startswith("WARNING")]
     assert said == [
         "WARNING: not resumed from the latest state: last.ckpt: cannot be read as a checkpoint (RuntimeError)"
     ]
-    assert any(re.fullmatch(r"resumed from .*best-.*\.ckpt, step [36]", line) for line in lines)
+    assert any(re.fullmatch(r"resumed from .*best-.*\.ckpt, step 3", line) for line in lines)
     first, second = (read_checkpoint(r.last)["state_dict"] for r in (whole, again))
     assert all(torch.equal(v, second[k]) for k, v in first.items())
     assert [r["step"] for r in again.rows] == [3, 6]
@@ -119,12 +135,14 @@ def test_a_save_that_is_cut_short_leaves_the_state_there_was(tmp_path):
     assert (tmp_path / "last.ckpt").read_bytes() == b"whole"
 
 
-def test_killed_between_the_latest_and_the_best_the_best_is_named_after_all(copied, cache):
+def test_killed_between_the_latest_and_the_best_the_best_is_named_after_all(halted, cache):
     """What a kill right after the first epoch's save leaves: the state says it is a best one, no file does."""
-    (best,) = (copied / "checkpoints").glob("best-*")
-    best.replace(copied / "checkpoints" / "last.ckpt")
-    again = train(small_run(**QUIET), out=copied, cache=cache, resume="auto")
-    assert again.best == best and read_checkpoint(best)["ocrmaps"]["steps"] == 3
+    (best,) = (halted / "checkpoints").glob("best-*")
+    best.replace(halted / "checkpoints" / "last.ckpt")
+    again = train(small_run(**QUIET, keep__top=2), out=halted, cache=cache, resume="auto")
+    assert best.is_file() and read_checkpoint(best)["ocrmaps"]["steps"] == 3
+    # Neither epoch finds anything; the second has the lower loss.
+    assert again.best is not None and read_checkpoint(again.best)["ocrmaps"]["steps"] == 6
 
 
 def test_a_run_that_patience_ended_is_finished(cache, tmp_path):
