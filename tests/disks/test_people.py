@@ -19,16 +19,8 @@ from ocrmaps.store.places import posix
 from ocrmaps.store.upkeep.verify import verify
 from tests.store.world import make_world
 
-NAMES = [
-    "with blank",
-    "two\nlines",
-    "tab\there",
-    "quote\"'",
-    "\u00e9 \u202e",
-    "-dash",
-    os.fsdecode(b"\xff\xfe raw"),
-    "%s{0}$x",
-]
+NAMES = ["with blank", "two\nlines", "tab\there", "quote\"'", "\u00e9 \u202e", "-dash", "%s{0}$x"]
+RAW = os.fsdecode(b"\xff\xfe raw")
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
