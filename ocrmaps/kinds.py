@@ -52,7 +52,7 @@ def kind_of(path: Path) -> str:
     if toml:
         try:
             return _kind_of_toml(tomllib.loads(head.decode("utf-8")))
-        except ValueError:
+        except (ValueError, RecursionError):  # no TOML, or nested without end
             return "TOML file"
     named = next((kind for sign, kind in _SIGNS if head.startswith(sign)), "")
     return named or ("text file" if path.suffix.lower() in _TEXT_SUFFIXES else "file")

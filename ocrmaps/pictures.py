@@ -25,6 +25,9 @@ from ocrmaps.tiff import read_picture
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused as decompression bombs: a 14 000 x 14 000 scan still passes."""
+JPEG_BYTES, OTHER_BYTES = 8, 28
+"""Memory that decoding takes at most, bytes a pixel with the file's own: measured 4 for RGB and 8 for CMYK in JPEG, 20
+for alpha in PNG, 28 for alpha in WebP."""
 
 # Pillow refuses at twice its own limit, which must not be below ours; who has asked for more keeps that.
 if Image.MAX_IMAGE_PIXELS is not None:
@@ -82,6 +85,11 @@ class Picture:
     def pixels(self) -> npt.NDArray[np.uint8]:
         """(h, w, 3) RGB, a new array."""
         return np.array(self.image, dtype=np.uint8)
+
+
+def decoding_bytes(name: str, size: Size) -> int:
+    """Memory that decoding a picture of (height, width) pixels takes at most; its name tells JPEG from the others."""
+    return size[0] * size[1] * (JPEG_BYTES if name.lower().endswith((".jpg", ".jpeg")) else OTHER_BYTES)
 
 
 def read_header(source: Path | bytes, *, name: str = "") -> Header:
@@ -225,7 +233,7 @@ def _header(image: Image.Image) -> Header:
 
 
 def _rgb(image: Image.Image, name: str) -> Image.Image:
-    """The loaded picture in mode RGB, detached from its file."""
+    """The loaded picture in mode RGB."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image.load()
@@ -234,11 +242,11 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
             values = np.asarray(image)
             if mode == "I" and (values.min() < 0 or values.max() > 0xFFFF):
                 raise PictureError(f"{name}: 32-bit pixel values beyond 65535 have no fixed meaning as a picture")
-            return Image.fromarray((values.astype(np.uint32) >> 8).astype(np.uint8)).convert("RGB")
+            return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
         if mode in _ALPHA or "transparency" in image.info:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, (255, 255, 255, 255))
             return Image.alpha_composite(white, image).convert("RGB")
         if mode in _EIGHT_BIT:
-            return image.copy() if mode == "RGB" else image.convert("RGB")
+            return image if mode == "RGB" else image.convert("RGB")
     raise PictureError(f"{name}: pixel mode {mode!r} has no fixed meaning as a picture", hint="convert it to 8-bit RGB")

@@ -17,6 +17,7 @@ from typing import Any
 
 from ocrmaps.errors import DataError, Problem, StoreError
 from ocrmaps.machine import cores
+from ocrmaps.pictures import decoding_bytes
 from ocrmaps.pipelines.crew import WAIT_SECONDS
 from ocrmaps.pipelines.executors import run_tasks
 from ocrmaps.recipe import Recipe
@@ -290,5 +291,5 @@ def _free(cache: Path) -> int:
 
 
 def _memory(plan: Plan) -> int:
-    pixels = max((row.picture.size[0] * row.picture.size[1] for row in plan.rows), default=0)
-    return memory_bound(plan.recipe.canonical, plan.recipe.layout.rows_per_shard, pixels)
+    decoding = max((decoding_bytes(row.path.name, row.picture.size) for row in plan.rows), default=0)
+    return memory_bound(plan.recipe.canonical, plan.recipe.layout.rows_per_shard, decoding)

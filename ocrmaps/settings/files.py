@@ -88,6 +88,8 @@ def read_text(form: Form, text: str, settings: Sequence[str] = (), *, where: str
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{where}: not valid TOML: {error}") from error
+    except RecursionError:
+        raise SpecError(f"{where}: found values nested too deeply, expected at most a few levels") from None
     changed = tuple(_override(form, data, setting) for setting in settings)
     return Draft(form=form, data=data, where=where, text=text, changed=changed)
 
@@ -203,7 +205,7 @@ def _override(form: Form, data: dict[str, Any], setting: str) -> str:
         raise SpecError(f"--set {setting}: found {setting!r}, expected key=value such as {form.example}")
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         parsed = value.strip()
     table = data
     for part in path[:-1]:
@@ -238,7 +240,7 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
             start = number
         try:
             data = tomllib.loads(held)
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
             continue  # a value that goes on in the next line
         if data and held.lstrip().startswith("["):
             table, inside = "", data

@@ -17,7 +17,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrmaps.errors import PictureError, Problem, StoreError
+from ocrmaps.errors import DataError, PictureError, Problem, StoreError
 from ocrmaps.geometry import Size
 from ocrmaps.pictures import read_header
 from ocrmaps.store.format.identity import picture_fingerprint, row_digest
@@ -128,6 +128,12 @@ def examine(
 ) -> list[InputPicture | Problem]:
     """Fingerprint and header of each picture file, in order; a Problem where there is none to have."""
     names = [str(path) for path in paths]
+    for name in names:
+        if not name.isascii() and name.encode("utf-8", "surrogateescape") != name.encode("utf-8", "replace"):
+            raise DataError(
+                f"found the path {name!a}, expected one in UTF-8: a store records where its pictures are",
+                hint="rename that file or folder",
+            )
     known = {} if rehash else memory.pictures(names)
     out: dict[int, InputPicture | Problem] = {}
     unknown = []

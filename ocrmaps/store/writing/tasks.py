@@ -239,14 +239,14 @@ def _linked(row: RowTask) -> dict[str, Any]:
     }
 
 
-def memory_bound(canonical: CanonicalSpec, rows_per_shard: int, pixels: int) -> int:
-    """Bytes that one worker can need for a shard: the largest picture (`pixels`) and its copies, and the packed rows.
+def memory_bound(canonical: CanonicalSpec, rows_per_shard: int, decoding: int) -> int:
+    """Bytes that one worker can need for a shard: decoding the largest picture, drawing, and the packed rows.
 
     Rows are counted as if nothing compressed: real receipts need a fifth of that part.
     """
     canvas = max(h * w for h, w in canonical.canvases)
-    # Decoded RGB and Pillow's copy of it; per canvas pixel 6 stored bytes, twice for the proof, and float32 maps.
-    return pixels * 3 * 2 + canvas * (6 * 2 + 16) + rows_per_shard * canvas * 6
+    # Per canvas pixel 6 stored bytes, twice for the proof, and float32 maps.
+    return decoding + canvas * (6 * 2 + 16) + rows_per_shard * canvas * 6
 
 
 def drawn_outcome(code: int) -> bool:
