@@ -24,6 +24,8 @@ ANNOTATIONS = "Annotations"
 """The group of options that say how annotated pictures are read."""
 RESULTS = "Results"
 """The group of options that say what is written, where and how."""
+LOOKING = "How pages are looked at"
+"""The group of options for large pages and small text."""
 RUNNING = "Where and how it runs"
 """The group of options of the machine: cache folder, threads, device, trust."""
 
@@ -119,10 +121,14 @@ Tile = Annotated[
     typer.Option(
         metavar="SIZE",
         help="Look at large pages in windows of so many pixels, at their own resolution; auto: as texts are high.",
+        rich_help_panel=LOOKING,
     ),
 ]
 Scales = Annotated[
-    str, typer.Option(metavar="LIST", help="Average maps over these multiples of the scale, such as 1,1.5.")
+    str,
+    typer.Option(
+        metavar="LIST", help="Average maps over these multiples of the scale, such as 1,1.5.", rich_help_panel=LOOKING
+    ),
 ]
 
 # How annotations are read.

@@ -29,7 +29,7 @@ from torch.export import Dim
 from ocrmaps import __version__
 from ocrmaps.annotations import Source, open_source
 from ocrmaps.annotations.samples import subset
-from ocrmaps.detect.int8 import LEAST_AGREEMENT, PICTURES, PIXELS, Agreement, agreement, round_to_int8
+from ocrmaps.detect.int8 import LEAST_AGREEMENT, PICTURES, PIXELS, Int8Agreement, agreement, round_to_int8
 from ocrmaps.detect.load import EXTRA, FORMAT, PROGRAMS, SUFFIXES, WEIGHTS, kind_of, load_any
 from ocrmaps.detect.pages import prepare
 from ocrmaps.detect.parity import Parity, compare
@@ -69,7 +69,7 @@ class Rounded:
     """What rounding to int8 cost and brought."""
 
     calibrated_on: str
-    agreement: Agreement
+    agreement: Int8Agreement
     scored_on: str
     before: Mapping[str, float]
     """Scores of the checkpoint, by name."""

@@ -34,7 +34,7 @@ LEAST_AGREEMENT = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class Int8Agreement:
     """How far a detector of whole numbers is from its original, on the same canonical pictures."""
 
     pictures: int
@@ -69,7 +69,7 @@ def round_to_int8(path: Path, out: Path, images: Sequence[U8Array]) -> None:
     """Write the ONNX file again with convolutions in whole numbers; what is embedded beside the graph stays."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Pictures(CalibrationDataReader):
+    class _Pictures(CalibrationDataReader):
         def __init__(self) -> None:
             self.left = iter(images)
 
@@ -81,7 +81,7 @@ def round_to_int8(path: Path, out: Path, images: Sequence[U8Array]) -> None:
         quantize_static(
             path,
             out,
-            Pictures(),
+            _Pictures(),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
@@ -90,7 +90,7 @@ def round_to_int8(path: Path, out: Path, images: Sequence[U8Array]) -> None:
         )
 
 
-def agreement(mine: Trained, other: Trained, images: Sequence[U8Array]) -> Agreement:
+def agreement(mine: Trained, other: Trained, images: Sequence[U8Array]) -> Int8Agreement:
     """The second detector beside the first; both loaded with one thread, so that their times compare."""
     largest, counts, pairs = 0.0, np.zeros(2, dtype=np.int64), np.zeros(2)
     means: list[float] = []
@@ -115,7 +115,7 @@ def agreement(mine: Trained, other: Trained, images: Sequence[U8Array]) -> Agree
                 start = time.process_time()
                 trained.maps(image[None], threshold=False)
                 times[place].append((time.process_time() - start) * 1e3)
-    return Agreement(
+    return Int8Agreement(
         pictures=len(images),
         map_largest=largest,
         map_mean=float(np.mean(means)),

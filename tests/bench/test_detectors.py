@@ -93,9 +93,10 @@ def test_all_are_scored_on_the_same_pictures_and_the_record_says_who_is_missing(
     )
     assert ours["scores"]["IoU 0.5"] == evaluation.hmean
     assert ours["scores"]["CLEval"] == evaluation.scores["cleval"].values["dataset.hmean"]
-    assert peer["parameters"] == 1 and ours["parameters"] > 600_000 and peer["mpx"] == pytest.approx(96 * 128 / 1e6)
+    assert peer["parameters"] == 1 and ours["parameters"] > 600_000
+    assert 64 * 128 <= peer["mpx"] * 1e6 <= 128 * 128
     assert peer["scores"]["CLEval"] > 0
-    assert read_record(out) == json.loads(out.read_text(encoding="utf-8")) == record
+    assert read_record(out) == json.loads(json.dumps(record))
     assert record["source"] == "annotated" and record["data"].startswith("3 samples")
     assert {f"detectors/fake_@128/{name}" for name in ("iou_0.5", "iou_0.7", "deteval", "cleval", "ms")} <= {
         figure["name"] for figure in record["results"]

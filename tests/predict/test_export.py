@@ -18,7 +18,7 @@ from torch import nn
 from ocrmaps.annotations import open_source
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec
-from ocrmaps.detect.int8 import Agreement, agreement
+from ocrmaps.detect.int8 import Int8Agreement, agreement
 from ocrmaps.detect.load import EXTRA, kind_of, load_any
 from ocrmaps.detect.parity import compare
 from ocrmaps.detect.predict import predict_pictures
@@ -271,7 +271,7 @@ def test_an_int8_file_stands_alone_and_says_what_it_cost(name, light_checkpoint,
 
 @needs_onnx
 def test_what_rounding_breaks_is_not_kept(light_checkpoint, source, page, tmp_path, monkeypatch):
-    broken = Agreement(pictures=2, map_largest=1.0, map_mean=0.2, boxes=9, boxes_int8=3, agree_50=0.4, agree_90=0.1,
+    broken = Int8Agreement(pictures=2, map_largest=1.0, map_mean=0.2, boxes=9, boxes_int8=3, agree_50=0.4, agree_90=0.1,
                        ms=2.0, ms_int8=1.0)  # fmt: skip
     monkeypatch.setattr(exporting, "agreement", lambda *_: broken)
     with pytest.raises(RunError, match="another detector, and it was not kept"):
