@@ -1,6 +1,8 @@
 """Makes a detector to ship of a checkpoint: its weights in half precision, and nothing else of the training's state.
 
-    python -m ocrmaps.pipelines.ship CHECKPOINT NAME
+    python -m ocrmaps.pipelines.ship CHECKPOINT NAME [HEIGHTxWIDTH,...]
+
+Canvases that are named take the place of those it learnt on: pictures keep their scale and carry less padding.
 
 The card beside it (`ocrmaps/shipped/NAME.json`) is written by hand: where the pictures come from and where it fails.
 """
@@ -8,6 +10,7 @@ The card beside it (`ocrmaps/shipped/NAME.json`) is written by hand: where the p
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +18,19 @@ import torch
 
 from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.files import replacing
+from ocrmaps.geometry import Size
 from ocrmaps.shipped import shipped
 
 SMALL = 512
 """Values up to which a tensor keeps all its bits."""
 
 
-def slim(checkpoint: Path, out: Path) -> int:
+def slim(checkpoint: Path, out: Path, canvases: Sequence[Size] = ()) -> int:
     """Write the weights that predict, as float16, with the card of the checkpoint; gives the bytes of the file."""
     content = read_checkpoint(checkpoint)
     card: dict[str, Any] = content["ocrmaps"]
+    if canvases:
+        card["canonical"]["canvases"] = [list(size) for size in canvases]
     prefix = f"{card['weights']}."
     weights = {key: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
     # Small tensors stay as they are: statistics, and what pictures are normalized with, must be exact.
@@ -37,4 +43,5 @@ def slim(checkpoint: Path, out: Path) -> int:
 
 if __name__ == "__main__":
     target = shipped(sys.argv[2])
-    print(f"wrote {target}: {slim(Path(sys.argv[1]), target)} bytes")
+    sizes = [tuple(map(int, size.split("x"))) for size in "".join(sys.argv[3:]).split(",") if size]
+    print(f"wrote {target}: {slim(Path(sys.argv[1]), target, sizes)} bytes")  # type: ignore[arg-type]
