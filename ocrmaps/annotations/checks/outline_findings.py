@@ -21,7 +21,7 @@ RETAINED = 0.8
 
 
 def shape_findings(facts: Facts) -> list[Finding]:
-    """GatheredOutlines that enclose nothing, cross themselves, or are given twice."""
+    """Outlines that enclose nothing, cross themselves, or are given twice."""
     o = facts.outlines
 
     def extent(i: int) -> str:
@@ -72,7 +72,7 @@ def shape_findings(facts: Facts) -> list[Finding]:
 
 
 def bounds_findings(facts: Facts) -> list[Finding]:
-    """GatheredOutlines that are not on their picture, or cover most of it."""
+    """Outlines that are not on their picture, or cover most of it."""
     o = facts.outlines
     excess = np.nan_to_num(o.excess(facts.sizes))
     sane = ~o.absurd & ~o.degenerate
