@@ -193,6 +193,13 @@ def test_irregular_blanks_are_no_part_of_numbers(tmp_path):
     assert (sample.polygons.counts().tolist(), sample.polygons.texts) == ([4], ("hello, 1",))
 
 
+@pytest.mark.parametrize("format", [None, "yolo", "icdar2013"])
+def test_a_line_of_one_form_feed_is_read_or_named(tmp_path, format):
+    lay(tmp_path, {"a.txt": "\x0c", "a.jpg": b""})
+    with pytest.raises(AnnotationError):
+        read(open_source(tmp_path, format=format))
+
+
 @pytest.mark.parametrize("format", ["icdar", "totaltext", "sroie"])
 def test_a_format_that_is_told_finds_the_archive(tmp_path, format):
     with zipfile.ZipFile(tmp_path / "gt.zip", "w") as archive:

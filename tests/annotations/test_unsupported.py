@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrmaps.annotations import READERS, SIGNS, detect
+from ocrmaps.annotations import SIGNS, detect
 from ocrmaps.annotations.discovery.candidates import places_in
 from ocrmaps.annotations.discovery.unsupported import UNSUPPORTED
 from ocrmaps.errors import AnnotationError
@@ -41,8 +41,7 @@ def test_a_format_without_reader_is_called_by_name(tmp_path, name, beside):
     lay(tmp_path, {file: content, "a.jpg": b""})
     path = tmp_path if beside else tmp_path / file
     if places_in(path, SIGNS):
-        assert detect(path).format in READERS  # a reader took over
-        return
+        pytest.skip("a reader took over: its entry can go")
     with pytest.raises(AnnotationError) as caught:
         detect(path)
     assert f"found {UNSUPPORTED[name].title} (by {UNSUPPORTED[name].reason})" in str(caught.value)

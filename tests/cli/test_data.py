@@ -191,7 +191,7 @@ def test_a_source_without_samples_is_a_problem_and_still_has_a_page(run, tmp_pat
         (["data", "show", "{sound}", "a.png", "--view", "sideways"], 2, "sideways"),
         (["data", "convert", "{sound}", "{tmp}/x", "--to", "labelme"], 2, "expected one of ufo"),
         (["data", "synth", "{sound}", "--num", "1"], 2, "not an empty folder"),
-        (["data", "synth", "{tmp}/new", "--num", "1", "--format", "yolo"], 2, "yolo"),
+        (["data", "synth", "{tmp}/new", "--num", "1", "--format", "dota"], 2, "dota"),
     ],
     ids=lambda value: " ".join(value[1:]) if isinstance(value, list) else "",
 )

@@ -34,26 +34,24 @@ class Unsupported:
         return Sign(recognize=lambda head: self.reason if self.fits(head) else "")
 
 
-def _root(*names: str, holds: str = "") -> Callable[[Head], bool]:
-    """Whether the root element has one of these names, in any namespace, and one of this name is inside."""
-
-    def fits(head: Head) -> bool:
-        if head.xml is None or head.xml[0].rpartition(":")[2] not in names:
-            return False
-        return not holds or any(tag.rpartition(":")[2] == holds for tag in head.xml[1])
-
-    return fits
+def _xml(root: str, inside: str) -> Callable[[Head], bool]:
+    """Whether these are the root and another element, in any namespace."""
+    return lambda head: (
+        head.xml is not None
+        and head.xml[0].rpartition(":")[2] == root
+        and inside in {tag.rpartition(":")[2] for tag in head.xml[1]}
+    )
 
 
 def _keys(*names: str) -> Callable[[Head], bool]:
     return lambda head: isinstance(head.json, dict) and all(name in head.json for name in names)
 
 
-def _rows(*names: str, under: str = "") -> Callable[[Head], bool]:
-    """Whether the json is a list, or has one under this key, whose first object has all these keys."""
+def _rows(key: str, *names: str) -> Callable[[Head], bool]:
+    """Whether the json has a list under a key, whose first object has all these names."""
 
     def fits(head: Head) -> bool:
-        rows: Any = head.json.get(under) if under and isinstance(head.json, dict) else head.json
+        rows: Any = head.json.get(key) if isinstance(head.json, dict) else None
         return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict) and all(n in rows[0] for n in names)
 
     return fits
@@ -68,7 +66,7 @@ def _first_line(start: str) -> Callable[[Head], bool]:
 
 
 UNSUPPORTED: dict[str, Unsupported] = {
-    "abbyy": Unsupported("ABBYY FineReader XML", "<page> inside <document>", _root("document", holds="page")),
+    "abbyy": Unsupported("ABBYY FineReader XML", "<page> inside <document>", _xml("document", "page")),
     "hocr": Unsupported("hOCR", "elements of the class ocr_page", lambda head: "ocr_page" in head.start, _RESULTS),
     "textract": Unsupported("Amazon Textract", '"Blocks" and "DocumentMetadata"', _keys("Blocks"), _RESULTS),
     "vision": Unsupported(
@@ -77,13 +75,13 @@ UNSUPPORTED: dict[str, Unsupported] = {
         lambda head: (
             _keys("textAnnotations")(head)
             or _keys("fullTextAnnotation")(head)
-            or _rows("fullTextAnnotation", under="responses")(head)
-            or _rows("textAnnotations", under="responses")(head)
+            or _rows("responses", "fullTextAnnotation")(head)
+            or _rows("responses", "textAnnotations")(head)
         ),
         _RESULTS,
     ),
     "documentai": Unsupported(
-        "Google Document AI", '"pages" with "layout"', _rows("pageNumber", "layout", under="pages"), _RESULTS
+        "Google Document AI", '"pages" with "layout"', _rows("pages", "pageNumber", "layout"), _RESULTS
     ),
     "azure": Unsupported("Azure Read or Document Intelligence", '"analyzeResult"', _keys("analyzeResult"), _RESULTS),
     "tesseract": Unsupported("Tesseract TSV", "a table of levels and pages", _first_line("level\tpage_num"), _RESULTS),

@@ -70,7 +70,7 @@ def _page(g: Gather, text: str, name: str, where: str, names: Sequence[str]) -> 
     size = picture_size(g, id, name)
     for number, line in numbered(text):
         loc = f"{name}:{number}"
-        first, *shares = line.split()
+        first, *shares = line.split() or [line]  # a form feed is a line
         wrong = next((field for field in (first, *shares) if not NUMBER.fullmatch(field)), None)
         if wrong is not None:
             g.problem(loc, f"found {shown(wrong)}, expected a class number and shares of the sides", "invalid-line")

@@ -120,7 +120,7 @@ def is_share_line(line: str) -> bool:
     >>> is_share_line("0 0.1 0.5 0.3 0.04"), is_share_line("10 20 30 40 50")
     (True, False)
     """
-    number, *shares = line.split()
+    number, *shares = line.split() or [""]  # a form feed is a line
     if not number.isascii() or not number.isdigit() or len(shares) < 4 or len(shares) % 2 or "." not in line:
         return False
     return all(NUMBER.fullmatch(share) and -1 <= float(share) <= 2 for share in shares)
