@@ -36,7 +36,7 @@ _TEXTS = {str, type(None)}
 
 
 @dataclass(slots=True)
-class Outlines:
+class GatheredOutlines:
     """The outlines of one picture while its annotations are read, and the place of each."""
 
     points: list[Any] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Gather:
             found = PolygonSet(points=xy, offsets=offsets, ignore=flags, texts=tuple(texts), frame=self.source.frame)
             self.samples.append(Sample(id=id, polygons=found, loc=loc, size=size, folder=self.source.pictures))
 
-    def page(self, id: str | None, loc: str, found: Outlines, *, size: Size | None = None, since: int) -> None:
+    def page(self, id: str | None, loc: str, found: GatheredOutlines, *, size: Size | None = None, since: int) -> None:
         """Add one picture with these outlines, unless a problem was reported for it since the count was taken."""
         self.sample(
             id,

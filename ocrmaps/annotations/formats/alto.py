@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, refusal, shown
 from ocrmaps.annotations.grammar.documents import documents, picture_of
 from ocrmaps.annotations.grammar.lines import box
@@ -60,7 +60,7 @@ read_lines, read_words = partial(_read, level="TextLine"), partial(_read, level=
 def _page(g: Gather, root: Element, page: Element, name: str, level: Level) -> None:
     since = len(g.problems)
     loc = f"{name}:{page.line}"
-    found = Outlines()
+    found = GatheredOutlines()
     id = _picture(g, root, name)
     unit = root.first("Description", "MeasurementUnit")
     sides = attribute_numbers(page, ("HEIGHT", "WIDTH"))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode
 from ocrmaps.annotations.grammar.documents import documents, picture_of
 from ocrmaps.annotations.records import Reading, Source
@@ -37,7 +37,7 @@ def read(source: Source) -> Reading:
 
 def _page(g: Gather, root: Any, name: str) -> None:
     since = len(g.problems)
-    found = Outlines()
+    found = GatheredOutlines()
     if not g.expect(root, dict, name, 'an object with "valid_line"'):
         return
     for place, line in _listed(g, root.get("valid_line"), f"{name}:valid_line"):
@@ -61,7 +61,7 @@ def _listed(g: Gather, items: Any, loc: str) -> Iterator[tuple[str, Any]]:
         yield from ((f"{loc}[{i}]", item) for i, item in enumerate(items))
 
 
-def _word(g: Gather, found: Outlines, place: str, word: Any, *, ignore: bool) -> None:
+def _word(g: Gather, found: GatheredOutlines, place: str, word: Any, *, ignore: bool) -> None:
     """A word, or in `dontcare` a bare quad."""
     if g.expect(word, dict, place, 'an object with "quad"'):
         quad = word.get("quad", word if "x1" in word else None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, shown
 from ocrmaps.annotations.grammar.documents import documents, picture_of
 from ocrmaps.annotations.grammar.lines import box
@@ -34,7 +34,7 @@ def read(source: Source) -> Reading:
 
 def _page(g: Gather, root: Any, name: str) -> None:
     since = len(g.problems)
-    found = Outlines()
+    found = GatheredOutlines()
     entities = root.get("form") if g.expect(root, dict, name, 'an object with "form"') else None
     if not g.expect(entities, list, f"{name}:form", "a list of entities"):
         return

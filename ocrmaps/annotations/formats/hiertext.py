@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.documents import picture_with_stem
 from ocrmaps.annotations.records import Reading, Source
 
@@ -52,7 +52,7 @@ def _listed(g: Gather, parent: dict[str, Any], key: str, loc: str) -> Iterator[t
 
 def _picture(g: Gather, row: dict[str, Any], loc: str, level: Level) -> None:
     since = len(g.problems)
-    found = Outlines()
+    found = GatheredOutlines()
     for place, paragraph in _listed(g, row, "paragraphs", loc):
         for where, line in _listed(g, paragraph, "lines", place):
             words = list(_listed(g, line, "words", where)) if level == "words" else []

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
-from ocrmaps.annotations.gather import LIMIT, Gather, Outlines
+from ocrmaps.annotations.gather import LIMIT, Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.grammar.shares import is_whole, picture_size, pixels
@@ -176,7 +176,7 @@ def _add(
     since: int,
 ) -> None:
     id = _picture(g, data, where)
-    found = Outlines()
+    found = GatheredOutlines()
     sizes = {g.size(r.get("original_height"), r.get("original_width"), place) for place, r, _ in regions} - {None}
     size = next(iter(sizes), None)
     if len(sizes) > 1:

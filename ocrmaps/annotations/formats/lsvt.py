@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import step
 from ocrmaps.annotations.grammar.documents import picture_with_stem
 from ocrmaps.annotations.records import Reading, Source
@@ -44,7 +44,7 @@ def read(source: Source) -> Reading:
 
 def _picture(g: Gather, name: str, words: Any, loc: str) -> None:
     since = len(g.problems)
-    found = Outlines()
+    found = GatheredOutlines()
     if g.expect(words, list, loc, "a list of outlines"):
         for i, word in enumerate(words):
             if g.expect(word, dict, f"{loc}[{i}]", 'an object with "points"'):

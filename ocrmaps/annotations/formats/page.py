@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, refusal, shown
 from ocrmaps.annotations.grammar.documents import documents
 from ocrmaps.annotations.grammar.xml import Element, attribute_numbers, escaped, number_pairs_in, parse_xml
@@ -53,7 +53,7 @@ read_lines, read_words = partial(_read, level="TextLine"), partial(_read, level=
 def _page(g: Gather, page: Element, name: str, level: Level) -> None:
     since = len(g.problems)
     loc = f"{name}:{page.line}"
-    found = Outlines()
+    found = GatheredOutlines()
     lines = list(page.below("TextLine"))
     elements = lines if level == "TextLine" else [word for line in lines for word in line.named("Word")]
     if lines and not elements:

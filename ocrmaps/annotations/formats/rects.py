@@ -9,7 +9,7 @@ from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.lsvt import MARK
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, shown
 from ocrmaps.annotations.grammar.documents import documents, picture_of
 from ocrmaps.annotations.records import Reading, Source
@@ -36,7 +36,7 @@ def read(source: Source) -> Reading:
 
 def _page(g: Gather, root: Any, name: str) -> None:
     since = len(g.problems)
-    found = Outlines()
+    found = GatheredOutlines()
     if not g.expect(root, dict, name, 'an object with "lines"'):
         return
     lines, chars = root.get("lines"), root.get("chars")

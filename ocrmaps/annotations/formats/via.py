@@ -15,7 +15,7 @@ from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.cvat import TEXT
 from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.formats.submission import long_fields
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import refusal, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Source
@@ -62,7 +62,7 @@ def _entry(g: Gather, entry: Any, loc: str) -> None:
     since = len(g.problems)
     if not g.expect(entry, dict, loc, 'an object with "filename" and "regions"'):
         return
-    found = Outlines()
+    found = GatheredOutlines()
     for place, region in _regions(g, entry.get("regions"), f"{loc}.regions"):
         _region(g, found, place, region.get("shape_attributes"), region.get("region_attributes"))
     g.unused["file_attributes"] += bool(entry.get("file_attributes"))
@@ -80,7 +80,7 @@ def _regions(g: Gather, regions: Any, loc: str) -> Iterator[tuple[str, dict[str,
             yield step(loc, key), region
 
 
-def _region(g: Gather, found: Outlines, place: str, shape: Any, attributes: Any) -> None:
+def _region(g: Gather, found: GatheredOutlines, place: str, shape: Any, attributes: Any) -> None:
     if not g.expect(shape, dict, place, "shape_attributes"):
         return
     outline = _outline(g, shape, place)
@@ -124,7 +124,7 @@ def _outline(g: Gather, shape: dict[str, Any], place: str) -> Any:
 def _table(g: Gather, text: str) -> None:
     with long_fields():
         rows = csv.reader(StringIO(text, newline=""), strict=True)
-        pages: dict[str, tuple[str, Outlines]] = {}
+        pages: dict[str, tuple[str, GatheredOutlines]] = {}
         broken = set()
         try:
             head = _columns(next(rows, []))
@@ -134,7 +134,7 @@ def _table(g: Gather, text: str) -> None:
             for row in rows:
                 loc, since = f"{g.file}:{rows.line_num}", len(g.problems)
                 if len(row) == len(head):
-                    _, found = pages.setdefault(row[at[0]], (loc, Outlines()))
+                    _, found = pages.setdefault(row[at[0]], (loc, GatheredOutlines()))
                     with g.attempt():
                         shape, attributes = (g.parse_json(row[i] or "{}", loc) for i in at[1:])
                         if shape:  # a picture without region has a row with an empty one

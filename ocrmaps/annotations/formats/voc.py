@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, refusal
 from ocrmaps.annotations.grammar.documents import documents
 from ocrmaps.annotations.grammar.lines import NUMBER, box, turned_box
@@ -43,7 +43,7 @@ def read(source: Source) -> Reading:
 
 def _page(g: Gather, root: Element, name: str) -> None:
     since = len(g.problems)
-    found = Outlines()
+    found = GatheredOutlines()
     for entry in root.named("object"):
         place = f"{name}:{entry.line}"
         outline = _outline(entry)

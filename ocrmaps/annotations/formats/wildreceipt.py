@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import refusal
 from ocrmaps.annotations.grammar.lines import numbered
 from ocrmaps.annotations.records import Reading, Source
@@ -37,7 +37,7 @@ def read(source: Source) -> Reading:
 
 def _line(g: Gather, entry: Any, loc: str) -> None:
     since = len(g.problems)
-    found = Outlines()
+    found = GatheredOutlines()
     rows = entry.get("annotations") if g.expect(entry, dict, loc, 'an object with "annotations"') else None
     if not g.expect(rows, list, f"{loc}:annotations", "a list of outlines"):
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
-from ocrmaps.annotations.gather import Gather, Outlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, read_bytes, shown
 from ocrmaps.annotations.grammar.documents import documents, picture_of
 from ocrmaps.annotations.grammar.lines import NUMBER, box, is_share_line, numbered
@@ -65,7 +65,7 @@ def read(source: Source) -> Reading:
 
 def _page(g: Gather, text: str, name: str, where: str, names: Sequence[str]) -> None:
     since = len(g.problems)
-    found = Outlines()
+    found = GatheredOutlines()
     id = picture_of(g, name)
     size = picture_size(g, id, name)
     for number, line in numbered(text):
