@@ -101,8 +101,8 @@ def agreement(mine: Trained, other: Trained, images: Sequence[U8Array]) -> Int8A
         largest = max(largest, float(difference.max()))
         means.append(float(difference.mean()))
         found = [
-            extract(map[0], mine.extract, threshold=None if own is None else own[0]).polygons
-            for map, own in ((a, level), (b, other_level))
+            extract(map[0], how, threshold=None if own is None else own[0]).polygons
+            for map, own, how in ((a, level, mine.extract), (b, other_level, other.extract))
         ]
         counts += [len(boxes) for boxes in found]
         iou = pair_ious(*found)

@@ -7,14 +7,17 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from ocrmaps.annotations import open_source
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.cli.app import main
+from ocrmaps.detect.pages import PictureFile
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import EvaluationSpec
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
@@ -95,7 +98,7 @@ def test_all_are_scored_on_the_same_pictures_and_the_record_says_who_is_missing(
     assert ours["scores"]["CLEval"] == evaluation.scores["cleval"].values["dataset.hmean"]
     assert peer["parameters"] == 1 and ours["parameters"] > 600_000
     assert 64 * 128 <= peer["mpx"] * 1e6 <= 128 * 128
-    assert peer["scores"]["CLEval"] > 0
+    assert set(peer["scores"]) == set(bench.SCORES) and all(0 <= score <= 1 for score in peer["scores"].values())
     assert read_record(out) == json.loads(json.dumps(record))
     assert record["source"] == "annotated" and record["data"].startswith("3 samples")
     assert {f"detectors/fake_@128/{name}" for name in ("iou_0.5", "iou_0.7", "deteval", "cleval", "ms")} <= {
@@ -104,6 +107,18 @@ def test_all_are_scored_on_the_same_pictures_and_the_record_says_who_is_missing(
     assert bench.table(record) in out.with_suffix(".md").read_text(encoding="utf-8")
     page = out.with_suffix(".html").read_text(encoding="utf-8")
     assert ("Where ours loses" in page) == bool(record["lost"])
+
+
+@needs_onnx
+def test_polygons_of_a_peer_are_in_the_pixels_of_the_picture(world, tmp_path):
+    pixels = np.full((100, 200, 3), 255, dtype=np.uint8)
+    pixels[40:60, 40:160] = 0
+    Image.fromarray(pixels).save(tmp_path / "bar.png")
+    peer = peers.Peer(name="Fake @128", wheel="fakeocr", file="det.onnx", side=128)
+    detector = peers.PeerDetector(peer, world / "fakeocr" / "det.onnx")
+    (polygon,), scores, transform = detector.find(PictureFile(name="bar", path=tmp_path / "bar.png"), "upright")
+    assert transform.canvas == (64, 128) and scores[0] > 0.9
+    assert np.abs(polygon.mean(axis=0) - (100, 50)).max() < 3 and np.ptp(polygon[:, 0]) > 120
 
 
 @needs_onnx
