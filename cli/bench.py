@@ -127,7 +127,7 @@ def detectors(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Checkpoint, .onnx, .xml or name of `ocrmaps models`; as often as needed; the shipped one else.",
+            help="Checkpoint, .onnx, .xml or name of `ocrmaps models`, with :GOAL read for it; as often as needed; the shipped one else.",
         ),
     ] = None,
     peers: Annotated[

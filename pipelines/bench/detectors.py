@@ -43,11 +43,13 @@ from ocrmaps.pipelines.bench.peers import PEERS, PeerDetector, installed, weight
 from ocrmaps.pipelines.bench.record import record_of
 from ocrmaps.pipelines.bench.source import named
 from ocrmaps.pipelines.export import export
-from ocrmaps.shipped import NAMES, checkpoint_path
+from ocrmaps.shipped import checkpoint_path
 from ocrmaps.text import number
 
 Found = tuple[PolygonSet, Any, CanonicalTransform | None]
 Say = Callable[[str], None]
+DEFAULT = ("receipts", "receipts:deteval")
+"""Ours, where nobody names others: the shipped detector as it stands, and as it is read for coverage."""
 SPEC = EvaluationSpec(thresholds=(0.5, 0.7), cuts=())
 SCORES = {"IoU 0.5": ("iou", "hmean@0.5"), "IoU 0.7": ("iou", "hmean@0.7"), "DetEval": ("deteval", "hmean"),
           "CLEval": ("cleval", "dataset.hmean")}  # fmt: skip
@@ -93,7 +95,7 @@ def bench_detectors(
     opened, watch = open_source(source), Watch()
     samples = subset(samples_of(opened)[0], limit)
     with tempfile.TemporaryDirectory(prefix="ocrmaps-detectors-") as folder, _one_thread():
-        rivals = [_ours(name, Path(folder)) for name in detectors or NAMES[:1]]
+        rivals = [_ours(name, Path(folder)) for name in detectors or DEFAULT]
         missing = sorted({peer.wheel for peer in PEERS if peers and installed(peer) is None})
         for wheel in missing:
             say(f"left out: {wheel} is not installed (pip install --no-deps --target FOLDER {wheel}, then PYTHONPATH)")
@@ -135,7 +137,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def _ours(name: str, folder: Path) -> Rival:
-    """A checkpoint, a shipped detector or an exported file, in one thread of its runtime."""
+    """A checkpoint, a shipped detector or an exported file, in one thread of its runtime; NAME:GOAL reads its maps for
+    a goal."""
+    name, goal = goal_of(name)
     given = checkpoint_path(name)
     path, kind = given, kind_of(given)
     if kind == CHECKPOINT:
@@ -143,7 +147,7 @@ def _ours(name: str, folder: Path) -> Rival:
         export(given, path)
     elif kind not in ("onnx", "openvino"):
         raise SpecError(f"{given}: found {kind}, expected a checkpoint, .onnx or .xml", hint="they run in one thread")
-    trained = load_any(path, threads=1)
+    trained = load_any(path, threads=1).reading(goal)
     if kind == CHECKPOINT:
         parameters = sum(p.numel() for p in load_any(given).detector.parameters())
     else:
@@ -155,9 +159,19 @@ def _ours(name: str, folder: Path) -> Rival:
 
     longest = max(max(canvas) for canvas in trained.canonical.canvases)
     return Rival(
-        name=f"ocrmaps {given.stem}", ours=True, origin=f"{kind}, {trained.identity}", how=f"longest side {longest}",
+        name=f"ocrmaps {given.stem}{f', read for {goal}' if goal else ''}", ours=True, origin=f"{kind}, {trained.identity}", how=f"longest side {longest}",
         path=given, parameters=parameters, find=find,
     )  # fmt: skip
+
+
+def goal_of(name: str) -> tuple[str, str | None]:
+    """A detector as a person names it, and the goal after its last colon if there is one.
+
+    >>> goal_of("receipts:deteval"), goal_of("best.ckpt"), goal_of("a:b/best.ckpt")
+    (('receipts', 'deteval'), ('best.ckpt', None), ('a:b/best.ckpt', None))
+    """
+    head, colon, goal = name.rpartition(":")
+    return (head, goal) if head and not set(goal) & {"/", "\\"} else (name, None)
 
 
 def _judged(rival: Rival, source: Source, samples: Sequence[Sample]) -> list[PictureResult]:
