@@ -127,7 +127,8 @@ def detectors(
         list[str] | None,
         typer.Option(
             metavar="FILE",
-            help="Checkpoint, .onnx, .xml or name of `ocrmaps models`, with :GOAL read for it; as often as needed; the shipped one else.",
+            help="Checkpoint, .onnx, .xml or name of `ocrmaps models`; NAME:GOAL reads it for a goal; as often as "
+            "needed; the shipped one else.",
         ),
     ] = None,
     peers: Annotated[
@@ -149,11 +150,11 @@ def detectors(
 ) -> None:
     """Score and time our detectors beside PP-OCR's. Example: ocrmaps bench detectors receipts/val --out peers.json"""
     from ocrmaps.kinds import expect_checkpoint, expect_source
-    from ocrmaps.shipped import checkpoint_path
+    from ocrmaps.shipped import checkpoint_path, goal_of
 
     expect_source(source)
     for name in detector or ():
-        expect_checkpoint(checkpoint_path(name))
+        expect_checkpoint(checkpoint_path(goal_of(name)[0]))
     from ocrmaps.pipelines.bench.detectors import bench_detectors, table
 
     record = bench_detectors(source, detector or (), peers=peers, limit=limit, out=out, replace=yes, say=_say)

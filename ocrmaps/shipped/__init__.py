@@ -34,3 +34,13 @@ def checkpoint_path(text: str) -> Path:
     ('receipts.ckpt', 'receipts')
     """
     return shipped(text) if text in NAMES else Path(text)
+
+
+def goal_of(name: str) -> tuple[str, str | None]:
+    """A detector as a person names it, and the goal after its last colon if there is one.
+
+    >>> goal_of("receipts:deteval"), goal_of("best.ckpt"), goal_of("a:b/best.ckpt")
+    (('receipts', 'deteval'), ('best.ckpt', None), ('a:b/best.ckpt', None))
+    """
+    head, _, goal = name.rpartition(":")
+    return (head, goal) if head and not set(goal) & {"/", "\\"} else (name, None)

@@ -43,7 +43,7 @@ from ocrmaps.pipelines.bench.peers import PEERS, PeerDetector, installed, weight
 from ocrmaps.pipelines.bench.record import record_of
 from ocrmaps.pipelines.bench.source import named
 from ocrmaps.pipelines.export import export
-from ocrmaps.shipped import checkpoint_path
+from ocrmaps.shipped import checkpoint_path, goal_of
 from ocrmaps.text import number
 
 Found = tuple[PolygonSet, Any, CanonicalTransform | None]
@@ -158,20 +158,12 @@ def _ours(name: str, folder: Path) -> Rival:
         return found.polygons, found.scores, found.transform
 
     longest = max(max(canvas) for canvas in trained.canonical.canvases)
+    words = f", read for {goal}" if goal else ""
     return Rival(
-        name=f"ocrmaps {given.stem}{f', read for {goal}' if goal else ''}", ours=True, origin=f"{kind}, {trained.identity}", how=f"longest side {longest}",
+        name=f"ocrmaps {given.stem}{words}", ours=True, origin=f"{kind}, {trained.identity}",
+        how=f"longest side {longest}",
         path=given, parameters=parameters, find=find,
     )  # fmt: skip
-
-
-def goal_of(name: str) -> tuple[str, str | None]:
-    """A detector as a person names it, and the goal after its last colon if there is one.
-
-    >>> goal_of("receipts:deteval"), goal_of("best.ckpt"), goal_of("a:b/best.ckpt")
-    (('receipts', 'deteval'), ('best.ckpt', None), ('a:b/best.ckpt', None))
-    """
-    head, colon, goal = name.rpartition(":")
-    return (head, goal) if head and not set(goal) & {"/", "\\"} else (name, None)
 
 
 def _judged(rival: Rival, source: Source, samples: Sequence[Sample]) -> list[PictureResult]:
