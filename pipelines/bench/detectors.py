@@ -144,7 +144,8 @@ def _ours(name: str, folder: Path) -> Rival:
     path, kind = given, kind_of(given)
     if kind == CHECKPOINT:
         path = folder / f"{given.stem}.onnx"
-        export(given, path)
+        if not path.exists():  # the same detector may be read for several goals
+            export(given, path)
     elif kind not in ("onnx", "openvino"):
         raise SpecError(f"{given}: found {kind}, expected a checkpoint, .onnx or .xml", hint="they run in one thread")
     trained = load_any(path, threads=1).reading(goal)
