@@ -111,6 +111,13 @@ def test_a_decompression_bomb_is_refused_before_memory_is_spent():
         decode(bomb, name="bomb.png")
 
 
+def test_a_lower_limit_of_pixels_is_kept_to_the_pixel():
+    data = encoded(Image.new("RGB", (20, 10)), "PNG")
+    assert decode(data, max_pixels=200).pixels.shape == (10, 20, 3)
+    with pytest.raises(PictureError, match="20x10 is 0 million pixels"):
+        decode(data, max_pixels=199)
+
+
 def test_a_tiff_whose_second_page_says_no_size_is_refused_by_name():
     """Pillow raises a TypeError there, which once ended a prediction over a folder."""
     page, file = Image.new("RGB", (40, 30)), io.BytesIO()

@@ -84,6 +84,12 @@ def test_outlines_of_100_000_corners_are_not_compared_corner_by_corner():
         match_iou(ring, ring)
 
 
+def test_corners_that_are_compared_are_counted(monkeypatch):
+    monkeypatch.setattr(clipping, "MOST_LOOKS", 10)
+    with pytest.raises(CrowdError, match="over 10 pairs of their corners are near"):
+        match_iou(of(BOX), of(BOX))
+
+
 def test_an_outline_of_more_points_is_no_outline(tmp_path):
     numbers = ",".join("1,1" for _ in range(MOST_POINTS + 1))
     assert kinds(scanned(tmp_path, "icdar", f"{numbers},x", "a.txt")) == ["too-many-points"]

@@ -306,8 +306,27 @@ MUTANTS = [
          "    if False:\n        raise StoreCorrupt(\n            f\"{folder}", "test_a_damaged_version_is_not_packed"),
     ),
     *_rows(
-        "pictures", "ocrmaps/pictures.py", "tests/trust/test_places.py",
-        ("pixels are bounded", "if width * height > max_pixels:", OFF, "test_the_limit_is_ours_to_the_pixel"),
+        "pictures", "ocrmaps/pictures.py", "tests/test_pictures.py",
+        ("pixels are bounded", "if width * height > max_pixels:", OFF,
+         "test_a_lower_limit_of_pixels_is_kept_to_the_pixel"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/gather.py", "tests/metrics/test_crowds.py",
+        ("points of an outline are bounded", "(counts > 2 * MOST_POINTS).any() or ", "",
+         "test_an_outline_of_more_points_is_no_outline"),
+    ),
+    *_rows(
+        "metrics", "ocrmaps/metrics/clipping.py", "tests/metrics/test_crowds.py",
+        ("pairs of outlines are bounded", '    _bear(pairs, MOST_PAIRS, "overlap")\n', "",
+         "test_more_pairs_than_memory_has_room_for_are_counted_no_further"),
+        ("corners that are compared are bounded", 'MOST_LOOKS, "of their corners are near"', '10**18, "of"',
+         "test_corners_that_are_compared_are_counted"),
+    ),
+    *_rows(
+        "settings", "ocrmaps/settings/files.py", "tests/trust/test_fuzz.py",
+        ("settings are not nested without end", "    except RecursionError:\n        raise SpecError(",
+         "    except ZeroDivisionError:\n        raise SpecError(",
+         "test_settings_nested_without_end_are_refused"),
     ),
     *_rows(
         "trust", "ocrmaps/model/parts.py", "tests/model/test_detector.py",

@@ -24,7 +24,7 @@ from ocrmaps.annotations import READERS
 from ocrmaps.debug.bundles import find_bundles
 from ocrmaps.debug.reading import damage
 from ocrmaps.detect.trained import FORMAT, load_detector
-from ocrmaps.errors import OcrmapsError
+from ocrmaps.errors import OcrmapsError, SpecError
 from ocrmaps.model import DetectorSpec
 from ocrmaps.pictures import count_pages, decode
 from ocrmaps.recipe import load_recipe
@@ -236,6 +236,12 @@ def test_sound_files_are_read(tmp_path):
     (tmp_path / "t.toml").write_text(RUN)
     assert load_recipe(tmp_path / "r.toml").name == "tiny"
     assert load_run(tmp_path / "t.toml").data.store == "tiny"
+
+
+def test_settings_nested_without_end_are_refused(tmp_path):
+    (tmp_path / "t.toml").write_text(RUN + "x = " + "[" * 5000)
+    with pytest.raises(SpecError, match="nested too deeply"):
+        load_run(tmp_path / "t.toml")
 
 
 def test_5000_damaged_files_are_tried():
