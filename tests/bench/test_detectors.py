@@ -110,6 +110,20 @@ def test_all_are_scored_on_the_same_pictures_and_the_record_says_who_is_missing(
 
 
 @needs_onnx
+def test_one_detector_is_read_for_several_goals(world, monkeypatch, tmp_path):
+    monkeypatch.setattr(bench, "ROUNDS", 1)
+    content = torch.load(world / "mine.ckpt", weights_only=True)
+    extract = content["ocrmaps"]["extract"]
+    content["ocrmaps"]["readings"] = {"deteval": {**extract, "score_min": 1.0}}
+    path = tmp_path / "tuned.ckpt"
+    torch.save(content, path)
+    record = bench.bench_detectors(world / "annotated", [str(path), f"{path}:deteval"], peers=False)
+    plain, read = record["detectors"]
+    assert (plain["name"], read["name"]) == ("ocrmaps tuned", "ocrmaps tuned, read for deteval")
+    assert read["recall"] == 0.0 and plain["sha256"] == read["sha256"]
+
+
+@needs_onnx
 def test_polygons_of_a_peer_are_in_the_pixels_of_the_picture(world, tmp_path):
     pixels = np.full((100, 200, 3), 255, dtype=np.uint8)
     pixels[40:60, 40:160] = 0
