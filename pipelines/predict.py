@@ -154,7 +154,8 @@ def draw(prediction: Prediction) -> bytes:
     pixels = picture.pixels
     if frame == "upright":
         pixels = np.ascontiguousarray(turn_upright(pixels, picture.header.orientation))
-    return png(overlay(Canvas(pixels=pixels, frame=frame, transform=prediction.transform), prediction.polygons))
+    canvas = Canvas(pixels=pixels, frame=frame, transform=prediction.transform)
+    return png(overlay(canvas, prediction.polygons, label="score", scores=prediction.scores))
 
 
 def _draw(prediction: Prediction, folder: Path, *, overwrite: bool) -> None:

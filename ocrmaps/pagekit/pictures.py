@@ -7,12 +7,12 @@ frame is how coordinate mistakes hide.
 from __future__ import annotations
 
 import io
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -26,7 +26,9 @@ from ocrmaps.pictures import Picture
 from ocrmaps.text import visible
 
 Pixels = npt.NDArray[np.uint8]
-Label = Literal["none", "number", "text"]
+Label = Literal["none", "number", "text", "score"]
+THIN = 8
+"""Lines are at most this part of the height of a picture's small text, so that they leave it visible."""
 
 TEXT = (31, 111, 235)
 IGNORED = (217, 119, 0)
@@ -73,8 +75,10 @@ def overlay(
     label: Label = "none",
     picked: Collection[int] = (),
     width: int | None = None,
+    scores: Sequence[float] | npt.NDArray[np.floating[Any]] = (),
 ) -> Pixels:
-    """A copy of the pixels with the outlines on top, in lines of this width; `picked` ones stand out.
+    """A copy of the pixels with the outlines on top, in lines of this width, thinner where text is small; `picked`
+    ones stand out, `scores` are what the label `score` says.
 
     The frames of pixels and outlines must agree.
     """
@@ -83,10 +87,15 @@ def overlay(
             f"found outlines in the frame {polygons.frame} for a picture in the frame {canvas.frame}",
             hint="map them with the picture's CanonicalTransform.apply first",
         )
+    if label == "score" and len(scores) != len(polygons):
+        raise SpecError(f"found {len(scores)} scores for {len(polygons)} outlines, expected one for each")
     out = np.ascontiguousarray(canvas.pixels).copy()
     width = width or max(1, round(max(out.shape[:2]) / 500))
     order = sorted(range(len(polygons)), key=lambda i: i in picked)
     strokes = [_strokes(polygons[i], out.shape[:2]) for i in order]
+    if len(polygons):
+        # One width for all: lines of several look as if they meant something.
+        width = max(1, min(width, int(np.percentile(_heights(polygons), 10) / THIN)))
     thickness = [2 * width if i in picked else width for i in order]
     # A pale casing first, so that lines show on dark and on colored ground alike; on the outside only, for inside it
     # would cover the edges of the text, which are what an outline is looked at for.
@@ -98,7 +107,7 @@ def overlay(
     for i, lines, thick in zip(order, strokes, thickness, strict=True):
         color = PICKED if i in picked else IGNORED if polygons.ignore[i] else TEXT
         cv2.polylines(out, lines, False, color, thick, cv2.LINE_AA, _PRECISION)
-    return out if label == "none" else _labelled(out, polygons, label, 10 * width + 8)
+    return out if label == "none" else _labelled(out, polygons, label, 10 * width + 8, scores)
 
 
 def _inside(polygons: PolygonSet, size: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -149,21 +158,35 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _labelled(pixels: Pixels, polygons: PolygonSet, label: Label, largest: int) -> Pixels:
-    """Numbers left of the outlines, or transcriptions above them, as high as the text itself where that is legible.
+def _heights(polygons: PolygonSet) -> FloatArray:
+    """(k): about how high the text in each outline is."""
+    perimeters = polygons.perimeters()
+    return 2 * np.divide(polygons.areas(), perimeters, out=np.zeros(len(polygons)), where=perimeters > 0)
+
+
+def _labelled(
+    pixels: Pixels,
+    polygons: PolygonSet,
+    label: Label,
+    largest: int,
+    scores: Sequence[float] | npt.NDArray[np.floating[Any]],
+) -> Pixels:
+    """Numbers or scores left of the outlines, or transcriptions above them, as high as the text where that is legible.
 
     Letters that the font does not have (Chinese, Japanese, Korean and others) show as boxes.
     """
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
-    perimeters = polygons.perimeters()
-    thickness = 2 * np.divide(polygons.areas(), perimeters, out=np.zeros(len(polygons)), where=perimeters > 0)
+    thickness = _heights(polygons)
     for i, points in enumerate(polygons):
         text = str(i) if label == "number" else polygons.texts[i]
+        if label == "score":
+            text = f"{scores[i]:.2f}".removeprefix("0")
         if not len(points) or text is None:
             continue
-        font = _font(int(np.clip(thickness[i], 9, max(9, largest))))
-        before = label == "number"
+        # A score is looked up, not read along.
+        font = _font(int(np.clip(thickness[i] * (0.6 if label == "score" else 1), 9, max(9, largest))))
+        before = label != "text"
         x, y = points[np.argmin(points[:, 0] if before else points[:, 1])]
         if before:
             y = float(points[:, 1].min() + min(np.ptp(points[:, 1]), 2 * thickness[i]) / 2)

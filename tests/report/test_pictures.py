@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ocrmaps.canonical import CanonicalSpec
-from ocrmaps.errors import FrameError
+from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.pagekit.pictures import Canvas, beside, jpeg, overlay, png, see, shrink, window
 from ocrmaps.pictures import decode
@@ -113,3 +113,18 @@ def test_the_pale_casing_stays_outside_so_that_the_edges_of_text_are_seen():
     for (left, top), _, (right, bottom), _ in boxes:
         assert after[top:bottom, left:right, 0].max() < 100, "the line is blue, the casing white"
         assert after[top - 2, left:right, 0].min() > 40, "outside there is a casing"
+
+
+def test_lines_on_small_text_are_thin_and_scores_stand_left_of_it():
+    pixels = np.full((1200, 900, 3), 255, dtype=np.uint8)
+    large = PolygonSet.of([[(300, 300), (700, 300), (700, 360), (300, 360)]], frame="upright")
+    polygons = PolygonSet.of([[(300, 100), (500, 100), (500, 112), (300, 112)], *large], frame="upright")
+    canvas = see(decode(jpeg(pixels)), "upright", CanonicalSpec.longest(640))
+    plain = overlay(canvas, polygons, width=4)
+    assert (plain < 200).any(axis=2)[95:118, 400].sum() < 6
+    assert (overlay(canvas, large, width=4) < 200).any(axis=2)[290:370, 400].sum() >= 8
+    told = overlay(canvas, polygons, width=4, label="score", scores=[0.93, 1.0])
+    changed = (told != plain).any(axis=2)
+    assert changed[90:125, 250:299].any() and not changed[:, 301:].any()
+    with pytest.raises(SpecError, match="found 1 scores for 2 outlines"):
+        overlay(canvas, polygons, label="score", scores=[0.5])
