@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback
 
 from ocrmaps.annotations import open_source
 from ocrmaps.detect.trained import load_detector, read_checkpoint
@@ -21,6 +19,7 @@ from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.train import train
 from ocrmaps.recipe import recipe_from_dict
 from ocrmaps.shipped import NAMES, card_of, shipped
+from ocrmaps.training.callbacks.stop import StopAfter
 from ocrmaps.training.spec import run_from_dict
 
 Say = Callable[[str], None]
@@ -117,7 +116,7 @@ def reproduce(
         if epochs is not None:
             run = replace(run, budget=replace(run.budget, epochs=epochs, validate_every=1))
         say(f"stage {number} of {len(stages)}: {run.budget.epochs} epochs into {folder}")
-        stop = _StopAfter(stage.get("stopped_after") or run.budget.epochs)
+        stop = StopAfter(stage.get("stopped_after") or run.budget.epochs)
         report = train(run, out=folder, cache=out / "cache", resume="auto", say=say, extra=(stop,))
         weights = report.best or report.last
     if weights is None:
@@ -129,19 +128,6 @@ def reproduce(
     say(f"maps of both are read as the shipped detector's: {theirs.extract.binarize}, {theirs.extract.score_min:g}")
     scores = {t: (found[0].totals[t].hmean, found[1].totals[t].hmean) for t in SPEC.thresholds}
     return Reproduction(name=name, checkpoint=mine, same_pictures=same, whole=epochs is None, scores=scores)
-
-
-class _StopAfter(Callback):
-    """Ends a run whose schedule was made for more epochs, as the one on the card was ended."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.should_stop = trainer.current_epoch >= self.epochs
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.should_stop = trainer.should_stop or trainer.current_epoch + 1 >= self.epochs
 
 
 def _read_alike(checkpoint: Path, other: Path, out: Path) -> Path:

@@ -108,7 +108,7 @@ def test_an_unknown_store_is_a_store_problem(typed, checkpoint):
 
 def test_tune_writes_a_checkpoint_and_says_what_is_no_result(typed, checkpoint, tmp_path):
     new = tmp_path / "new.ckpt"
-    grid = ("--binarize", "0.4", "--score", "0.5,0.6", "--ratio", "none")
+    grid = ("--binarize", "0.4", "--score", "0.5,0.6", "--ratio", "none", "--margin", "0", "--neck", "0")
     code, out, _ = typed("tune", checkpoint, "--store", "tiny", "--out", new, "--test-split", "test", *grid)
     assert code == 0 and new.is_file() and "not a result" in out
     code, out, _ = typed("tune", checkpoint, "--store", "tiny", "--out", new, *grid, "--yes", "--json")

@@ -103,7 +103,7 @@ def test_splits_without_text_that_counts_are_refused(world, tmp_path, split):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("optimizer.weigth_decay=1", "--set optimizer.weigth_decay: unknown key, did you mean optimizer.weight_decay?"),
+        ("optimizer.weigth_decay=1", "--set optimizer.weigth_decay: unknown key, did you mean optimizer.weight_decay"),
         ("optimzer.lr=1", "--set optimzer: unknown key, did you mean optimizer?"),
         ("lr=1", "--set lr: unknown key, did you mean optimizer.lr?"),
         ("data.lr=1", "--set data.lr: unknown key, did you mean optimizer.lr?"),

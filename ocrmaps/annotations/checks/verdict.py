@@ -20,7 +20,7 @@ MOST_TOO_SMALL = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Opening:
     """How good the news is, and the sentence that says so."""
 
     level: Literal["good", "note", "problem"]
@@ -37,7 +37,7 @@ class Verdict:
         }
 
 
-def verdict(checkup: Checkup) -> Verdict:
+def verdict(checkup: Checkup) -> Opening:
     """Problems first, then what can be read at the recipe's scale."""
     heights = np.concatenate([health.facts.heights[health.facts.scored] for health in checkup.healths])
     heights = heights[~np.isnan(heights)]
@@ -57,9 +57,9 @@ def verdict(checkup: Checkup) -> Verdict:
         kinds = list(dict.fromkeys(f.kind for health in checkup.healths for f in health.problems))
         number = sum(len(health.problems) for health in checkup.healths)
         what = f"{number} {'kind' if number == 1 else 'kinds'} of problems found: {', '.join(kinds)}"
-        return Verdict(level="problem", text=f"{what}; {said}", legible=legible)
+        return Opening(level="problem", text=f"{what}; {said}", legible=legible)
     if small:
-        return Verdict(
+        return Opening(
             level="note", text=f"no problem in the files, but {said}: use a larger size, or tiles", legible=legible
         )
-    return Verdict(level="good", text=f"no problem found; {said}", legible=legible)
+    return Opening(level="good", text=f"no problem found; {said}", legible=legible)

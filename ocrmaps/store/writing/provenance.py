@@ -9,6 +9,7 @@ import ast
 import hashlib
 import io
 import platform
+import threading
 import tokenize
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -44,6 +45,8 @@ def _stamp(file: Path) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
+_PARSING = threading.Lock()
+"""Python 3.11 counts the depth of a tree for all threads together, so two that parse at once can fail each other."""
 _LOADED = {file: _stamp(file) for file in _files([*(p for patterns in CODE.values() for p in patterns), *PACKING])}
 """As the files were when this process began: what it runs, whatever is installed over them later."""
 
@@ -194,7 +197,9 @@ def spoken(source: str) -> str:
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
+    with _PARSING:
+        tree = ast.parse(source)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             for row in range(node.lineno, (node.end_lineno or node.lineno) + 1):
                 lines[row - 1] = ""

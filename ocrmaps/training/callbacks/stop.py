@@ -38,6 +38,19 @@ class Interrupted(RunError):
         self.at_once, self.signal, self.exit_code = at_once, signal, 128 + signal
 
 
+class StopAfter(Callback):
+    """Ends a run whose schedule was made for more epochs, as the one on the card was ended."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.current_epoch >= self.epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or trainer.current_epoch + 1 >= self.epochs
+
+
 class Stop(Callback):
     """Saves and ends the run at the end of the first optimizer step, or epoch, after it was asked to."""
 
