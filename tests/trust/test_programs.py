@@ -180,7 +180,9 @@ def test_weights_beside_an_onnx_file_are_read(outside, tmp_path):
 
 
 @needs_onnx
-@pytest.mark.parametrize("how", ["absolute", "above", "above and back", "link", "linked folder", "missing", "folder"])
+@pytest.mark.parametrize(
+    "how", ["absolute", "absolute inside", "above", "above and back", "link", "linked folder", "missing", "folder"]
+)
 def test_weights_outside_the_folder_of_an_onnx_file_are_not_read(how, outside, tmp_path):
     """The weights are sound and readable: only where they are makes the difference."""
     weights, folder = outside / "weights.bin", tmp_path / "in"
@@ -189,6 +191,7 @@ def test_weights_outside_the_folder_of_an_onnx_file_are_not_read(how, outside, t
     shutil.copy(weights, folder / "weights.bin")
     location = {
         "absolute": str(weights),
+        "absolute inside": str(folder / "weights.bin"),
         "above": "../weights.bin",
         "above and back": "../in/weights.bin",
         "link": "link.bin",
