@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ocrmaps.debug.reading import UNPACKING
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("ocrmaps", "pipelines", "cli", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 pytestmark = pytest.mark.slow
@@ -43,7 +45,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     python("-c", f"from setuptools import build_meta; build_meta.build_sdist({str(tmp)!r})", cwd=copy)
     (sdist,) = tmp.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
-        archive.extractall(tmp / "unpacked", filter="data")
+        archive.extractall(tmp / "unpacked", **UNPACKING)
     (unpacked,) = (tmp / "unpacked").iterdir()
     for where, out in ((copy, tmp / "first"), (unpacked, tmp / "second")):
         python(
