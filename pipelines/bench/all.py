@@ -24,6 +24,7 @@ from ocrmaps.pipelines.bench.record import Result, record_of, refuse_unknown
 
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",
+    "predict",
 )  # fmt: skip
 """What `all` measures, in this order. `oracle` gives scores, not times, and
 `page` needs a browser: both are asked for by their names."""
