@@ -18,7 +18,7 @@ from ocrmaps.cli import complete
 from ocrmaps.shipped import checkpoint_path
 
 if TYPE_CHECKING:
-    from ocrmaps.detect.tiles import PageView
+    from ocrmaps.detect.view import PageView
 
 ANNOTATIONS = "Annotations"
 """The group of options that say how annotated pictures are read."""
@@ -247,7 +247,7 @@ def page_view(tile: str | None, scales: str) -> PageView:
     values = numbers(scales, "--scales")
     if tile is not None and tile != "auto" and not tile.isdecimal():
         raise SpecError(f"--tile: found {tile!r}, expected a number of pixels, or auto")
-    from ocrmaps.detect.tiles import PageView
+    from ocrmaps.detect.view import PageView
 
     side = int(tile) if tile is not None and tile != "auto" else tile
     return PageView(tile=side, scales=values)  # type: ignore[arg-type]  # auto or a number
