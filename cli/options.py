@@ -255,10 +255,17 @@ def page_view(tile: str | None, scales: str) -> PageView:
 
 def cache_root(root: Path | None) -> Path:
     """The cache folder that an option, the environment or the project means, in this order."""
-    if root is not None:
-        return root.absolute()
-    named = os.environ.get("OCRMAPS_CACHE")
-    return Path(named).absolute() if named else Path(".ocrmaps").absolute()
+    from ocrmaps.store.places.cache import cache_folder
+
+    return cache_folder(root)
+
+
+def far_root(root: Path | None) -> str | None:
+    """The URL of the cache, where the option or the environment names one in object storage."""
+    from ocrmaps.store.places.urls import folder_of, url_of
+
+    url = url_of(root if root is not None else os.environ.get("OCRMAPS_CACHE") or ".ocrmaps")
+    return None if url is None or folder_of(url) is not None else url
 
 
 def refuse_missing(targets: Sequence[str], cache: Path) -> None:

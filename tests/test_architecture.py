@@ -34,6 +34,7 @@ FENCES: dict[str, tuple[str, ...]] = {
     "numcodecs": ("ocrmaps/store/",),
     "dask": ("pipelines/build.py", "pipelines/executors.py"),
     "distributed": ("pipelines/build.py", "pipelines/crew.py", "pipelines/executors.py"),
+    "obstore": ("ocrmaps/store/places/objects.py",),
     "cryptography": ("ocrmaps/store/upkeep/signing.py",),
     "lightning": ("ocrmaps/training/", "pipelines/train.py", "pipelines/bench/cases/step.py"),
     "typer": ("cli/",),
