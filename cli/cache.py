@@ -283,6 +283,7 @@ def export(
     """Pack a version into one archive, or write its statistics. Example: ocrmaps cache export receipts receipts.tar"""
     from ocrmaps.cells import table
     from ocrmaps.errors import SpecError
+    from ocrmaps.files import write_new
     from ocrmaps.store.upkeep import catalog, transfer
 
     folder = _folder(root, version)
@@ -290,14 +291,14 @@ def export(
         raise SpecError(f"found {out.suffix or out.name!r}, expected a name that ends in .tar, .json or .csv")
     if out.suffix == ".tar":
         transfer.pack(folder, out)
-    elif out.exists():
-        raise SpecError(f"{out}: exists already", hint="choose another name or remove it")
     elif out.suffix == ".json":
-        out.write_text(json.dumps(catalog.statistics(folder), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(catalog.statistics(folder), indent=2, ensure_ascii=False) + "\n"
+        write_new(out, text.encode(), replace_existing=False)
     else:
         rows = catalog.rows_table(folder)
         columns = list(rows[0]) if rows else ["row"]
-        out.write_text(table(columns, (row.values() for row in rows), raw=raw_csv), encoding="utf-8", newline="")
+        text = table(columns, (row.values() for row in rows), raw=raw_csv)
+        write_new(out, text.encode("utf-8", "surrogatepass"), replace_existing=False)
     nbytes = out.stat().st_size
     typer.echo(json.dumps({"file": str(out), "bytes": nbytes}) if as_json else f"{out}: {nbytes / 1e6:.1f} MB")
 

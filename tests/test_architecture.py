@@ -23,9 +23,9 @@ DOORS = ("__init__", "__main__", "api")
 
 # The rooms of the library from the ground up: each may import those before it.
 ORDER = (
-    "errors", "settings", "trust", "cells", "progress", "geometry", "text", "files", "tiff", "kinds", "shipped",
-    "machine", "compiled", "pictures", "canonical", "inline", "annotations", "maps", "extract", "metrics", "recipe",
-    "store", "loader", "augment", "model", "pagekit", "detect", "evaluation", "training", "debug", "report",
+    "errors", "settings", "trust", "cells", "progress", "geometry", "text", "files", "scratch", "tiff", "kinds",
+    "shipped", "machine", "compiled", "pictures", "canonical", "inline", "annotations", "maps", "extract", "metrics",
+    "recipe", "store", "loader", "augment", "model", "pagekit", "detect", "evaluation", "training", "debug", "report",
 )  # fmt: skip
 
 # outside library -> path prefixes that may import it
