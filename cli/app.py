@@ -20,6 +20,7 @@ from ocrmaps.cli import (
     data,
     debug,
     demo,
+    diagnose,
     evaluate,
     models,
     oracle,
@@ -50,6 +51,7 @@ app.add_typer(cache.app, name="cache")
 app.command("train")(train.train)
 app.command("precision-check")(train.precision_check)
 app.command("evaluate")(evaluate.evaluate)
+app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(evaluate.tune)
 app.command("models")(models.models)
 app.command("reproduce")(models.reproduce)

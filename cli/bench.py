@@ -44,6 +44,7 @@ BENCHES: dict[str, str] = {
     "extract": "Time extraction of polygons against the plain per-contour loop.",
     "metrics": "Time matching and CLEval against plain per-pair implementations.",
     "oracle": "Score perfect maps with the project's chain and the published one.",
+    "diagnose": "Count how often a seeded fault is named first, and how often a fault is found where there is none.",
     "build": "Time the build of a store against bare decoding and resizing.",
     "store": "Time the proof of a store's bytes against bare reading, and count rows that a rebuild takes over.",
     "loader": "Time batches from a store against bare decoding, zarr-python and on-the-fly drawing.",

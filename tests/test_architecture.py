@@ -25,7 +25,8 @@ DOORS = ("__init__", "__main__", "api")
 ORDER = (
     "errors", "settings", "trust", "cells", "progress", "geometry", "text", "files", "scratch", "tiff", "kinds",
     "shipped", "machine", "compiled", "pictures", "canonical", "inline", "annotations", "maps", "extract", "metrics",
-    "recipe", "store", "loader", "augment", "model", "pagekit", "detect", "evaluation", "training", "debug", "report",
+    "recipe", "store", "loader", "adapters", "augment", "model", "pagekit", "detect", "evaluation", "training", "debug",
+    "report",
 )  # fmt: skip
 
 # outside library -> path prefixes that may import it
@@ -39,9 +40,9 @@ FENCES: dict[str, tuple[str, ...]] = {
     "lightning": ("ocrmaps/training/", "pipelines/train.py", "pipelines/bench/cases/step.py"),
     "typer": ("cli/",),
     "click": ("cli/",),
-    "torch": ("ocrmaps/api.py", "ocrmaps/machine.py", "ocrmaps/loader/", "ocrmaps/augment/", "ocrmaps/model/",
-              "ocrmaps/detect/", "ocrmaps/evaluation/", "ocrmaps/training/", "ocrmaps/debug/", "ocrmaps/report/",
-              "pipelines/"),
+    "torch": ("ocrmaps/api.py", "ocrmaps/machine.py", "ocrmaps/loader/", "ocrmaps/adapters/", "ocrmaps/augment/",
+              "ocrmaps/model/", "ocrmaps/detect/", "ocrmaps/evaluation/", "ocrmaps/training/", "ocrmaps/debug/",
+              "ocrmaps/report/", "pipelines/"),
     "pyclipper": ("ocrmaps/maps/", "ocrmaps/extract/", "pipelines/bench/references/"),
     "PIL": ("ocrmaps/pictures.py", "ocrmaps/canonical.py", "ocrmaps/annotations/synth/", "ocrmaps/pagekit/",
             "ocrmaps/debug/", "ocrmaps/report/", "pipelines/"),

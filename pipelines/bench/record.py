@@ -57,6 +57,12 @@ def _oracle(repeats: int, quick: bool = False, source: Path | None = None) -> li
     return bench_oracle(source)
 
 
+def _diagnose(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.diagnose import bench_diagnose
+
+    return bench_diagnose(quick=quick)
+
+
 def _build(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.build import bench_build
 
@@ -114,6 +120,7 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "extract": _extract,
     "metrics": _metrics,
     "oracle": _oracle,
+    "diagnose": _diagnose,
     "build": _build,
     "store": _store,
     "loader": _loader,

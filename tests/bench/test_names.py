@@ -80,7 +80,7 @@ def test_two_workers_say_what_the_machine_gives_a_bare_loop(measured):
 
 
 def test_all_measures_every_benchmark_but_scores_and_what_needs_a_browser():
-    assert set(ALL) == set(bench.BENCHES) - {"oracle", "page"}
+    assert set(ALL) == set(bench.BENCHES) - {"oracle", "diagnose", "page"}
     assert set(NAMES) == set(ALL) - {"decode"}
     assert ALL[0] == "machine"
 
