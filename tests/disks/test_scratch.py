@@ -73,12 +73,14 @@ def test_folders_of_people_stay_however_they_are_called(temporary):
     (temporary / "ocrmaps-receipts").mkdir()
     (temporary / ".ocrmaps-x").mkdir()
     (temporary / ".ocrmaps-x" / OWNER).mkdir()
+    (temporary / "ocrmaps-pipe").mkdir()
+    os.mkfifo(temporary / "ocrmaps-pipe" / OWNER)
     (temporary / "mine").mkdir()
     (temporary / "mine" / OWNER).touch()
     (temporary / "ocrmaps-link").symlink_to(temporary / "mine")
     (temporary / "ocrmaps-file").touch()
     assert sweep(temporary) == []
-    assert len(list(temporary.iterdir())) == 5
+    assert len(list(temporary.iterdir())) == 6 and (temporary / "mine" / OWNER).exists()
 
 
 def test_a_command_that_was_killed_leaves_nothing_after_the_next_one(tmp_path):
