@@ -187,7 +187,7 @@ MUTANTS = [
         "store", "ocrmaps/store/format/manifest.py", "tests/store/test_held_checks.py",
         ("a manifest has the bytes that it states", "    if not same:", "    if False:",
          "test_a_manifest_with_one_changed_value_is_refused"),
-        ("a manifest lies in the folder of its version", "if folder.name != manifest.version:", OFF,
+        ("a manifest lies in the folder of its version", "if version != manifest.version:", OFF,
          "test_a_version_by_another_name_is_refused"),
     ),
     *_rows(

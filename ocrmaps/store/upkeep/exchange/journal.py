@@ -18,10 +18,10 @@ from typing import Any
 
 from ocrmaps.errors import StoreBusy, StoreCorrupt
 from ocrmaps.kinds import MANIFEST
+from ocrmaps.store.far.parts import LOOKS, far_manifest, possible_paths, sane
 from ocrmaps.store.format.manifest import Manifest, parse_manifest
 from ocrmaps.store.places.lock import owner
 from ocrmaps.store.places.objects import Listed, ObjectPlace
-from ocrmaps.store.upkeep.exchange.contents import LOOKS, far_manifest, possible_paths, sane
 
 PUSHES = ".pushes"
 REFRESH = 600.0
