@@ -225,8 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _flipped(data: bytes) -> bytes:
-    at = len(data) // 2
-    return data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :]
+    """One bit is another one: anywhere, or a second flip would undo the first."""
+    at = random.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :]
 
 
 def _kind(method: str, path: str, headers: object) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +33,8 @@ IN_FLIGHT = 64
 """Requests at a time."""
 GROUP = 64
 """Rows that are planned together: what joins their ranges."""
+FIRST_GROUPS = (8, 16, 32)
+"""Rows that come alone before the next are asked for: else the first batch shares the link with all that follows it."""
 GAP = 128 * 2**10
 """Bytes between two ranges that travel along rather than cost a request of their own."""
 WHOLE = 2**20
@@ -293,17 +296,13 @@ class Ahead:
             self._thread.join()
 
     def _run(self) -> None:
-        group: list[int] = []
-        for row in self._order:
-            group.append(row)
-            if len(group) == GROUP:
-                if not self._ask(group):
-                    return
-                group = []
-        if group:
-            self._ask(group)
+        rows = iter(self._order)
+        for size in chain(FIRST_GROUPS, repeat(GROUP)):
+            group = list(islice(rows, size))
+            if not group or not self._ask(group, alone=size < GROUP):
+                return
 
-    def _ask(self, group: list[int]) -> bool:
+    def _ask(self, group: list[int], *, alone: bool) -> bool:
         with self._changed:
             while sum(self._waiting.values()) > self._far.ahead_bytes and not self._stopped:
                 self._changed.wait()
@@ -313,7 +312,9 @@ class Ahead:
             self._used -= set(group)
             self._waiting |= {row: self._far.nbytes(row) for row in wanted}
         with suppress(RuntimeError):  # the version was closed meanwhile
-            self._far.fetch(wanted)
+            coming = self._far.fetch(wanted)
+            while alone and not self._stopped and wait(coming, timeout=0.1).not_done:
+                pass
         return True
 
 
