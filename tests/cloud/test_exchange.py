@@ -251,10 +251,14 @@ def test_damage_in_the_place_is_an_error_and_nothing_appears(built, place, tmp_p
     assert pull(place, "tiny", tmp_path).files["there"] > 40  # what had arrived is kept
 
 
-def test_a_manifest_that_names_files_elsewhere_is_refused(built, place, tmp_path):
+@pytest.mark.parametrize("what", ["canvas", "table"])
+def test_a_manifest_that_names_files_elsewhere_is_refused(built, place, tmp_path, what):
     manifest = read_manifest(built.folder)
     written = json.loads(json.dumps(manifest.written))
-    written["canvases"][0]["size"] = ["../../..", 1]
+    if what == "canvas":
+        written["canvases"][0]["size"] = ["../../..", 1]
+    else:
+        written["tables"]["../../../rows"] = written["tables"]["rows"]
     push(built.folder, place)
     place.put(f"tiny/{manifest.version}/{MANIFEST}", replace(manifest, written=written).to_bytes())
     with pytest.raises(StoreCorrupt, match=r"not a manifest|expected plain files"):
