@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ocrmaps.cli import complete
-from ocrmaps.cli.options import Act, Json, OnlyStore, RawCsv, Root, Version, cache_root, far_root
+from ocrmaps.cli.options import Act, FarRoot, Json, OnlyStore, RawCsv, Root, Version, cache_root, far_root, reading_root
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.errors import StoreNotFound
 
@@ -37,16 +37,16 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent 
 @app.command()
 def status(
     store: OnlyStore = None,
-    root: Root = None,
+    root: FarRoot = None,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say whether stores are whole and current with their sources; else exit 1. Example: ocrmaps cache status"""
     from ocrmaps.store.upkeep.status import cache_status
 
-    records = cache_status(cache_root(root), only=store, rehash=rehash)
+    records = cache_status(reading_root(root), only=store, rehash=rehash)
     if store is not None and not records:
-        raise StoreNotFound(f"{store}: no such store in {cache_root(root)}", hint="`ocrmaps cache list` shows all")
+        raise StoreNotFound(f"{store}: no such store in {reading_root(root)}", hint="`ocrmaps cache list` shows all")
     if as_json:
         first = records[0] if len(records) == 1 else {}
         document = {
@@ -72,7 +72,7 @@ def status(
             for problem in record["problems"]:
                 typer.echo(f"  problem: {problem}")
         if not records:
-            typer.echo(f"no stores in {cache_root(root)}")
+            typer.echo(f"no stores in {reading_root(root)}")
     if any(record["current"] is not True or not record["whole"] for record in records):
         raise typer.Exit(1)
 
@@ -107,11 +107,11 @@ def health(root: Root = None, as_json: Json = False) -> None:
 
 
 @app.command("list")
-def list_all(root: Root = None, as_json: Json = False) -> None:
+def list_all(root: FarRoot = None, as_json: Json = False) -> None:
     """List every version of every store, the newest first. Example: ocrmaps cache list"""
     from ocrmaps.store.upkeep.catalog import list_versions
 
-    records = list_versions(cache_root(root))
+    records = list_versions(reading_root(root))
     if as_json:
         typer.echo(json.dumps({"versions": records}, ensure_ascii=False))
         return
@@ -130,14 +130,14 @@ def list_all(root: Root = None, as_json: Json = False) -> None:
 @app.command()
 def show(
     version: Version,
-    root: Root = None,
+    root: FarRoot = None,
     ledger: Annotated[int, typer.Option(metavar="N", help="Lines of the failure ledger to show.", min=0)] = 20,
     as_json: Json = False,
 ) -> None:
     """Show what a version was built from, what was lost and what was changed. Example: ocrmaps cache show receipts"""
     from ocrmaps.store.upkeep.catalog import show as look
 
-    record = look(_folder(root, version), ledger=ledger)
+    record = look(_far_folder(root, version), ledger=ledger)
     if as_json:
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
@@ -179,13 +179,13 @@ def _drawn_by(told: list[dict[str, Any]]) -> list[str]:
 def diff(
     old: Annotated[str, typer.Argument(metavar="OLD", help="A version.", autocompletion=complete.versions)],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Another version.", autocompletion=complete.versions)],
-    root: Root = None,
+    root: FarRoot = None,
     as_json: Json = False,
 ) -> None:
     """Say which samples and recipe fields differ between two versions. Example: ocrmaps cache diff 3f2a 9c41"""
     from ocrmaps.store.upkeep.catalog import diff as compare
 
-    record = compare(_folder(root, old), _folder(root, new))
+    record = compare(_far_folder(root, old), _far_folder(root, new))
     if as_json:
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
@@ -245,7 +245,7 @@ def clear(
 @app.command()
 def gc(
     store: OnlyStore = None,
-    root: Root = None,
+    root: FarRoot = None,
     keep: Annotated[int, typer.Option(metavar="N", help="Newest versions of each store to keep.", min=0)] = 1,
     age_hours: Annotated[
         float, typer.Option(metavar="HOURS", help="Unfinished builds and quarantine younger than this stay.", min=0)
@@ -458,6 +458,13 @@ def _far_gc(url: str, store: str | None, age_hours: float, yes: bool, as_json: b
             typer.echo("nothing was changed, run it again with --yes")
     if stayed:
         raise typer.Exit(1)
+
+
+def _far_folder(root: Path | None, version: str) -> Path:
+    from ocrmaps.store.places.cache import find_version
+
+    store, name = find_version(reading_root(root), version)
+    return store.version(name)
 
 
 def _folder(root: Path | None, version: str) -> Path:

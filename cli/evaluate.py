@@ -17,6 +17,7 @@ from ocrmaps.cli.options import (
     Checkpoint,
     Device,
     DeviceOption,
+    FarRoot,
     Format,
     Frame,
     FrameOption,
@@ -26,7 +27,6 @@ from ocrmaps.cli.options import (
     Pictures,
     RawCsv,
     Replace,
-    Root,
     Scales,
     Split,
     StoreName,
@@ -34,8 +34,8 @@ from ocrmaps.cli.options import (
     Tile,
     Trust,
     TrustCode,
-    cache_root,
     page_view,
+    reading_root,
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
@@ -160,7 +160,7 @@ def evaluate(
     device: DeviceOption = Device.auto,
     trust: Trust = None,
     trust_code: TrustCode = None,
-    root: Root = None,
+    root: FarRoot = None,
     yes: Replace = False,
     as_json: Json = False,
 ) -> None:
@@ -190,7 +190,7 @@ def evaluate(
         batch=batch_size,
         threads=threads,
         device=device.value,
-        cache=cache_root(root),
+        cache=reading_root(root),
         trusted=allowed(trust, trust_code),
         view=page_view(tile, scales),
     )
@@ -291,7 +291,7 @@ def tune(
     threads: Threads = None,
     device: DeviceOption = Device.auto,
     trust: Trust = None,
-    root: Root = None,
+    root: FarRoot = None,
     yes: Replace = False,
     as_json: Json = False,
 ) -> None:
@@ -316,7 +316,7 @@ def tune(
             checkpoint,
             out=out,
             store=store,
-            cache=cache_root(root),
+            cache=reading_root(root),
             split=split,
             test_split=test_split,
             test_source=test_source,
@@ -337,4 +337,4 @@ def _found(store: str, root: Path | None) -> None:
     """Refuse a store that is not there before anything heavy is imported."""
     from ocrmaps.store.places.cache import find_version
 
-    find_version(cache_root(root), store)
+    find_version(reading_root(root), store)

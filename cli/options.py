@@ -6,7 +6,6 @@ the same groups. Help shows at most seven options in a group.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -177,6 +176,15 @@ Root = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+FarRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="FOLDER|URL",
+        help="Cache folder, or s3://, gs://, az://; OCRMAPS_CACHE, or .ocrmaps here, when not given.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -254,18 +262,24 @@ def page_view(tile: str | None, scales: str) -> PageView:
 
 
 def cache_root(root: Path | None) -> Path:
-    """The cache folder that an option, the environment or the project means, in this order."""
+    """The cache folder that an option, the environment or the project means, in this order; a folder, no URL."""
     from ocrmaps.store.places.cache import cache_folder
 
     return cache_folder(root)
 
 
+def reading_root(root: Path | None) -> Path:
+    """The same for a command that only reads, which may also name a place in object storage by its URL."""
+    from ocrmaps.store.places.cache import reading_folder
+
+    return reading_folder(root)
+
+
 def far_root(root: Path | None) -> str | None:
     """The URL of the cache, where the option or the environment names one in object storage."""
-    from ocrmaps.store.places.urls import folder_of, url_of
+    from ocrmaps.store.places.cache import far_cache
 
-    url = url_of(root if root is not None else os.environ.get("OCRMAPS_CACHE") or ".ocrmaps")
-    return None if url is None or folder_of(url) is not None else url
+    return far_cache(root)
 
 
 def refuse_missing(targets: Sequence[str], cache: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from ocrmaps.errors import SpecError
 from ocrmaps.model import build_detector, describe
 from ocrmaps.model.stages import freeze_stages
-from ocrmaps.store.places.cache import find_version
+from ocrmaps.store.places.cache import find_version, reading_folder
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.budget import Budget, check_budget, make_budget
 from ocrmaps.training.callbacks.sinks import check_sinks
@@ -83,7 +83,7 @@ def prepare(
     check_compile(spec)
     if first:
         check_sinks(tensorboard=spec.watch.tensorboard, wandb=spec.watch.wandb)
-    where = spec.data.cache or cache or Path(".ocrmaps")
+    where = reading_folder(spec.data.cache or cache or ".ocrmaps")
     store, version = find_version(where, spec.data.store)
     with Reader(store.version(version)) as reader:
         spec = check_store(spec, reader)

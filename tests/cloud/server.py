@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "delay":
             time.sleep(0.03)
         if fault == "wrong" and method == "PUT" and body:
-            body = _flipped(body)
+            body = _changed(body, 1 << random.randrange(8))
         status, headers, data = self._ask(method, path, body)
         if fault == "duplicate":
             status, headers, data = self._ask(method, path, body)
@@ -181,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang_up()
             return
         if fault == "wrong" and kind == "get" and status in (200, 206) and data:
-            data = _flipped(data)
+            data = _changed(data, 0xFF)
         self._answer(status, headers, data, method, cut=fault == "truncate")
 
     def _ask(self, method: str, path: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -224,9 +224,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
 
-def _flipped(data: bytes) -> bytes:
-    at = len(data) // 2
-    return data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 :]
+def _changed(data: bytes, mask: int) -> bytes:
+    """One byte is another one, anywhere. Requests and answers get different masks, so that none undoes another."""
+    at = random.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ mask]) + data[at + 1 :]
 
 
 def _kind(method: str, path: str, headers: object) -> str:

@@ -13,18 +13,21 @@ import typer
 from typer.testing import CliRunner
 
 from ocrmaps.cli import cache as cache_commands
-from ocrmaps.errors import OcrmapsError, StoreBusy, StoreCorrupt, StoreNotFound
+from ocrmaps.errors import OcrmapsError, StoreBusy, StoreCorrupt, StoreError, StoreNotFound
+from ocrmaps.pipelines.build import build, build_into
+from ocrmaps.recipe import load_recipe
+from ocrmaps.store.far.parts import far_manifest, possible_paths
 from ocrmaps.store.format.layout import MANIFEST, list_files
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.places.objects import ObjectPlace
 from ocrmaps.store.upkeep.exchange import push as pushing
-from ocrmaps.store.upkeep.exchange.contents import far_manifest, possible_paths
 from ocrmaps.store.upkeep.exchange.journal import dead_pushes, remove_push
 from ocrmaps.store.upkeep.exchange.mirror import pull_all, push_all
 from ocrmaps.store.upkeep.exchange.pull import pull
 from ocrmaps.store.upkeep.exchange.push import push
 from ocrmaps.store.upkeep.verify import verify
 from tests.store.world import World, make_world
+from tests.torture.cluster import source_world
 
 app = typer.Typer()
 app.add_typer(cache_commands.app, name="cache")
@@ -248,10 +251,14 @@ def test_damage_in_the_place_is_an_error_and_nothing_appears(built, place, tmp_p
     assert pull(place, "tiny", tmp_path).files["there"] > 40  # what had arrived is kept
 
 
-def test_a_manifest_that_names_files_elsewhere_is_refused(built, place, tmp_path):
+@pytest.mark.parametrize("what", ["canvas", "table"])
+def test_a_manifest_that_names_files_elsewhere_is_refused(built, place, tmp_path, what):
     manifest = read_manifest(built.folder)
     written = json.loads(json.dumps(manifest.written))
-    written["canvases"][0]["size"] = ["../../..", 1]
+    if what == "canvas":
+        written["canvases"][0]["size"] = ["../../..", 1]
+    else:
+        written["tables"]["../../../rows"] = written["tables"]["rows"]
     push(built.folder, place)
     place.put(f"tiny/{manifest.version}/{MANIFEST}", replace(manifest, written=written).to_bytes())
     with pytest.raises(StoreCorrupt, match=r"not a manifest|expected plain files"):
@@ -288,3 +295,23 @@ def test_the_commands_say_and_do_the_same(built, tmp_path):
     }
     # A place on a disk has the layout of a cache.
     assert verify(tmp_path / "place" / "tiny" / built.folder.name).ok
+
+
+def test_a_build_into_a_url_is_the_build_on_the_disk_and_appears_complete(tmp_path, place, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, recipe = source_world(tmp_path / "w", samples=4)
+    here = build(load_recipe(recipe), tmp_path / "cache", workers=1)
+    there, pushed = build_into(load_recipe(recipe), place.url, workers=1)
+    assert (there.root_digest, there.version) == (here.root_digest, here.version) and pushed.committed
+    assert far_manifest(place, f"{there.store}/{there.version}")[0].root_digest == here.root_digest
+    again, pushed = build_into(load_recipe(recipe), place.url, workers=1)
+    assert again.state == "unchanged" and not pushed.committed and set(pushed.files) == {"there"}
+
+
+def test_a_place_that_cannot_be_reached_is_found_before_the_work(tmp_path, proxy, bucket, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, recipe = source_world(tmp_path / "w", samples=4)
+    proxy.plan = lambda method, path: "drop"
+    with pytest.raises(StoreError, match="tries"):
+        build_into(load_recipe(recipe), bucket, workers=1)
+    assert not list(tmp_path.rglob("canvas-*"))

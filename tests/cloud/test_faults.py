@@ -5,15 +5,16 @@ from __future__ import annotations
 import pytest
 
 from ocrmaps.errors import StoreCorrupt, StoreError
+from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.format.layout import list_files
 from ocrmaps.store.places import objects
 from ocrmaps.store.places.objects import ObjectPlace
-from ocrmaps.store.upkeep.exchange.contents import LOOKS
 from ocrmaps.store.upkeep.exchange.journal import dead_pushes
 from ocrmaps.store.upkeep.exchange.pull import pull
 from ocrmaps.store.upkeep.exchange.push import SENDS, push
 from ocrmaps.store.upkeep.verify import verify
 from tests.cloud.server import FAULTS, sometimes
+from tests.torture import network
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -79,3 +80,11 @@ def test_a_place_that_never_answers_is_given_up_on(built, proxy, bucket):
     with pytest.raises(StoreError, match=rf"\({objects.TRIES} tries\)"):
         push(built.folder, ObjectPlace(bucket))
     assert sum(proxy.requests.values()) == objects.TRIES
+
+
+def test_rounds_of_pushes_pulls_and_reads_through_faults_end_right(tmp_path, s3_port):
+    """The full loop is `python -m tests.torture --only network`."""
+    counts = network.through_faults(tmp_path, 300)
+    assert counts["faults"] >= 300 and counts["rows"] >= 60, counts
+    zero = ("wrong", "wrong_reads", "wrong_digests", "left_over")
+    assert {name: counts[name] for name in zero} == dict.fromkeys(zero, 0), counts

@@ -35,12 +35,22 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url):
 
 
 @pytest.mark.parametrize("root", ["s5://bucket/maps", "s3://bucket/maps"])
-@pytest.mark.parametrize("command", ["build recipe.toml --dry-run", "cache pin tiny", "cache import a.tar tiny"])
+@pytest.mark.parametrize("command", ["repair tiny", "cache pin tiny", "cache import a.tar tiny"])
 def test_a_command_that_needs_a_folder_refuses_a_url_and_writes_nothing(tmp_path, monkeypatch, root, command):
     recipe = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
     (tmp_path / "recipe.toml").write_text(recipe)
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, [*command.split(), "--root", root])
+    assert isinstance(result.exception, SpecError), result.exception
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+@pytest.mark.parametrize("command", ["build recipe.toml", "build recipe.toml --dry-run", "cache list", "cache gc"])
+def test_an_unknown_kind_of_place_is_refused_before_anything_is_written(tmp_path, monkeypatch, command):
+    recipe = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
+    (tmp_path / "recipe.toml").write_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [*command.split(), "--root", "s5://bucket/maps"])
     assert isinstance(result.exception, SpecError), result.exception
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
 

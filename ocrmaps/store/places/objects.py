@@ -37,6 +37,8 @@ _REFUSED = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError"
 _memories: dict[str, Any] = {}
 """The stores of `memory://` of this process by name."""
 _opening = threading.Lock()
+_process: int | None = None
+"""The process in which obstore's threads run: a fork of it has none, and would wait for them for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ class ObjectPlace:
 
     def _again(self, what: str, key: str, call: Callable[[], T]) -> T:
         """Try until it works or TRIES is reached; what a second try cannot change is raised at once."""
+        _check_process()
         last: Exception | None = None
         for attempt in range(TRIES):
             if attempt:
@@ -183,7 +186,19 @@ def _library(url: str) -> Any:
         raise SpecError(
             f"{url}: object storage needs obstore", hint="install it with: pip install 'ocrmaps[cloud]'"
         ) from error
+    _check_process()
     return obstore
+
+
+def _check_process() -> None:
+    global _process
+    if _process is None:
+        _process = os.getpid()
+    if _process != os.getpid():
+        raise StoreError(
+            "this process was forked from one that reads object storage, and cannot",
+            hint="MapLoader needs no worker processes; for a DataLoader choose multiprocessing_context='spawn'",
+        )
 
 
 def _open(url: str, obstore: Any) -> tuple[Any, str]:

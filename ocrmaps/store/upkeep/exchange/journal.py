@@ -18,10 +18,10 @@ from typing import Any
 
 from ocrmaps.errors import StoreBusy, StoreCorrupt
 from ocrmaps.kinds import MANIFEST
+from ocrmaps.store.far.parts import LOOKS, far_manifest, possible_paths, sane
 from ocrmaps.store.format.manifest import Manifest, parse_manifest
 from ocrmaps.store.places.lock import owner
 from ocrmaps.store.places.objects import Listed, ObjectPlace
-from ocrmaps.store.upkeep.exchange.contents import LOOKS, far_manifest, possible_paths, sane
 
 PUSHES = ".pushes"
 REFRESH = 600.0
@@ -157,21 +157,29 @@ def _dead(place: ObjectPlace, store: str, version: str, entries: Sequence[Listed
     owners, paths = [], set()
     for id in ids:
         try:
-            where = f"{place.url}/{store}/{PUSHES}/{version}/{id}.json"
-            body = json.loads(place.get(f"{store}/{PUSHES}/{version}/{id}.json"))
-            manifest = sane(parse_manifest(body["manifest"].encode(), where, version), where)
+            told, manifest = _read_journal(place, f"{store}/{PUSHES}/{version}/{id}.json", version)
         except FileNotFoundError:
             continue  # the end of a journal that is gone
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreCorrupt(
-                f"{where}: not the journal of a push ({error!r})", hint="remove it if you did not write it"
-            ) from error
-        told = body.get("owner", {})
         owners.append(f"process {told.get('pid')} on {told.get('host')} since {told.get('since')}")
         paths |= set(possible_paths(manifest))
     committed = far_manifest(place, f"{store}/{version}") is not None
     keys = () if committed else tuple(f"{store}/{version}/{path}" for path in sorted(paths - {MANIFEST}))
     return DeadPush(store=store, version=version, owners=tuple(owners), ids=tuple(ids), committed=committed, keys=keys)
+
+
+def _read_journal(place: ObjectPlace, key: str, version: str) -> tuple[dict[str, Any], Manifest]:
+    """Who pushes, and the manifest to come; looked at several times before it is called no journal."""
+    where = f"{place.url}/{key}"
+    for look in range(LOOKS):
+        try:
+            body = json.loads(place.get(key))
+            return dict(body["owner"]), sane(parse_manifest(body["manifest"].encode(), where, version), where)
+        except (StoreCorrupt, ValueError, KeyError, TypeError, AttributeError) as error:
+            if look == LOOKS - 1:
+                raise StoreCorrupt(
+                    f"{where}: not the journal of a push ({error!r})", hint="remove it if you did not write it"
+                ) from error
+    raise AssertionError("unreachable")
 
 
 def _id(entry: Listed) -> str:

@@ -18,6 +18,7 @@ from ocrmaps.errors import SpecError, StoreCorrupt, StoreError, StoreNotFound
 from ocrmaps.kinds import MANIFEST
 from ocrmaps.progress import Progress
 from ocrmaps.settings.ranges import NAME_PATTERN, NAME_SAYS
+from ocrmaps.store.far.parts import Part, far_manifest, fetch, small_parts
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.layout import SIGNATURE, SIGNATURE_BYTES, list_files
 from ocrmaps.store.format.manifest import Manifest, read_manifest
@@ -26,8 +27,8 @@ from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.places.objects import IN_FLIGHT, ObjectPlace
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.upkeep.exchange.contents import Part, far_manifest, fetch, shard_parts, small_parts
-from ocrmaps.store.upkeep.exchange.push import Exchange, far_shards
+from ocrmaps.store.upkeep.exchange.push import Exchange
+from ocrmaps.store.upkeep.exchange.shards import far_shards, shard_parts
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 

@@ -13,20 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ocrmaps.errors import StoreBusy, StoreCorrupt, StoreError, reason
 from ocrmaps.kinds import MANIFEST
 from ocrmaps.progress import Progress
-from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.format.identity import FILE_DIGEST, file_digest
-from ocrmaps.store.format.layout import SIGNATURE, SIGNATURE_BYTES, ShardKey
-from ocrmaps.store.format.manifest import Manifest
-from ocrmaps.store.format.tables import column_path
+from ocrmaps.store.far.parts import Part, far_manifest, fetch, small_parts
+from ocrmaps.store.format.identity import file_digest
+from ocrmaps.store.format.layout import SIGNATURE, SIGNATURE_BYTES
 from ocrmaps.store.places.objects import IN_FLIGHT, ObjectPlace
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.upkeep.exchange.contents import Part, far_manifest, fetch, shard_parts, small_parts
 from ocrmaps.store.upkeep.exchange.journal import PushJournal
+from ocrmaps.store.upkeep.exchange.shards import far_shards, shard_parts
 
 SENDS = 3
 """How often a file is sent before what arrives is called wrong."""
@@ -211,21 +207,3 @@ def _siblings(place: ObjectPlace, store: str, version: str) -> dict[tuple[bytes,
                 (part.digest, part.nbytes or 0): f"{folder}/{part.path}" for part in far_shards(place, folder, found[0])
             }
     return out
-
-
-def far_shards(place: ObjectPlace, folder: str, manifest: Manifest) -> list[Part]:
-    """The files of all shards of a version in a place, by its table of shards."""
-    columns = manifest.columns("shards")
-    wanted = {}
-    for name, column in columns.items():
-        path = column_path("shards", name, column.shape)
-        data = b"" if path is None else fetch(place, folder, Part(path, column.nbytes, bytes.fromhex(column.digest)))
-        wanted[name] = np.frombuffer(data, dtype=np.dtype(column.dtype).newbyteorder("<")).reshape(column.shape)
-    digests = wanted["digest"].reshape(-1, len(ARRAYS), FILE_DIGEST)
-    return [
-        Part(ShardKey(manifest.canvases[canvas], index).path(array), nbytes[i], digests[number, i].tobytes())
-        for number, (canvas, index, nbytes) in enumerate(
-            zip(wanted["canvas"].tolist(), wanted["index"].tolist(), wanted["nbytes"].tolist(), strict=True)
-        )
-        for i, array in enumerate(ARRAYS)
-    ]

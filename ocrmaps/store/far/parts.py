@@ -13,8 +13,6 @@ from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, ShardKey
 from ocrmaps.store.format.manifest import Manifest, parse_manifest
 from ocrmaps.store.format.tables import column_path
 from ocrmaps.store.places.objects import ObjectPlace
-from ocrmaps.store.reader import Reader
-from ocrmaps.store.upkeep.retrace import shard_keys
 
 LOOKS = 6
 """How often bytes are fetched before they are called wrong: a connection may have changed them."""
@@ -46,14 +44,8 @@ def small_parts(manifest: Manifest) -> list[Part]:
     return out
 
 
-def shard_parts(reader: Reader) -> list[Part]:
-    """The files of all shards, as the version's own table states them."""
-    rows = zip(shard_keys(reader), reader.shards["nbytes"].tolist(), reader.shards["digest"], strict=True)
-    return [
-        Part(key.path(array), nbytes[i], digests[i].tobytes())
-        for key, nbytes, digests in rows
-        for i, array in enumerate(ARRAYS)
-    ]
+def small_by_path(manifest: Manifest) -> dict[str, Part]:
+    return {part.path: part for part in small_parts(manifest)}
 
 
 def possible_paths(manifest: Manifest) -> Iterator[str]:
