@@ -10,6 +10,7 @@ from ocrmaps.annotations import WRITERS, Sample, find_pictures, open_source, rea
 from ocrmaps.annotations.checks.survey import look
 from ocrmaps.annotations.formats import parquet
 from ocrmaps.geometry import PolygonSet
+from tests.annotations import test_data_sets as data_sets
 from tests.contracts.reader import ReaderContract, blank, kinds, lay, scanned, source_of
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
@@ -65,6 +66,15 @@ def test_words_with_boxes_are_corners(tmp_path):
     assert sample.polygons[0].tolist() == QUAD and sample.polygons.texts == ("x", "y")
     columns["words"] = [["x"]]
     assert kinds(scanned(tmp_path, "parquet", table(columns), "u.parquet")) == ["odd-count"]
+
+
+def test_cord_has_its_json_in_a_column(tmp_path):
+    data = table({"image": pictures("a.jpg"), "ground_truth": [data_sets.TestCord.example]})
+    (sample,) = scanned(tmp_path, "parquet", data, "t.parquet").samples
+    assert [p.tolist() for p in sample.polygons] == list(data_sets.TestCord.points)
+    broken = data_sets.TestCord.example.replace(*data_sets.TestCord.broken[:2], 1)
+    reading = scanned(tmp_path, "parquet", table({"image": pictures("a.jpg"), "ground_truth": [broken]}), "u.parquet")
+    assert reading.samples == () and reading.problems[0].loc.startswith("u.parquet:row 1.ground_truth:")
 
 
 def test_arrow_streams_of_a_saved_dataset_are_read(tmp_path):

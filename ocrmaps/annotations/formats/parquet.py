@@ -1,6 +1,7 @@
 """Hugging Face tables, Parquet or Arrow: a picture column of `bytes` or `path`, and the outlines beside it.
 
-Columns are `polygons`, `texts`, `ignore`, or `objects`, `bboxes` and the like (see `grammar.rows`); others are counted.
+Columns are `polygons`, `texts`, `ignore`, or `objects`, `bboxes` and the like (see `grammar.rows`), or CORD's
+`ground_truth`; others are counted.
 The picture in row 3 is called `rows.parquet#3` and is read where it is; one that is a path is a file of that name.
 """
 
@@ -15,6 +16,7 @@ from typing import Any
 
 from ocrmaps import members
 from ocrmaps.annotations.discovery.signs import Head
+from ocrmaps.annotations.formats.cord import add_receipt
 from ocrmaps.annotations.formats.webdataset import files_of, inside
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import clipped, refusal
@@ -25,6 +27,8 @@ from ocrmaps.errors import AnnotationError, SpecError, reason
 
 SUFFIXES = members.TABLES
 _ROWS, _FIRST = 256, 24
+_CORD = "ground_truth"
+"""The column in which CORD's tables have the json of each receipt."""
 
 
 def recognize(head: Head) -> str:
@@ -67,15 +71,21 @@ def _table(g: Gather, path: Path, name: str) -> None:
     column = members.picture_column(schema)
     if column is None:
         raise refusal(name, f"found the columns {', '.join(schema.names)[:200]}, expected one of pictures")
-    g.unused.update(f"column {key}" for key in schema.names if key not in KNOWN and key != column)
-    wanted = [key for key in schema.names if key in KNOWN]
+    g.unused.update(f"column {key}" for key in schema.names if key not in (*KNOWN, _CORD, column))
+    wanted = [key for key in schema.names if key in KNOWN or key == _CORD]
     for number, (row, file) in enumerate(_rows(opened, column, wanted, name), start=1):
         with g.attempt():
             loc, since = f"{name}:row {number}", len(g.problems)
             found = GatheredOutlines()
-            add_outlines(g, found, row, loc)
+            size = g.size(row.get("height"), row.get("width"), loc)
+            if isinstance(row.get(_CORD), str):
+                receipt = g.parse_json(row[_CORD], f"{loc}.{_CORD}")
+                if g.expect(receipt, dict, f"{loc}.{_CORD}", 'an object with "valid_line"'):
+                    size = add_receipt(g, found, receipt, f"{loc}.{_CORD}")
+            else:
+                add_outlines(g, found, row, loc)
             id = g.addressed(file, loc) if file is not None else g.picture(f"{inside(g, path)}#{number}", loc)
-            g.page(id, loc, found, size=g.size(row.get("height"), row.get("width"), loc), since=since)
+            g.page(id, loc, found, size=size, since=since)
 
 
 def _rows(opened: Any, column: str, wanted: list[str], name: str) -> Iterator[tuple[dict[str, Any], str | None]]:
