@@ -246,3 +246,13 @@ def test_an_answer_of_vision_without_pages_has_its_words_in_pixels(tmp_path):
         (picture,) = read_prediction_file(tmp_path / f"{name}.json").pictures
         assert [p.tolist() for p in picture.polygons] == [quad(word) for word in WORDS]
         assert picture.polygons.texts == ("w", "w")
+
+
+def test_an_answer_of_azure_without_text_details_is_no_empty_page(tmp_path):
+    page = {"page": 1, "width": WIDTH, "height": HEIGHT, "unit": "pixel"}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"analyzeResult": {"readResults": [page | {"lines": []}]}}))
+    assert len(read_prediction_file(path, format="azure-lines").pictures[0].polygons) == 0
+    path.write_text(json.dumps({"analyzeResult": {"readResults": [page]}}))
+    with pytest.raises(AnnotationError, match="found a page without lines"):
+        read_prediction_file(path, format="azure-lines")
