@@ -135,6 +135,9 @@ def convert(
     source: SourcePath,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Target format.")],
+    url_prefix: Annotated[
+        str, typer.Option(metavar="URL", help="Address in front of picture paths, with --to labelstudio.")
+    ] = "",
     frame: FrameOption = Frame.upright,
     format: Format = None,
     pictures: Pictures = None,
@@ -147,7 +150,7 @@ def convert(
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     from ocrmaps.pipelines import data as pipeline
 
-    done = pipeline.convert(opened, out, format=to, overwrite=yes)
+    done = pipeline.convert(opened, out, format=to, overwrite=yes, url_prefix=url_prefix)
     typer.echo(json.dumps(done.as_json(), indent=2) if as_json else done.sentence())
 
 
