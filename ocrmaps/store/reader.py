@@ -52,7 +52,7 @@ class Reader:
         try:
             self.manifest = read_manifest(self.folder, hint=self.hint)
             self.rows, self.shards, self.polygons = (
-                Table(self.folder, name, self.manifest.columns(name), hint=self.hint)
+                Table(self.folder, name, self.manifest.columns(name), written=self.manifest.written, hint=self.hint)
                 for name in ("rows", "shards", "polygons")
             )
         except BaseException:
@@ -223,7 +223,10 @@ class Reader:
         if self._by_shard is None:
             pairs = zip(self.shards["canvas"].tolist(), self.shards["index"].tolist(), strict=True)
             self._by_shard = {pair: i for i, pair in enumerate(pairs)}
-        return self._by_shard[self.manifest.canvases.index(key.canvas), key.index]
+        try:
+            return self._by_shard[self.manifest.canvases.index(key.canvas), key.index]
+        except KeyError:
+            raise StoreCorrupt(f"{self.folder}: the table of shards has no {key}", hint=self.hint) from None
 
     def _read_into(self, row: int, array: str, number: int, target: npt.NDArray[np.uint8]) -> None:
         shape = row_shape(array, self.canvas(row)) if 0 <= row < len(self) else target.shape

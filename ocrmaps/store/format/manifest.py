@@ -19,6 +19,7 @@ from typing import Any
 from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat, reason
 from ocrmaps.geometry import Size
 from ocrmaps.recipe import ARRAYS, Recipe, recipe_from_dict
+from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import FORMAT, fingerprint, version_name
 from ocrmaps.store.format.layout import (
     MANIFEST,
@@ -28,7 +29,8 @@ from ocrmaps.store.format.layout import (
     group_metadata,
     row_shape,
 )
-from ocrmaps.store.format.tables import Column, table_metadata
+from ocrmaps.store.format.sense import check_manifest
+from ocrmaps.store.format.tables import TABLES, Column, table_metadata
 from ocrmaps.store.places.lock import found_in
 
 _LINE = 1 << 16
@@ -160,4 +162,10 @@ def read_manifest(folder: Path, *, hint: str = "") -> Manifest:
         raise StoreCorrupt(
             f"{path}: found the manifest of version {manifest.version} in a folder named {folder.name}", hint=hint
         )
+    try:
+        check_manifest(manifest.asked, manifest.written, manifest.recorded, TABLES)
+        for codec in manifest.codecs.values():
+            packing(codec)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise StoreCorrupt(f"{path}: not a manifest as ocrmaps writes it ({error})", hint=hint) from error
     return manifest

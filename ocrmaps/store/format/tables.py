@@ -19,6 +19,7 @@ from ocrmaps.errors import StoreCorrupt, StoreFormat, reason
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, file_digest
 from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
+from ocrmaps.store.format.sense import column_fault
 from ocrmaps.store.places import posix as disk
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -119,11 +120,14 @@ def write_afresh(path: Path, data: bytes) -> None:
 class Table:
     """The verified columns of one table of a version; safe to share between threads."""
 
-    def __init__(self, root: Path, table: str, columns: Mapping[str, Column], *, hint: str = "") -> None:
+    def __init__(
+        self, root: Path, table: str, columns: Mapping[str, Column], *, written: Mapping[str, Any], hint: str = ""
+    ) -> None:
         expected = TABLES[table]
         if set(columns) != set(expected):
             raise StoreFormat(f"{root}: table {table} has columns {sorted(columns)}, expected {sorted(expected)}")
         self._root, self._table, self._columns, self._hint = root, table, dict(columns), hint
+        self._written = written
         self._loaded: dict[str, npt.NDArray[Any]] = {}
         self._lock = threading.Lock()
 
@@ -163,6 +167,8 @@ class Table:
         if found != column.digest:
             raise StoreCorrupt(f"{file}: found digest {found}, expected {column.digest}", hint=self._hint)
         array = data.view(dtype).reshape(column.shape)
+        if fault := column_fault(self._written, f"{self._table}/{name}", array):
+            raise StoreCorrupt(f"{file}: {fault}", hint=self._hint)
         array.flags.writeable = False
         return array
 
@@ -183,4 +189,7 @@ def pack_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArra
 
 
 def unpack_text(offsets: npt.NDArray[np.uint64], data: npt.NDArray[np.uint8], index: int) -> str:
-    return data[int(offsets[index]) : int(offsets[index + 1])].tobytes().decode("utf-8", "surrogatepass")
+    try:
+        return data[int(offsets[index]) : int(offsets[index + 1])].tobytes().decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise StoreCorrupt(f"text {index} of a table is no UTF-8 ({error.reason})") from error
