@@ -11,6 +11,7 @@ import typer
 from ocrmaps.cli import complete
 from ocrmaps.cli.options import Act, Json, OnlyStore, RawCsv, Root, Version, cache_root
 from ocrmaps.errors import StoreNotFound
+from ocrmaps.text import visible_lines
 
 app = typer.Typer(
     help="Look after prepared data: state, health, differences, space. Example: ocrmaps cache status",
@@ -50,11 +51,11 @@ def status(
             for what, number in record["changed"].items():
                 typer.echo(f"  {number} samples by {what}")
             for change in record["changes"][:20]:
-                typer.echo(f"    {change['sample']}: {change['what']}")
+                typer.echo(visible_lines(f"    {change['sample']}: {change['what']}"))
             for building in record["building"]:
                 typer.echo(f"  unfinished: {building['version']}, builder {building['owner'] or 'gone'}")
             for problem in record["problems"]:
-                typer.echo(f"  problem: {problem}")
+                typer.echo(visible_lines(f"  problem: {problem}"))
         if not records:
             typer.echo(f"no stores in {cache_root(root)}")
     if any(record["current"] is not True or not record["whole"] for record in records):
@@ -75,17 +76,17 @@ def health(root: Root = None, as_json: Json = False) -> None:
             typer.echo(f"  {store['store']}: {store['bytes'] / 1e6:.1f} MB, {len(store['versions'])} versions")
             for version, rows in store["rows_of_last_builds"].items():
                 how = ", ".join(f"{number} {word}" for word, number in rows.items())
-                typer.echo(f"    {version}: {how or 'no record of its build'}")
+                typer.echo(visible_lines(f"    {version}: {how or 'no record of its build'}"))
             for version, drift in store["drift"].items():
                 for what in drift:
-                    typer.echo(f"    {version}: {what}")
+                    typer.echo(visible_lines(f"    {version}: {what}"))
         machine = record["machine"]
         typer.echo(
             f"  {machine['file_system']}, {machine['free_bytes'] / 1e9:.1f} GB free ({machine['free_share']:.0%}), "
             f"{machine['memory_bytes'] / 1e9:.1f} GB memory, {machine['open_files_limit']} open files"
         )
         for problem in record["problems"]:
-            typer.echo(f"  attention: {problem}")
+            typer.echo(visible_lines(f"  attention: {problem}"))
     if record["problems"]:
         raise typer.Exit(1)
 
@@ -102,7 +103,7 @@ def list_all(root: Root = None, as_json: Json = False) -> None:
     for record in records:
         name = f"{record['store']}/{record['version']}"
         if "problem" in record:
-            typer.echo(f"{name}  damaged: {record['problem']}")
+            typer.echo(visible_lines(f"{name}  damaged: {record['problem']}"))
             continue
         pinned = f"  pinned: {record['pinned']}" if record["pinned"] else ""
         lost = f", {record['failed']} failed" if record["failed"] else ""
@@ -135,12 +136,12 @@ def show(
     typer.echo(f"  {counts['rows']} rows, {counts['failed']} failed, {counts['polygons']} polygons")
     typer.echo("  " + ", ".join(f"{number} {word}" for word, number in counts["outcomes"].items()))
     for line in _drawn_by(record["drawn_by"]):
-        typer.echo(f"  {line}")
+        typer.echo(visible_lines(f"  {line}"))
     reasons = ", ".join(f"{number} {word}" for word, number in record["ledger"]["by_reason"].items())
     typer.echo(f"  ledger: {reasons or 'empty'}")
     for line in record["ledger_lines"]:
         where = line["sample"] if line["polygon"] is None else f"{line['sample']} polygon {line['polygon']}"
-        typer.echo(f"    {line['reason']}: {where}: {line['after']}")
+        typer.echo(visible_lines(f"    {line['reason']}: {where}: {line['after']}"))
 
 
 def _drawn_by(told: list[dict[str, Any]]) -> list[str]:
@@ -174,9 +175,11 @@ def diff(
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
     for field in record["fields"]:
-        typer.echo(f"  field {field}")
+        typer.echo(visible_lines(f"  field {field}"))
     for change in record["changes"]:
-        typer.echo(f"  {change['sample']}: {change['what']}{'' if change['redraw'] else ' (same pixels)'}")
+        typer.echo(
+            visible_lines(f"  {change['sample']}: {change['what']}{'' if change['redraw'] else ' (same pixels)'}")
+        )
     typer.echo(", ".join(f"{number} by {what}" for what, number in record["summary"].items()) or "same samples")
 
 
