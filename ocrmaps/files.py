@@ -60,6 +60,7 @@ def replacing(out: Path) -> Iterator[Path]:
     try:
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)  # left by a killed process, or a link that somebody else put there
             yield part
             os.replace(part, out)
     finally:

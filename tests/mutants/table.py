@@ -43,6 +43,11 @@ MUTANTS = [
         ("a picture name is not empty", "if not parts:", OFF, _NAMES),
     ),
     *_rows(
+        "annotations", "ocrmaps/annotations/formats/yolo.py", "tests/trust/test_places.py",
+        ("names of classes are no link out of their folder", " and not leads_outside(path, folder)", "",
+         "test_classes_that_are_a_link_out_of_their_folder_are_not_read"),
+    ),
+    *_rows(
         "annotations", "ocrmaps/annotations/grammar/documents.py", "tests/trust/test_places.py",
         ("an annotation file is no link out of its folder", "if path.is_symlink() and leads_outside(path, root):", OFF,
          "test_an_annotation_that_is_a_link_out_of_its_folder_is_not_read"),
@@ -91,6 +96,8 @@ MUTANTS = [
          "if False and not (out.is_dir()", "test_a_folder_is_written_into_only_while_it_is_empty"),
         ("no half result file stays", "            part.unlink()", "            pass",
          "test_a_full_disk_is_one_message_and_the_old_file_stays"),
+        ("an unfinished file is no link", "            part.unlink(missing_ok=True)  #", "            #",
+         "test_a_link_in_the_place_of_the_unfinished_file_is_not_written_through"),
         ("a result file appears whole", "yield part\n            os.replace(part, out)", "yield out",
          "test_a_full_disk_is_one_message_and_the_old_file_stays"),
     ),
@@ -386,7 +393,8 @@ MUTANTS = [
     ),
     *_rows(
         "export", "ocrmaps/detect/load.py", "tests/trust/test_programs.py",
-        ("weights of an ONNX file are in its folder", "    _check_places(path, data)\n", "", _OUTSIDE),
+        ("weights of an ONNX file are in its folder", "outside = _check_places(path, data)", "outside = True",
+         _OUTSIDE),
         ("weights have no absolute path", "not os.path.isabs(place) and ", "", _OUTSIDE),
         ("weights are not above", '".." not in Path(place).parts and ', "", _OUTSIDE),
         ("weights are no link out of the folder", " and target.is_relative_to(folder)", "", _OUTSIDE),
