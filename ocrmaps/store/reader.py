@@ -23,6 +23,7 @@ import numpy.typing as npt
 from ocrmaps import inline
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.errors import StoreCorrupt, StoreError
+from ocrmaps.files import open_at_once, read_regular
 from ocrmaps.geometry import FRAMES, PolygonSet, Size
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.codecs import packing
@@ -170,7 +171,7 @@ class Reader:
 
     def _read_whole(self, path: str) -> bytes:
         try:
-            return (self.folder / path).read_bytes()
+            return read_regular(self.folder / path)
         except OSError as error:
             raise StoreCorrupt(f"{self.folder / path}: cannot be read ({error.strerror})", hint=self.hint) from error
 
@@ -294,7 +295,7 @@ class _Files:
         with self._lock:
             entry = self._open.get(path)
             if entry is None:
-                entry = self._open[path] = [os.open(path, os.O_RDONLY), 0]
+                entry = self._open[path] = [open_at_once(path), 0]
             self._open.move_to_end(path)
             entry[1] += 1
         try:

@@ -456,9 +456,29 @@ MUTANTS = [
         ("columns have as many entries as there are rows", "if length != expected:", OFF,
          f"{_MEANT}[('written', 'tables', 'rows', 'split', 'shape')-[2]]"),
         ("numbers of a manifest are in their range", "if not least <= _of(value, int, where) <= most:", OFF,
-         f"{_MEANT}[('written', 'counts', 'rows')-1000000000000]"),
+         f"{_MEANT}[('asked', 'recipe', 'layout', 'rows_per_shard')-0]"),
         ("values of a manifest are of their kind", "if not isinstance(value, kind) or", "if False and",
          f"{_MEANT}[('recorded',)-1.5]"),
+    ),
+    *_rows(
+        "files", "ocrmaps/files.py", "tests/trust/test_pipes.py",
+        ("a pipe is not waited for", "os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK", "os.O_RDONLY | os.O_CLOEXEC",
+         "test_a_pipe_in_a_version_is_damage[manifest.json]"),
+    ),
+    *_rows(
+        "files", "ocrmaps/training/folder.py", "tests/trust/test_pipes.py",
+        ("a file of a run is no link out of it", "if leads_outside(path, path.parent):", OFF,
+         "test_a_link_out_of_a_run_is_not_read"),
+    ),
+    *_rows(
+        "files", "ocrmaps/debug/entries.py", "tests/trust/test_pipes.py",
+        ("entries of a bundle are no link out of it", "if leads_outside(folder / ENTRIES, folder):", OFF,
+         "test_a_pipe_in_a_bundle_is_refused_and_entries_are_no_link_out_of_it"),
+    ),
+    *_rows(
+        "cells", "cli/app.py", "tests/trust/test_terminal.py",
+        ("an error does not steer the terminal", 'visible_lines(f"ocrmaps: {error}")', 'f"ocrmaps: {error}"',
+         "test_names_are_spelled_wherever_a_command_says_them"),
     ),
     *_rows(
         "crew", "pipelines/crew.py", "tests/store/test_crew.py",
@@ -469,8 +489,10 @@ MUTANTS = [
         ("a shard of other code is not recorded",
          'if identity_name(drawn_by) == identity_name(self._terms.own):', "if True:",
          "test_a_shard_that_other_code_drew_is_not_accepted"),
-        ("a result that went away is not waited for", "future.result(timeout=_FETCH_SECONDS)\n    except TimeoutError:",
-         "future.result(timeout=_FETCH_SECONDS)\n    except KeyError:",
+        ("a result that went away is not waited for",
+         'return future.result() if future.status == "error" else None\n    try:\n'
+         "        return future.result(timeout=_FETCH_SECONDS)\n    except TimeoutError:\n        return None",
+         "pass\n    return future.result(timeout=_FETCH_SECONDS)",
          "test_a_result_that_went_away_with_its_worker_is_not_waited_for"),
     ),
     *_rows(

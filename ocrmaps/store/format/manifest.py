@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat, reason
+from ocrmaps.files import read_regular
 from ocrmaps.geometry import Size
 from ocrmaps.recipe import ARRAYS, Recipe, recipe_from_dict
 from ocrmaps.store.format.codecs import packing
@@ -134,7 +135,7 @@ def read_manifest(folder: Path, *, hint: str = "") -> Manifest:
     """The manifest of a committed version, refused unless every byte is as it was written."""
     path = folder / MANIFEST
     try:
-        data = found_in(folder, path.read_bytes, hint=hint)
+        data = found_in(folder, lambda: read_regular(path), hint=hint)
     except StoreError:
         raise  # a version that is not there is an OSError, too
     except OSError as error:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.errors import StoreCorrupt, StoreFormat, reason
+from ocrmaps.files import open_regular
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, file_digest
 from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
@@ -154,7 +155,8 @@ class Table:
         file = self._root / path
         try:
             # One byte more than stated is asked for, so that a longer file shows.
-            data = np.fromfile(file, dtype=np.uint8, count=column.nbytes + 1)
+            with open_regular(file) as opened:
+                data = np.fromfile(opened, dtype=np.uint8, count=column.nbytes + 1)
         except FileNotFoundError as error:
             raise StoreCorrupt(
                 f"{file}: the file is missing, expected {column.nbytes} bytes", hint=self._hint
