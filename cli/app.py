@@ -31,6 +31,7 @@ from ocrmaps.cli import (
     train,
 )
 from ocrmaps.errors import OcrmapsError, RunError
+from ocrmaps.text import visible_lines
 
 app = typer.Typer(
     name="ocrmaps",
@@ -167,9 +168,10 @@ def _speak_anywhere() -> None:
 
 def fail(error: OcrmapsError) -> NoReturn:
     """Say what went wrong on stderr, and as the one JSON document on stdout when `--json` was asked."""
-    typer.echo(f"ocrmaps: {error}", err=True)
+    # Names and texts of other people are in it: none of them may steer the terminal.
+    typer.echo(visible_lines(f"ocrmaps: {error}"), err=True)
     if error.hint:
-        typer.echo(f"  try: {error.hint}", err=True)
+        typer.echo(visible_lines(f"  try: {error.hint}"), err=True)
     if "--json" in sys.argv:
         document = {
             "kind": type(error).__name__,

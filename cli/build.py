@@ -29,6 +29,7 @@ from ocrmaps.cli.options import (
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.errors import RunError
+from ocrmaps.text import visible_lines
 
 
 class LevelName(StrEnum):
@@ -110,9 +111,9 @@ def build(
     for what, number in report.changed.items():
         typer.echo(f"  changed: {number} by {what}")
     for change in report.details[:20]:
-        typer.echo(f"    {change.sample}: {change.what}")
+        typer.echo(visible_lines(f"    {change.sample}: {change.what}"))
     for problem in report.problems[:20]:
-        typer.echo(f"  failed: {problem}")
+        typer.echo(visible_lines(f"  failed: {problem}"))
     if report.memory_per_worker:
         typer.echo(f"  memory per worker: at most {report.memory_per_worker / 1e6:.0f} MB")
     rate = report.counts.get("drawn", 0) / report.seconds if report.seconds else 0.0
@@ -159,9 +160,9 @@ def verify(
         typer.echo(json.dumps({"store": store.name, **report.as_dict()}, ensure_ascii=False))
     else:
         for problem in report.problems:
-            typer.echo(f"{problem.kind}: {problem}")
+            typer.echo(visible_lines(f"{problem.kind}: {problem}"))
         for warning in report.warnings:
-            typer.echo(f"warning: {warning}")
+            typer.echo(visible_lines(f"warning: {warning}"))
         state = "sound" if report.ok else f"{len(report.problems)} problems"
         signed = ", signed by the key" if key is not None and report.ok else ""
         typer.echo(f"{store.name}/{name}: {state} at level {report.level}, subset {report.subset}{signed}")
@@ -203,7 +204,7 @@ def repair(
             typer.echo(json.dumps({"store": store.name, **before.as_dict(), "planned": True}, ensure_ascii=False))
         else:
             for problem in before.problems:
-                typer.echo(f"would mend {problem.kind}: {problem}")
+                typer.echo(visible_lines(f"would mend {problem.kind}: {problem}"))
             typer.echo("nothing to mend" if before.ok else "nothing was changed; run it again with --yes")
         raise typer.Exit(0 if before.ok else 1)
     with _stage_bar() as bar:
@@ -218,9 +219,9 @@ def repair(
         typer.echo(json.dumps({"store": store.name, **report.as_dict()}, ensure_ascii=False))
         return
     for path in report.replaced:
-        typer.echo(f"replaced {path}")
+        typer.echo(visible_lines(f"replaced {path}"))
     for path in report.removed:
-        typer.echo(f"removed {path}")
+        typer.echo(visible_lines(f"removed {path}"))
     if report.quarantine is not None:
         typer.echo(f"damaged files are kept in {report.quarantine}")
     typer.echo(f"{store.name}/{name}: sound, root digest {report.after.root_digest}")

@@ -13,6 +13,7 @@ from ocrmaps.cli import complete
 from ocrmaps.cli.options import Act, FarRoot, Json, OnlyStore, RawCsv, Root, Version, cache_root, far_root, reading_root
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.errors import StoreNotFound
+from ocrmaps.text import visible_lines
 
 if TYPE_CHECKING:
     from ocrmaps.store.upkeep.exchange.push import Exchange
@@ -66,11 +67,11 @@ def status(
             for what, number in record["changed"].items():
                 typer.echo(f"  {number} samples by {what}")
             for change in record["changes"][:20]:
-                typer.echo(f"    {change['sample']}: {change['what']}")
+                typer.echo(visible_lines(f"    {change['sample']}: {change['what']}"))
             for building in record["building"]:
                 typer.echo(f"  unfinished: {building['version']}, builder {building['owner'] or 'gone'}")
             for problem in record["problems"]:
-                typer.echo(f"  problem: {problem}")
+                typer.echo(visible_lines(f"  problem: {problem}"))
         if not records:
             typer.echo(f"no stores in {reading_root(root)}")
     if any(record["current"] is not True or not record["whole"] for record in records):
@@ -91,17 +92,17 @@ def health(root: Root = None, as_json: Json = False) -> None:
             typer.echo(f"  {store['store']}: {store['bytes'] / 1e6:.1f} MB, {len(store['versions'])} versions")
             for version, rows in store["rows_of_last_builds"].items():
                 how = ", ".join(f"{number} {word}" for word, number in rows.items())
-                typer.echo(f"    {version}: {how or 'no record of its build'}")
+                typer.echo(visible_lines(f"    {version}: {how or 'no record of its build'}"))
             for version, drift in store["drift"].items():
                 for what in drift:
-                    typer.echo(f"    {version}: {what}")
+                    typer.echo(visible_lines(f"    {version}: {what}"))
         machine = record["machine"]
         typer.echo(
             f"  {machine['file_system']}, {machine['free_bytes'] / 1e9:.1f} GB free ({machine['free_share']:.0%}), "
             f"{machine['memory_bytes'] / 1e9:.1f} GB memory, {machine['open_files_limit']} open files"
         )
         for problem in record["problems"]:
-            typer.echo(f"  attention: {problem}")
+            typer.echo(visible_lines(f"  attention: {problem}"))
     if record["problems"]:
         raise typer.Exit(1)
 
@@ -118,7 +119,7 @@ def list_all(root: FarRoot = None, as_json: Json = False) -> None:
     for record in records:
         name = f"{record['store']}/{record['version']}"
         if "problem" in record:
-            typer.echo(f"{name}  damaged: {record['problem']}")
+            typer.echo(visible_lines(f"{name}  damaged: {record['problem']}"))
             continue
         pinned = f"  pinned: {record['pinned']}" if record["pinned"] else ""
         lost = f", {record['failed']} failed" if record["failed"] else ""
@@ -151,12 +152,12 @@ def show(
     typer.echo(f"  {counts['rows']} rows, {counts['failed']} failed, {counts['polygons']} polygons")
     typer.echo("  " + ", ".join(f"{number} {word}" for word, number in counts["outcomes"].items()))
     for line in _drawn_by(record["drawn_by"]):
-        typer.echo(f"  {line}")
+        typer.echo(visible_lines(f"  {line}"))
     reasons = ", ".join(f"{number} {word}" for word, number in record["ledger"]["by_reason"].items())
     typer.echo(f"  ledger: {reasons or 'empty'}")
     for line in record["ledger_lines"]:
         where = line["sample"] if line["polygon"] is None else f"{line['sample']} polygon {line['polygon']}"
-        typer.echo(f"    {line['reason']}: {where}: {line['after']}")
+        typer.echo(visible_lines(f"    {line['reason']}: {where}: {line['after']}"))
 
 
 def _drawn_by(told: list[dict[str, Any]]) -> list[str]:
@@ -190,9 +191,11 @@ def diff(
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
     for field in record["fields"]:
-        typer.echo(f"  field {field}")
+        typer.echo(visible_lines(f"  field {field}"))
     for change in record["changes"]:
-        typer.echo(f"  {change['sample']}: {change['what']}{'' if change['redraw'] else ' (same pixels)'}")
+        typer.echo(
+            visible_lines(f"  {change['sample']}: {change['what']}{'' if change['redraw'] else ' (same pixels)'}")
+        )
     typer.echo(", ".join(f"{number} by {what}" for what, number in record["summary"].items()) or "same samples")
 
 

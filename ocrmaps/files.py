@@ -60,6 +60,7 @@ def replacing(out: Path) -> Iterator[Path]:
     try:
         with writing(out):
             out.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)  # left by a killed process, or a link that somebody else put there
             yield part
             os.replace(part, out)
     finally:
@@ -95,13 +96,18 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """
     _check(os.stat(path), path)  # before opening: a device may act on being opened
     # It may be something else by now, and opening a pipe would wait for somebody who writes into it.
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    handle = open_at_once(path)
     try:
         _check(os.fstat(handle), path)
         return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+
+
+def open_at_once(path: str | os.PathLike[str]) -> int:
+    """A handle to read with that is there at once: a pipe, which would wait for somebody who writes, is empty."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def read_regular(path: str | os.PathLike[str], limit: int = -1) -> bytes:

@@ -25,6 +25,15 @@ def visible(value: object, limit: int = 200) -> str:
     return "".join(_spelled(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
 
 
+def visible_lines(text: str) -> str:
+    """The text as it is, but for invisible characters other than line breaks, which are spelled out.
+
+    >>> visible_lines("a\\x1b[31m\\nb")
+    'a\\\\x1b[31m\\nb'
+    """
+    return "\n".join(visible(line, len(line)) for line in text.split("\n"))
+
+
 def _spelled(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"

@@ -21,6 +21,7 @@ from ocrmaps.errors import DataError, SpecError
 from ocrmaps.files import refuse_existing, write_new
 from ocrmaps.pagekit.pictures import Canvas, overlay, png
 from ocrmaps.progress import Progress
+from ocrmaps.text import visible_lines
 from ocrmaps.trust import NOTHING, Trusted
 
 
@@ -63,7 +64,7 @@ class PredictReport:
         if self.failed:
             lines.append(f"{len(self.failed)} pictures could not be read:")
             lines += [f"  {name}: {why}" for name, why in self.failed]
-        return lines
+        return [visible_lines(line) for line in lines]
 
 
 def run(

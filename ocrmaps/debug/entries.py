@@ -10,6 +10,7 @@ from typing import Any
 
 from ocrmaps.debug.reading import ENTRIES, Bundle, unpacked
 from ocrmaps.errors import DataError, SpecError
+from ocrmaps.files import leads_outside, read_regular
 
 LEVELS = ("debug", "info", "warning", "error")
 NOTES = ("note", "hypothesis", "finding")
@@ -22,7 +23,9 @@ def entries(bundle: Bundle) -> list[dict[str, Any]]:
     """
     with unpacked(bundle) as folder:
         try:
-            lines = (folder / ENTRIES).read_bytes().decode("utf-8", "replace").splitlines()
+            if leads_outside(folder / ENTRIES, folder):
+                raise DataError(f"{bundle.path}: found {ENTRIES} to be a link out of the bundle")
+            lines = read_regular(folder / ENTRIES).decode("utf-8", "replace").splitlines()
         except OSError as error:
             raise DataError(f"{bundle.path}: its entries cannot be read ({error.strerror})") from error
     out = []

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from ocrmaps.errors import DataError, reason
+from ocrmaps.files import open_regular
 from ocrmaps.scratch import scratch
 
 UNPACKING: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
@@ -90,7 +91,7 @@ def open_bundle(path: Path) -> Bundle:
         raise NoBundle("it is being written, or was never finished")
     try:
         if path.is_dir() and not path.is_symlink():
-            with (path / BUNDLE).open("rb") as file:
+            with open_regular(path / BUNDLE) as file:
                 facts = parse_facts(_head(file))
             sizes = {f.relative_to(path).as_posix(): f.lstat().st_size for f in path.rglob("*") if _is_plain(f)}
             return Bundle(path=path, facts=facts, fault=_fault(facts, sizes), nbytes=sum(sizes.values()))
@@ -186,7 +187,7 @@ def damage(bundle: Bundle) -> list[str]:
                 out.append(f"{name}: a link, expected a file")
                 continue
             try:
-                with (folder / name).open("rb") as file:
+                with open_regular(folder / name) as file:
                     # No more than was stated, and one byte to see that there is no more; entries may have grown.
                     data = file.read(stated["bytes"] + (name != ENTRIES))
             except OSError as error:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.detect.trained import Trained, load_detector
-from ocrmaps.errors import DataError, SpecError
+from ocrmaps.errors import DataError, OcrmapsError, SpecError, reason
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.files import leads_outside, read_regular
 from ocrmaps.model import DetectorSpec
@@ -97,9 +97,11 @@ def load_any(path: Path, *, trusted: Trusted = NOTHING, threads: int | None = No
     if kind == CHECKPOINT:
         return load_detector(path, trusted=trusted)
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError as error:
         raise SpecError(f"{path}: no such file", hint="`ocrmaps export` writes one from a checkpoint") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {reason(error)}", hint="check the path and its rights") from error
     if found is None and kind in PROGRAMS:
         raise DataError(
             f"{path}: cannot be read as {_CALLED[kind]} (it is damaged, or something else)",
@@ -162,7 +164,7 @@ def _onnx(path: Path, data: bytes, threads: int | None) -> tuple[Maps, str | Non
         raise SpecError(
             f"{path}: ONNX needs {', '.join(missing)}, not installed here", hint='pip install "ocrmaps[onnx]"'
         )
-    _check_places(path, data)
+    outside = _check_places(path, data)
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as faults
 
@@ -171,7 +173,10 @@ def _onnx(path: Path, data: bytes, threads: int | None) -> tuple[Maps, str | Non
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0  # 0: its own choice
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        # What was looked at is what runs; only weights in files of their own need the path.
+        session = onnxruntime.InferenceSession(
+            str(path) if outside else data, options, providers=["CPUExecutionProvider"]
+        )
     except known as error:
         raise _unreadable(path, "ONNX file", error) from error
 
@@ -218,8 +223,11 @@ def _openvino(path: Path, data: bytes, threads: int | None) -> tuple[Maps, str |
     return run, told.get(EXTRA)
 
 
-def _check_places(path: Path, data: bytes) -> None:
-    """Refuse weights outside of the file's folder: whatever is read there could come out again in the results."""
+def _check_places(path: Path, data: bytes) -> bool:
+    """Refuse weights outside of the file's folder: whatever is read there could come out again in the results.
+
+    Whether the model has weights in other files at all.
+    """
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -228,7 +236,8 @@ def _check_places(path: Path, data: bytes) -> None:
     except DecodeError as error:
         raise _unreadable(path, "ONNX file", error) from error
     folder = path.parent.resolve()
-    for place in _places(model):
+    places = set(_places(model))
+    for place in places:
         try:
             target = (folder / place).resolve()
             inside = not os.path.isabs(place) and ".." not in Path(place).parts and target.is_relative_to(folder)
@@ -240,6 +249,7 @@ def _check_places(path: Path, data: bytes) -> None:
                 f"{path}: found weights in {place!r}, expected them in the file or in a file of its own folder",
                 hint="export the checkpoint again, or keep the files that belong together in one folder, without links",
             )
+    return bool(places)
 
 
 def _places(message: Any) -> Iterator[str]:
@@ -303,7 +313,11 @@ def _trained(path: Path, run: Maps, text: str | None) -> Trained:
             card=card,
         )
         _ = trained.identity
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        if trained.detector.multiple < 1:
+            raise ValueError(f"found sides that are multiples of {trained.detector.multiple}")
+    except OcrmapsError:  # some are ValueErrors, too, and say more
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: its description is not complete ({type(error).__name__}: {error})") from error
     return trained
 

@@ -6,6 +6,7 @@ The files hold everything a report needs. Floats are written so that they read b
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from ocrmaps.cells import plain, table
 from ocrmaps.errors import DataError, SpecError, reason
 from ocrmaps.evaluation.records import Evaluation, PictureResult
 from ocrmaps.evaluation.totals import GROUPINGS, groups, reason_counts
-from ocrmaps.files import replacing
+from ocrmaps.files import open_regular, read_regular, replacing
 from ocrmaps.metrics.cleval import CLEVAL
 from ocrmaps.metrics.conventions import page_parts, total_parts
 from ocrmaps.metrics.deteval import DETEVAL
@@ -229,7 +230,7 @@ def _publish(path: Path, text: str) -> None:
 def read_evaluation(folder: Path) -> StoredEvaluation:
     """What `write_evaluation` wrote, without a model, a store or a picture."""
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        result = json.loads(read_regular(folder / RESULT))
     except FileNotFoundError as error:
         raise SpecError(
             f"{folder} holds no evaluation ({RESULT} is missing)", hint="ocrmaps evaluate ... --out FOLDER writes one"
@@ -249,7 +250,7 @@ _WORDS = {"picture", "kind", "reason", "status", "problem", "direction", "canvas
 
 def _read_csv(path: Path, *, raw: bool) -> Iterator[dict[str, Any]]:
     try:
-        with path.open(encoding="utf-8", errors="surrogatepass", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", errors="surrogatepass", newline="") as file:
             for number, row in enumerate(csv.DictReader(file), start=2):
                 try:
                     yield {name: _value(name, cell, raw=raw) for name, cell in row.items()}

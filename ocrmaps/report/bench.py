@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import DataError, Problem
+from ocrmaps.files import read_regular
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit import plots
 from ocrmaps.report.samples import PageRequest, Written, publish
@@ -31,7 +32,7 @@ TIMES = {"mean_ms": "mean ms", "median_ms": "median ms", "p95_ms": "p95 ms", "p9
 def read_record(path: Path) -> dict[str, Any]:
     """A record as `ocrmaps bench --json` prints it, refused with everything that is missing."""
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(read_regular(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.errors import StoreCorrupt, StoreError
+from ocrmaps.files import open_at_once
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.far.rows import Ahead
@@ -156,7 +157,7 @@ class FastReader:
             opened = _OpenShard()
             for before, after in self._names[canvas]:
                 try:
-                    opened.handles.append(os.open(f"{before}c.{shard}{after}", os.O_RDONLY))
+                    opened.handles.append(open_at_once(f"{before}c.{shard}{after}"))
                 except OSError as error:
                     raise StoreCorrupt(
                         f"{before}c.{shard}{after}: cannot be read ({error.strerror})", hint=self._reader.hint

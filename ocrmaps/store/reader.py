@@ -23,6 +23,7 @@ import numpy.typing as npt
 from ocrmaps import inline
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.errors import StoreCorrupt, StoreError
+from ocrmaps.files import open_at_once, read_regular
 from ocrmaps.geometry import FRAMES, PolygonSet, Size
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.far.parts import small_by_path
@@ -65,7 +66,10 @@ class Reader:
             self._small = {} if self.far is None else small_by_path(self.manifest)
             bring = None if self.far is None else self._bring
             self.rows, self.shards, self.polygons = (
-                Table(self.folder, name, self.manifest.columns(name), hint=self.hint, bring=bring)
+                Table(
+                    self.folder, name, self.manifest.columns(name), written=self.manifest.written, hint=self.hint,
+                    bring=bring,
+                )  # fmt: skip
                 for name in ("rows", "shards", "polygons")
             )
             if self.far is not None:
@@ -211,7 +215,7 @@ class Reader:
         if self.far is not None:
             self._bring(path)
         try:
-            return (self.folder / path).read_bytes()
+            return read_regular(self.folder / path)
         except OSError as error:
             raise StoreCorrupt(f"{self.folder / path}: cannot be read ({error.strerror})", hint=self.hint) from error
 
@@ -268,7 +272,10 @@ class Reader:
         if self._by_shard is None:
             pairs = zip(self.shards["canvas"].tolist(), self.shards["index"].tolist(), strict=True)
             self._by_shard = {pair: i for i, pair in enumerate(pairs)}
-        return self._by_shard[self.manifest.canvases.index(key.canvas), key.index]
+        try:
+            return self._by_shard[self.manifest.canvases.index(key.canvas), key.index]
+        except KeyError:
+            raise StoreCorrupt(f"{self.folder}: the table of shards has no {key}", hint=self.hint) from None
 
     def _read_into(self, row: int, array: str, number: int, target: npt.NDArray[np.uint8]) -> None:
         shape = row_shape(array, self.canvas(row)) if 0 <= row < len(self) else target.shape
@@ -336,7 +343,7 @@ class _Files:
         with self._lock:
             entry = self._open.get(path)
             if entry is None:
-                entry = self._open[path] = [os.open(path, os.O_RDONLY), 0]
+                entry = self._open[path] = [open_at_once(path), 0]
             self._open.move_to_end(path)
             entry[1] += 1
         try:

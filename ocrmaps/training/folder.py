@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 from ocrmaps.cells import plain, table
 from ocrmaps.detect.trained import LAST
 from ocrmaps.errors import DataError, RunError, SpecError, StoreError, StoreNotFound, reason
-from ocrmaps.files import write_new
+from ocrmaps.files import leads_outside, open_regular, read_regular, write_new
 from ocrmaps.kinds import RUN_SETTINGS
 from ocrmaps.store.far.version import bring_version
 from ocrmaps.store.places.cache import reading_folder
@@ -160,7 +161,7 @@ def read_run(folder: Path) -> RunFolder:
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_regular(_inside(path)))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
@@ -168,6 +169,13 @@ def _json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise DataError(f"{path}: found {type(content).__name__}, expected an object")
     return content
+
+
+def _inside(path: Path) -> Path:
+    """The path, refused where a link leads out of the run's folder: what is there would be shown as the run's own."""
+    if leads_outside(path, path.parent):
+        raise DataError(f"{path}: found a link out of the run's folder, expected a file")
+    return path
 
 
 def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -181,8 +189,9 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [{k: _value(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
+        with io.TextIOWrapper(open_regular(_inside(path)), encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, restkey="")  # of a line that is longer than its head
+            return [{k: _value(v) for k, v in row.items() if k and v} for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RunError(f"{path}: cannot be read as the metrics of a run ({reason(error)})") from error
 

@@ -48,3 +48,11 @@ def test_a_full_disk_is_one_message_and_the_old_file_stays(tmp_path: Path):
     with pytest.raises(RunError, match=r"out\.json cannot be written: No space left"):
         write()
     assert out.read_bytes() == before and list(tmp_path.iterdir()) == [out]
+
+
+def test_a_link_in_the_place_of_the_unfinished_file_is_not_written_through(tmp_path: Path):
+    (tmp_path / "victim").write_bytes(b"theirs")
+    (tmp_path / ".out.json.part").symlink_to(tmp_path / "victim")
+    write_json(tmp_path / "out.json", {})
+    assert (tmp_path / "victim").read_bytes() == b"theirs" and not (tmp_path / "out.json").is_symlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "victim"]

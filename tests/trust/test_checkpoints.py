@@ -80,7 +80,7 @@ def test_entries_are_bounded(tmp_path, monkeypatch):
 
 def _laughs() -> Any:
     value: Any = "ha"
-    for _ in range(30):
+    for _ in range(7):  # ten million
         value = [value] * 10
     return value
 

@@ -180,6 +180,17 @@ def test_an_annotation_that_is_a_link_out_of_its_folder_is_not_read(tmp_path):
     assert "root:x" not in str(reading.problems)
 
 
+def test_classes_that_are_a_link_out_of_their_folder_are_not_read(tmp_path):
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(PICTURE.getvalue())
+    (tmp_path / "labels" / "a.txt").write_text("7 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "secret.txt").write_text("text\nignore\n")
+    (tmp_path / "labels" / "classes.txt").symlink_to(tmp_path / "secret.txt")
+    reading = scan(open_source(tmp_path / "labels", format="yolo", pictures=tmp_path / "images"))
+    assert len(reading.samples) == 1 and "of the 2 of" not in str(reading.problems)
+
+
 def test_a_zip_beside_the_pictures_is_still_read(tmp_path):
     (tmp_path / "a.png").write_bytes(PICTURE.getvalue())
     with zipfile.ZipFile(tmp_path / "gt.zip", "w") as archive:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import pickle
 import shutil
 import zipfile
@@ -15,11 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
+from ocrmaps.detect import load
 from ocrmaps.detect.load import EXTRA, load_any
 from ocrmaps.detect.trained import load_detector
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.pipelines.export import description as describe_export
 from ocrmaps.pipelines.export import export
+from ocrmaps.shipped import shipped
 from ocrmaps.trust import Trusted
 from tests.trust.conftest import Evil
 
@@ -221,3 +224,19 @@ def test_weights_outside_are_found_wherever_in_the_model_they_are(outside, tmp_p
     (tmp_path / "text.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(DataError, match="found weights in '/etc/hostname'"):
         load_any(tmp_path / "text.onnx")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"format": 1, "card": ' + "[" * 50_000 + "]" * 50_000 + "}", "null", "1e999"], ids=len
+)
+def test_a_description_that_is_none_is_refused_in_a_sentence(text):
+    with pytest.raises(DataError, match=r"x\.onnx: its description is not complete"):
+        load._trained(Path("x.onnx"), lambda image: (image,), text)
+
+
+@pytest.mark.parametrize("multiple", [0, -32, "Infinity", "NaN", '"a"', "[]", "null"])
+def test_sides_that_are_multiples_of_nothing_are_refused(multiple):
+    whole = json.loads(describe_export(load_detector(shipped("receipts")), None))
+    text = json.dumps(whole | {"input": {**whole["input"], "multiple": "?"}}).replace('"?"', str(multiple))
+    with pytest.raises(DataError, match=r"x\.onnx: its description is not complete"):
+        load._trained(Path("x.onnx"), lambda image: (image,), text)

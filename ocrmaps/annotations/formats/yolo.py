@@ -22,6 +22,7 @@ from ocrmaps.annotations.grammar.lines import NUMBER, box, is_share_line, number
 from ocrmaps.annotations.grammar.shares import is_whole, picture_size, pixels
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, Writer, WriteReport, sizes_of, write_pages
+from ocrmaps.files import leads_outside
 from ocrmaps.geometry import Size
 
 SUFFIXES = (".txt",)
@@ -106,7 +107,7 @@ def _classes(annotations: Path) -> tuple[str, list[str]]:
     for folder in (home, *list(home.resolve().parents)[:2]):
         for name in _NAMES:
             path = folder / name
-            if path.is_file():
+            if path.is_file() and not leads_outside(path, folder):
                 text = decode(read_bytes(path, name), name)
                 names = list(_yaml_names(text)) if name.endswith(("yaml", "yml")) else text.splitlines()
                 if names:

@@ -21,6 +21,8 @@ from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import canonical_json
 
+SPLITS = ("train", "val", "test", "")
+"""Codes of the `split` column."""
 LEDGER = "ledger.jsonl"
 SIGNATURE = "signature.json"
 """Beside the manifest where a version was signed; of no digest, and at most so long:"""

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat, reason
+from ocrmaps.files import read_regular
 from ocrmaps.geometry import Size
 from ocrmaps.recipe import ARRAYS, Recipe, recipe_from_dict
+from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import FORMAT, fingerprint, version_name
 from ocrmaps.store.format.layout import (
     MANIFEST,
@@ -28,7 +30,8 @@ from ocrmaps.store.format.layout import (
     group_metadata,
     row_shape,
 )
-from ocrmaps.store.format.tables import Column, table_metadata
+from ocrmaps.store.format.sense import check_manifest
+from ocrmaps.store.format.tables import TABLES, Column, table_metadata
 from ocrmaps.store.places.lock import found_in
 
 _LINE = 1 << 16
@@ -132,7 +135,7 @@ def read_manifest(folder: Path, *, hint: str = "") -> Manifest:
     """The manifest of a committed version, refused unless every byte is as it was written."""
     path = folder / MANIFEST
     try:
-        data = found_in(folder, path.read_bytes, hint=hint)
+        data = found_in(folder, lambda: read_regular(path), hint=hint)
     except StoreError:
         raise  # a version that is not there is an OSError, too
     except OSError as error:
@@ -165,4 +168,10 @@ def parse_manifest(data: bytes, path: object, version: str, *, hint: str = "") -
         raise StoreCorrupt(
             f"{path}: found the manifest of version {manifest.version} in a folder named {version}", hint=hint
         )
+    try:
+        check_manifest(manifest.asked, manifest.written, manifest.recorded, TABLES)
+        for codec in manifest.codecs.values():
+            packing(codec)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise StoreCorrupt(f"{path}: not a manifest as ocrmaps writes it ({error})", hint=hint) from error
     return manifest

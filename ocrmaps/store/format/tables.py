@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.errors import StoreCorrupt, StoreFormat, reason
+from ocrmaps.files import open_regular
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, file_digest
 from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
+from ocrmaps.store.format.sense import column_fault
 from ocrmaps.store.places import posix as disk
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -125,6 +127,7 @@ class Table:
         table: str,
         columns: Mapping[str, Column],
         *,
+        written: Mapping[str, Any],
         hint: str = "",
         bring: Callable[[str], None] | None = None,
     ) -> None:
@@ -132,6 +135,7 @@ class Table:
         if set(columns) != set(expected):
             raise StoreFormat(f"{root}: table {table} has columns {sorted(columns)}, expected {sorted(expected)}")
         self._root, self._table, self._columns, self._hint = root, table, dict(columns), hint
+        self._written = written
         self._bring = bring
         """Called with the path of a file before it is first read, where files come from elsewhere."""
         self._loaded: dict[str, npt.NDArray[Any]] = {}
@@ -162,7 +166,8 @@ class Table:
             self._bring(path)
         try:
             # One byte more than stated is asked for, so that a longer file shows.
-            data = np.fromfile(file, dtype=np.uint8, count=column.nbytes + 1)
+            with open_regular(file) as opened:
+                data = np.fromfile(opened, dtype=np.uint8, count=column.nbytes + 1)
         except FileNotFoundError as error:
             raise StoreCorrupt(
                 f"{file}: the file is missing, expected {column.nbytes} bytes", hint=self._hint
@@ -175,6 +180,8 @@ class Table:
         if found != column.digest:
             raise StoreCorrupt(f"{file}: found digest {found}, expected {column.digest}", hint=self._hint)
         array = data.view(dtype).reshape(column.shape)
+        if fault := column_fault(self._written, f"{self._table}/{name}", array):
+            raise StoreCorrupt(f"{file}: {fault}", hint=self._hint)
         array.flags.writeable = False
         return array
 
@@ -195,4 +202,7 @@ def pack_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArra
 
 
 def unpack_text(offsets: npt.NDArray[np.uint64], data: npt.NDArray[np.uint8], index: int) -> str:
-    return data[int(offsets[index]) : int(offsets[index + 1])].tobytes().decode("utf-8", "surrogatepass")
+    try:
+        return data[int(offsets[index]) : int(offsets[index + 1])].tobytes().decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise StoreCorrupt(f"text {index} of a table is no UTF-8 ({error.reason})") from error

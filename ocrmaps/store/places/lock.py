@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ocrmaps.errors import StoreBusy, StoreCorrupt, StoreError, StoreNotFound
+from ocrmaps.files import open_at_once
 from ocrmaps.store.places import posix as disk
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ def found_in(version: Path, look: Callable[[], T], *, hint: str = "") -> T:
 
 def lease(manifest: Path) -> int:
     """Mark a version as in use; close the returned handle to end it. Never waits and never keeps a builder out."""
-    handle = found_in(manifest.parent, lambda: os.open(manifest, os.O_RDONLY))
+    handle = found_in(manifest.parent, lambda: open_at_once(manifest))
     if _patiently(handle, fcntl.LOCK_SH, manifest):
         return handle
     os.close(handle)

@@ -28,11 +28,9 @@ from ocrmaps.store.format.identity import (
     row_fingerprint,
     version_name,
 )
+from ocrmaps.store.format.layout import SPLITS as SPLITS
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.writing.inputs import InputPicture
-
-SPLITS = ("train", "val", "test", "")
-"""Codes of the `split` column."""
 
 
 @dataclass(frozen=True, kw_only=True)
