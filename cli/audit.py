@@ -110,6 +110,8 @@ def audit(
         overwrite=yes,
         stage=progress_bar,
     )
+    if done.result.warning:
+        typer.echo(f"note: {done.result.warning}", err=True)
     for name, why in done.failed:
         typer.echo(f"not judged: {name}: {why}", err=True)
     typer.echo(json.dumps(done.as_json(), ensure_ascii=False) if as_json else done.sentence())

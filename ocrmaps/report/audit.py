@@ -16,7 +16,7 @@ from ocrmaps.evaluation.audit.decisions import Decided
 from ocrmaps.evaluation.audit.records import MEANINGS, AuditResult, LabelFinding
 from ocrmaps.files import replacing
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.pagekit.page import Card, Content, Html, Section, cards, key, page, paragraph, table
+from ocrmaps.pagekit.page import Card, Content, Html, Section, callout, cards, key, page, paragraph, table
 from ocrmaps.pagekit.pictures import Canvas, Pixels, jpeg, overlay, see, shrink, window
 from ocrmaps.pagekit.review import ReviewItem, controls, review, review_data, script, style
 from ocrmaps.pictures import decode
@@ -51,6 +51,7 @@ def audit_page(
         ],
         lead=f"Looked at by {identity['detector']}. A finding is a suspicion: what a detector sees is no proof.",
         top=(
+            *((callout("note", result.warning),) if result.warning else ()),
             cards(
                 [
                     Card(label="Outlines", value=f"{result.outlines}"),

@@ -48,6 +48,7 @@ REFUSED = [
     ("audit folder --state nope.json", 2, "nope.json: no such file of decisions"),
     ("bench audit nowhere", 3, "found no file or folder nowhere"),
     ("bench audit folder --rates 2", 2, "--rates: found 2"),
+    ("data merge nowhere folder --out o", 3, "found no file or folder nowhere"),
     ("recommend nowhere", 3, "found no file or folder nowhere"),
     ("recommend train=nowhere", 3, "found no file or folder nowhere"),
     ("recommend learn=nowhere", 2, "found split 'learn'"),

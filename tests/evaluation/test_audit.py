@@ -144,6 +144,13 @@ def test_pages_without_errors_come_last_and_have_no_likely_finding(wrong):
     assert {p.picture for p in result.pictures[-len(right) :]} == right
 
 
+def test_a_detector_that_does_not_see_the_text_is_named(wrong, pages):
+    samples, seen = pages
+    assert wrong[1].warning == "" and wrong[1].agreement > 0.85
+    off = {k: replace(e, detections=replace(e.detections, points=e.detections.points + 9)) for k, e in seen.items()}
+    assert "does not suit these pictures" in audit(samples[:2], off).warning
+
+
 def test_an_error_of_two_outlines_is_one_finding(wrong):
     _, result, place = wrong
     for kind in ("split", "duplicate"):

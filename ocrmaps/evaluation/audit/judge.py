@@ -115,6 +115,7 @@ def audit(
         pictures=tuple(sorted(pictures, key=lambda p: (-round(p.expected, 9), p.picture))),
         outlines=sum(len(s.polygons) for s in samples),
         expected=expected,
+        agreement=float(np.median([odds.agreement for odds in pages])) if pages else 1.0,
     )
 
 

@@ -32,6 +32,8 @@ class PageOdds:
 
     wrong_frame: float
     wrong_page: float
+    agreement: float
+    """Of the outlines as they are with what the detector sees."""
     remark: str
 
     @property
@@ -75,7 +77,7 @@ def judge_pages(samples: Sequence[Sample], seen: Mapping[str, Evidence], *, seed
                 rows.append([now, _best(samples[j].polygons, found[i], sizes[i], now)[0] - now])
                 labels.append("wrong_page")
     if not usable:
-        return [PageOdds(wrong_frame=0.0, wrong_page=0.0, remark="") for _ in samples]
+        return [PageOdds(wrong_frame=0.0, wrong_page=0.0, agreement=h, remark="") for h in here]
     odds = fit(np.array(rows), labels, PICTURE_KINDS, strength=0.01)
     likeness = odds.likeness(mine, PICTURE_KINDS)
     shares = posterior(likeness, common(likeness, _START))
@@ -89,7 +91,7 @@ def judge_pages(samples: Sequence[Sample], seen: Mapping[str, Evidence], *, seed
         remark = ""
         if frame + page > 0.5:
             remark = best[i][1] if frame > page else _owner(samples, i, found)
-        out.append(PageOdds(wrong_frame=frame, wrong_page=page, remark=remark))
+        out.append(PageOdds(wrong_frame=frame, wrong_page=page, agreement=here[i], remark=remark))
     return out
 
 

@@ -34,6 +34,8 @@ MEANINGS: Mapping[str, str] = {
     "wrong_page": "outlines of another picture",
 }
 
+SUITS = 0.75
+"""Agreement from which a detector is taken to see what was annotated."""
 BELIEF = 2 / 3
 """Of labels that look exactly like an error, the share that is taken to be one; the rest is the detector's own fault.
 
@@ -106,3 +108,15 @@ class AuditResult:
     outlines: int
     expected: Mapping[str, float]
     """Wrong labels of each kind to be expected in the whole source."""
+    agreement: float
+    """Of outlines and detections, in the median picture: twice the shared area over both areas."""
+
+    @property
+    def warning(self) -> str:
+        """Why the findings mean little here, if they do."""
+        if self.agreement >= SUITS:
+            return ""
+        return (
+            f"outlines and detections agree by {self.agreement:.2f} only, expected {SUITS} or more: this detector does "
+            "not suit these pictures, and findings say more about it than about the labels"
+        )

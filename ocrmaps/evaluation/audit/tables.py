@@ -29,6 +29,7 @@ def document(result: AuditResult, decided: Decided, identity: Mapping[str, Any])
         "ocrmaps_audit": FORMAT,
         "identity": dict(identity),
         "outlines": result.outlines,
+        "agreement": round(result.agreement, 6),
         "pictures": [
             {
                 "picture": p.picture,
