@@ -30,7 +30,7 @@ LEAST = 0.05
 """Findings less likely than this are not listed."""
 _RATE = 0.03
 _ROWS = 8000
-_ROUNDS = 6
+_ROUNDS = 4
 _START = 0.005
 """How common each kind is thought to be among outlines before they are looked at."""
 _START_MISSING = 0.1
