@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.geometry import FloatArray, PolygonSet
+from ocrmaps.text import visible
 
 OUTLINE_KINDS = (
     "spurious", "shifted", "too_tight", "too_loose", "merged", "split", "duplicate", "should_ignore", "should_read",
@@ -82,7 +84,8 @@ class LabelFinding:
     def key(self) -> str:
         """A name that stays the same as long as the label does: decisions are kept under it."""
         where = "" if self.polygon is None else " ".join(f"{v:.1f}" for v in self.polygon.ravel())
-        return f"{self.picture}|{self.kind}|{where}"
+        # Short and printable whatever the picture is called: it goes through a page and comes back.
+        return f"{visible(self.picture, 300)}|{self.kind}|{hashlib.sha256(where.encode()).hexdigest()[:12]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
