@@ -14,6 +14,7 @@ import typer
 
 from ocrmaps import __version__
 from ocrmaps.cli import (
+    audit,
     bench,
     build,
     cache,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
+app.command("audit")(audit.audit)
 app.command("oracle")(oracle.oracle)
 app.command("recommend")(oracle.recommend)
 app.command("schema")(schema.schema)

@@ -163,6 +163,44 @@ def detectors(
     typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else table(record))
 
 
+@app.command("audit")
+def audit(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Annotated pictures that errors are put into.")],
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="As for `ocrmaps audit`; the shipped one when not given."),
+    ] = None,
+    rates: Annotated[
+        str, typer.Option(metavar="LIST", help="Shares of labels that get an error, such as 0.01,0.05,0.1.")
+    ] = "0.05",
+    seeds: Annotated[int, typer.Option(metavar="N", help="How often each is repeated.", min=1, max=100)] = 1,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Use so many pictures only.", min=2)] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write the record here.", rich_help_panel=RESULTS)
+    ] = None,
+    yes: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Put errors into labels and count which are found. Example: ocrmaps bench audit receipts/val --rates 0.05"""
+    from ocrmaps.kinds import expect_checkpoint, expect_source
+    from ocrmaps.shipped import DEFAULT, checkpoint_path
+    from ocrmaps.text import numbers
+
+    expect_source(source)
+    checkpoints = [checkpoint_path(name) for name in detector or (DEFAULT,)]
+    for path in checkpoints:
+        expect_checkpoint(path)
+    shares = numbers(rates, "--rates")
+    if not all(0 < share <= 0.3 for share in shares):
+        raise SpecError(f"--rates: found {rates}, expected shares above 0 and up to 0.3")
+    from ocrmaps.pipelines.bench.audit import bench_audit, table
+
+    record = bench_audit(
+        source, checkpoints, rates=shares, seeds=range(seeds), limit=limit, out=out, replace=yes, say=_say
+    )
+    typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else table(record))
+
+
 @app.command("all")
 def everything(
     out: Annotated[

@@ -155,6 +155,66 @@ def convert(
 
 
 @app.command()
+def merge(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The annotations that corrections go into.")],
+    corrected: Annotated[
+        list[Path], typer.Argument(metavar="CORRECTED...", help="What came back: exports of any format, of any part.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="File or folder to write; BASE stays.", rich_help_panel=RESULTS)
+    ],
+    sent: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="What was sent out: a picture that BASE changed since is a conflict; BASE itself when not given.",
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="Format to write; that of BASE, or ufo, when not given.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    corrected_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help="Format of CORRECTED; found out when not given.", rich_help_panel=ANNOTATIONS
+        ),
+    ] = None,
+    frame: FrameOption = Frame.upright,
+    format: Format = None,
+    pictures: Pictures = None,
+    yes: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Take corrections back; exit 1 on conflicts. Example: ocrmaps data merge receipts export.json --out new.json"""
+    from ocrmaps.kinds import expect_source
+
+    for path in (base, *corrected, *((sent,) if sent is not None else ())):
+        expect_source(path)
+    from ocrmaps.pipelines.merge import merge as run
+
+    done = run(
+        base,
+        corrected,
+        out,
+        sent=sent,
+        to=to,
+        format=format,
+        corrected_format=corrected_format,
+        pictures=pictures,
+        frame=frame.value,
+        overwrite=yes,
+    )
+    typer.echo(json.dumps(done.as_json(), indent=2, ensure_ascii=False) if as_json else done.sentence())
+    raise typer.Exit(1 if done.merge.conflicts else 0)
+
+
+@app.command()
 def synth(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to write; must not exist or be empty.")],
     num: Annotated[int, typer.Option(metavar="N", help="How many pictures.", min=0, max=1_000_000)] = 100,

@@ -75,7 +75,7 @@ def test_options_that_are_declared_once_say_the_same_everywhere():
 
 def test_networks_run_where_there_is_a_device_unless_told_otherwise():
     device = [p.default for c in reference.commands(app, "ocrmaps") for p in c.parameters if p.names == "--device"]
-    assert device == ["`auto`"] * 3
+    assert device == ["`auto`"] * 4
 
 
 @pytest.fixture
