@@ -136,6 +136,15 @@ def run(names: Sequence[str], *, repeats: int, quick: bool = False, source: Path
     return record_of(results, watch, quick=quick, source=source if any(name in SOURCED for name in names) else None)
 
 
+def run_peers(*, repeats: int, quick: bool = False, source: Path | None = None) -> dict[str, Any]:
+    """The record of the loader beside those of other projects that are installed."""
+    from ocrmaps.pipelines.bench.cases.peers import bench_peers
+
+    source, watch = asked_source(source), Watch()
+    results = [{**r, "source": named(source)} for r in bench_peers(repeats, quick=quick, source=source)]
+    return record_of(results, watch, quick=quick, source=source)
+
+
 def measure(name: str, repeats: int, quick: bool, source: Path | None) -> list[Result]:
     """The figures of one benchmark, each with what it was measured on."""
     used = source if name in SOURCED else None
