@@ -189,3 +189,12 @@ def test_the_command_says_it_and_writes_a_page(receipts, typed):
 def test_a_page_needs_a_name_of_its_kind(receipts, typed):
     code, _, err = typed("diagnose", "--predictions", write(receipts), "--source", receipts / "src", "--out", "why.txt")
     assert code == 2 and ".html" in err
+
+
+def test_evaluation_names_the_command_where_a_score_is_low(receipts, typed):
+    words = ("--source", receipts / "src", "--protocol", "iou")
+    for shift, hinted in ((0, False), (14, True)):
+        path = write(receipts, lambda x, y, by=shift: (x, y + by))
+        code, _, err = typed("evaluate", "--predictions", path, *words)
+        assert code == 0, err
+        assert (f"ocrmaps diagnose --predictions {path} --source {receipts / 'src'}" in err) is hinted
