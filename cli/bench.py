@@ -54,7 +54,7 @@ BENCHES: dict[str, str] = {
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
 }
 """What `ocrmaps.pipelines.bench.record` can run, with the sentence that help shows."""
-SOURCED = ("maps", "extract", "metrics", "oracle", "build", "store", "loader", "break-even", "validation")
+SOURCED = ("maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation")
 """Those that are measured on any source."""
 
 

@@ -60,7 +60,7 @@ def _oracle(repeats: int, quick: bool = False, source: Path | None = None) -> li
 def _diagnose(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.diagnose import bench_diagnose
 
-    return bench_diagnose(quick=quick)
+    return bench_diagnose(quick=quick, source=source)
 
 
 def _build(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
@@ -124,7 +124,7 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "page": _page,
 }
 """What can be measured, in the order in which `all` measures: (repeats, quick, source) -> figures."""
-SOURCED = ("maps", "extract", "metrics", "oracle", "build", "store", "loader", "break-even", "validation")
+SOURCED = ("maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation")
 """Those that are measured on any source; the others make what they need."""
 
 
