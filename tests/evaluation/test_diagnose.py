@@ -15,7 +15,7 @@ from ocrmaps.evaluation.diagnose import frames
 from ocrmaps.evaluation.diagnose.rank import diagnose, first_finding
 from ocrmaps.evaluation.diagnose.reading import read_outputs
 from ocrmaps.evaluation.diagnose.records import KINDS, PageOutput
-from ocrmaps.evaluation.diagnose.seeded import FAULTS, seeded
+from ocrmaps.evaluation.diagnose.seeded import FAULTS, on_any_page, seeded
 from ocrmaps.evaluation.diagnose.summary import NOTHING, as_json, headline, text
 from ocrmaps.evaluation.submitted import PredictionOptions
 from ocrmaps.geometry import Affine, PolygonSet
@@ -40,6 +40,16 @@ def test_seeded_faults_are_named_first():
 def test_every_kind_has_a_fault_that_is_seeded():
     # Names are only in files; they have tests of their own below.
     assert {fault.kind for fault in FAULTS.values()} == {None, *KINDS} - {"names"}
+
+
+def test_faults_are_seeded_on_annotations_too():
+    on = [(page.size, page.truth) for page in seeded("none-upright", 7, pages=6)]
+    for name in ("none", "shifted", "sizes-as-corners"):
+        made = seeded(name, 1, pages=4, on=on)
+        assert all(any(page.truth == truth for _, truth in on) for page in made)
+        found = first_finding(made)
+        assert (None if found is None else found.cure.kind) == FAULTS[name].kind
+    assert not on_any_page("words") and on_any_page("shifted")
 
 
 def test_axes_and_scale_may_be_wrong_at_once():
