@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocrmaps.cli import complete
-from ocrmaps.cli.options import Act, Json, OnlyStore, RawCsv, Root, Version, cache_root
+from ocrmaps.cli.options import Act, Json, OnlyStore, RawCsv, Root, Version, cache_root, far_root
+from ocrmaps.cli.progress import progress_bar
 from ocrmaps.errors import StoreNotFound
+
+if TYPE_CHECKING:
+    from ocrmaps.store.upkeep.exchange.push import Exchange
 
 app = typer.Typer(
     help="Look after prepared data: state, health, differences, space. Example: ocrmaps cache status",
     no_args_is_help=True,
 )
+
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="s3://BUCKET/FOLDER, gs://, az:// or file:///FOLDER.")]
+Exchanged = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="VERSION...",
+        help="STORE (its newest version), STORE/VERSION or the start of a version.",
+        autocompletion=complete.versions,
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent or fetched; write nothing.")]
 
 
 @app.command()
@@ -240,7 +256,14 @@ def gc(
     yes: Act = False,
     as_json: Json = False,
 ) -> None:
-    """Remove debris and superseded versions that nothing holds. Example: ocrmaps cache gc --keep 2 --yes"""
+    """Remove debris and superseded versions that nothing holds. Example: ocrmaps cache gc --keep 2 --yes
+
+    With a URL as --root it removes what dead pushes left there, and no version.
+    """
+    url = far_root(root)
+    if url is not None:
+        _far_gc(url, store, age_hours, yes, as_json)
+        return
     from ocrmaps.store.upkeep.removal import plan_gc
 
     limit = None if quota is None else quota * 1_000_000
@@ -260,6 +283,7 @@ def export(
     """Pack a version into one archive, or write its statistics. Example: ocrmaps cache export receipts receipts.tar"""
     from ocrmaps.cells import table
     from ocrmaps.errors import SpecError
+    from ocrmaps.files import write_new
     from ocrmaps.store.upkeep import catalog, transfer
 
     folder = _folder(root, version)
@@ -267,14 +291,14 @@ def export(
         raise SpecError(f"found {out.suffix or out.name!r}, expected a name that ends in .tar, .json or .csv")
     if out.suffix == ".tar":
         transfer.pack(folder, out)
-    elif out.exists():
-        raise SpecError(f"{out}: exists already", hint="choose another name or remove it")
     elif out.suffix == ".json":
-        out.write_text(json.dumps(catalog.statistics(folder), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(catalog.statistics(folder), indent=2, ensure_ascii=False) + "\n"
+        write_new(out, text.encode(), replace_existing=False)
     else:
         rows = catalog.rows_table(folder)
         columns = list(rows[0]) if rows else ["row"]
-        out.write_text(table(columns, (row.values() for row in rows), raw=raw_csv), encoding="utf-8", newline="")
+        text = table(columns, (row.values() for row in rows), raw=raw_csv)
+        write_new(out, text.encode("utf-8", "surrogatepass"), replace_existing=False)
     nbytes = out.stat().st_size
     typer.echo(json.dumps({"file": str(out), "bytes": nbytes}) if as_json else f"{out}: {nbytes / 1e6:.1f} MB")
 
@@ -319,6 +343,121 @@ def bring_in(
     digest = read_manifest(folder).root_digest
     record = {"store": store, "version": folder.name, "root_digest": digest}
     typer.echo(json.dumps(record) if as_json else f"{store}/{folder.name}: imported, root digest {digest}")
+
+
+@app.command()
+def push(
+    target: Target, versions: Exchanged, root: Root = None, dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """Send versions to object storage, only what it lacks. Example: ocrmaps cache push s3://bucket/maps receipts"""
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.places.objects import ObjectPlace
+    from ocrmaps.store.upkeep.exchange.push import push as run
+
+    found = [find_version(cache_root(root), version) for version in versions]
+    place = ObjectPlace(target)
+
+    def each() -> Iterator[Exchange]:
+        for store, version in found:
+            with progress_bar(f"pushing {store.name}/{version}") as progress:
+                yield run(store.version(version), place, dry_run=dry_run, progress=progress)
+
+    _exchange(each(), as_json)
+
+
+@app.command()
+def pull(
+    target: Target, versions: Exchanged, root: Root = None, dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """Bring versions from object storage into the cache. Example: ocrmaps cache pull s3://bucket/maps receipts"""
+    from ocrmaps.store.places.objects import ObjectPlace
+    from ocrmaps.store.upkeep.exchange.pull import pull as run
+
+    place, cache = ObjectPlace(target), cache_root(root)
+
+    def each() -> Iterator[Exchange]:
+        for version in versions:
+            with progress_bar(f"pulling {version}") as progress:
+                yield run(place, version, cache, dry_run=dry_run, progress=progress)
+
+    _exchange(each(), as_json)
+
+
+@app.command()
+def mirror(
+    target: Target,
+    back: Annotated[bool, typer.Option("--back", help="Bring what the cache lacks instead.")] = False,
+    root: Root = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Send every version that object storage lacks; none is removed. Example: ocrmaps cache mirror s3://bucket/maps"""
+    from ocrmaps.store.places.objects import ObjectPlace
+    from ocrmaps.store.upkeep.exchange.mirror import pull_all, push_all
+
+    place, cache = ObjectPlace(target), cache_root(root)
+    if back:
+        _exchange(pull_all(place, cache, dry_run=dry_run, stage=progress_bar), as_json)
+    else:
+        _exchange(push_all(cache, place, dry_run=dry_run, stage=progress_bar), as_json)
+
+
+def _exchange(exchanges: Iterator[Exchange], as_json: bool) -> None:
+    """Print what each exchange did, as it ends."""
+    records = []
+    for exchange in exchanges:
+        records.append(exchange.as_dict())
+        if not as_json:
+            what = ", ".join(
+                f"{number} files {word} ({exchange.nbytes[word] / 1e6:.1f} MB)"
+                for word, number in sorted(exchange.files.items())
+            )
+            dry = "" if exchange.done else ", nothing was written"
+            typer.echo(f"{exchange.store}/{exchange.version}: {what}{dry}, root digest {exchange.root_digest}")
+    if as_json:
+        typer.echo(json.dumps({"exchanges": records}))
+    elif not records:
+        typer.echo("no versions")
+
+
+def _far_gc(url: str, store: str | None, age_hours: float, yes: bool, as_json: bool) -> None:
+    """Remove what dead pushes left in object storage; versions there stay."""
+    from ocrmaps.store.places.objects import ObjectPlace
+    from ocrmaps.store.upkeep.exchange.journal import dead_pushes, remove_push
+
+    place = ObjectPlace(url)
+    dead, kept = dead_pushes(place, age_hours=age_hours, only=store)
+    gone, stayed = [], []
+    for push in dead if yes else ():
+        why = remove_push(place, push, age_hours=age_hours)
+        if why is None:
+            gone.append(push)
+        else:
+            stayed.append((f"{push.store}/{push.version}", why))
+    if as_json:
+        record = {
+            "remove": [push.as_dict() for push in dead],
+            "keep": [{"name": name, "why": why} for name, why in kept],
+            "done": yes,
+            "removed": [push.as_dict() for push in gone],
+            "stayed": [{"name": name, "why": why} for name, why in stayed],
+        }
+        typer.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        for push in dead:
+            word = "removed" if push in gone else "would remove" if not yes else "left"
+            what = "the journal" if push.committed else f"{len(push.keys)} objects"
+            typer.echo(
+                f"{word} {what} of a push of {push.store}/{push.version} by {', '.join(push.owners) or 'nobody'}"
+            )
+        for name, why in (*kept, *stayed):
+            typer.echo(f"keeps {name}: {why}")
+        if not dead:
+            typer.echo("nothing to remove")
+        elif not yes:
+            typer.echo("nothing was changed, run it again with --yes")
+    if stayed:
+        raise typer.Exit(1)
 
 
 def _folder(root: Path | None, version: str) -> Path:

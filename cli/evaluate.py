@@ -168,19 +168,7 @@ def evaluate(
 ) -> None:
     """Score a checkpoint or a file of predictions. Example: ocrmaps evaluate best.ckpt --store receipts --split val"""
     from ocrmaps.kinds import expect_checkpoint, expect_source
-
-    # Where options do not go together, that is said below; what they name is another matter then.
-    if (checkpoint is None) != (predictions is None) and (store is None) != (source is None):
-        if checkpoint is not None:
-            expect_checkpoint(checkpoint)
-        for path in (source, predictions):
-            if path is not None:
-                expect_source(path)
-        if store is not None:
-            _found(store, root)
-    from ocrmaps.evaluation import result_document, write_evaluation
-    from ocrmaps.evaluation.summary import table
-    from ocrmaps.pipelines.evaluate import Asked, check_out, run
+    from ocrmaps.pipelines.evaluate import Asked, check, check_out, run
 
     asked = Asked(
         checkpoint=checkpoint,
@@ -208,6 +196,17 @@ def evaluate(
         trusted=allowed(trust, trust_code),
         view=page_view(tile, scales),
     )
+    check(asked)
+    if checkpoint is not None:
+        expect_checkpoint(checkpoint)
+    for path in (source, predictions):
+        if path is not None:
+            expect_source(path)
+    if store is not None:
+        _found(store, root)
+    from ocrmaps.evaluation import result_document, write_evaluation
+    from ocrmaps.evaluation.summary import table
+
     check_out(out, overwrite=yes)
     with progress_bar("evaluating") as progress:
         evaluation = run(asked, progress)

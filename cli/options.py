@@ -18,7 +18,7 @@ from ocrmaps.cli import complete
 from ocrmaps.shipped import checkpoint_path
 
 if TYPE_CHECKING:
-    from ocrmaps.detect.tiles import PageView
+    from ocrmaps.detect.view import PageView
 
 ANNOTATIONS = "Annotations"
 """The group of options that say how annotated pictures are read."""
@@ -247,7 +247,7 @@ def page_view(tile: str | None, scales: str) -> PageView:
     values = numbers(scales, "--scales")
     if tile is not None and tile != "auto" and not tile.isdecimal():
         raise SpecError(f"--tile: found {tile!r}, expected a number of pixels, or auto")
-    from ocrmaps.detect.tiles import PageView
+    from ocrmaps.detect.view import PageView
 
     side = int(tile) if tile is not None and tile != "auto" else tile
     return PageView(tile=side, scales=values)  # type: ignore[arg-type]  # auto or a number
@@ -255,10 +255,17 @@ def page_view(tile: str | None, scales: str) -> PageView:
 
 def cache_root(root: Path | None) -> Path:
     """The cache folder that an option, the environment or the project means, in this order."""
-    if root is not None:
-        return root.absolute()
-    named = os.environ.get("OCRMAPS_CACHE")
-    return Path(named).absolute() if named else Path(".ocrmaps").absolute()
+    from ocrmaps.store.places.cache import cache_folder
+
+    return cache_folder(root)
+
+
+def far_root(root: Path | None) -> str | None:
+    """The URL of the cache, where the option or the environment names one in object storage."""
+    from ocrmaps.store.places.urls import folder_of, url_of
+
+    url = url_of(root if root is not None else os.environ.get("OCRMAPS_CACHE") or ".ocrmaps")
+    return None if url is None or folder_of(url) is not None else url
 
 
 def refuse_missing(targets: Sequence[str], cache: Path) -> None:

@@ -7,9 +7,11 @@ its own file only; otherwise an edit elsewhere would leave stale machine code be
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,11 +21,28 @@ def compiled(function: F) -> F:
 
     Never with fastmath: that would let the compiler reorder and fuse, and results would depend on the processor.
     The code is kept in NUMBA_CACHE_DIR, beside the source or in the user's cache folder, whichever can be written
-    first. Where none can, it is compiled once a process, which costs seconds and changes no result.
+    first. Where none can, or the disk is full, it is compiled once a process: that costs seconds and changes no result.
     """
+    dispatcher: Any = numba.njit(nogil=True)(function)
     try:
-        return numba.njit(nogil=True, cache=True)(function)  # type: ignore[return-value]
+        dispatcher._cache = _Kept(function)
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
-        return numba.njit(nogil=True)(function)  # type: ignore[return-value]
+    return dispatcher
+
+
+class _Kept(FunctionCache):
+    """Numba's files of compiled code, which end no command where they cannot be written or are damaged."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # a file that was cut can fail its reader in any way
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with suppress(OSError):
+            super().save_overload(sig, data)

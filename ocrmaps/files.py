@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ocrmaps.errors import DataError, SpecError
+from ocrmaps.errors import OcrmapsError, RunError, SpecError, reason
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -54,20 +54,30 @@ def write_json(out: Path, data: Any) -> None:
 def replacing(out: Path) -> Iterator[Path]:
     """Yield a file beside `out` to write to, which takes its place when the block ends well and goes when it does not.
 
-    An `OSError` in the block (a full disk, a folder without rights) becomes one message, and the old file stays.
+    An `OSError` in the block becomes one message, and the old file stays.
     """
     part = out.with_name(f".{out.name}.part")
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, out)
-    except OSError as error:
-        raise DataError(
-            f"{out} cannot be written: {error.strerror or error}", hint="check the folder, its rights and its space"
-        ) from error
+        with writing(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            os.replace(part, out)
     finally:
         with suppress(OSError):  # half a file takes the space that is missing
             part.unlink()
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Turn an `OSError` in the block (a full disk, a folder without rights) into one message that names `out`."""
+    try:
+        yield
+    except OcrmapsError:  # some are errors of the system, too, and say more
+        raise
+    except OSError as error:
+        raise RunError(
+            f"{out} cannot be written: {reason(error)}", hint="check the folder, its rights and its space"
+        ) from error
 
 
 def digest_of(path: Path) -> str:

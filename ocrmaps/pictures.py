@@ -20,14 +20,15 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from ocrmaps.errors import PictureError
 from ocrmaps.geometry import Size, upright_size
-from ocrmaps.tiff import read_picture
+from ocrmaps.tiff import MAX_PAGES, read_picture
+from ocrmaps.tiff import count_pages as tiff_pages
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused as decompression bombs: a 14 000 x 14 000 scan still passes."""
 JPEG_BYTES, OTHER_BYTES = 8, 28
-"""Memory that decoding takes at most, bytes a pixel with the file's own: measured 4 for RGB and 8 for CMYK in JPEG, 20
-for alpha in PNG, 28 for alpha in WebP."""
+"""Memory that decoding takes at most, bytes a pixel besides the file's own: measured 4 for RGB and 8 for CMYK in JPEG,
+20 for alpha in PNG, 28 for alpha in WebP."""
 
 # Pillow refuses at twice its own limit, which must not be below ours; who has asked for more keeps that.
 if Image.MAX_IMAGE_PIXELS is not None:
@@ -87,9 +88,12 @@ class Picture:
         return np.array(self.image, dtype=np.uint8)
 
 
-def decoding_bytes(name: str, size: Size) -> int:
-    """Memory that decoding a picture of (height, width) pixels takes at most; its name tells JPEG from the others."""
-    return size[0] * size[1] * (JPEG_BYTES if name.lower().endswith((".jpg", ".jpeg")) else OTHER_BYTES)
+def decoding_bytes(name: str, size: Size, nbytes: int) -> int:
+    """Memory that decoding a picture of (height, width) pixels takes at most; its name tells JPEG from the others.
+
+    `nbytes` is the length of its file, which is in memory, too.
+    """
+    return nbytes + size[0] * size[1] * (JPEG_BYTES if name.lower().endswith((".jpg", ".jpeg")) else OTHER_BYTES)
 
 
 def read_header(source: Path | bytes, *, name: str = "") -> Header:
@@ -108,6 +112,8 @@ def count_pages(source: Path | bytes, *, name: str = "") -> int:
     with _open(source, name, MAX_PIXELS) as image:
         if image.format != "TIFF":
             return 1
+        if isinstance(source, Path) and tiff_pages(source) >= MAX_PAGES:
+            raise PictureError(f"{name}: found {MAX_PAGES} pages or more, expected fewer")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -16,6 +16,8 @@ from typing import BinaryIO
 from ocrmaps.files import open_regular, read_regular
 
 SUFFIXES = (".tif", ".tiff")
+MAX_PAGES = 65_535
+"""As far as a chain of pages is followed: six bytes make another one."""
 _PAGE = re.compile(r"(.+)#([0-9]{1,9})")
 
 
@@ -78,7 +80,7 @@ def _starts(file: BinaryIO) -> Iterator[int]:
         return
     at, number, count, entry = layout
     seen: set[int] = set()
-    while (start := _number(file, at, number)) and start not in seen:
+    while (start := _number(file, at, number)) and start not in seen and len(seen) < MAX_PAGES:
         entries = _number(file, start, count)
         if entries is None:
             return

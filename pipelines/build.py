@@ -7,6 +7,7 @@ task may run twice, a worker may die and the client may be killed: the next buil
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ from ocrmaps.store.writing.plan import Failure, Plan, PlannedRow
 from ocrmaps.store.writing.reuse import Known
 from ocrmaps.store.writing.sources import Answer, Progress, Shortcut, ask
 from ocrmaps.store.writing.tasks import memory_bound
+from ocrmaps.tiff import file_of
 
 STORED_SHARE = 0.20
 """Bytes on disk for one raw byte, for estimates: receipts need 0.12 to 0.16 (docs/explanation/store.md)."""
@@ -291,5 +293,12 @@ def _free(cache: Path) -> int:
 
 
 def _memory(plan: Plan) -> int:
-    decoding = max((decoding_bytes(row.path.name, row.picture.size) for row in plan.rows), default=0)
+    decoding = max((decoding_bytes(row.path.name, row.picture.size, _length(row.path)) for row in plan.rows), default=0)
     return memory_bound(plan.recipe.canonical, plan.recipe.layout.rows_per_shard, decoding)
+
+
+def _length(picture: Path) -> int:
+    try:
+        return os.stat(file_of(os.fspath(picture))).st_size
+    except OSError:  # whoever draws it says what is wrong
+        return 0

@@ -47,7 +47,7 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
 
     with _step(say, "check them"):
         checkup = check([train, val], spec=Chain.longest(640).canonical)
-        (out / "check.html").write_text(data_page.health_page(checkup), encoding="utf-8")
+        write_new(out / "check.html", data_page.health_page(checkup).encode(), replace_existing=True)
         if not checkup.ok:
             raise RunError("generated receipts have problems", hint=f"look at {out / 'check.html'}")
         say(f"  no problems; the report is {out / 'check.html'}")

@@ -7,11 +7,10 @@ that `ocrmaps predict` needs nothing but the file.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
-import shutil
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,10 +37,11 @@ from ocrmaps.errors import RunError, SpecError
 from ocrmaps.evaluation import EvaluationSpec
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
 from ocrmaps.evaluation.sources import file_of, samples_of
-from ocrmaps.files import digest_of, refuse_existing
+from ocrmaps.files import digest_of, refuse_existing, writing
 from ocrmaps.geometry import Size
 from ocrmaps.maps.records import U8Array
 from ocrmaps.model.detector import START
+from ocrmaps.scratch import beside
 from ocrmaps.trust import NOTHING, Trusted
 
 MAX_SIDE = 16_384
@@ -179,9 +179,7 @@ def export(
         _check_size(size, multiple)
         # Every picture now goes to this canvas; the rest of the policy stays.
         trained = replace(trained, canonical=replace(trained.canonical, canvases=(size,)))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with writing(out), beside(out) as workplace:
         part = workplace / out.name
         with _quiet():
             FORMATS[format](Graph(trained), trained, part, size)
@@ -204,8 +202,6 @@ def export(
         number, digest = sum(part.with_name(path.name).stat().st_size for path in targets), digest_of(part)
         for path in reversed(targets):
             os.replace(part.with_name(path.name), path)
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
     return Exported(path=out, format=format, size=size, bytes=number, sha256=digest, parity=parity, int8=rounded)
 
 
@@ -353,21 +349,22 @@ def _onnx(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None
 def _torchscript(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
     with torch.no_grad():
         traced = torch.jit.trace(graph, (_example(size, int(trained.detector.multiple)),), check_trace=False)
-    whole = path.with_name(f"{path.name}.whole")
-    torch.jit.save(traced, str(whole), _extra_files={EXTRA: description(trained, size)})
+    # In memory first: on a full disk torch's own writers of files end the process.
+    whole = io.BytesIO()
+    torch.jit.save(traced, whole, _extra_files={EXTRA: description(trained, size)})
     # Beside the code lie the lines of source files that it was traced from. Nothing needs them to run.
     with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
         for record in old.infolist():
             if not record.filename.endswith(".debug_pkl"):
                 new.writestr(zipfile.ZipInfo(record.filename), old.read(record))
-    whole.unlink()
 
 
 def _program(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
     program = _program_of(graph, trained, size)
     _forget_lines(program)
-    with path.open("wb") as file:
-        torch.export.save(program, file, extra_files={EXTRA: description(trained, size)})
+    whole = io.BytesIO()  # as above
+    torch.export.save(program, whole, extra_files={EXTRA: description(trained, size)})
+    path.write_bytes(whole.getbuffer())
 
 
 def _openvino(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:

@@ -17,6 +17,7 @@ import torch
 
 from ocrmaps.detect.trained import LAST, read_checkpoint
 from ocrmaps.errors import Problem, RunError, SpecError
+from ocrmaps.files import write_json, write_new
 from ocrmaps.machine import commit, machine
 from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
@@ -132,8 +133,8 @@ def precision_check(
         if name != BASELINE
     }
     report = PrecisionReport(folder=out, members=tuple(done), comparisons=comparisons, identity=_identity(done, root))
-    (out / "precision.json").write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-    (out / "precision.txt").write_text(report.table() + "\n", encoding="utf-8")
+    write_json(out / "precision.json", report.as_dict())
+    write_new(out / "precision.txt", f"{report.table()}\n".encode(), replace_existing=True)
     return report
 
 

@@ -6,6 +6,7 @@ that ranks candidates is stated (`value`), because no single number is right for
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 from collections import Counter
@@ -396,5 +397,6 @@ def plot_tradeoff(found: Recommendation, path: Path) -> None:
     axes.set_title(f"What perfect maps score on {found.judged_on} pictures")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120, format=path.suffix.removeprefix(".") or "png")
+    write_new(path, drawn.getvalue(), replace_existing=True)

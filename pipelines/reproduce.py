@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from ocrmaps.annotations import open_source
-from ocrmaps.detect.trained import load_detector, read_checkpoint
+from ocrmaps.detect.trained import checkpoint_bytes, load_detector, read_checkpoint
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.evaluation import EvaluationSpec
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
@@ -135,5 +133,5 @@ def _read_alike(checkpoint: Path, other: Path, out: Path) -> Path:
     content, card = read_checkpoint(checkpoint), read_checkpoint(other)["ocrmaps"]
     content["ocrmaps"] |= {name: card[name] for name in ("extract", "readings") if name in card}
     with replacing(out) as part:
-        torch.save(content, part)
+        part.write_bytes(checkpoint_bytes(content))
     return out

@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ocrmaps.detect.trained import load_detector, read_checkpoint
+from ocrmaps.detect.trained import checkpoint_bytes, load_detector, read_checkpoint
 from ocrmaps.files import replacing
 from ocrmaps.geometry import Size
 from ocrmaps.shipped import shipped
@@ -36,7 +34,7 @@ def slim(checkpoint: Path, out: Path, canvases: Sequence[Size] = ()) -> int:
     # Small tensors stay as they are: statistics, and what pictures are normalized with, must be exact.
     halves = {key: value.half() if value.numel() > SMALL else value for key, value in weights.items()}
     with replacing(out) as part:
-        torch.save({"ocrmaps": card, "state_dict": halves}, part)
+        part.write_bytes(checkpoint_bytes({"ocrmaps": card, "state_dict": halves}))
         load_detector(part)
     return out.stat().st_size
 

@@ -18,7 +18,7 @@ import torch
 from ocrmaps.annotations import Source, open_source, read
 from ocrmaps.annotations.samples import headers
 from ocrmaps.detect.predict import predict_pictures
-from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
+from ocrmaps.detect.trained import Trained, checkpoint_bytes, load_detector, read_checkpoint
 from ocrmaps.errors import AnnotationError, DataError, SpecError
 from ocrmaps.evaluation.detectors import in_threads
 from ocrmaps.evaluation.judging import FloatMap, Judging
@@ -266,5 +266,5 @@ def freeze(
         },
     }
     with replacing(out) as part:
-        torch.save(content, part)
+        part.write_bytes(checkpoint_bytes(content))
         load_detector(part, trusted=trusted)

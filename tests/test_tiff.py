@@ -13,8 +13,9 @@ from PIL import Image
 from ocrmaps.annotations import find_pictures, read
 from ocrmaps.annotations.checks.survey import look
 from ocrmaps.errors import PictureError
+from ocrmaps.pictures import count_pages as count_all
 from ocrmaps.pictures import decode, read_header
-from ocrmaps.tiff import count_pages, read_picture
+from ocrmaps.tiff import MAX_PAGES, count_pages, read_picture
 from tests.contracts.reader import lay, scanned, source_of
 
 COLORS = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
@@ -98,3 +99,22 @@ def test_a_link_out_of_the_folder_is_no_way_to_its_pages(tmp_path):
     os.symlink(tmp_path / "outside" / "scan.tif", tmp_path / "in" / "scan.tif")
     reading = scanned(tmp_path / "in", "paddle", f"scan.tif#2\t{WORDS}\n", "Label.txt")
     assert [p.kind for p in reading.problems] == ["unsafe-path"]
+
+
+def test_a_chain_of_endless_empty_pages_is_followed_no_further_than_any_scan_goes(tmp_path):
+    """Each directory has no entry and names the next one: six bytes a page."""
+    pages = 300_000
+    chain = b"".join(b"\0\0" + (8 + 6 * (i + 1)).to_bytes(4, "little") for i in range(pages))
+    (tmp_path / "chain.tif").write_bytes(b"II*\0" + (8).to_bytes(4, "little") + chain)
+    assert count_pages(tmp_path / "chain.tif") == MAX_PAGES
+    with pytest.raises(PictureError, match=f"it has {MAX_PAGES} pages, no page 200000"):
+        decode(Path(f"{tmp_path / 'chain.tif'}#200000"))
+    one = save(tmp_path / "one.tif", pages=1).read_bytes()
+    at = int.from_bytes(one[4:8], "little")
+    at += 2 + 12 * int.from_bytes(one[at : at + 2], "little")
+    (tmp_path / "long.tif").write_bytes(
+        one[:at] + len(one).to_bytes(4, "little") + one[at + 4 :]
+        + b"".join(b"\0\0" + (len(one) + 6 * (i + 1)).to_bytes(4, "little") for i in range(pages))
+    )  # fmt: skip
+    with pytest.raises(PictureError, match="65535 pages or more"):
+        count_all(tmp_path / "long.tif")

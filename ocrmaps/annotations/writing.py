@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,8 +17,10 @@ from typing import Any, Protocol
 
 from ocrmaps.annotations.discovery.pictures import clean_name, is_picture
 from ocrmaps.annotations.records import Sample
-from ocrmaps.errors import AnnotationError, FrameError, Problem, reason
+from ocrmaps.errors import AnnotationError, FrameError, Problem
+from ocrmaps.files import writing
 from ocrmaps.geometry import Size
+from ocrmaps.scratch import beside
 
 Number = int | float
 Outline = tuple[list[Number], bool, str | None]
@@ -210,16 +210,7 @@ def _utf8(text: str, path: Path) -> bytes:
 
 def _appear(out: Path, fill: Callable[[Path], None]) -> None:
     """Fill a temporary neighbor, then rename it: nobody ever sees half a file or folder."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise AnnotationError(f"{out} cannot be written: {reason(error)}") from error
-    try:
+    with writing(out), beside(out) as workplace:
         temporary = workplace / out.name
         fill(temporary)
         os.replace(temporary, out)
-    except OSError as error:
-        raise AnnotationError(f"{out} cannot be written: {reason(error)}") from error
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)

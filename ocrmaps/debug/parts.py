@@ -15,7 +15,7 @@ from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.debug import pictures as debug_pictures
 from ocrmaps.debug.reading import STEP
 from ocrmaps.debug.writing import BundleDraft
-from ocrmaps.detect.trained import maps_of
+from ocrmaps.detect.trained import checkpoint_bytes, maps_of
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader.batch import Batch
@@ -49,7 +49,9 @@ def predict(draft: BundleDraft, batch: Batch, card: Mapping[str, Any], trusted: 
     seen, levels_seen = maps_of(detector, batch.image)
     assert levels_seen is not None
     probability, threshold = torch.from_numpy(seen), torch.from_numpy(levels_seen)
-    torch.save({"probability": probability.half(), "threshold": threshold.half()}, draft.path("predictions.pt"))
+    draft.path("predictions.pt").write_bytes(
+        checkpoint_bytes({"probability": probability.half(), "threshold": threshold.half()})
+    )
     draft.keep("predictions.pt")
     finite = bool(probability.isfinite().all())
     inside = batch.probability > 0

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from ocrmaps.errors import DataError, reason
+from ocrmaps.scratch import scratch
 
 UNPACKING: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 """Python before 3.11.4 has no filter."""
@@ -203,7 +203,7 @@ def unpacked(bundle: Bundle) -> Iterator[Path]:
     if not bundle.compressed:
         yield bundle.path
         return
-    with TemporaryDirectory(prefix="ocrmaps-bundle-") as temporary:
+    with scratch("bundle") as temporary:
         try:
             room = shutil.disk_usage(temporary).free // 2
             with tarfile.open(bundle.path, "r:gz") as archive:
@@ -212,7 +212,7 @@ def unpacked(bundle: Bundle) -> Iterator[Path]:
                 archive.extractall(temporary, members=members, **UNPACKING)
         except (OSError, EOFError, tarfile.TarError, ValueError) as error:
             raise DataError(f"{bundle.path}: this archive cannot be unpacked ({reason(error)})") from error
-        yield Path(temporary) / bundle.name
+        yield temporary / bundle.name
 
 
 def _sound_members(archive: tarfile.TarFile, name: str, room: int) -> Iterator[tarfile.TarInfo]:

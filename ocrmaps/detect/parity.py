@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ocrmaps.annotations.synth.receipts import SynthSpec, encode, photos
 from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.detect.trained import Trained
 from ocrmaps.geometry import PolygonSet, Size
+from ocrmaps.scratch import scratch
 
 MAP_BOUND = 1e-4
 """Largest difference of a probability: measured are 1.6e-6 between torch and onnxruntime, 0 between torch's own."""
@@ -146,10 +146,10 @@ def _pictures(given: Sequence[Path]) -> Iterator[list[Path]]:
     if given:
         yield list(given)
         return
-    with tempfile.TemporaryDirectory(prefix="ocrmaps-export-") as folder:
+    with scratch("export") as folder:
         paths = []
         for i, photo in enumerate(photos(SynthSpec(num=RECEIPTS, seed=20))):
-            path = Path(folder) / f"receipt-{i}.jpg"
+            path = folder / f"receipt-{i}.jpg"
             path.write_bytes(encode(photo))
             paths.append(path)
         yield paths

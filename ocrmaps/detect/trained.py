@@ -5,6 +5,7 @@ A checkpoint holds plain data and tensors only.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from ocrmaps.kinds import expect_checkpoint
 from ocrmaps.maps.records import U8Array
 from ocrmaps.model import Detector, DetectorSpec, build_detector
 from ocrmaps.model.head import FloatMap, Logits
+from ocrmaps.model.plain import TooMuch, read_plain
 from ocrmaps.trust import NOTHING, Trusted
 
 FORMAT = 1
@@ -88,12 +90,23 @@ def maps_of(
         return logits.maps()
 
 
+def checkpoint_bytes(content: Mapping[str, Any]) -> bytes:
+    """A checkpoint as it is in a file. Torch's own writer says of a full disk that a position was unexpected."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """A whole checkpoint on the host, or a refusal that says what the file is not."""
     path = Path(path)
     expect_checkpoint(path)
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = read_plain(path)
+    except TooMuch as error:
+        raise DataError(
+            f"{path}: cannot be read as a checkpoint: {error}", hint="`ocrmaps train` writes nothing like it"
+        ) from error
     except Exception as error:
         # Any at all: a file that is not ours can fail the reader in any way. Not in the library's own words: they
         # advise to load the file with the check turned off.

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ocrmaps.errors import SpecError
+from ocrmaps.files import writing
 from ocrmaps.geometry import FloatArray, PolygonSet
 from ocrmaps.pagekit.page import Html, data_block, paragraph, table
 from ocrmaps.text import number, visible
@@ -162,8 +163,9 @@ class Album:
             else:
                 self._before[medium] = f"{self.address}/{medium}/"
                 name = f"{len(self.entries):06d}.{kind}"
-                (self.folder / medium).mkdir(parents=True, exist_ok=True)
-                (self.folder / medium / name).write_bytes(data)
+                with writing(self.folder):
+                    (self.folder / medium).mkdir(parents=True, exist_ok=True)
+                    (self.folder / medium / name).write_bytes(data)
                 names.append(name)
         self.entries.append(entry)
 

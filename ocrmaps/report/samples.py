@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from ocrmaps.annotations.checks.survey import in_threads
-from ocrmaps.errors import DataError, SpecError
-from ocrmaps.files import refuse_existing, write_new
+from ocrmaps.errors import SpecError
+from ocrmaps.files import refuse_existing, write_new, writing
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.machine import cores
 from ocrmaps.pagekit.explorer import SIDES, Album, Entry, Kind, Layer, PicturePlan, plan_pictures
@@ -101,11 +101,15 @@ def collect(
     if part.exists():
         shutil.rmtree(part)
     album = Album(layers, kinds, worst=worst, folder=None if plan.inline else part, address=asked.files.name)
-    with asked.stage("drawing") as progress:
-        shown = in_threads(lambda i: show(i, plan.side), range(count), workers=asked.workers or cores())
-        for done, (entry, pictures) in enumerate(shown, start=1):
-            album.add(entry, pictures)
-            progress(done, count)
+    try:
+        with asked.stage("drawing") as progress:
+            shown = in_threads(lambda i: show(i, plan.side), range(count), workers=asked.workers or cores())
+            for done, (entry, pictures) in enumerate(shown, start=1):
+                album.add(entry, pictures)
+                progress(done, count)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)  # half the pictures take the space that may be missing
+        raise
     return album, plan
 
 
@@ -115,17 +119,13 @@ def publish(
     """The page on disk, whole; its pictures first, so that no page points at nothing."""
     folder = None
     part = _part(asked)
-    try:
-        if album is not None and album.folder is not None:
+    if album is not None and album.folder is not None:
+        with writing(asked.files):
             part.mkdir(parents=True, exist_ok=True)
             if asked.files.exists():
                 shutil.rmtree(asked.files)
             part.rename(asked.files)
-            folder = asked.files
-    except OSError as error:
-        raise DataError(
-            f"{asked.files} cannot be written: {error.strerror}", hint="check the folder and its rights"
-        ) from error
+        folder = asked.files
     data = text.encode("utf-8")
     write_new(asked.out, data, replace_existing=asked.overwrite)
     return Written(

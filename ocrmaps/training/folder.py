@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,11 @@ def places_of(card: Mapping[str, Any], *, cache: Path | None, run: Path | None) 
         Path(".ocrmaps"),
     ]
     return list(dict.fromkeys(places))
+
+
+def standing(hmean: float, loss: float | None) -> tuple[float, float]:
+    """Orders the validations of a run, the best first: by val/hmean, equal ones by val/loss, an unknown loss last."""
+    return -hmean, math.inf if loss is None or math.isnan(loss) else loss
 
 
 def _score(name: str) -> str:

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from ocrmaps.errors import Problem, RunError, SpecError
+from ocrmaps.scratch import scratch
 from ocrmaps.training.callbacks.stop import Interrupted
 
 TIMEOUT = timedelta(minutes=10)
@@ -126,11 +126,11 @@ def beside(world: int, device: str, job: Mapping[str, Any]) -> Iterator[Rank]:
         return
     threads = torch.get_num_threads()
     share = max(1, threads // world)
-    with tempfile.TemporaryDirectory(prefix="ocrmaps-ranks-") as name:
-        meeting = Path(name)
+    with scratch("ranks") as meeting:
         file = meeting / "job.json"
         file.write_text(
-            json.dumps({**job, "world": world, "device": device, "meeting": name, "threads": share}), encoding="utf-8"
+            json.dumps({**job, "world": world, "device": device, "meeting": str(meeting), "threads": share}),
+            encoding="utf-8",
         )
         children = {rank: _start(file, rank) for rank in range(1, world)}
         try:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,9 +20,11 @@ from ocrmaps.pipelines.bench.asked import asked_source
 from ocrmaps.pipelines.bench.ceilings import of_ceilings
 from ocrmaps.pipelines.bench.load import Watch
 from ocrmaps.pipelines.bench.record import Result, record_of, refuse_unknown
+from ocrmaps.scratch import scratch
 
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",
+    "predict",
 )  # fmt: skip
 """What `all` measures, in this order. `oracle` and `diagnose` give scores, not times, and
 `page` needs a browser: they are asked for by their names."""
@@ -85,8 +86,8 @@ def in_own_process(name: str, *, repeats: int, quick: bool, source: Path | None,
     """Measure one benchmark in a new process group, which is ended with all it started after `limit` seconds."""
     root = str(CHECKOUT)
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="ocrmaps-bench-") as folder:
-        answer, said = Path(folder) / "answer.json", Path(folder) / "said.txt"
+    with scratch("bench") as folder:
+        answer, said = folder / "answer.json", folder / "said.txt"
         request = {
             "name": name,
             "repeats": repeats,
@@ -96,7 +97,7 @@ def in_own_process(name: str, *, repeats: int, quick: bool, source: Path | None,
         }
         # TMPDIR makes what an ended process leaves behind go away with the folder.
         env = os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
-        env["TMPDIR"] = folder
+        env["TMPDIR"] = str(folder)
         command = [sys.executable, "-m", "ocrmaps.pipelines.bench.child", json.dumps(request)]
         with said.open("wb") as out:
             process = subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=folder, start_new_session=True)

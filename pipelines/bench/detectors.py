@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +42,7 @@ from ocrmaps.pipelines.bench.peers import PEERS, PeerDetector, installed, weight
 from ocrmaps.pipelines.bench.record import record_of
 from ocrmaps.pipelines.bench.source import named
 from ocrmaps.pipelines.export import export
+from ocrmaps.scratch import scratch
 from ocrmaps.shipped import checkpoint_path, goal_of
 from ocrmaps.text import number
 
@@ -94,8 +94,8 @@ def bench_detectors(
         refuse_existing(path, replace_existing=replace)
     opened, watch = open_source(source), Watch()
     samples = subset(samples_of(opened)[0], limit)
-    with tempfile.TemporaryDirectory(prefix="ocrmaps-detectors-") as folder, _one_thread():
-        rivals = [_ours(name, Path(folder)) for name in detectors or DEFAULT]
+    with scratch("detectors") as folder, _one_thread():
+        rivals = [_ours(name, folder) for name in detectors or DEFAULT]
         missing = sorted({peer.wheel for peer in PEERS if peers and installed(peer) is None})
         for wheel in missing:
             say(f"left out: {wheel} is not installed (pip install --no-deps --target FOLDER {wheel}, then PYTHONPATH)")

@@ -101,6 +101,12 @@ def _validation(repeats: int, quick: bool = False, source: Path | None = None) -
     return bench_validation(1 if quick else min(repeats, 5), quick=quick, source=source)
 
 
+def _predict(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.predict import bench_predict
+
+    return bench_predict(1 if quick else repeats, quick=quick, source=source)
+
+
 def _page(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.page import bench_page
 
@@ -121,10 +127,14 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "break-even": _break_even,
     "step": _step,
     "validation": _validation,
+    "predict": _predict,
     "page": _page,
 }
 """What can be measured, in the order in which `all` measures: (repeats, quick, source) -> figures."""
-SOURCED = ("maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation")
+SOURCED = (
+    "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
+    "predict",
+)  # fmt: skip
 """Those that are measured on any source; the others make what they need."""
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ocrmaps.annotations import WRITERS, Sample, Source, read
 from ocrmaps.annotations.formats import labelstudio
 from ocrmaps.annotations.writing import AnnotationDraft, write_folder
-from ocrmaps.errors import AnnotationError, FrameError
+from ocrmaps.errors import AnnotationError, FrameError, RunError
 from ocrmaps.geometry import PolygonSet
 from tests.contracts.reader import blank, lay
 from tests.strategies import LINE_TEXT, sample_lists
@@ -144,7 +144,7 @@ def test_a_writing_that_fails_leaves_nothing(format, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(AnnotationError, match="disk full"):
+    with pytest.raises(RunError, match="disk full"):
         WRITERS[format]([sample(size=(40, 60))], tmp_path / OUT[format])
     assert list(tmp_path.iterdir()) == []
 

@@ -19,9 +19,12 @@ ASK = "import sys; sys.argv[0] = 'ocrmaps'; from ocrmaps.cli.app import main; ma
 PATHS = sorted({path[:depth] for path in commands() for depth in range(len(path) + 1)})
 
 
+ROOT = typer.main.get_command(app)
+
+
 def found(path):
     """The command at this path of words and a context that asks nothing of it."""
-    command = typer.main.get_command(app)
+    command = ROOT
     for name in path:
         command = command.commands[name]
     return command, command.make_context("ocrmaps " + " ".join(path), [], resilient_parsing=True)

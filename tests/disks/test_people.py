@@ -12,7 +12,7 @@ import pytest
 
 from ocrmaps.annotations import scan
 from ocrmaps.annotations.records import Source
-from ocrmaps.errors import DataError, OcrmapsError, PictureError
+from ocrmaps.errors import DataError, OcrmapsError, PictureError, RunError
 from ocrmaps.files import replacing, write_json
 from ocrmaps.pictures import decode
 from ocrmaps.store.places import posix
@@ -68,23 +68,13 @@ def test_a_folder_that_vanishes_while_a_result_is_written_is_one_sentence(tmp_pa
             part.unlink()
             part.parent.rmdir()
 
-    with pytest.raises(DataError, match=r"r\.json cannot be written"):
+    with pytest.raises(RunError, match=r"r\.json cannot be written"):
         write()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="the administrator may write everywhere")
-def test_a_read_only_folder_is_one_sentence(tmp_path: Path):
-    tmp_path.chmod(0o555)
-    try:
-        with pytest.raises(DataError, match="cannot be written: Permission denied"):
-            write_json(tmp_path / "r.json", {})
-    finally:
-        tmp_path.chmod(0o755)
 
 
 def test_a_file_in_a_folders_place_is_one_sentence(tmp_path: Path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(RunError, match="cannot be written"):
         write_json(tmp_path / "file" / "r.json", {})
     with pytest.raises(OcrmapsError):
         posix.make_folder(tmp_path / "file" / "store")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ocrmaps.errors import DataError, SpecError
+from ocrmaps.errors import RunError, SpecError
 from ocrmaps.files import refuse_existing, refuse_filled, replacing, write_json, write_new
 
 
@@ -45,6 +45,6 @@ def test_a_full_disk_is_one_message_and_the_old_file_stays(tmp_path: Path):
             part.write_bytes(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(DataError, match=r"out\.json cannot be written: No space left"):
+    with pytest.raises(RunError, match=r"out\.json cannot be written: No space left"):
         write()
     assert out.read_bytes() == before and list(tmp_path.iterdir()) == [out]

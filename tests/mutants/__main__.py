@@ -22,6 +22,7 @@ from typing import NoReturn
 
 import pytest
 
+from ocrmaps.scratch import scratch
 from tests.mutants.table import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -153,8 +154,8 @@ def main() -> int:
         print(f"no row of the table has {word!r}")
         return 2
     outcomes = []
-    with tempfile.TemporaryDirectory(prefix="mutants-") as place:
-        tree, caches = Path(place) / "tree", Path(place) / "numba"
+    with scratch("mutants") as place:
+        tree, caches = place / "tree", place / "numba"
         copy_tree(tree)
         compileall.compile_dir(tree, quiet=2)
         # Read when the libraries are imported. Compiled files are read, not written: seconds do not tell mutants apart.

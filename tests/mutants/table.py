@@ -28,6 +28,8 @@ _FORMULA = "test_what_begins_like_a_formula_gets_an_apostrophe"
 _ENTRY = "test_what_is_no_plain_file_of_one_version_is_refused_before_anything_is_written"
 _OUTSIDE = "test_weights_outside_the_folder_of_an_onnx_file_are_not_read"
 _STATE = "test_state_that_means_nothing_is_refused"
+_OVER = "test_what_holds_itself_over_and_over_is_refused"
+_PROVE = "test_another_key_no_signature_and_a_changed_statement_prove_nothing"
 
 MUTANTS = [
     *_rows(
@@ -87,8 +89,45 @@ MUTANTS = [
          "if False and not (out.is_dir()", "test_a_folder_is_written_into_only_while_it_is_empty"),
         ("no half result file stays", "            part.unlink()", "            pass",
          "test_a_full_disk_is_one_message_and_the_old_file_stays"),
-        ("a result file appears whole", "yield part\n        os.replace(part, out)", "yield out",
+        ("a result file appears whole", "yield part\n            os.replace(part, out)", "yield out",
          "test_a_full_disk_is_one_message_and_the_old_file_stays"),
+    ),
+    *_rows(
+        "files", "ocrmaps/scratch.py", "tests/disks/test_scratch.py",
+        ("what a living process works in stays", "fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        shutil",
+         "shutil", "test_what_a_killed_process_left_goes_when_the_next_begins_and_what_a_living_one_has_stays"),
+        ("a folder of people is not swept", "if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():", OFF,
+         "test_folders_of_people_stay_however_they_are_called"),
+        ("a link is not swept", "entry.is_dir(follow_symlinks=False)", "entry.is_dir()",
+         "test_folders_of_people_stay_however_they_are_called"),
+        ("what a killed process left is swept", "    sweep(place)\n", "",
+         "test_a_command_that_was_killed_leaves_nothing_after_the_next_one"),
+    ),
+    *_rows(
+        "files", "pipelines/export.py", "tests/disks/test_full_disks.py",
+        ("a program is made in memory before it is written", "torch.jit.save(traced, whole,",
+         "torch.jit.save(traced, path,", "test_a_full_disk_is_one_message_and_the_old_file_stays[export torchscript]"),
+    ),
+    *_rows(
+        "files", "ocrmaps/detect/trained.py", "tests/disks/test_full_disks.py",
+        ("a checkpoint is made in memory before it is written", "    return buffer.getvalue()",
+         '    torch.save(content, "last.ckpt")\n    return buffer.getvalue()',
+         "test_a_checkpoint_for_which_there_is_no_room_leaves_the_old_one"),
+    ),
+    *_rows(
+        "files", "ocrmaps/compiled.py", "tests/disks/test_full_disks.py",
+        ("compiled code need not be kept", "with suppress(OSError):\n            super()",
+         "if True:\n            super()",
+         "test_compiled_code_that_cannot_be_kept_or_is_damaged_is_compiled_again"),
+        ("compiled code may be damaged", "except Exception:", "except KeyError:",
+         "test_compiled_code_that_cannot_be_kept_or_is_damaged_is_compiled_again"),
+    ),
+    *_rows(
+        "files", "ocrmaps/tiff.py", "tests/test_tiff.py",
+        ("pages of a TIFF are bounded", " and len(seen) < MAX_PAGES", "",
+         "test_a_chain_of_endless_empty_pages_is_followed_no_further_than_any_scan_goes"),
+        ("a chain of pages does not bite its tail", " and start not in seen and", " and",
+         "test_a_chain_of_pages_that_bites_its_tail_ends"),
     ),
     *_rows(
         "cells", "ocrmaps/cells.py", "tests/trust/test_tables.py",
@@ -381,9 +420,46 @@ MUTANTS = [
          "test_a_checkpoint_of_another_format_is_refused_by_its_number"),
     ),
     *_rows(
-        "checkpoint", "ocrmaps/detect/trained.py", "tests/trust/test_named_parts.py",
+        "checkpoint", "ocrmaps/model/plain.py", "tests/trust/test_named_parts.py",
         ("a checkpoint is plain data", "weights_only=True", "weights_only=False",
          "test_an_object_in_a_file_never_runs"),
+    ),
+    *_rows(
+        "checkpoint", "ocrmaps/model/plain.py", "tests/trust/test_checkpoints.py",
+        ("entries are not compressed", "if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):", OFF,
+         "test_packed_entries_are_refused_before_torch_unpacks_them"),
+        ("entries are no longer than the file", "if stated > there:", OFF,
+         "test_entries_that_lie_over_each_other_are_refused"),
+        ("entries are bounded", "if len(entries) > MAX_ENTRIES:", OFF, "test_entries_are_bounded"),
+        ("values are bounded", "if seen > MAX_VALUES:", OFF, f"{_OVER}[_laughs-more than 1000000 values]"),
+        ("values are not nested without end", "if depth > MAX_DEPTH:", OFF,
+         f"{_OVER}[_deep-nested more than 64 levels]"),
+        ("a tensor is no larger than what it holds", "if value.numel() * value.element_size() > held:", OFF,
+         f"{_OVER}[<lambda>-a tensor of]"),
+    ),
+    *_rows(
+        "crew", "pipelines/crew.py", "tests/store/test_crew.py",
+        ("a worker draws with this code", "other = differences(terms.own, told)", "other = []",
+         "test_a_worker_that_differs_or_cannot_reach_something_is_at_fault"),
+        ("a worker reaches the pictures and the cache", 'if told["missing"]:', OFF,
+         "test_a_worker_that_differs_or_cannot_reach_something_is_at_fault"),
+        ("a shard of other code is not recorded",
+         'if identity_name(drawn_by) == identity_name(self._terms.own):', "if True:",
+         "test_a_shard_that_other_code_drew_is_not_accepted"),
+        ("a result that went away is not waited for", "future.result(timeout=_FETCH_SECONDS)\n    except TimeoutError:",
+         "future.result(timeout=_FETCH_SECONDS)\n    except KeyError:",
+         "test_a_result_that_went_away_with_its_worker_is_not_waited_for"),
+    ),
+    *_rows(
+        "signing", "ocrmaps/store/upkeep/signing.py", "tests/store/test_signing.py",
+        ("a signature is by the key that was asked for", "if found != wanted:", OFF, _PROVE),
+        ("a signature fits its statement", "public.verify(signature, canonical_json(statement))", "pass", _PROVE),
+        ("a signature is of these bytes", "if now[name] != statement.get(name)", "if False",
+         "test_a_byte_that_only_the_key_notices"),
+        ("a damaged version is not signed", "if not report.ok:", OFF, "test_a_damaged_version_is_not_signed"),
+        ("a public key is of this kind",
+         'raise SpecError(f"{path}: found {type(key).__name__}, expected an ed25519 public key")', "pass",
+         "test_keys_of_openssh_work_and_other_keys_are_refused_without_quoting_them"),
     ),
     *_rows(
         "checkpoint", "ocrmaps/training/checkpoint.py", "tests/training/test_checkpoint_file.py",

@@ -171,6 +171,26 @@ def test_a_result_that_went_away_with_its_worker_is_not_waited_for(cluster, monk
         assert one.fit == set()
 
 
+def test_a_worker_that_differs_or_cannot_reach_something_is_at_fault(tmp_path):
+    own = crew.terms_of([])
+    told = crew.examine([], [])
+    assert crew.faults(own, told) == []
+    other = {**told, "tools": {**told["tools"], "numpy": "0"}}
+    assert "numpy" in crew.faults(own, other)[0]
+    blind = crew.examine([str(tmp_path / "cache")], [str(tmp_path / "a.png")])
+    assert [words in crew.faults(own, blind)[0] for words in ("cache", "a.png", "mount")] == [True] * 3
+
+
+def test_a_shard_that_other_code_drew_is_not_accepted():
+    said: list[str] = []
+    one = crew.Crew(None, crew.terms_of([]), wait=600, say=said.append)
+    one.fit = {"tcp://a", "tcp://b"}
+    mine = identity()
+    assert one.accepts("tcp://a", "here", {"drawn_by": mine}) and not said
+    assert not one.accepts("tcp://b", "there", {"drawn_by": {**mine, "code": {**mine["code"], "maps": "0"}}})
+    assert one.fit == {"tcp://a"} and "tcp://b on host there gets no work" in said[0]
+
+
 @pytest.mark.slow
 def test_a_worker_with_other_drawing_code_is_refused_by_file(recipe, cache, cluster, tmp_path):
     shutil.copytree(ROOT / "ocrmaps", tmp_path / "ocrmaps", ignore=shutil.ignore_patterns("__pycache__", "*.ckpt"))

@@ -175,6 +175,14 @@ def test_keys_of_openssh_work_and_other_keys_are_refused_without_quoting_them(tm
     secret.write_bytes(key.private_bytes(*pem, s.BestAvailableEncryption(b"word")))
     with pytest.raises(SpecError, match="expected an ed25519 private key"):
         private_key(other)
+    public = tmp_path / "ec.pub"
+    public.write_bytes(
+        ec.generate_private_key(ec.SECP256R1())
+        .public_key()
+        .public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
+    )
+    with pytest.raises(SpecError, match="expected an ed25519 public key"):
+        public_key(public)
     for path, load in ((secret, private_key), (keys[0], public_key), (keys[1], private_key), (tmp_path, private_key)):
         with pytest.raises(SpecError) as caught:
             load(path)

@@ -29,10 +29,10 @@ def main() -> int:
     root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
     quick = chosen.quick
     loops: dict[str, Callable[[Path], Any]] = {
-        "steps": lambda d: _steps(d, 37 if quick else 1),
-        "kills": lambda d: kills.kill_clients(d, 40 if quick else 2000),
-        "power": lambda d: power.cut_power(d, 90 if quick else 5000),
-        "mutations": lambda d: mutations.mutate_many(d, 5000 if quick else 50_000),
+        "steps": lambda d: _steps(d, 41 if quick else 1),
+        "kills": lambda d: kills.kill_clients(d, 20 if quick else 2000),
+        "power": lambda d: power.cut_power(d, 60 if quick else 5000),
+        "mutations": lambda d: mutations.mutate_many(d, 1200 if quick else 50_000),
         "cluster": lambda d: cluster.kill_cluster(d, 2 if quick else 60),
     }
     record: dict[str, Any] = {"machine": platform.platform(), "python": platform.python_version()}

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -27,9 +25,10 @@ from ocrmaps.annotations.synth.press import MARGIN, POINTS, Printed, print_rows
 from ocrmaps.annotations.synth.spec import SynthSpec
 from ocrmaps.annotations.synth.text import write_rows
 from ocrmaps.canonical import turn_upright
-from ocrmaps.errors import RunError, SpecError, reason
-from ocrmaps.files import refuse_filled
+from ocrmaps.errors import SpecError
+from ocrmaps.files import refuse_filled, writing
 from ocrmaps.geometry import Affine, FloatArray, PolygonSet, Size, upright_affine
+from ocrmaps.scratch import beside
 
 PICTURES = "images"
 """The picture folder of a saved set."""
@@ -238,10 +237,7 @@ def save(
     if format not in WRITERS:
         raise SpecError(f"format: found {format!r}, expected one of {', '.join(WRITERS)}")
     refuse_filled(out)
-    workplace = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    with writing(out), beside(out) as workplace:
         draft = workplace / out.name
         (draft / PICTURES).mkdir(parents=True)
         samples = []
@@ -252,13 +248,6 @@ def save(
                 progress(done, spec.num)
         report = WRITERS[format](samples, draft / ANNOTATIONS[format])
         os.replace(draft, out)
-    except OSError as error:
-        raise RunError(
-            f"{out} cannot be written: {reason(error)}", hint="check the disk and the permissions"
-        ) from error
-    finally:
-        if workplace:
-            shutil.rmtree(workplace, ignore_errors=True)
     annotations = out / ANNOTATIONS[format]
     source = Source(annotations=annotations, pictures=out / PICTURES, format=format, frame=spec.frame, name=out.name)
     return Saved(source, replace(report, path=annotations))

@@ -14,6 +14,7 @@ from ocrmaps.annotations import Sample, Source
 from ocrmaps.evaluation.oracle.chain import Chain
 from ocrmaps.evaluation.oracle.judge import LEVEL, SPEC, OracleResult, PerfectPicture
 from ocrmaps.evaluation.reasons import words
+from ocrmaps.files import write_new
 from ocrmaps.pagekit.pictures import Pixels, beside, overlay, png, see
 from ocrmaps.pictures import decode
 
@@ -129,12 +130,12 @@ def picture_of(source: Source, sample: Sample, picture: PerfectPicture, chain: C
 
 def write_overlays(source: Source, samples: Sequence[Sample], result: OracleResult, folder: Path) -> int:
     """One PNG for each of the worst 20 pictures, named by rank; how many were written."""
-    folder.mkdir(parents=True, exist_ok=True)
     by_id = {sample.id: sample for sample in samples}
     pictures = worst(result)
     for rank, picture in enumerate(pictures, start=1):
         id = picture.result.picture
         name = "".join(c if c.isalnum() or c in "._-" else "_" for c in id)
         pixels = picture_of(source, by_id[id], picture, result.chain)
-        (folder / f"{rank:02d}_{len(picture.lost)}_lost_{name}.png").write_bytes(png(pixels))
+        out = folder / f"{rank:02d}_{len(picture.lost)}_lost_{name}.png"
+        write_new(out, png(pixels), replace_existing=True)
     return len(pictures)

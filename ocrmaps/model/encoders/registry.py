@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from ocrmaps.errors import DataError, Problem, SpecError
+from ocrmaps.model.plain import read_plain
 
 
 class AbstractEncoder(nn.Module):
@@ -131,10 +131,10 @@ def load_encoder_weights(encoder: nn.Module, path: Path | str) -> None:
 
 def _read_weights(path: Path) -> Mapping[str, Tensor]:
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = read_plain(path)
     except FileNotFoundError as error:
         raise SpecError(f"{path}: no such weights file") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
         raise DataError(
             f"{path}: cannot be read as weights ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
             hint="only files of plain tensors are read, never code: save a state dict, not a whole model",

@@ -16,8 +16,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrmaps.errors import StoreNotFound
+from ocrmaps.errors import SpecError, StoreNotFound
 from ocrmaps.kinds import MANIFEST
+from ocrmaps.store.places.urls import folder_of, url_of
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 
@@ -80,9 +81,18 @@ class Store:
 
 
 def cache_folder(named: Path | None = None) -> Path:
-    """The cache that is named, or else OCRMAPS_CACHE, or else `.ocrmaps` here."""
+    """The cache that is named, or else OCRMAPS_CACHE, or else `.ocrmaps` here; a folder of this machine."""
     chosen = named if named is not None else Path(os.environ.get("OCRMAPS_CACHE") or ".ocrmaps")
-    return chosen.absolute()
+    url = url_of(chosen)
+    if url is None:
+        return chosen.absolute()
+    folder = folder_of(url)
+    if folder is None:
+        raise SpecError(
+            f"{url}: found a place in object storage, expected a cache folder on this machine",
+            hint=f"`ocrmaps cache pull {url} STORE` brings a version here; `ocrmaps cache push` takes it back",
+        )
+    return folder
 
 
 def inputs_memory(cache: Path) -> Path:

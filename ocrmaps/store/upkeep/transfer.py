@@ -62,7 +62,8 @@ def pack(folder: Path, archive: Path) -> int:
             f"{archive}: cannot be written ({reason(error)})", hint="is there space for the whole version?"
         ) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
     return archive.stat().st_size
 
 

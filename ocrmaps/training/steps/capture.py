@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from ocrmaps.detect.trained import read_checkpoint
+from ocrmaps.detect.trained import checkpoint_bytes, read_checkpoint
 from ocrmaps.errors import DataError
 from ocrmaps.loader.batch import Batch
 from ocrmaps.model import Detector, DetectorSpec, build_detector, build_loss
@@ -182,7 +182,7 @@ def save_step(
             "batch": None if batch is None else {n: t.cpu().contiguous() for n, t in batch._asdict().items()},
         },
     }
-    torch.save(content, path)
+    path.write_bytes(checkpoint_bytes(content))
 
 
 def load_step(path: Path) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import cpu_seconds, figure
 from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import Recipe, SourceRecipe, default_recipe, load_recipe
+from ocrmaps.scratch import scratch
 
 SAMPLES, BATCH = 64, 16
 PLAIN = 8
@@ -78,8 +79,8 @@ def sentence(epochs: float | None, against: str) -> str:
 
 def bench_break_even(repeats: int = 3, *, source: Path | None = None, quick: bool = False) -> list[dict[str, Any]]:
     """Both break-even epochs on up to 64 samples of `source`: a source, a recipe file, or receipts when not given."""
-    room, threads = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-")), cv2.getNumThreads()
-    try:
+    with scratch("bench") as room, ExitStack() as after:
+        after.callback(cv2.setNumThreads, cv2.getNumThreads())
         recipe, what = _recipe(source, room, 8 if quick else SAMPLES)
         work = [pair for asked in recipe.sources for pair in _pairs(asked)]
         cv2.setNumThreads(1)
@@ -108,9 +109,6 @@ def bench_break_even(repeats: int = 3, *, source: Path | None = None, quick: boo
                 costs[name].append(Costs(build=building, load=loading, on_the_fly=anew))
             shutil.rmtree(cache)
         return _figures(costs, f"{len(work)} samples of {what}")
-    finally:
-        cv2.setNumThreads(threads)
-        shutil.rmtree(room, ignore_errors=True)
 
 
 CHAINS = {"published": "the published chain", "own": "the same chain with this project's drawing"}

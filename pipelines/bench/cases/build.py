@@ -10,7 +10,6 @@ import math
 import os
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import ratio
 from ocrmaps.pipelines.build import BuildReport, build
 from ocrmaps.recipe import Recipe, SourceRecipe, default_recipe
+from ocrmaps.scratch import scratch
 from ocrmaps.store.writing.sources import ask
 
 WORKERS = 2
@@ -33,8 +33,7 @@ Timed = dict[str, list[float]]
 
 def bench_build(repeats: int = 3, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """All figures of a build; `quick` with 24 pictures instead of all. Needs about a gigabyte of temporary space."""
-    room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
-    try:
+    with scratch("bench") as room:
         asked, what = material(source, room / "source", 24 if quick else None)
         recipe = default_recipe([asked], name="bench")
         paths = [row.path for row in ask(recipe, room / "look", threads=WORKERS).rows]
@@ -77,8 +76,6 @@ def bench_build(repeats: int = 3, *, quick: bool = False, source: Path | None = 
                 "spread": 0.0,
             },
         ]
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
 
 
 def _compile(recipe: Recipe, cache: Path) -> None:

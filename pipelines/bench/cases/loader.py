@@ -8,9 +8,7 @@ and what else a busy machine does is not counted.
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -28,6 +26,7 @@ from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, cases_of, empty_r
 from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import distribution, figure, ratio
 from ocrmaps.pipelines.build import build
+from ocrmaps.scratch import scratch
 from ocrmaps.store.reader import Reader
 
 
@@ -44,8 +43,7 @@ def bench_loader(repeats: int = 5, *, quick: bool = False, source: Path | None =
 
     `quick` reads 32 rows instead of 128.
     """
-    room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
-    try:
+    with scratch("bench") as room:
         asked, what = material(source, room / "source", 32 if quick else SAMPLES)
         folder = build(recipe_of(asked), room / "cache").folder
         with (
@@ -66,8 +64,6 @@ def bench_loader(repeats: int = 5, *, quick: bool = False, source: Path | None =
                     times[name].cpu.append((cpu_seconds() - start) / samples)
                     times[name].wall.append((time.perf_counter() - clock) / samples)
             return [*_figures(times, reader, room, what), *_ceilings(times, reader, what), _batches(loader, repeats)]
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
 
 
 def _figures(times: dict[str, Times], reader: Reader, room: Path, what: str) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.pictures import decode
 from ocrmaps.pipelines.bench.times import cpu_seconds, figure, seconds
 from ocrmaps.recipe import ARRAYS, Layout
+from ocrmaps.scratch import scratch
 from ocrmaps.store.format.codecs import packing
 
 READ = 64 << 10
@@ -117,8 +117,8 @@ def _disk(nbytes: int, repeats: int) -> list[dict[str, Any]]:
     if not hasattr(os, "posix_fadvise"):
         return []  # nothing else makes a read reach the disk without rights of an administrator
     rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory(prefix="ocrmaps-bench-") as name:
-        path = Path(name) / "data"
+    with scratch("bench") as folder:
+        path = folder / "data"
         with path.open("wb") as file:
             for _ in range(nbytes // BLOCK):
                 file.write(rng.bytes(BLOCK))
@@ -126,7 +126,7 @@ def _disk(nbytes: int, repeats: int) -> list[dict[str, Any]]:
             os.fsync(file.fileno())
         places = (rng.permutation(nbytes // READ)[: max(16, nbytes // READ // 8)] * READ).tolist()
         front, pieces = _cold(path, None, repeats), _cold(path, places, repeats)
-        kind = _file_system(Path(name))
+        kind = _file_system(folder)
     where = f"{nbytes >> 20} MiB on {kind}, forgotten by the page cache"
     random = [len(places) * READ / s / 1e9 for s in pieces]
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,15 @@ from ocrmaps.pictures import Header, read_header
 from ocrmaps.pipelines import data
 from ocrmaps.pipelines.bench.source import named, samples_of
 from ocrmaps.pipelines.recommend import recommend
+from ocrmaps.scratch import scratch
 
 BUDGET = 0.30
 
 
 def bench_oracle(source: Path | None = None) -> list[dict[str, Any]]:
     """Scores, not times: nothing is repeated, because the same input gives the same score."""
-    with tempfile.TemporaryDirectory() as folder:
-        samples, heads, what = _samples(source, Path(folder))
+    with scratch("bench") as folder:
+        samples, heads, what = _samples(source, folder)
         results = []
         for side in (640, 1024):
             for name, chain in (

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +29,7 @@ from ocrmaps.pagekit.pictures import jpeg, png
 from ocrmaps.pipelines.bench.times import figure
 from ocrmaps.report.layers import MAPS, PICTURE
 from ocrmaps.report.store import TRUTH
+from ocrmaps.scratch import scratch
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZES = {1_000: True, 10_000: False}
@@ -62,9 +62,9 @@ def bench_page(repeats: int = 5, *, quick: bool = False) -> list[dict[str, Any]]
     version = subprocess.run([browser, "--version"], capture_output=True, text=True, check=False).stdout.strip()
     out = []
     for samples, inside in ({40: True} if quick else SIZES).items():
-        with tempfile.TemporaryDirectory(prefix="ocrmaps-bench-", ignore_cleanup_errors=True) as room:
-            page = write_page(Path(room), samples, inside=inside)
-            seen = [visit(browser, page, Path(room) / f"profile-{i}") for i in range(max(1, repeats))]
+        with scratch("bench") as room:
+            page = write_page(room, samples, inside=inside)
+            seen = [visit(browser, page, room / f"profile-{i}") for i in range(max(1, repeats))]
             where = (
                 f"{samples} samples of {OUTLINES} outlines, {page.stat().st_size / 1e6:.1f} MB, pictures "
                 f"{'inside' if inside else 'beside it'}; {version or 'unknown browser'}, headless, no GPU"

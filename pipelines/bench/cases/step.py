@@ -7,7 +7,6 @@ slows the steps that it traces, so it has a training of its own.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from ocrmaps.pipelines import data
 from ocrmaps.pipelines.bench.times import distribution, figure
 from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import Recipe, SourceRecipe
+from ocrmaps.scratch import scratch
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.budget import make_budget
 from ocrmaps.training.callbacks.watch import Hooked, Throughput
@@ -54,8 +54,7 @@ def bench_step(repeats: int = 3, *, quick: bool = False) -> list[Result]:
     `quick` takes two epochs of three steps instead of four of four. A GPU is measured after the processor.
     """
     epochs = 2 if quick else EPOCHS
-    with tempfile.TemporaryDirectory(prefix="ocrmaps-bench-") as name:
-        folder = Path(name)
+    with scratch("bench") as folder:
         data.synth(folder / "train", format="ufo", num=12 if quick else 16, seed=1)
         data.synth(folder / "val", format="ufo", num=2, seed=2)
         recipe = Recipe(

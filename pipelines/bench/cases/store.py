@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import figure, seconds
 from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import default_recipe
+from ocrmaps.scratch import scratch
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.verify import verify
 
@@ -24,8 +23,7 @@ BLOCK = 8 << 20
 
 def bench_store(repeats: int = 5, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """Shares of the reading rate and of unchanged rows. Files are in the page cache, so no disk hides the digests."""
-    room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
-    try:
+    with scratch("bench") as room:
         asked, what = material(source, room / "source", 6 if quick else SAMPLES)
         recipe = default_recipe([asked], name="bench")
         folder = build(recipe, room / "cache").folder
@@ -38,8 +36,6 @@ def bench_store(repeats: int = 5, *, quick: bool = False, source: Path | None = 
             proving.append(seconds(lambda: _verify(folder)))
             opening.append(seconds(lambda: Reader(folder).close()) * 1e3)
         rows, reused = _after_a_change(recipe, asked.pictures or asked.path, room / "cache")
-    finally:
-        shutil.rmtree(room, ignore_errors=True)
     on = f"{rows} rows, {nbytes / 1e6:.0f} MB, {what}, page cache warm"
     shares = [r / p for r, p in zip(reading, proving, strict=True)]
     return [

@@ -8,10 +8,9 @@ measured beside the ratio, step by step in one thread.
 
 from __future__ import annotations
 
-import shutil
 import statistics
-import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from ocrmaps.pipelines.bench.references.validation import plain_validation
 from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import Laps, figure
 from ocrmaps.pipelines.build import build
+from ocrmaps.scratch import scratch
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.scoring import THRESHOLDS, Scorer, ValidationScore
 
@@ -39,9 +39,8 @@ PLAIN = 6
 
 def bench_validation(repeats: int = 5, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """The ratio of processor time for one picture, and what each chain takes. Needs 0.3 GB of temporary space."""
-    room = Path(tempfile.mkdtemp(prefix="ocrmaps-bench-"))
-    threads = cv2.getNumThreads()
-    try:
+    with scratch("bench") as room, ExitStack() as after:
+        after.callback(cv2.setNumThreads, cv2.getNumThreads())
         asked, what = material(source, room / "source", 16 if quick else SAMPLES)
         folder = build(recipe_of(asked), room / "cache").folder
         opened = open_source(asked.path, format=asked.format, pictures=asked.pictures)
@@ -71,9 +70,6 @@ def bench_validation(repeats: int = 5, *, quick: bool = False, source: Path | No
                 *steps(reader).figures("validation/{}_ms", f"one thread, {what}"),
                 *theirs.figures("validation/plain_{}_ms", f"the plain chain, {PLAIN} of {what}"),
             ]
-    finally:
-        cv2.setNumThreads(threads)
-        shutil.rmtree(room, ignore_errors=True)
 
 
 def steps(reader: Reader) -> Laps:
