@@ -39,7 +39,7 @@ docs: $(STAMP)
 	$(BIN)/python -m ocrmaps.cli.reference
 
 docs-site: $(STAMP)
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt '.[docs]'
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --no-build-isolation --editable '.[docs]'
 	$(BIN)/python -m tests.docs.site build/site
 
 bench: $(STAMP)

@@ -55,7 +55,10 @@ BENCHES: dict[str, str] = {
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
 }
 """What `ocrmaps.pipelines.bench.record` can run, with the sentence that help shows."""
-SOURCED = ("maps", "extract", "metrics", "oracle", "build", "store", "loader", "break-even", "validation", "predict")
+SOURCED = (
+    "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
+    "predict",
+)  # fmt: skip
 """Those that are measured on any source."""
 
 
@@ -87,8 +90,37 @@ def _command(name: str) -> Callable[..., None]:
 
 
 for _name, _sentence in BENCHES.items():
-    if _name != "break-even":
+    if _name not in ("break-even", "loader"):
         app.command(_name, help=f"{_sentence} Example: ocrmaps bench {_name} --json")(_command(_name))
+
+
+@app.command("loader")
+def loader(
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers", help="Beside litData, WebDataset, zarr-python and mapped .npy files, as far as installed."
+        ),
+    ] = False,
+    source: Source = None,
+    repeats: Repeats = 5,
+    quick: Quick = False,
+    as_json: Json = False,
+) -> None:
+    """Time batches from a store against bare decoding, zarr-python and on-the-fly drawing.
+
+    Example: ocrmaps bench loader --peers
+    """
+    asked_source(source)
+    from ocrmaps.pipelines.bench import record as bench
+
+    if not peers:
+        _print(bench.run(["loader"], repeats=repeats, quick=quick, source=source), as_json)
+        return
+    record = bench.run_peers(repeats=repeats, quick=quick, source=source)
+    _print(record, as_json)
+    for name in record["results"][0]["not_installed"]:
+        _say(f"not installed, left out: {name}")
 
 
 @app.command("break-even")

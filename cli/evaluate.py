@@ -45,6 +45,8 @@ PREDICTIONS = "Predictions of another system"
 SCORING = "Scoring"
 GRID = "What is tried"
 CHOSEN = "What is chosen by"
+LOW = 0.6
+"""hmean of predictions under which `ocrmaps diagnose` is worth a look."""
 
 
 class Protocol(StrEnum):
@@ -215,6 +217,9 @@ def evaluate(
         typer.echo(json.dumps(result_document(evaluation), ensure_ascii=False))
     else:
         typer.echo(table(evaluation))
+    if predictions is not None and source is not None and evaluation.hmean is not None and evaluation.hmean < LOW:
+        command = f"ocrmaps diagnose --predictions {predictions} --source {source}"
+        typer.echo(f"what to change first: {command}", err=True)
     if evaluation.count("failed"):
         for picture in evaluation.pictures:
             if picture.status == "failed":

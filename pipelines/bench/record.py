@@ -60,7 +60,7 @@ def _oracle(repeats: int, quick: bool = False, source: Path | None = None) -> li
 def _diagnose(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.diagnose import bench_diagnose
 
-    return bench_diagnose(quick=quick)
+    return bench_diagnose(quick=quick, source=source)
 
 
 def _build(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
@@ -131,7 +131,10 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "page": _page,
 }
 """What can be measured, in the order in which `all` measures: (repeats, quick, source) -> figures."""
-SOURCED = ("maps", "extract", "metrics", "oracle", "build", "store", "loader", "break-even", "validation", "predict")
+SOURCED = (
+    "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
+    "predict",
+)  # fmt: skip
 """Those that are measured on any source; the others make what they need."""
 
 
@@ -141,6 +144,15 @@ def run(names: Sequence[str], *, repeats: int, quick: bool = False, source: Path
     source, watch = asked_source(source), Watch()
     results = [result for name in names for result in measure(name, repeats, quick, source)]
     return record_of(results, watch, quick=quick, source=source if any(name in SOURCED for name in names) else None)
+
+
+def run_peers(*, repeats: int, quick: bool = False, source: Path | None = None) -> dict[str, Any]:
+    """The record of the loader beside those of other projects that are installed."""
+    from ocrmaps.pipelines.bench.cases.peers import bench_peers
+
+    source, watch = asked_source(source), Watch()
+    results = [{**r, "source": named(source)} for r in bench_peers(repeats, quick=quick, source=source)]
+    return record_of(results, watch, quick=quick, source=source)
 
 
 def measure(name: str, repeats: int, quick: bool, source: Path | None) -> list[Result]:

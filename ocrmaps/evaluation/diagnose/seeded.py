@@ -6,13 +6,13 @@ some that are none, and is less sure of those: what every detector does, and no 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ocrmaps.evaluation.diagnose.records import PageOutput
-from ocrmaps.evaluation.diagnose.shapes import grown
+from ocrmaps.evaluation.diagnose.shapes import grown, rectangle
 from ocrmaps.geometry import Affine, BoolArray, FloatArray, PolygonSet, Size, upright_affine
 
 Rng = np.random.Generator
@@ -40,11 +40,18 @@ class SeededFault:
     """Share of the lines that run downwards."""
 
 
-def seeded(name: str, seed: int, pages: int = 5) -> list[PageOutput]:
-    """The output of the system with a fault of `FAULTS` on some pages."""
+def seeded(name: str, seed: int, pages: int = 5, *, on: Sequence[tuple[Size, PolygonSet]] = ()) -> list[PageOutput]:
+    """The output of the system with a fault of `FAULTS` on some invented pages, or on some of the pages `on`."""
     fault = FAULTS[name]
     rng = np.random.default_rng((seed, list(FAULTS).index(name)))
-    made = [fault.do(_page(fault, f"page-{i}.png", rng), rng) for i in range(pages)]
+    drawn = [on[i] for i in rng.choice(len(on), pages, replace=len(on) < pages)] if on else [None] * pages
+    made = [
+        _page(fault, f"page-{i}.png", rng)
+        if page is None
+        else _annotated(fault, f"page-{i}.png", page[0], page[1], rng)
+        for i, page in enumerate(drawn)
+    ]
+    made = [fault.do(page, rng) for page in made]
     return _WHOLE[name](made, rng) if name in _WHOLE else made
 
 
@@ -61,6 +68,23 @@ def _page(fault: SeededFault, id: str, rng: Rng) -> PageOutput:
         truth=PolygonSet.of(truth, frame="upright"),
         found=PolygonSet.of(found, frame="upright"),
         scores=scores,
+    )
+
+
+def on_any_page(name: str) -> bool:
+    """Whether a fault can be seeded on annotations as they are: it needs no words, verticals or leaning lines."""
+    fault = FAULTS[name]
+    return not fault.system and not fault.vertical and fault.lean < 5
+
+
+def _annotated(fault: SeededFault, id: str, size: Size, truth: PolygonSet, rng: Rng) -> PageOutput:
+    """A page as annotated; where all outlines are upright boxes, so are the detections."""
+    boxes = [_box(*bounds) for bounds in truth.bounds().tolist()]
+    upright = fault.upright or all(np.array_equal(a, b) for a, b in zip(truth, boxes, strict=True))
+    texts = boxes if upright else [rectangle(points) for points in truth]
+    found, scores = _seen(texts, size, replace(fault, upright=upright), rng)
+    return PageOutput(
+        id=id, size=size, orientation=1, truth=truth, found=PolygonSet.of(found, frame=truth.frame), scores=scores
     )
 
 
