@@ -67,9 +67,13 @@ class Reader:
             bring = None if self.far is None else self._bring
             self.rows, self.shards, self.polygons = (
                 Table(
-                    self.folder, name, self.manifest.columns(name), written=self.manifest.written, hint=self.hint,
+                    self.folder,
+                    name,
+                    self.manifest.columns(name),
+                    written=self.manifest.written,
+                    hint=self.hint,
                     bring=bring,
-                )  # fmt: skip
+                )
                 for name in ("rows", "shards", "polygons")
             )
             if self.far is not None:
