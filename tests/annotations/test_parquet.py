@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
 from ocrmaps.annotations import WRITERS, Sample, find_pictures, open_source, read, scan
 from ocrmaps.annotations.checks.survey import look
 from ocrmaps.annotations.formats import parquet
+from ocrmaps.errors import SpecError
 from ocrmaps.geometry import PolygonSet
 from tests.annotations import test_data_sets as data_sets
 from tests.contracts.reader import ReaderContract, blank, kinds, lay, scanned, source_of
@@ -115,3 +117,11 @@ def test_pictures_that_are_paths_are_looked_for(tmp_path):
     lay(tmp_path, {"rows.parquet": table({"image": pictures("a.jpg"), "polygons": [[QUAD]]}), "images/a.jpg": b""})
     source = open_source(tmp_path)
     assert source.pictures == tmp_path / "images" and [s.id for s in read(source)] == ["a.jpg"]
+
+
+def test_without_pyarrow_the_message_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (problem,) = scanned(tmp_path, "parquet", TestContract.example, "t.parquet").problems
+    assert 'pip install "ocrmaps[parquet]"' in problem.message
+    with pytest.raises(SpecError, match="writing Parquet needs pyarrow"):
+        parquet.write([], tmp_path / "o.parquet")

@@ -119,9 +119,8 @@ def _of_results(g: Gather, regions: list[tuple[str, dict[str, Any]]]) -> Iterato
             kind = str(result.get("type")).lower()
             if kind == "textarea":
                 texts = value.get("text")
-            elif kind.startswith(("rectangle", "polygon")) or (
-                kind == "labels" and ("points" in value or "x" in value)
-            ):
+                continue
+            if kind.startswith(("rectangle", "polygon")) or (kind == "labels" and ("points" in value or "x" in value)):
                 if shape is None:
                     flat = {key: result.get(key) for key in ("original_width", "original_height", "image_rotation")}
                     shape = (f"{place}.value", {**value, **flat})
