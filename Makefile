@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # One thread per library: the project schedules its own, and oversubscribed cores only add noise.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test check lint types docs bench torture mutants clean
+.PHONY: setup demo test check lint types docs docs-site bench torture mutants clean
 
 setup: $(STAMP)
 
@@ -37,6 +37,10 @@ types: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m ocrmaps.cli.reference
+
+docs-site: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --no-build-isolation --editable '.[docs]'
+	$(BIN)/python -m tests.docs.site build/site
 
 bench: $(STAMP)
 	$(BIN)/ocrmaps bench all

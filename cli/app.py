@@ -14,12 +14,14 @@ import typer
 
 from ocrmaps import __version__
 from ocrmaps.cli import (
+    audit,
     bench,
     build,
     cache,
     data,
     debug,
     demo,
+    diagnose,
     evaluate,
     models,
     oracle,
@@ -41,6 +43,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
+app.command("audit")(audit.audit)
 app.command("oracle")(oracle.oracle)
 app.command("recommend")(oracle.recommend)
 app.command("schema")(schema.schema)
@@ -51,6 +54,7 @@ app.add_typer(cache.app, name="cache")
 app.command("train")(train.train)
 app.command("precision-check")(train.precision_check)
 app.command("evaluate")(evaluate.evaluate)
+app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(evaluate.tune)
 app.command("models")(models.models)
 app.command("reproduce")(models.reproduce)

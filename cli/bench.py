@@ -44,16 +44,21 @@ BENCHES: dict[str, str] = {
     "extract": "Time extraction of polygons against the plain per-contour loop.",
     "metrics": "Time matching and CLEval against plain per-pair implementations.",
     "oracle": "Score perfect maps with the project's chain and the published one.",
+    "diagnose": "Count how often a seeded fault is named first, and how often a fault is found where there is none.",
     "build": "Time the build of a store against bare decoding and resizing.",
     "store": "Time the proof of a store's bytes against bare reading, and count rows that a rebuild takes over.",
     "loader": "Time batches from a store against bare decoding, zarr-python and on-the-fly drawing.",
     "break-even": "Find after how many epochs a store has paid for its build.",
     "step": "Measure what callbacks, host waits and data waits cost a training step.",
     "validation": "Time stored rows to scores against the plain chain from picture files.",
+    "predict": "Time the shipped detector from file to polygons, by runtime, threads and step.",
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
 }
 """What `ocrmaps.pipelines.bench.record` can run, with the sentence that help shows."""
-SOURCED = ("maps", "extract", "metrics", "oracle", "build", "store", "loader", "break-even", "validation")
+SOURCED = (
+    "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
+    "predict",
+)  # fmt: skip
 """Those that are measured on any source."""
 
 
@@ -85,8 +90,37 @@ def _command(name: str) -> Callable[..., None]:
 
 
 for _name, _sentence in BENCHES.items():
-    if _name != "break-even":
+    if _name not in ("break-even", "loader"):
         app.command(_name, help=f"{_sentence} Example: ocrmaps bench {_name} --json")(_command(_name))
+
+
+@app.command("loader")
+def loader(
+    peers: Annotated[
+        bool,
+        typer.Option(
+            "--peers", help="Beside litData, WebDataset, zarr-python and mapped .npy files, as far as installed."
+        ),
+    ] = False,
+    source: Source = None,
+    repeats: Repeats = 5,
+    quick: Quick = False,
+    as_json: Json = False,
+) -> None:
+    """Time batches from a store against bare decoding, zarr-python and on-the-fly drawing.
+
+    Example: ocrmaps bench loader --peers
+    """
+    asked_source(source)
+    from ocrmaps.pipelines.bench import record as bench
+
+    if not peers:
+        _print(bench.run(["loader"], repeats=repeats, quick=quick, source=source), as_json)
+        return
+    record = bench.run_peers(repeats=repeats, quick=quick, source=source)
+    _print(record, as_json)
+    for name in record["results"][0]["not_installed"]:
+        _say(f"not installed, left out: {name}")
 
 
 @app.command("break-even")
@@ -158,6 +192,44 @@ def detectors(
     from ocrmaps.pipelines.bench.detectors import bench_detectors, table
 
     record = bench_detectors(source, detector or (), peers=peers, limit=limit, out=out, replace=yes, say=_say)
+    typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else table(record))
+
+
+@app.command("audit")
+def audit(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="Annotated pictures that errors are put into.")],
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="As for `ocrmaps audit`; the shipped one when not given."),
+    ] = None,
+    rates: Annotated[
+        str, typer.Option(metavar="LIST", help="Shares of labels that get an error, such as 0.01,0.05,0.1.")
+    ] = "0.05",
+    seeds: Annotated[int, typer.Option(metavar="N", help="How often each is repeated.", min=1, max=100)] = 1,
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Use so many pictures only.", min=2)] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write the record here.", rich_help_panel=RESULTS)
+    ] = None,
+    yes: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Put errors into labels and count which are found. Example: ocrmaps bench audit receipts/val --rates 0.05"""
+    from ocrmaps.kinds import expect_checkpoint, expect_source
+    from ocrmaps.shipped import DEFAULT, checkpoint_path
+    from ocrmaps.text import numbers
+
+    expect_source(source)
+    checkpoints = [checkpoint_path(name) for name in detector or (DEFAULT,)]
+    for path in checkpoints:
+        expect_checkpoint(path)
+    shares = numbers(rates, "--rates")
+    if not all(0 < share <= 0.3 for share in shares):
+        raise SpecError(f"--rates: found {rates}, expected shares above 0 and up to 0.3")
+    from ocrmaps.pipelines.bench.audit import bench_audit, table
+
+    record = bench_audit(
+        source, checkpoints, rates=shares, seeds=range(seeds), limit=limit, out=out, replace=yes, say=_say
+    )
     typer.echo(json.dumps(record, indent=2, allow_nan=False) if as_json else table(record))
 
 

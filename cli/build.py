@@ -13,7 +13,20 @@ from typing import Annotated, Any
 
 import typer
 
-from ocrmaps.cli.options import RUNNING, Act, Json, Recipe, Root, Settings, Version, Workers, cache_root
+from ocrmaps.cli.options import (
+    RUNNING,
+    Act,
+    FarRoot,
+    Json,
+    Recipe,
+    Root,
+    Settings,
+    Version,
+    Workers,
+    cache_root,
+    far_root,
+    reading_root,
+)
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.errors import RunError
 from ocrmaps.text import visible_lines
@@ -29,7 +42,7 @@ class LevelName(StrEnum):
 
 def build(
     recipe: Recipe,
-    root: Root = None,
+    root: FarRoot = None,
     workers: Workers = None,
     scheduler: Annotated[
         str,
@@ -58,7 +71,10 @@ def build(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be drawn and why; write nothing.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Build the version that a recipe means, or find it unchanged. Example: ocrmaps build receipts.toml --workers 8"""
+    """Build the version that a recipe means, or find it unchanged. Example: ocrmaps build receipts.toml --workers 8
+
+    With a URL as --root it is built on this machine and then pushed there.
+    """
     from ocrmaps.kinds import expect_recipe
 
     expect_recipe(recipe)
@@ -66,27 +82,27 @@ def build(
 
     loaded = load_recipe(recipe, settings or ())
     from ocrmaps.pipelines.build import build as run
+    from ocrmaps.pipelines.build import build_into
 
+    url, pushed = far_root(root), None
     with _stage_bar() as bar:
+        options: dict[str, Any] = {
+            "workers": workers, "scheduler": scheduler, "wait_workers": wait_workers, "rehash": rehash,
+            "allow_failures": allow_failures, "dry_run": dry_run, "progress": bar,
+            "announce": lambda line: typer.echo(line, err=True),
+        }  # fmt: skip
         try:
-            report = run(
-                loaded,
-                cache_root(root),
-                workers=workers,
-                scheduler=scheduler,
-                wait_workers=wait_workers,
-                allow_failures=allow_failures,
-                rehash=rehash,
-                dry_run=dry_run,
-                progress=bar,
-                announce=lambda line: typer.echo(line, err=True),
-            )
+            if url is None:
+                report = run(loaded, cache_root(root), **options)
+            else:
+                report, pushed = build_into(loaded, url, **options)
         except KeyboardInterrupt:
             stopped = RunError("interrupted; what is proven is kept", hint="the same command goes on from there")
             stopped.exit_code = 130
             raise stopped from None
     if as_json:
-        typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
+        far = {} if pushed is None else {"pushed": pushed.as_dict()}
+        typer.echo(json.dumps({**report.as_dict(), **far}, ensure_ascii=False))
         return
     typer.echo(f"{report.state}: {report.store}/{report.version}")
     if report.root_digest:
@@ -102,11 +118,14 @@ def build(
         typer.echo(f"  memory per worker: at most {report.memory_per_worker / 1e6:.0f} MB")
     rate = report.counts.get("drawn", 0) / report.seconds if report.seconds else 0.0
     typer.echo(f"  {report.seconds:.2f} s" + (f", {rate:.0f} samples/s" if rate else ""))
+    if pushed is not None:
+        what = ", ".join(f"{number} files {word}" for word, number in sorted(pushed.files.items()))
+        typer.echo(f"  pushed to {pushed.place}: {what}")
 
 
 def verify(
     version: Version,
-    root: Root = None,
+    root: FarRoot = None,
     level: Annotated[
         LevelName, typer.Option(help="quick: files; digest: every byte; rebuild: rows drawn again.")
     ] = LevelName.digest,
@@ -128,7 +147,7 @@ def verify(
         raise SpecError(
             "a signature is for every byte: found --key with --level quick or --subset", hint="leave those out"
         )
-    store, name = find_version(cache_root(root), version)
+    store, name = find_version(reading_root(root) if key is None else cache_root(root), version)
     from ocrmaps.store.upkeep.signing import public_key, signature_problems
     from ocrmaps.store.upkeep.verify import verify as run
 

@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ocrmaps.cli import complete
-from ocrmaps.cli.options import Act, Json, OnlyStore, RawCsv, Root, Version, cache_root
+from ocrmaps.cli.options import Act, FarRoot, Json, OnlyStore, RawCsv, Root, Version, cache_root, far_root, reading_root
+from ocrmaps.cli.progress import progress_bar
 from ocrmaps.errors import StoreNotFound
 from ocrmaps.text import visible_lines
+
+if TYPE_CHECKING:
+    from ocrmaps.store.upkeep.exchange.push import Exchange
 
 app = typer.Typer(
     help="Look after prepared data: state, health, differences, space. Example: ocrmaps cache status",
     no_args_is_help=True,
 )
 
+Target = Annotated[str, typer.Argument(metavar="TARGET", help="s3://BUCKET/FOLDER, gs://, az:// or file:///FOLDER.")]
+Exchanged = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="VERSION...",
+        help="STORE (its newest version), STORE/VERSION or the start of a version.",
+        autocompletion=complete.versions,
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be sent or fetched; write nothing.")]
+
 
 @app.command()
 def status(
     store: OnlyStore = None,
-    root: Root = None,
+    root: FarRoot = None,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read every file again.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say whether stores are whole and current with their sources; else exit 1. Example: ocrmaps cache status"""
     from ocrmaps.store.upkeep.status import cache_status
 
-    records = cache_status(cache_root(root), only=store, rehash=rehash)
+    records = cache_status(reading_root(root), only=store, rehash=rehash)
     if store is not None and not records:
-        raise StoreNotFound(f"{store}: no such store in {cache_root(root)}", hint="`ocrmaps cache list` shows all")
+        raise StoreNotFound(f"{store}: no such store in {reading_root(root)}", hint="`ocrmaps cache list` shows all")
     if as_json:
         first = records[0] if len(records) == 1 else {}
         document = {
@@ -57,7 +73,7 @@ def status(
             for problem in record["problems"]:
                 typer.echo(visible_lines(f"  problem: {problem}"))
         if not records:
-            typer.echo(f"no stores in {cache_root(root)}")
+            typer.echo(f"no stores in {reading_root(root)}")
     if any(record["current"] is not True or not record["whole"] for record in records):
         raise typer.Exit(1)
 
@@ -92,11 +108,11 @@ def health(root: Root = None, as_json: Json = False) -> None:
 
 
 @app.command("list")
-def list_all(root: Root = None, as_json: Json = False) -> None:
+def list_all(root: FarRoot = None, as_json: Json = False) -> None:
     """List every version of every store, the newest first. Example: ocrmaps cache list"""
     from ocrmaps.store.upkeep.catalog import list_versions
 
-    records = list_versions(cache_root(root))
+    records = list_versions(reading_root(root))
     if as_json:
         typer.echo(json.dumps({"versions": records}, ensure_ascii=False))
         return
@@ -115,14 +131,14 @@ def list_all(root: Root = None, as_json: Json = False) -> None:
 @app.command()
 def show(
     version: Version,
-    root: Root = None,
+    root: FarRoot = None,
     ledger: Annotated[int, typer.Option(metavar="N", help="Lines of the failure ledger to show.", min=0)] = 20,
     as_json: Json = False,
 ) -> None:
     """Show what a version was built from, what was lost and what was changed. Example: ocrmaps cache show receipts"""
     from ocrmaps.store.upkeep.catalog import show as look
 
-    record = look(_folder(root, version), ledger=ledger)
+    record = look(_far_folder(root, version), ledger=ledger)
     if as_json:
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
@@ -164,13 +180,13 @@ def _drawn_by(told: list[dict[str, Any]]) -> list[str]:
 def diff(
     old: Annotated[str, typer.Argument(metavar="OLD", help="A version.", autocompletion=complete.versions)],
     new: Annotated[str, typer.Argument(metavar="NEW", help="Another version.", autocompletion=complete.versions)],
-    root: Root = None,
+    root: FarRoot = None,
     as_json: Json = False,
 ) -> None:
     """Say which samples and recipe fields differ between two versions. Example: ocrmaps cache diff 3f2a 9c41"""
     from ocrmaps.store.upkeep.catalog import diff as compare
 
-    record = compare(_folder(root, old), _folder(root, new))
+    record = compare(_far_folder(root, old), _far_folder(root, new))
     if as_json:
         typer.echo(json.dumps(record, ensure_ascii=False))
         return
@@ -232,7 +248,7 @@ def clear(
 @app.command()
 def gc(
     store: OnlyStore = None,
-    root: Root = None,
+    root: FarRoot = None,
     keep: Annotated[int, typer.Option(metavar="N", help="Newest versions of each store to keep.", min=0)] = 1,
     age_hours: Annotated[
         float, typer.Option(metavar="HOURS", help="Unfinished builds and quarantine younger than this stay.", min=0)
@@ -243,7 +259,14 @@ def gc(
     yes: Act = False,
     as_json: Json = False,
 ) -> None:
-    """Remove debris and superseded versions that nothing holds. Example: ocrmaps cache gc --keep 2 --yes"""
+    """Remove debris and superseded versions that nothing holds. Example: ocrmaps cache gc --keep 2 --yes
+
+    With a URL as --root it removes what dead pushes left there, and no version.
+    """
+    url = far_root(root)
+    if url is not None:
+        _far_gc(url, store, age_hours, yes, as_json)
+        return
     from ocrmaps.store.upkeep.removal import plan_gc
 
     limit = None if quota is None else quota * 1_000_000
@@ -323,6 +346,128 @@ def bring_in(
     digest = read_manifest(folder).root_digest
     record = {"store": store, "version": folder.name, "root_digest": digest}
     typer.echo(json.dumps(record) if as_json else f"{store}/{folder.name}: imported, root digest {digest}")
+
+
+@app.command()
+def push(
+    target: Target, versions: Exchanged, root: Root = None, dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """Send versions to object storage, only what it lacks. Example: ocrmaps cache push s3://bucket/maps receipts"""
+    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.places.objects import ObjectPlace
+    from ocrmaps.store.upkeep.exchange.push import push as run
+
+    found = [find_version(cache_root(root), version) for version in versions]
+    place = ObjectPlace(target)
+
+    def each() -> Iterator[Exchange]:
+        for store, version in found:
+            with progress_bar(f"pushing {store.name}/{version}") as progress:
+                yield run(store.version(version), place, dry_run=dry_run, progress=progress)
+
+    _exchange(each(), as_json)
+
+
+@app.command()
+def pull(
+    target: Target, versions: Exchanged, root: Root = None, dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """Bring versions from object storage into the cache. Example: ocrmaps cache pull s3://bucket/maps receipts"""
+    from ocrmaps.store.places.objects import ObjectPlace
+    from ocrmaps.store.upkeep.exchange.pull import pull as run
+
+    place, cache = ObjectPlace(target), cache_root(root)
+
+    def each() -> Iterator[Exchange]:
+        for version in versions:
+            with progress_bar(f"pulling {version}") as progress:
+                yield run(place, version, cache, dry_run=dry_run, progress=progress)
+
+    _exchange(each(), as_json)
+
+
+@app.command()
+def mirror(
+    target: Target,
+    back: Annotated[bool, typer.Option("--back", help="Bring what the cache lacks instead.")] = False,
+    root: Root = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Send every version that object storage lacks; none is removed. Example: ocrmaps cache mirror s3://bucket/maps"""
+    from ocrmaps.store.places.objects import ObjectPlace
+    from ocrmaps.store.upkeep.exchange.mirror import pull_all, push_all
+
+    place, cache = ObjectPlace(target), cache_root(root)
+    if back:
+        _exchange(pull_all(place, cache, dry_run=dry_run, stage=progress_bar), as_json)
+    else:
+        _exchange(push_all(cache, place, dry_run=dry_run, stage=progress_bar), as_json)
+
+
+def _exchange(exchanges: Iterator[Exchange], as_json: bool) -> None:
+    """Print what each exchange did, as it ends."""
+    records = []
+    for exchange in exchanges:
+        records.append(exchange.as_dict())
+        if not as_json:
+            what = ", ".join(
+                f"{number} files {word} ({exchange.nbytes[word] / 1e6:.1f} MB)"
+                for word, number in sorted(exchange.files.items())
+            )
+            dry = "" if exchange.done else ", nothing was written"
+            typer.echo(f"{exchange.store}/{exchange.version}: {what}{dry}, root digest {exchange.root_digest}")
+    if as_json:
+        typer.echo(json.dumps({"exchanges": records}))
+    elif not records:
+        typer.echo("no versions")
+
+
+def _far_gc(url: str, store: str | None, age_hours: float, yes: bool, as_json: bool) -> None:
+    """Remove what dead pushes left in object storage; versions there stay."""
+    from ocrmaps.store.places.objects import ObjectPlace
+    from ocrmaps.store.upkeep.exchange.journal import dead_pushes, remove_push
+
+    place = ObjectPlace(url)
+    dead, kept = dead_pushes(place, age_hours=age_hours, only=store)
+    gone, stayed = [], []
+    for push in dead if yes else ():
+        why = remove_push(place, push, age_hours=age_hours)
+        if why is None:
+            gone.append(push)
+        else:
+            stayed.append((f"{push.store}/{push.version}", why))
+    if as_json:
+        record = {
+            "remove": [push.as_dict() for push in dead],
+            "keep": [{"name": name, "why": why} for name, why in kept],
+            "done": yes,
+            "removed": [push.as_dict() for push in gone],
+            "stayed": [{"name": name, "why": why} for name, why in stayed],
+        }
+        typer.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        for push in dead:
+            word = "removed" if push in gone else "would remove" if not yes else "left"
+            what = "the journal" if push.committed else f"{len(push.keys)} objects"
+            typer.echo(
+                f"{word} {what} of a push of {push.store}/{push.version} by {', '.join(push.owners) or 'nobody'}"
+            )
+        for name, why in (*kept, *stayed):
+            typer.echo(f"keeps {name}: {why}")
+        if not dead:
+            typer.echo("nothing to remove")
+        elif not yes:
+            typer.echo("nothing was changed, run it again with --yes")
+    if stayed:
+        raise typer.Exit(1)
+
+
+def _far_folder(root: Path | None, version: str) -> Path:
+    from ocrmaps.store.places.cache import find_version
+
+    store, name = find_version(reading_root(root), version)
+    return store.version(name)
 
 
 def _folder(root: Path | None, version: str) -> Path:

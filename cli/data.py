@@ -135,6 +135,9 @@ def convert(
     source: SourcePath,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="File or folder to write.")],
     to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Target format.")],
+    url_prefix: Annotated[
+        str, typer.Option(metavar="URL", help="Address in front of picture paths, with --to labelstudio.")
+    ] = "",
     frame: FrameOption = Frame.upright,
     format: Format = None,
     pictures: Pictures = None,
@@ -147,8 +150,68 @@ def convert(
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     from ocrmaps.pipelines import data as pipeline
 
-    done = pipeline.convert(opened, out, format=to, overwrite=yes)
+    done = pipeline.convert(opened, out, format=to, overwrite=yes, url_prefix=url_prefix)
     typer.echo(json.dumps(done.as_json(), indent=2) if as_json else done.sentence())
+
+
+@app.command()
+def merge(
+    base: Annotated[Path, typer.Argument(metavar="BASE", help="The annotations that corrections go into.")],
+    corrected: Annotated[
+        list[Path], typer.Argument(metavar="CORRECTED...", help="What came back: exports of any format, of any part.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="PATH", help="File or folder to write; BASE stays.", rich_help_panel=RESULTS)
+    ],
+    sent: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="What was sent out: a picture that BASE changed since is a conflict; BASE itself when not given.",
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="FORMAT",
+            help="Format to write; that of BASE, or ufo, when not given.",
+            rich_help_panel=RESULTS,
+        ),
+    ] = None,
+    corrected_format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT", help="Format of CORRECTED; found out when not given.", rich_help_panel=ANNOTATIONS
+        ),
+    ] = None,
+    frame: FrameOption = Frame.upright,
+    format: Format = None,
+    pictures: Pictures = None,
+    yes: Replace = False,
+    as_json: Json = False,
+) -> None:
+    """Take corrections back; exit 1 on conflicts. Example: ocrmaps data merge receipts export.json --out new.json"""
+    from ocrmaps.kinds import expect_source
+
+    for path in (base, *corrected, *((sent,) if sent is not None else ())):
+        expect_source(path)
+    from ocrmaps.pipelines.merge import merge as run
+
+    done = run(
+        base,
+        corrected,
+        out,
+        sent=sent,
+        to=to,
+        format=format,
+        corrected_format=corrected_format,
+        pictures=pictures,
+        frame=frame.value,
+        overwrite=yes,
+    )
+    typer.echo(json.dumps(done.as_json(), indent=2, ensure_ascii=False) if as_json else done.sentence())
+    raise typer.Exit(1 if done.merge.conflicts else 0)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from ocrmaps.cli.options import (
     Checkpoint,
     Device,
     DeviceOption,
+    FarRoot,
     Format,
     Frame,
     FrameOption,
@@ -26,7 +27,6 @@ from ocrmaps.cli.options import (
     Pictures,
     RawCsv,
     Replace,
-    Root,
     Scales,
     Split,
     StoreName,
@@ -34,8 +34,8 @@ from ocrmaps.cli.options import (
     Tile,
     Trust,
     TrustCode,
-    cache_root,
     page_view,
+    reading_root,
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
@@ -45,6 +45,8 @@ PREDICTIONS = "Predictions of another system"
 SCORING = "Scoring"
 GRID = "What is tried"
 CHOSEN = "What is chosen by"
+LOW = 0.6
+"""hmean of predictions under which `ocrmaps diagnose` is worth a look."""
 
 
 class Protocol(StrEnum):
@@ -160,25 +162,13 @@ def evaluate(
     device: DeviceOption = Device.auto,
     trust: Trust = None,
     trust_code: TrustCode = None,
-    root: Root = None,
+    root: FarRoot = None,
     yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Score a checkpoint or a file of predictions. Example: ocrmaps evaluate best.ckpt --store receipts --split val"""
     from ocrmaps.kinds import expect_checkpoint, expect_source
-
-    # Where options do not go together, that is said below; what they name is another matter then.
-    if (checkpoint is None) != (predictions is None) and (store is None) != (source is None):
-        if checkpoint is not None:
-            expect_checkpoint(checkpoint)
-        for path in (source, predictions):
-            if path is not None:
-                expect_source(path)
-        if store is not None:
-            _found(store, root)
-    from ocrmaps.evaluation import result_document, write_evaluation
-    from ocrmaps.evaluation.summary import table
-    from ocrmaps.pipelines.evaluate import Asked, check_out, run
+    from ocrmaps.pipelines.evaluate import Asked, check, check_out, run
 
     asked = Asked(
         checkpoint=checkpoint,
@@ -202,10 +192,21 @@ def evaluate(
         batch=batch_size,
         threads=threads,
         device=device.value,
-        cache=cache_root(root),
+        cache=reading_root(root),
         trusted=allowed(trust, trust_code),
         view=page_view(tile, scales),
     )
+    check(asked)
+    if checkpoint is not None:
+        expect_checkpoint(checkpoint)
+    for path in (source, predictions):
+        if path is not None:
+            expect_source(path)
+    if store is not None:
+        _found(store, root)
+    from ocrmaps.evaluation import result_document, write_evaluation
+    from ocrmaps.evaluation.summary import table
+
     check_out(out, overwrite=yes)
     with progress_bar("evaluating") as progress:
         evaluation = run(asked, progress)
@@ -216,6 +217,9 @@ def evaluate(
         typer.echo(json.dumps(result_document(evaluation), ensure_ascii=False))
     else:
         typer.echo(table(evaluation))
+    if predictions is not None and source is not None and evaluation.hmean is not None and evaluation.hmean < LOW:
+        command = f"ocrmaps diagnose --predictions {predictions} --source {source}"
+        typer.echo(f"what to change first: {command}", err=True)
     if evaluation.count("failed"):
         for picture in evaluation.pictures:
             if picture.status == "failed":
@@ -292,7 +296,7 @@ def tune(
     threads: Threads = None,
     device: DeviceOption = Device.auto,
     trust: Trust = None,
-    root: Root = None,
+    root: FarRoot = None,
     yes: Replace = False,
     as_json: Json = False,
 ) -> None:
@@ -317,7 +321,7 @@ def tune(
             checkpoint,
             out=out,
             store=store,
-            cache=cache_root(root),
+            cache=reading_root(root),
             split=split,
             test_split=test_split,
             test_source=test_source,
@@ -338,4 +342,4 @@ def _found(store: str, root: Path | None) -> None:
     """Refuse a store that is not there before anything heavy is imported."""
     from ocrmaps.store.places.cache import find_version
 
-    find_version(cache_root(root), store)
+    find_version(reading_root(root), store)

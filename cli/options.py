@@ -6,7 +6,6 @@ the same groups. Help shows at most seven options in a group.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +17,7 @@ from ocrmaps.cli import complete
 from ocrmaps.shipped import checkpoint_path
 
 if TYPE_CHECKING:
-    from ocrmaps.detect.tiles import PageView
+    from ocrmaps.detect.view import PageView
 
 ANNOTATIONS = "Annotations"
 """The group of options that say how annotated pictures are read."""
@@ -177,6 +176,15 @@ Root = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+FarRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--root",
+        metavar="FOLDER|URL",
+        help="Cache folder, or s3://, gs://, az://; OCRMAPS_CACHE, or .ocrmaps here, when not given.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -247,18 +255,31 @@ def page_view(tile: str | None, scales: str) -> PageView:
     values = numbers(scales, "--scales")
     if tile is not None and tile != "auto" and not tile.isdecimal():
         raise SpecError(f"--tile: found {tile!r}, expected a number of pixels, or auto")
-    from ocrmaps.detect.tiles import PageView
+    from ocrmaps.detect.view import PageView
 
     side = int(tile) if tile is not None and tile != "auto" else tile
     return PageView(tile=side, scales=values)  # type: ignore[arg-type]  # auto or a number
 
 
 def cache_root(root: Path | None) -> Path:
-    """The cache folder that an option, the environment or the project means, in this order."""
-    if root is not None:
-        return root.absolute()
-    named = os.environ.get("OCRMAPS_CACHE")
-    return Path(named).absolute() if named else Path(".ocrmaps").absolute()
+    """The cache folder that an option, the environment or the project means, in this order; a folder, no URL."""
+    from ocrmaps.store.places.cache import cache_folder
+
+    return cache_folder(root)
+
+
+def reading_root(root: Path | None) -> Path:
+    """The same for a command that only reads, which may also name a place in object storage by its URL."""
+    from ocrmaps.store.places.cache import reading_folder
+
+    return reading_folder(root)
+
+
+def far_root(root: Path | None) -> str | None:
+    """The URL of the cache, where the option or the environment names one in object storage."""
+    from ocrmaps.store.places.cache import far_cache
+
+    return far_cache(root)
 
 
 def refuse_missing(targets: Sequence[str], cache: Path) -> None:

@@ -68,6 +68,7 @@ def pages() -> dict[str, str]:
         "reference/recipe.md": reference.recipe_page(),
         "reference/run.md": reference.run_page(),
         "reference/python.md": reference.python_page(),
+        "llms.txt": reference.llms_text((DOCS / "index.md").read_text(encoding="utf-8")),
         **{f"figures/{name}": draw() for name, draw in figures.FIGURES.items()},
     }
 

@@ -12,6 +12,7 @@ import typer
 from ocrmaps.cli import complete
 from ocrmaps.cli.options import (
     RESULTS,
+    FarRoot,
     Format,
     Frame,
     FrameOption,
@@ -19,10 +20,9 @@ from ocrmaps.cli.options import (
     Longest,
     Pictures,
     Replace,
-    Root,
     Threads,
     Trust,
-    cache_root,
+    reading_root,
     refuse_missing,
 )
 from ocrmaps.cli.progress import progress_bar
@@ -91,7 +91,7 @@ def report(
     pictures: Pictures = None,
     frame: FrameOption = Frame.upright,
     trust: Trust = None,
-    root: Root = None,
+    root: FarRoot = None,
     threads: Threads = None,
     yes: Replace = False,
     as_json: Json = False,
@@ -99,7 +99,7 @@ def report(
     """Write one self-contained page on a run, store, source, oracle or benchmark. Example: ocrmaps report runs/first"""
     from ocrmaps.kinds import expect_checkpoint, expect_source
 
-    cache = cache_root(root)
+    cache = reading_root(root)
     if kind is None or kind.value != "store":
         refuse_missing(targets[:1], cache)
     for also in targets[1:]:  # further sources, which may say their split

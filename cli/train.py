@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ocrmaps.cli.options import RESULTS, Json, Root, RunFile, Settings, cache_root
+from ocrmaps.cli.options import RESULTS, FarRoot, Json, RunFile, Settings, reading_root
 from ocrmaps.cli.progress import say
 
 
@@ -27,7 +27,7 @@ def train(
         ),
     ] = None,
     settings: Settings = None,
-    root: Root = None,
+    root: FarRoot = None,
     as_json: Json = False,
 ) -> None:
     """Train a detector on a store and keep what it learnt. Example: ocrmaps train receipts-run.toml --out runs/first"""
@@ -43,7 +43,7 @@ def train(
     report = go(
         spec,
         out=out or Path("runs") / spec.name,
-        cache=cache_root(root),
+        cache=reading_root(root),
         resume=resume,
         say=partial(say, err=as_json),
         progress=sys.stderr.isatty() and sys.stdout.isatty(),
@@ -71,7 +71,7 @@ def precision_check(
         ),
     ] = None,
     settings: Settings = None,
-    root: Root = None,
+    root: FarRoot = None,
     as_json: Json = False,
 ) -> None:
     """Compare precisions by paired runs of the same seeds. Example: ocrmaps precision-check receipts-run.toml --seeds 5
@@ -89,7 +89,7 @@ def precision_check(
     report = go(
         spec,
         out=out or Path("runs") / f"{spec.name}-precision",
-        cache=cache_root(root),
+        cache=reading_root(root),
         precisions=[name.strip() for name in precisions.split(",")],
         seeds=seeds,
         epochs=epochs,

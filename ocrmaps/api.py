@@ -96,19 +96,25 @@ def extract_polygons(
 def build(recipe: Recipe | Anywhere, *, cache: Anywhere | None = None, workers: int | None = None) -> BuildReport:
     """Build the version that a recipe (or its file) means, or find it unchanged.
 
-    `cache` is OCRMAPS_CACHE, or `.ocrmaps` here, when not given.
+    `cache` is OCRMAPS_CACHE, or `.ocrmaps` here, when not given; into `s3://BUCKET/FOLDER` it is pushed when built.
     """
     from ocrmaps.pipelines.build import build as go
+    from ocrmaps.pipelines.build import build_into
     from ocrmaps.recipe import Recipe, load_recipe
+    from ocrmaps.store.places.cache import cache_folder, far_cache
 
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(Path(recipe))
-    return go(loaded, _cache(cache), workers=workers)
+    url = far_cache(cache)
+    if url is not None:
+        return build_into(loaded, url, workers=workers)[0]
+    return go(loaded, cache_folder(None if cache is None else Path(cache)), workers=workers)
 
 
 def open_version(name: Anywhere, *, cache: Anywhere | None = None) -> Reader:
     """Open a version for reading: `STORE` (its newest), `STORE/VERSION`, or a version's folder.
 
-    It is a context manager, and stands for its folder wherever a path is expected.
+    `cache` is OCRMAPS_CACHE, or `.ocrmaps` here, when not given; `s3://BUCKET/FOLDER` reads from object storage.
+    What comes back is a context manager, and stands for its folder wherever a path is expected.
     """
     from ocrmaps.store.places.cache import find_version
     from ocrmaps.store.reader import Reader
@@ -223,6 +229,6 @@ def oracle(source: Source | Anywhere, *, longest: int = 640, limit: int | None =
 
 
 def _cache(given: Anywhere | None) -> Path:
-    from ocrmaps.store.places.cache import cache_folder
+    from ocrmaps.store.places.cache import reading_folder
 
-    return cache_folder(None if given is None else Path(given))
+    return reading_folder(given)

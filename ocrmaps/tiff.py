@@ -1,5 +1,7 @@
 """Pages of TIFF files: `scan.tif#2` names the second page of `scan.tif`, wherever a picture file can be named.
 
+So do `shard.tar#1.jpg` and `rows.parquet#3`, the pictures inside archives and tables (`ocrmaps.members`).
+
 A page is read as a file of its own: the same bytes, with a header that names this page as the first. So decoders,
 fingerprints and digests need no page number.
 """
@@ -13,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from ocrmaps import members
 from ocrmaps.files import open_regular, read_regular
 
 SUFFIXES = (".tif", ".tiff")
@@ -27,20 +30,26 @@ def page_of(name: str) -> tuple[str, int]:
     >>> page_of("scan.tif#2"), page_of("scan.tif")
     (('scan.tif', 2), ('scan.tif', 1))
     """
-    match = _PAGE.fullmatch(name)
+    match = None if members.split(name) else _PAGE.fullmatch(name)
     return (match[1], int(match[2])) if match and int(match[2]) >= 1 else (name, 1)
 
 
 def file_of(path: str) -> str:
-    """The file that a picture's path means: itself, or the TIFF that it names a page of."""
+    """The file that a picture's path means: itself, or the one that it names a page, a member or a row of."""
+    inside = members.split(path)
+    if inside:
+        return path if os.path.lexists(path) else inside[0]
     file, _ = page_of(path)
     return path if file == path or not file.lower().endswith(SUFFIXES) or os.path.lexists(path) else file
 
 
 def read_picture(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a picture file, or of a page of a TIFF as a file of its own; an OSError says what else was found."""
+    """The bytes of a picture file, or of what lies in one as a file of its own; an OSError says what else was found."""
     named = os.fspath(path)
     file = file_of(named)
+    inside = members.split(named)
+    if inside and file != named:
+        return members.read(*inside)
     data = read_regular(file)
     if file == named:
         return data
@@ -51,6 +60,15 @@ def read_picture(path: str | os.PathLike[str]) -> bytes:
         raise OSError(errno.EINVAL, f"it has {len(starts)} pages, no page {page}", named)
     at, number, _, _ = layout
     return data[:at] + struct.pack(number, starts[page - 1]) + data[at + struct.calcsize(number) :]
+
+
+def has_page(path: str) -> bool:
+    """Whether a path that is no file names a page, a member or a row of one."""
+    inside = members.split(path)
+    if inside:
+        return members.holds(*inside)
+    file = file_of(path)
+    return file != path and page_of(path)[1] <= count_pages(file)
 
 
 def count_pages(path: str | os.PathLike[str]) -> int:

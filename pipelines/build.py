@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from ocrmaps.pipelines.crew import WAIT_SECONDS
 from ocrmaps.pipelines.executors import run_tasks
 from ocrmaps.recipe import Recipe
 from ocrmaps.store.format.manifest import Manifest
-from ocrmaps.store.places.cache import Store
+from ocrmaps.store.places.cache import Store, building_folder
+from ocrmaps.store.places.objects import ObjectPlace
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.upkeep.exchange.push import Exchange, push
 from ocrmaps.store.upkeep.explain import Change, changes, summary
 from ocrmaps.store.upkeep.repair import RepairReport
 from ocrmaps.store.upkeep.repair import repair as repair_version
@@ -180,6 +183,21 @@ def repair(
         run_tasks(building, workers=workers, progress=progress)
 
     return repair_version(store, version, planner, runner)
+
+
+def build_into(
+    recipe: Recipe, url: str, *, dry_run: bool = False, progress: Progress | None = None, **options: Any
+) -> tuple[BuildReport, Exchange | None]:
+    """Build a version on this machine and push it to a place in object storage, where it appears only complete.
+
+    What was built stays here, for the next build to start from; `Exchange` is what the push did, None of a dry run.
+    """
+    place = ObjectPlace(url)
+    place.folders()  # a place that cannot be reached is found before the work
+    report = build(recipe, building_folder(url), dry_run=dry_run, progress=progress, **options)
+    if dry_run:
+        return report, None
+    return report, push(report.folder, place, progress=None if progress is None else partial(progress, "pushing"))
 
 
 def _announcement(store: Store, plan: Plan, new: int, workers: int) -> str:

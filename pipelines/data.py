@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ocrmaps.annotations import (
     picture_path,
     scan,
 )
+from ocrmaps.annotations.formats import labelstudio
 from ocrmaps.annotations.records import Sample
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.errors import AnnotationError, PictureError, SpecError
@@ -64,9 +66,12 @@ class Converted:
         return "\n".join(visible(line, 1000) for line in lines)
 
 
-def convert(source: Source, out: Path, *, format: str, overwrite: bool = False) -> Converted:
-    """Write a source in another format. What cannot be read is refused as a whole: half a data set is no conversion."""
-    writer = _writer(format)
+def convert(source: Source, out: Path, *, format: str, overwrite: bool = False, url_prefix: str = "") -> Converted:
+    """Write a source in another format. What cannot be read is refused as a whole: half a data set is no conversion.
+
+    `url_prefix` stands in front of every picture's path, for Label Studio alone.
+    """
+    writer = _writer(format, url_prefix)
     if out.exists() and not overwrite:
         refuse_existing(out, replace_existing=False)
     reading = scan(source)
@@ -109,10 +114,17 @@ def sized(source: Source, samples: Sequence[Sample]) -> list[Sample]:
     return out
 
 
-def _writer(format: str) -> Writer:
+def _writer(format: str, url_prefix: str = "") -> Writer:
     if format not in WRITERS:
         raise SpecError(f"found target format {format!r}, expected one of {', '.join(WRITERS)}")
-    return WRITERS[format]
+    if not url_prefix:
+        return WRITERS[format]
+    if format != "labelstudio":
+        raise SpecError(
+            f"found an address for the pictures, but {format} names them by their path",
+            hint="--url-prefix goes with --to labelstudio",
+        )
+    return partial(labelstudio.write, prefix=url_prefix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ocrmaps.annotations import open_source
-from ocrmaps.detect.tiles import PageView
+from ocrmaps.detect.view import PageView
 from ocrmaps.errors import Problem, SpecError
-from ocrmaps.evaluation import IMAGES, PROTOCOLS, RESULT, TEXTS, Evaluation, EvaluationSpec
-from ocrmaps.evaluation.detectors import evaluate_checkpoint, evaluate_predictions
-from ocrmaps.evaluation.predictions import Scale
-from ocrmaps.evaluation.rows import Progress
-from ocrmaps.evaluation.submitted import PredictionOptions
-from ocrmaps.geometry import Frame
-from ocrmaps.metrics.conventions import Convention
-from ocrmaps.store.places.cache import find_version
 from ocrmaps.text import numbers
 from ocrmaps.trust import NOTHING, Trusted
+
+if TYPE_CHECKING:
+    from ocrmaps.evaluation import Evaluation, EvaluationSpec
+    from ocrmaps.evaluation.predictions import Scale
+    from ocrmaps.evaluation.rows import Progress
+    from ocrmaps.geometry import Frame
+    from ocrmaps.metrics.conventions import Convention
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +51,13 @@ class Asked:
 
 def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     """The evaluation that is asked for; options that would do nothing are refused."""
+    check(asked)
+    from ocrmaps.annotations import open_source
+    from ocrmaps.evaluation.detectors import evaluate_checkpoint, evaluate_predictions
+    from ocrmaps.evaluation.submitted import PredictionOptions
+    from ocrmaps.store.places.cache import find_version
+
     spec = spec_of(asked)
-    _check(asked)
     options = PredictionOptions(
         format=asked.predictions_format,
         frame=asked.predictions_frame,
@@ -90,6 +94,8 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
 
 def spec_of(asked: Asked) -> EvaluationSpec:
     """Protocols and thresholds as a person writes them."""
+    from ocrmaps.evaluation import PROTOCOLS, EvaluationSpec
+
     return EvaluationSpec(
         thresholds=numbers(asked.thresholds, "--iou"),
         protocols=PROTOCOLS if "all" in asked.protocols else tuple(dict.fromkeys(asked.protocols)),
@@ -101,6 +107,8 @@ def check_out(out: Path | None, *, overwrite: bool) -> None:
     """Refuse to replace tables before an hour was spent on new ones."""
     if out is None or overwrite:
         return
+    from ocrmaps.evaluation import IMAGES, RESULT, TEXTS
+
     there = [name for name in (RESULT, IMAGES, TEXTS) if (out / name).exists()]
     if there:
         raise SpecError(
@@ -108,7 +116,8 @@ def check_out(out: Path | None, *, overwrite: bool) -> None:
         )
 
 
-def _check(asked: Asked) -> None:
+def check(asked: Asked) -> None:
+    """Refuse options that do not go together; nothing heavy is imported for it."""
     a, model, stored = asked, asked.checkpoint is not None, asked.store is not None
     rules = (
         (model == (a.predictions is None), "name a checkpoint, or --predictions FILE", "checkpoint"),

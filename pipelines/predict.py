@@ -16,7 +16,7 @@ from ocrmaps.detect.load import device_for, load_any
 from ocrmaps.detect.pages import PictureFile, open_page
 from ocrmaps.detect.predict import Prediction, predict_pictures, with_score
 from ocrmaps.detect.results import Sheet, check_names, file_for, write_predictions
-from ocrmaps.detect.tiles import PageView
+from ocrmaps.detect.view import PageView
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.files import refuse_existing, write_new
 from ocrmaps.pagekit.pictures import Canvas, overlay, png

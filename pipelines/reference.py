@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import is_dataclass
@@ -54,6 +55,20 @@ def run_page() -> str:
         [Training](../explanation/training.md) shows a run file and what a run leaves behind.
         """
     return _page("Run files", intro, run.FORM)
+
+
+def llms_text(index: str) -> str:
+    """llms.txt: the pages of the index, a line each with what they are for, for programs that read documentation."""
+    out: list[str] = []
+    for line in index.splitlines():
+        if line.startswith("# "):
+            out += [line, "", "> Prepared data that can be trusted, for training text detectors of the DBNet family."]
+        elif line.startswith("## "):
+            out += ["", line, ""]
+        elif line.startswith("| ") and "](" in line:
+            what, _, where = line.strip("| ").partition(" | ")
+            out += [f"- [{path}]({path}): {what}" for path in re.findall(r"\]\(([^)]+)\)", where)]
+    return "\n".join(out) + "\n"
 
 
 def python_page() -> str:

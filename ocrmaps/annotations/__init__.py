@@ -33,14 +33,17 @@ from ocrmaps.annotations.formats import (
     mmocr,
     paddle,
     page,
+    parquet,
     rects,
     sroie,
     submission,
     td500,
     totaltext,
+    totaltext_mat,
     ufo,
     via,
     voc,
+    webdataset,
     wildreceipt,
     yolo,
 )
@@ -102,6 +105,9 @@ READERS: dict[str, Reader] = {
     "wildreceipt": wildreceipt.read,
     "td500": td500.read,
     "submission": submission.read,
+    "totaltext-mat": totaltext_mat.read,
+    "parquet": parquet.read,
+    "webdataset": webdataset.read,
 }
 
 WRITERS: dict[str, Writer] = {
@@ -115,6 +121,7 @@ WRITERS: dict[str, Writer] = {
     "labelstudio": labelstudio.write,
     "page-lines": page.write,
     "alto-lines": alto.write,
+    "parquet": parquet.write,
 }
 
 SIGNS: dict[str, Sign] = {
@@ -149,6 +156,9 @@ SIGNS: dict[str, Sign] = {
     "wildreceipt": Sign(recognize=wildreceipt.recognize),
     "td500": Sign(recognize=td500.recognize, per_picture=td500.SUFFIXES),
     "submission": Sign(recognize=submission.recognize),
+    "totaltext-mat": Sign(recognize=totaltext_mat.recognize, per_picture=totaltext_mat.SUFFIXES),
+    "parquet": Sign(recognize=parquet.recognize, per_picture=parquet.SUFFIXES, stated=parquet.stated),
+    "webdataset": Sign(recognize=webdataset.recognize, per_picture=webdataset.SUFFIXES, stated=webdataset.stated),
 }
 
 _DECLARABLE: tuple[str, ...] = tuple(frame for frame in get_args(Frame) if frame != "canonical")

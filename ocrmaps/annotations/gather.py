@@ -5,6 +5,7 @@ A sample with any problem is left out: half of a picture's outlines would teach 
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_left
 from collections import Counter
@@ -18,9 +19,11 @@ from typing import Any, TypeGuard, TypeVar
 import numpy as np
 
 from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, leaves
-from ocrmaps.annotations.grammar.contents import clipped, decode, parse_json, read_bytes, shown
+from ocrmaps.annotations.grammar import stream
+from ocrmaps.annotations.grammar.contents import MAX_BYTES, clipped, decode, parse_json, read_bytes, shown
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
+from ocrmaps.files import open_regular
 from ocrmaps.geometry import PolygonSet, Size
 
 T = TypeVar("T")
@@ -57,6 +60,9 @@ class Gather:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.pictures = PictureFolder(source.pictures)
+        self._begin()
+
+    def _begin(self) -> None:
         self.samples: list[Sample] = []
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
@@ -90,6 +96,48 @@ class Gather:
     def json(self, path: Path, loc: str, *, ids: str | None = None) -> Any:
         """The json value of a file. Values lost to a doubled key are problems, and so are the samples they touch."""
         return self.parse_json(self.text(path, loc), loc, ids=ids)
+
+    def members(
+        self,
+        kind: type,
+        what: str,
+        *,
+        member: str = "",
+        inner: type = list,
+        inner_what: str = "",
+        optional: bool = False,
+        ids: str | None = None,
+    ) -> Iterator[tuple[str, str | int, Any]]:
+        """("", key, value) of the root of the source's one json file, and (member, key, value) of one member of it.
+
+        Read piece by piece, so that memory follows the samples. A file in which anything is unusual is read again as
+        a whole, from nothing: whoever iterates keeps nothing but what this gather holds.
+        """
+        path, met = self.source.annotations, False
+        try:
+            with open_regular(path) as file:
+                if os.fstat(file.fileno()).st_size <= MAX_BYTES:
+                    for name, key, value in stream.members(file, kind, member, inner):
+                        met |= name == member
+                        yield name, key, value
+                    if met or not member or optional:
+                        return
+        except (OSError, ValueError, RecursionError):
+            pass
+        self._begin()
+        root = self.json(path, self.file, ids=ids)
+        if not self.expect(root, kind, self.file, what):
+            return
+        for key, value in _members(root):
+            if not member or key != member:
+                yield "", key, value
+        if (
+            member
+            and (member in root or not optional)
+            and self.expect(root.get(member), inner, f"{self.file}:{member}", inner_what)
+        ):
+            for key, value in _members(root[member]):
+                yield member, key, value
 
     def parse_json(self, text: str, file: str, *, line: int = 0, ids: str | None = None) -> Any:
         return parse_json(text, file, self._doubled_key, line=line, ids=ids)
@@ -199,6 +247,10 @@ class Gather:
             unused={name[:80]: self.unused[name] for name in sorted(self.unused) if self.unused[name]},
             notes=tuple(self.notes),
         )
+
+
+def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
+    return iter(value.items() if isinstance(value, dict) else enumerate(value))
 
 
 def _path_ends(name: str) -> list[str]:

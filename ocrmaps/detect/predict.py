@@ -22,8 +22,9 @@ import torch
 from ocrmaps import inline
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.detect.pages import PictureFile, PreparedPage, open_page, pages, prepare
-from ocrmaps.detect.tiles import PageView, Viewer
+from ocrmaps.detect.tiles import Viewer
 from ocrmaps.detect.trained import Trained
+from ocrmaps.detect.view import PageView
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.extract import extract as read_polygons

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ import torch
 from ocrmaps.canonical import _INTERPOLATIONS as RESAMPLING
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, plan, turn_upright
 from ocrmaps.detect.trained import Trained
+from ocrmaps.detect.view import PageView
 from ocrmaps.errors import SpecError
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet, Size
@@ -38,38 +39,10 @@ COARSE = 2048
 """Longest side of a page for the coarse look of `auto`."""
 ENOUGH = 1.25
 """A page whose scale would change by less than this is not looked at again."""
-LEAST_TILE = 64
 FARTHEST = 960
 """A network that looks farther than so many pixels is taken for one that looks at its whole picture."""
 GLOBAL_OVERLAP = 384
 """Overlap of windows where the network has no reach."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageView:
-    """How a page is looked at: in which windows, at which scales.
-
-    >>> PageView(scales=(1.0, 1.5)).plain, PageView().plain
-    (False, True)
-    """
-
-    tile: int | Literal["auto"] | None = None
-    """Side of the windows, at the page's own resolution; auto: at a scale that suits the height of its texts; None:
-    the whole page on a canvas, as in training."""
-    scales: tuple[float, ...] = (1.0,)
-    """Maps at these multiples of the scale are averaged."""
-
-    def __post_init__(self) -> None:
-        known = self.tile is None or (self.tile == "auto" if isinstance(self.tile, str) else self.tile >= LEAST_TILE)
-        if not known:
-            raise SpecError(f"found tile {self.tile!r}, expected auto or {LEAST_TILE} pixels and more")
-        if not self.scales or len(set(self.scales)) != len(self.scales) or not all(0.25 <= s <= 4 for s in self.scales):
-            raise SpecError(f"found scales {self.scales}, expected different numbers from 0.25 to 4")
-
-    @property
-    def plain(self) -> bool:
-        """Whether this is what happens without any view."""
-        return self.tile is None and self.scales == (1.0,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -20,8 +20,8 @@ from ocrmaps.annotations import Sample, Source
 from ocrmaps.annotations.samples import subset
 from ocrmaps.detect.load import device_for, load_any
 from ocrmaps.detect.predict import Prediction, predict_pictures
-from ocrmaps.detect.tiles import PageView
 from ocrmaps.detect.trained import Trained
+from ocrmaps.detect.view import PageView
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
 from ocrmaps.evaluation.rows import Progress, device_of, evaluate_rows, row_names, rows_of, store_identity

@@ -128,7 +128,10 @@ class Ring:
         *,
         threads: int,
         ahead: int,
+        stop_beside: Callable[[], None] | None = None,
     ) -> None:
+        self._stop_beside = stop_beside
+        """Ends whatever works for this pass beside these threads."""
         self._batches, self._read, self._slots, self._ahead = batches, read, slots, ahead
         # One lock that its holder may take again: what is collected while it is held may end up in `stop`.
         self._lock = threading.RLock()
@@ -170,6 +173,8 @@ class Ring:
             self._stopped = True
             self._work.notify_all()
             self._ready.notify_all()
+        if self._stop_beside is not None:
+            self._stop_beside()
         # The last reference to a pass may vanish in one of its own threads, which then ends by itself.
         if threading.current_thread() not in self._threads:
             for thread in self._threads:

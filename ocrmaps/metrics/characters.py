@@ -38,7 +38,6 @@ class Spines:
     """(k + 1): a polygon with fewer than three points has no spine."""
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Spines:
     """Aspect and spine of every polygon.
 
@@ -47,35 +46,59 @@ def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Sp
     ([[0.0, 1.0], [8.0, 1.0]], [4.0])
     """
     counts = polygons.counts()
-    aspect = np.ones(len(counts))
-    lengths = np.where(counts >= 3, 2, 0)
-    curved = (counts >= 6) & (counts % 2 == 0)
-    lengths[curved] = counts[curved] // 2
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    points = np.zeros((int(offsets[-1]), 2))
-
-    four = np.flatnonzero(counts == 4)
-    quads = polygons.points[polygons.offsets[four][:, None] + np.arange(4)]
-    odd = np.flatnonzero((counts >= 3) & (counts != 4) & ~curved)
-    if odd.size:
-        boxes = np.stack([_level_box(polygons[int(i)]) for i in odd])
-        four, quads = np.concatenate([four, odd]), np.concatenate([quads, boxes])
-    aspect[four] = _aspect(quads)
-    tall = (aspect[four] < vertical_aspect)[:, None]
-    p0, p1, p2, p3 = quads[:, 0], quads[:, 1], quads[:, 2], quads[:, 3]
-    points[offsets[four]] = np.where(tall, (p3 + p2) / 2, (p0 + p3) / 2)
-    points[offsets[four] + 1] = np.where(tall, (p0 + p1) / 2, (p1 + p2) / 2)
-
-    for i in np.flatnonzero(curved):
-        outline = polygons[int(i)]
-        top, bottom = outline[: len(outline) // 2], outline[len(outline) // 2 :][::-1]
-        points[offsets[i] : offsets[i + 1]] = (top + bottom) / 2
-        along = (_length(top) + _length(bottom)) / 2 + _SIDE
-        across = (math.dist(top[0], bottom[0]) + math.dist(top[-1], bottom[-1])) / 2 + _SIDE
-        aspect[i] = along / across
-    # Sides near the ends of float64 have no ratio to count on; such outlines are not scored.
-    aspect = np.clip(np.where(np.isnan(aspect), 1.0, aspect), 1e-30, 1e30)
+    odd = np.flatnonzero((counts >= 3) & (counts % 2 == 1))
+    with np.errstate(over="ignore", invalid="ignore"):
+        boxes = np.array([_level_box(polygons[int(i)]) for i in odd]).reshape(-1, 4, 2)
+    aspect, points, offsets = _spines(polygons.points, polygons.offsets, boxes, vertical_aspect)
     return Spines(aspect=aspect, points=points, offsets=offsets)
+
+
+@njit(cache=True, nogil=True)
+def _spines(
+    points: FloatArray, offsets: IntArray, boxes: FloatArray, vertical_aspect: float
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Aspects (k), spines (n, 2) and their offsets (k + 1); `boxes` stand for outlines of odd numbers, in order."""
+    k = len(offsets) - 1
+    aspect, starts = np.ones(k), np.zeros(k + 1, dtype=np.int64)
+    for i in range(k):
+        n = offsets[i + 1] - offsets[i]
+        starts[i + 1] = starts[i] + (n // 2 if n >= 6 and n % 2 == 0 else 2 if n >= 3 else 0)
+    out = np.zeros((starts[k], 2))
+    box = 0
+    for i in range(k):
+        outline, at = points[offsets[i] : offsets[i + 1]], starts[i]
+        n = len(outline)
+        if n >= 3 and n % 2 == 1:
+            outline, n = boxes[box], 4
+            box += 1
+        if n == 4:
+            p0, p1, p2, p3 = outline[0], outline[1], outline[2], outline[3]
+            along = (_apart(p0, p1) + _apart(p2, p3)) / 2 + _SIDE
+            across = (_apart(p1, p2) + _apart(p3, p0)) / 2 + _SIDE
+            aspect[i] = along / across
+            for axis in range(2):
+                if aspect[i] < vertical_aspect:
+                    out[at, axis], out[at + 1, axis] = (p3[axis] + p2[axis]) / 2, (p0[axis] + p1[axis]) / 2
+                else:
+                    out[at, axis], out[at + 1, axis] = (p0[axis] + p3[axis]) / 2, (p1[axis] + p2[axis]) / 2
+        elif n >= 6:
+            half, top, bottom = n // 2, 0.0, 0.0
+            for p in range(half):
+                for axis in range(2):
+                    out[at + p, axis] = (outline[p, axis] + outline[n - 1 - p, axis]) / 2
+                if p:
+                    top += _apart(outline[p - 1], outline[p])
+                    bottom += _apart(outline[n - p], outline[n - 1 - p])
+            ends = _apart(outline[0], outline[n - 1]) + _apart(outline[half - 1], outline[half])
+            aspect[i] = ((top + bottom) / 2 + _SIDE) / (ends / 2 + _SIDE)
+        # Sides near the ends of float64 have no ratio to count on; such outlines are not scored.
+        aspect[i] = 1.0 if math.isnan(aspect[i]) else min(max(aspect[i], 1e-30), 1e30)
+    return aspect, out, starts
+
+
+@njit(cache=True, nogil=True)
+def _apart(a: FloatArray, b: FloatArray) -> float:
+    return math.hypot(b[0] - a[0], b[1] - a[1])
 
 
 def text_length(aspect: FloatArray) -> IntArray:
@@ -84,12 +107,20 @@ def text_length(aspect: FloatArray) -> IntArray:
     >>> text_length(np.array([1.0, 4.2, 0.2, 40.0])).tolist()
     [2, 5, 6, 10]
     """
-    return np.minimum(np.rint(0.5 + np.maximum(aspect, 1.0 / aspect)), LONGEST_GUESS).astype(np.int64)
+    return _lengths(np.maximum(aspect, 1.0 / aspect))
 
 
 def false_alarm_length(aspect: FloatArray) -> IntArray:
     """(k): characters charged for a detection on nothing; by its height over its width, as the reference has it."""
-    return np.minimum(np.rint(0.5 + 1.0 / (aspect + _SIDE)), LONGEST_GUESS).astype(np.int64)
+    return _lengths(1.0 / (aspect + _SIDE))
+
+
+@njit(cache=True, nogil=True)
+def _lengths(ratio: FloatArray) -> IntArray:
+    out = np.empty(len(ratio), dtype=np.int64)
+    for i in range(len(ratio)):
+        out[i] = int(min(np.rint(0.5 + ratio[i]), LONGEST_GUESS))
+    return out
 
 
 def short_sides(polygons: PolygonSet) -> npt.NDArray[np.float32]:
@@ -107,16 +138,6 @@ def short_sides(polygons: PolygonSet) -> npt.NDArray[np.float32]:
             sides = [np.linalg.norm(corners[k] - corners[k - 1]) for k in range(4)]
             out[i] = min(sides[1] + sides[3], sides[2] + sides[0]) / 2
     return out
-
-
-def _aspect(quads: FloatArray) -> FloatArray:
-    sides = np.hypot(*np.moveaxis(np.roll(quads, -1, axis=1) - quads, 2, 0))
-    along, across = (sides[:, 0] + sides[:, 2]) / 2 + _SIDE, (sides[:, 1] + sides[:, 3]) / 2 + _SIDE
-    return along / across
-
-
-def _length(line: FloatArray) -> float:
-    return float(np.hypot(*(line[1:] - line[:-1]).T).sum())
 
 
 def _level_box(outline: FloatArray) -> FloatArray:
@@ -140,9 +161,12 @@ def _level_box(outline: FloatArray) -> FloatArray:
 
 
 @njit(cache=True, nogil=True)
-def centers(points: FloatArray, offsets: IntArray, counts: IntArray) -> FloatArray:
-    """(sum of counts, 2): the characters' middles, evenly along each spine."""
-    out = np.zeros((counts.sum(), 2))
+def centers(points: FloatArray, offsets: IntArray, counts: IntArray) -> tuple[FloatArray, IntArray]:
+    """(sum of counts, 2): the characters' middles, evenly along each spine; and (k + 1) where each text starts."""
+    starts = np.zeros(len(counts) + 1, dtype=np.int64)
+    for i in range(len(counts)):
+        starts[i + 1] = starts[i] + counts[i]
+    out = np.zeros((starts[-1], 2))
     at = 0
     for i in range(len(counts)):
         n, first, last = counts[i], offsets[i], offsets[i + 1] - 1
@@ -169,7 +193,7 @@ def centers(points: FloatArray, offsets: IntArray, counts: IntArray) -> FloatArr
                 out[at + k, 0] = points[p, 0] + part * (points[p + 1, 0] - points[p, 0])
                 out[at + k, 1] = points[p, 1] + part * (points[p + 1, 1] - points[p, 1])
         at += n
-    return out
+    return out, starts
 
 
 @njit(cache=True, nogil=True)
@@ -181,15 +205,15 @@ def characters_inside(
     bounds: FloatArray,
     rows: IntArray,
     columns: IntArray,
-) -> tuple[BoolArray, IntArray]:
-    """For each pair, which characters of the row lie in the column's polygon: flags and (p + 1) where they start.
+) -> tuple[BoolArray, IntArray, BoolArray]:
+    """For each pair, which characters of the row lie in the column's polygon: flags, (p + 1) where they start, (p) any.
 
     Even-odd rule; a left or upper edge belongs to the polygon, a right or lower one does not.
     """
     begins = np.zeros(len(rows) + 1, dtype=np.int64)
     for p in range(len(rows)):
         begins[p + 1] = begins[p] + starts[rows[p] + 1] - starts[rows[p]]
-    flags = np.zeros(begins[-1], dtype=np.bool_)
+    flags, holds = np.zeros(begins[-1], dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_)
     for p in range(len(rows)):
         j = columns[p]
         first, last = offsets[j], offsets[j + 1]
@@ -205,4 +229,5 @@ def characters_inside(
                     inside = not inside
                 before = i
             flags[begins[p] + k] = inside
-    return flags, begins
+            holds[p] |= inside
+    return flags, begins, holds

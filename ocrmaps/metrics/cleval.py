@@ -22,7 +22,7 @@ from ocrmaps.errors import SpecError
 from ocrmaps.geometry import BoolArray, IntArray, PolygonSet
 from ocrmaps.metrics import characters, cleval_pairs, transcripts
 from ocrmaps.metrics.clipping import candidate_pairs
-from ocrmaps.metrics.matching import OUT_OF_RANGE, Measured, measured, same_frame
+from ocrmaps.metrics.matching import OUT_OF_RANGE, Measured, invalid, measured, same_frame
 from ocrmaps.settings.ranges import AtLeast0, Range, check
 
 SCALE_BINS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.1, 0.5, 1.0)
@@ -151,47 +151,41 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
     whole, found = measured(_whole_pixels(truth)), measured(_whole_pixels(detections))
     usable, found_usable = _has_outline(whole), _has_outline(found)
     lengths[~usable] = 0
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    middles = characters.centers(lines.points, lines.offsets, lengths)
+    middles, starts = characters.centers(lines.points, lines.offsets, lengths)
 
     care = usable & ~truth.ignore
     # Cutting moves a point by less than a pixel: with these margins no character and no area is lost.
     margin = np.array([-1.0, -1.0, 1.0, 1.0])
     rows, columns = candidate_pairs(whole.bounds + 2 * margin, usable, found.bounds + margin, found_usable)
     share = cleval_pairs.shares(whole, found, rows, columns)
-    flags, begins = characters.characters_inside(
+    flags, begins, holds = characters.characters_inside(
         middles, starts, found.polygons.points, found.polygons.offsets, found.bounds, rows, columns
     )
-    holds = np.add.reduceat(np.append(flags, False), begins[:-1]) > 0 if len(rows) else np.zeros(0, dtype=np.bool_)
-    holds &= begins[1:] > begins[:-1]
 
     limit = rule.area_precision
     detection_care = found_usable & ~cleval_pairs.on_ignored(whole, found, rows, columns, share, holds, care, limit)
     match = cleval_pairs.taking_part(rows, columns, share, holds & care[rows], detection_care, len(care), limit)
-    rows, columns = rows[match], columns[match]
-    kept = np.repeat(match, np.diff(begins))
-    flags, begins = flags[kept], np.concatenate([[0], np.cumsum(np.diff(begins)[match])])
-    times, correct, held = cleval_pairs.hold(flags, begins, starts, rows, columns, len(detection_care))
-
-    pieces, merged = np.bincount(rows, minlength=len(care)), np.bincount(columns, minlength=len(detection_care))
-    split_price = rule.split_price * float(np.maximum(pieces - 1, 0).sum())
-    merge_price = rule.merge_price * float(np.maximum(merged - 1, 0).sum())
+    rows, columns, flags, begins = cleval_pairs.only(match, rows, columns, flags, begins)
+    known, pieces, merged, correct, held, overlaps = cleval_pairs.hold(
+        flags, begins, starts, rows, columns, len(detection_care)
+    )
+    split_price = rule.split_price * int(np.maximum(pieces - 1, 0).sum())
+    merge_price = rule.merge_price * int(np.maximum(merged - 1, 0).sum())
     alarms = detection_care & (merged == 0)
-    held_by_any = np.concatenate([[0], np.cumsum(times > 0)])
     counts = ClevalCounts(
-        recall_sum=float((times > 0).sum()) - split_price,
+        recall_sum=float(known.sum()) - split_price,
         recall_total=float(lengths[care].sum()),
         precision_sum=float(correct.sum()) - merge_price,
-        precision_total=float(held.sum() + characters.false_alarm_length(found_lines.aspect[alarms]).sum()),
+        precision_total=float(held + characters.false_alarm_length(found_lines.aspect[alarms]).sum()),
         splits=int((pieces >= 2).sum()),
         merges=int((merged >= 2).sum()),
-        overlaps=int(np.maximum(times - 1, 0).sum()),
+        overlaps=int(overlaps),
         truth_care=int(care.sum()),
         truth_ignored=int(truth.ignore.sum()),
-        truth_invalid=int((~measured(truth).valid).sum()),
+        truth_invalid=invalid(truth),
         detection_care=int(detection_care.sum()),
         detection_ignored=int((found_usable & ~detection_care).sum()),
-        detection_invalid=int((~measured(detections).valid).sum()),
+        detection_invalid=invalid(detections),
     )
     if rule.use_texts and _all_known(truth, care) and _all_known(detections, detection_care):
         guess = characters.text_length(found_lines.aspect)
@@ -211,7 +205,7 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
         truth_care=care,
         detection_care=detection_care,
         length=lengths,
-        found=np.diff(held_by_any[starts]),
+        found=known,
         pieces=pieces,
         merged=merged,
         pairs=np.stack([rows, columns], axis=1),

@@ -15,10 +15,10 @@ from ocrmaps.metrics.matching import CROSSING, TIE, VALID, Measured, shared_area
 
 def shares(truth: Measured, found: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
     """(p): area of each pair over the detection's shoelace area; 0 where either encloses nothing."""
-    solid = [np.isin(side.status, (VALID, CROSSING)) & (side.area > 0) for side in (truth, found)]
     # An outline that crosses itself may have no shoelace area and still fill some.
-    solid[0] |= truth.status == CROSSING
-    both = solid[0][rows] & solid[1][columns]
+    whole = (truth.area > 0) & (truth.status == VALID) | (truth.status == CROSSING)
+    piece = (found.area > 0) & ((found.status == VALID) | (found.status == CROSSING))
+    both = whole[rows] & piece[columns]
     out = np.zeros(len(rows))
     out[both] = shared_areas(truth, found, rows[both], columns[both]) / found.area[columns[both]]
     return out
@@ -41,18 +41,54 @@ def on_ignored(
         return np.zeros(m, dtype=np.bool_)
     net = np.where(ignored, share, 0.0)
     enough = np.bincount(columns, weights=net, minlength=m) >= limit - TIE
-    for j in np.flatnonzero(enough & (np.bincount(columns[scored], minlength=m) > 0)):
+    for j in _contested(rows, columns, ignored & enough[columns], scored, truth.bounds, m):
         mine = columns == j
         text = shapely.union_all(truth.shapes(rows[mine & scored]))
         shape = found.shapes(np.array([j]))[0]
         parts = shapely.difference(truth.shapes(rows[mine & ignored]), text)
         net[mine & ignored] = shapely.area(shapely.intersection(parts, shape)) / found.area[j]
-    most = np.zeros(m)
-    np.maximum.at(most, columns, net)
-    together = np.bincount(columns[holds], weights=net[holds], minlength=m)
-    return np.maximum(most, together) >= limit - TIE
+    return _lost(rows, columns, net, holds, m, limit)
 
 
+@njit(cache=True, nogil=True)
+def _contested(
+    rows: IntArray, columns: IntArray, ignored: BoolArray, scored: BoolArray, bounds: FloatArray, m: int
+) -> IntArray:
+    """Detections that touch an ignored and a scored truth whose bounds touch each other: the scored one cuts it."""
+    starts = np.zeros(m + 1, dtype=np.int64)
+    for p in range(len(rows)):
+        starts[columns[p] + 1] += scored[p]
+    for j in range(m):
+        starts[j + 1] += starts[j]
+    texts, place = np.empty(starts[m], dtype=np.int64), starts.copy()
+    for p in range(len(rows)):
+        if scored[p]:
+            texts[place[columns[p]]] = rows[p]
+            place[columns[p]] += 1
+    hit = np.zeros(m, dtype=np.bool_)
+    for p in range(len(rows)):
+        if ignored[p] and not hit[columns[p]]:
+            a = bounds[rows[p]]
+            for q in range(starts[columns[p]], starts[columns[p] + 1]):
+                b = bounds[texts[q]]
+                if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]:
+                    hit[columns[p]] = True
+                    break
+    return np.flatnonzero(hit)
+
+
+@njit(cache=True, nogil=True)
+def _lost(rows: IntArray, columns: IntArray, net: FloatArray, holds: BoolArray, m: int, limit: float) -> BoolArray:
+    most, together, out = np.zeros(m), np.zeros(m), np.zeros(m, dtype=np.bool_)
+    for p in range(len(rows)):
+        most[columns[p]] = max(most[columns[p]], net[p])
+        together[columns[p]] += net[p] if holds[p] else 0.0
+    for j in range(m):
+        out[j] = max(most[j], together[j]) >= limit - TIE
+    return out
+
+
+@njit(cache=True, nogil=True)
 def taking_part(
     rows: IntArray,
     columns: IntArray,
@@ -64,32 +100,72 @@ def taking_part(
 ) -> BoolArray:
     """(p): the pairs that take part, one to one, as pieces of one truth, or as truths merged in one detection."""
     m = len(detection_care)
-    scored = holds & detection_care[columns]
-    strong = holds & (share >= limit - TIE)
-    live = strong & scored
     # A detection on an ignored truth that would have been a second piece keeps the first from counting alone.
-    alone = np.bincount(rows[strong], minlength=k)[rows] == 1
-    alone &= np.bincount(columns[strong], minlength=m)[columns] == 1
-    piece = np.bincount(rows[live], minlength=k)[rows] >= 2
-    truths = np.bincount(columns[scored], minlength=m)
-    area = np.bincount(columns[scored], weights=share[scored], minlength=m)
-    merge = ((truths >= 2) & (area >= limit - TIE))[columns]
-    return (live & (alone | piece)) | (scored & merge)
+    row_strong, column_strong = np.zeros(k, dtype=np.int64), np.zeros(m, dtype=np.int64)
+    pieces, truths, area = np.zeros(k, dtype=np.int64), np.zeros(m, dtype=np.int64), np.zeros(m)
+    for p in range(len(rows)):
+        i, j = rows[p], columns[p]
+        strong = holds[p] and share[p] >= limit - TIE
+        row_strong[i] += strong
+        column_strong[j] += strong
+        if holds[p] and detection_care[j]:
+            pieces[i] += strong
+            truths[j] += 1
+            area[j] += share[p]
+    out = np.zeros(len(rows), dtype=np.bool_)
+    for p in range(len(rows)):
+        i, j = rows[p], columns[p]
+        if holds[p] and detection_care[j]:
+            alone = row_strong[i] == 1 and column_strong[j] == 1
+            merge = truths[j] >= 2 and area[j] >= limit - TIE
+            out[p] = merge or (share[p] >= limit - TIE and (alone or pieces[i] >= 2))
+    return out
+
+
+@njit(cache=True, nogil=True)
+def only(
+    match: BoolArray, rows: IntArray, columns: IntArray, flags: BoolArray, begins: IntArray
+) -> tuple[IntArray, IntArray, BoolArray, IntArray]:
+    """Rows, columns, flags and where they start, of the marked pairs alone."""
+    count, held = 0, 0
+    for p in range(len(rows)):
+        count += match[p]
+        held += begins[p + 1] - begins[p] if match[p] else 0
+    out_rows, out_columns = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+    out_flags, out_begins = np.empty(held, dtype=np.bool_), np.zeros(count + 1, dtype=np.int64)
+    at = 0
+    for p in range(len(rows)):
+        if match[p]:
+            out_rows[at], out_columns[at] = rows[p], columns[p]
+            out_begins[at + 1] = out_begins[at] + begins[p + 1] - begins[p]
+            out_flags[out_begins[at] : out_begins[at + 1]] = flags[begins[p] : begins[p + 1]]
+            at += 1
+    return out_rows, out_columns, out_flags, out_begins
 
 
 @njit(cache=True, nogil=True)
 def hold(
     flags: BoolArray, begins: IntArray, starts: IntArray, rows: IntArray, columns: IntArray, detections: int
-) -> tuple[IntArray, FloatArray, IntArray]:
-    """How often matched pairs hold each character; per detection its characters, shared ones in parts, and all."""
-    times = np.zeros(starts[-1], dtype=np.int64)
+) -> tuple[IntArray, IntArray, IntArray, FloatArray, int, int]:
+    """What matched pairs hold: characters found, pieces of each truth (k), truths of each detection, its correct sum.
+
+    Then all characters held by pairs, and how many of them were held before.
+    """
+    k = len(starts) - 1
+    times, found, pieces = np.zeros(starts[k], dtype=np.int64), np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
     for p in range(len(rows)):
-        for k in range(begins[p + 1] - begins[p]):
-            times[starts[rows[p]] + k] += flags[begins[p] + k]
-    correct, held = np.zeros(detections), np.zeros(detections, dtype=np.int64)
+        pieces[rows[p]] += 1
+        for c in range(begins[p + 1] - begins[p]):
+            times[starts[rows[p]] + c] += flags[begins[p] + c]
+    correct, merged = np.zeros(detections), np.zeros(detections, dtype=np.int64)
+    held = 0
     for p in range(len(rows)):
-        for k in range(begins[p + 1] - begins[p]):
-            if flags[begins[p] + k]:
-                correct[columns[p]] += 1.0 / times[starts[rows[p]] + k]
-                held[columns[p]] += 1
-    return times, correct, held
+        merged[columns[p]] += 1
+        for c in range(begins[p + 1] - begins[p]):
+            if flags[begins[p] + c]:
+                correct[columns[p]] += 1.0 / times[starts[rows[p]] + c]
+                held += 1
+    for i in range(k):
+        for c in range(starts[i], starts[i + 1]):
+            found[i] += times[c] > 0
+    return found, pieces, merged, correct, held, held - found.sum()

@@ -1,8 +1,8 @@
-"""Compiled float64 kernels over flat polygons: measures, candidate pairs and overlaps of convex ones.
+"""Compiled float64 kernels over flat polygons: measures, candidate pairs and overlaps of plain ones.
 
 Polygons are flat `points` (n, 2) with `offsets` (k + 1), as in `PolygonSet`. The kernels hold no interpreter
 lock, allocate in proportion to their output and leave to the caller what they cannot do surely: a polygon that
-is not clearly convex is marked as such and never clipped here.
+neither is clearly convex nor clearly keeps away from itself is marked as such and never clipped here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from numba import njit
 from ocrmaps.errors import CrowdError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
 
+FARTHEST = 1e15
+"""Past this, float64 no longer tells one pixel from the next, and a polygon is out of range."""
 MOST_LOOKS = 5_000_000_000
 """Boxes, or edges, of one picture that may be compared with each other: about ten seconds."""
 MOST_PAIRS = 10_000_000
@@ -26,6 +28,11 @@ MOST_CROSSINGS = 1_000_000
 _STRAIGHT = 1e-12
 # Area over squared perimeter below which nothing is clearly convex (a 1000 px line thinner than 1e-5 px).
 _SLIVER = 1e-8
+# Bent outlines of more corners than this, or thinner than this share of their squared perimeter, are left to shapely:
+# signed triangles cost the product of the corners, and lose digits where they are larger than the outline itself.
+_MOST_BENT, _THIN = 48, 1e-4
+# Boxes of fewer pairs than this are compared each with each: sorting them costs more.
+_FEW_PAIRS = 4096
 
 
 @njit(cache=True, nogil=True)
@@ -63,25 +70,63 @@ def _clearly_convex(x: FloatArray, y: FloatArray, n: int, sign: float, area: flo
 
 
 @njit(cache=True, nogil=True)
-def measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Signed shoelace areas (k), bounds x0 y0 x1 y1 (k, 4) and whether each polygon is clearly convex (k)."""
+def _clearly_simple(x: FloatArray, y: FloatArray, n: int, area: float) -> bool:
+    """Whether no edge comes near another one but its neighbors, which do not fold back; no corner given twice."""
+    perimeter = 0.0
+    for i in range(n):
+        perimeter += math.hypot(x[i] - x[i - 1], y[i] - y[i - 1])
+    if not area > _THIN * perimeter * perimeter:
+        return False
+    slack = _STRAIGHT * perimeter * perimeter
+    for i in range(n):
+        ax, ay, bx, by = x[i - 1], y[i - 1], x[i], y[i]
+        dx, dy = bx - ax, by - ay
+        after = (i + 1) % n
+        turn, along = dx * (y[after] - by) - dy * (x[after] - bx), dx * (x[after] - bx) + dy * (y[after] - by)
+        if dx * dx + dy * dy <= slack or (abs(turn) <= slack and along <= slack):
+            return False
+        for j in range(i + 2, n - (i == 0)):
+            cx, cy, ex, ey = x[j - 1], y[j - 1], x[j], y[j]
+            if max(cx, ex) < min(ax, bx) or max(ax, bx) < min(cx, ex):
+                continue
+            if max(cy, ey) < min(ay, by) or max(ay, by) < min(cy, ey):
+                continue
+            first, second = dx * (cy - ay) - dy * (cx - ax), dx * (ey - ay) - dy * (ex - ax)
+            if min(first, second) > slack or max(first, second) < -slack:
+                continue
+            third, fourth = (ex - cx) * (ay - cy) - (ey - cy) * (ax - cx), (ex - cx) * (by - cy) - (ey - cy) * (bx - cx)
+            if not (min(third, fourth) > slack or max(third, fourth) < -slack):
+                return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, BoolArray]:
+    """Signed shoelace areas (k), bounds x0 y0 x1 y1 (k, 4), and of each polygon (k) what is surely so.
+
+    Convex; simple, which all convex ones are; and out of range, with no area then.
+    """
     k = len(offsets) - 1
-    areas, bounds, convex = np.zeros(k), np.zeros((k, 4)), np.zeros(k, dtype=np.bool_)
+    areas, bounds = np.zeros(k), np.zeros((k, 4))
+    convex, simple, far = np.zeros(k, dtype=np.bool_), np.zeros(k, dtype=np.bool_), np.zeros(k, dtype=np.bool_)
     for i in range(k):
         start, stop = offsets[i], offsets[i + 1]
-        if start == stop:
+        n = stop - start
+        if n == 0:
             continue
         x, y = points[start:stop, 0], points[start:stop, 1]
         x0, y0, x1, y1 = x[0], y[0], x[0], y[0]
-        for p in range(1, stop - start):
+        for p in range(1, n):
             x0, y0, x1, y1 = min(x0, x[p]), min(y0, y[p]), max(x1, x[p]), max(y1, y[p])
         bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3] = x0, y0, x1, y1
-        if stop - start < 3:
+        far[i] = max(-x0, -y0, x1, y1) > FARTHEST
+        if n < 3 or far[i]:
             continue
-        areas[i] = _signed_area(x, y, stop - start)
+        areas[i] = _signed_area(x, y, n)
         if areas[i] != 0.0 and math.isfinite(areas[i]):
-            convex[i] = _clearly_convex(x, y, stop - start, 1.0 if areas[i] > 0 else -1.0, abs(areas[i]))
-    return areas, bounds, convex
+            convex[i] = _clearly_convex(x, y, n, 1.0 if areas[i] > 0 else -1.0, abs(areas[i]))
+            simple[i] = convex[i] or (n <= _MOST_BENT and _clearly_simple(x, y, n, abs(areas[i])))
+    return areas, bounds, convex, simple, far
 
 
 def candidate_pairs(
@@ -93,9 +138,12 @@ def candidate_pairs(
     not rows times columns.
     """
     usable, wanted = np.flatnonzero(row_ok), np.flatnonzero(column_ok)
-    looks, order, first, last = min(
-        (_lookup(rows, usable, columns[wanted], axis) for axis in (0, 1)), key=lambda found: found[0]
-    )
+    looks = len(usable) * len(wanted)
+    order, first, last = usable, np.zeros(len(wanted), dtype=np.int64), np.full(len(wanted), len(usable))
+    if looks > _FEW_PAIRS:
+        looks, order, first, last = min(
+            (_lookup(rows, usable, columns[wanted], axis) for axis in (0, 1)), key=lambda found: found[0]
+        )
     _bear(looks, MOST_LOOKS, "lie above or beside each other")
     pairs, out_rows, out_columns = _touching(
         rows[order], order, columns[wanted], wanted, first, last, len(rows), MOST_PAIRS
@@ -249,19 +297,68 @@ def _clip(
 
 
 @njit(cache=True, nogil=True)
+def _bent(
+    row: FloatArray, row_convex: bool, row_sign: float, column: FloatArray, column_convex: bool, column_sign: float,
+    ax: FloatArray, ay: FloatArray, bx: FloatArray, by: FloatArray,
+) -> float:  # fmt: skip
+    """Area shared by two simple polygons, or -1 where rounding leaves nothing that is sure.
+
+    A simple polygon is the sum of the signed triangles that its first corner makes with its edges; a convex one is
+    taken whole. Shared areas are sums of products, so all pairs of parts add up to the shared area.
+    """
+    one, two = np.empty((3, 2)), np.empty((3, 2))
+    total, parts = 0.0, 0
+    for i in range(1, 2 if row_convex else len(row) - 1):
+        subject, first = row, 1.0
+        if not row_convex:
+            one[0], one[1], one[2] = row[0], row[i], row[i + 1]
+            subject = one
+            first = row_sign * _signed_area(one[:, 0], one[:, 1], 3)
+        if first == 0.0:
+            continue
+        x0, y0, x1, y1 = subject[0, 0], subject[0, 1], subject[0, 0], subject[0, 1]
+        for p in range(1, len(subject)):
+            x0, y0 = min(x0, subject[p, 0]), min(y0, subject[p, 1])
+            x1, y1 = max(x1, subject[p, 0]), max(y1, subject[p, 1])
+        for j in range(1, 2 if column_convex else len(column) - 1):
+            clip, second, sign = column, 1.0, column_sign
+            if not column_convex:
+                u, v, w = column[0], column[j], column[j + 1]
+                if (
+                    max(u[0], v[0], w[0]) <= x0 or min(u[0], v[0], w[0]) >= x1
+                    or max(u[1], v[1], w[1]) <= y0 or min(u[1], v[1], w[1]) >= y1
+                ):  # fmt: skip
+                    continue
+                two[0], two[1], two[2] = u, v, w
+                clip = two
+                turn = _signed_area(two[:, 0], two[:, 1], 3)
+                second, sign = column_sign * turn, 1.0 if turn > 0 else -1.0
+            if second == 0.0:
+                continue
+            area = _clip(subject, clip, sign, ax, ay, bx, by)
+            if area < 0.0:
+                return -1.0
+            parts += area > 0.0
+            total += area if (first > 0) == (second > 0) else -area
+    return total if total > 0.0 or not parts else -1.0
+
+
+@njit(cache=True, nogil=True)
 def overlaps(
     row_points: FloatArray,
     row_offsets: IntArray,
     row_area: FloatArray,
     row_convex: BoolArray,
+    row_simple: BoolArray,
     column_points: FloatArray,
     column_offsets: IntArray,
     column_area: FloatArray,
     column_convex: BoolArray,
+    column_simple: BoolArray,
     row_index: IntArray,
     column_index: IntArray,
 ) -> FloatArray:
-    """Shared areas (p) of the index pairs, by half-plane clipping; -1 where either polygon is not clearly convex."""
+    """Shared areas (p) of the index pairs, by half-plane clipping; -1 where either polygon is not surely simple."""
     size = 16
     for i in range(len(row_area)):
         size = max(size, row_offsets[i + 1] - row_offsets[i])
@@ -273,9 +370,13 @@ def overlaps(
     out = np.full(len(row_index), -1.0)
     for p in range(len(row_index)):
         i, j = row_index[p], column_index[p]
-        if row_convex[i] and column_convex[j]:
+        if row_simple[i] and column_simple[j]:
             subject = row_points[row_offsets[i] : row_offsets[i + 1]]
             clip = column_points[column_offsets[j] : column_offsets[j + 1]]
-            area = _clip(subject, clip, 1.0 if column_area[j] > 0 else -1.0, ax, ay, bx, by)
+            one, two = 1.0 if row_area[i] > 0 else -1.0, 1.0 if column_area[j] > 0 else -1.0
+            if row_convex[i] and column_convex[j]:
+                area = _clip(subject, clip, two, ax, ay, bx, by)
+            else:
+                area = _bent(subject, row_convex[i], one, clip, column_convex[j], two, ax, ay, bx, by)
             out[p] = min(area, abs(row_area[i]), abs(column_area[j]))
     return out

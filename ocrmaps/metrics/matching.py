@@ -22,9 +22,6 @@ STATUSES = ("valid", "too-few-points", "no-area", "crossing", "out-of-range")
 """What a polygon can be, in the order of the status codes."""
 VALID, TOO_FEW_POINTS, NO_AREA, CROSSING, OUT_OF_RANGE = range(len(STATUSES))
 
-FARTHEST = 1e15
-"""Past this, float64 no longer tells one pixel from the next, and a polygon is out of range."""
-
 Order = Literal["first", "best"]
 """first: truths in their order take the first free detection above the threshold; best: as many pairs as possible."""
 ORDERS: tuple[str, ...] = get_args(Order)
@@ -47,6 +44,8 @@ class Measured:
     """(k): index into STATUSES."""
     convex: BoolArray
     """(k): surely convex, so that half-plane clipping is exact."""
+    simple: BoolArray
+    """(k): surely simple, so that its signed triangles add up to it; all convex ones are."""
     signed_area: FloatArray
 
     @property
@@ -126,12 +125,9 @@ class PairGeometry:
 
 def measured(polygons: PolygonSet) -> Measured:
     """Areas, bounds and the status of every polygon."""
-    signed, bounds, convex = clipping.measure(polygons.points, polygons.offsets)
-    far = (np.abs(bounds) > FARTHEST).any(axis=1)
-    convex &= ~far
-    signed[far] = 0.0
+    signed, bounds, convex, simple, far = clipping.measure(polygons.points, polygons.offsets)
     status = np.where(far, OUT_OF_RANGE, VALID)
-    doubtful = np.flatnonzero(~convex & ~far)
+    doubtful = np.flatnonzero(~simple & ~far)
     if doubtful.size:
         counts = np.array([len(_open_ring(polygons[int(i)])) for i in doubtful])
         status[doubtful[counts < 3]] = TOO_FEW_POINTS
@@ -147,8 +143,16 @@ def measured(polygons: PolygonSet) -> Measured:
         bounds=read_only(bounds, np.float64),
         status=read_only(status, np.int64),
         convex=read_only(convex, np.bool_),
+        simple=read_only(simple, np.bool_),
         signed_area=read_only(signed, np.float64),
     )
+
+
+def invalid(polygons: PolygonSet) -> int:
+    """How many polygons enclose nothing sure."""
+    if clipping.measure(polygons.points, polygons.offsets)[3].all():
+        return 0
+    return int((~measured(polygons).valid).sum())
 
 
 def pair_geometry(truth: PolygonSet, detections: PolygonSet) -> PairGeometry:
@@ -184,12 +188,12 @@ def same_frame(truth: PolygonSet, detections: PolygonSet) -> None:
 
 
 def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
-    """(p): area that each pair of members shares; half-plane clipping where both are convex, shapely elsewhere."""
+    """(p): area that each pair of members shares: by clipping where both are surely simple, by shapely elsewhere."""
     a, b = truth.polygons, detections.polygons
     clipping.refuse_long(a.offsets, b.offsets, rows, columns)
     overlap = clipping.overlaps(
-        a.points, a.offsets, truth.signed_area, truth.convex,
-        b.points, b.offsets, detections.signed_area, detections.convex,
+        a.points, a.offsets, truth.signed_area, truth.convex, truth.simple,
+        b.points, b.offsets, detections.signed_area, detections.convex, detections.simple,
         rows, columns,
     )  # fmt: skip
     # Whether neighbors touch at all is asked by DetEval, and rounding must not answer.

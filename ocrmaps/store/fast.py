@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import resource
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ import numpy.typing as npt
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.files import open_at_once
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.parts import LOOKS
+from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import ROW_DIGEST, row_digest
 from ocrmaps.store.format.layout import ShardKey, row_shape
@@ -49,7 +51,9 @@ class FastReader:
 
     def __init__(self, reader: Reader, *, check_digests: bool = True) -> None:
         self._reader = reader
-        self._check = check_digests
+        self._far = reader.far_rows()
+        # Of a version in object storage only the digest tells a row that is here from one that is not.
+        self._check = check_digests or self._far is not None
         manifest = reader.manifest
         self._packings = [packing(manifest.codecs[array]) for array in ARRAYS]
         self._shapes = [[row_shape(array, canvas) for array in ARRAYS] for canvas in manifest.canvases]
@@ -81,6 +85,27 @@ class FastReader:
 
     def read_into(self, row: int, targets: Sequence[npt.NDArray[np.uint8]]) -> None:
         """Fill the four arrays, in the order of `ARRAYS`, with one row."""
+        far = self._far
+        if far is None:
+            return self._read(row, targets)
+        for look in range(LOOKS):
+            if 0 <= row < len(self._places):
+                far.need(row)
+            try:
+                return self._read(row, targets)
+            except StoreCorrupt:  # removed or damaged since it came: then it comes again
+                if look == LOOKS - 1:
+                    raise
+                far.forget(row)
+                with self._opening:
+                    self._shards.pop((int(self._places[row, 0]), int(self._places[row, 1])), None)
+        return None
+
+    def ahead(self, rows: Iterable[int]) -> Ahead | None:
+        """Begin to bring these rows in this order, where the version lies in object storage; `stop` ends it."""
+        return None if self._far is None else Ahead(self._far, rows)
+
+    def _read(self, row: int, targets: Sequence[npt.NDArray[np.uint8]]) -> None:
         if not 0 <= row < len(self._places):
             raise IndexError(f"{self._reader.folder}: row {row} of {len(self._places)}")
         canvas, shard, position, *chunks = self._places[row].tolist()
@@ -92,7 +117,7 @@ class FastReader:
             if target.shape != shapes[number] or target.dtype != _BYTE or not target.flags.c_contiguous:
                 raise self._misfit(row, number, target)
             offset, nbytes = chunk = [chunks[number], chunks[_N + number]]
-            if open_shard.indices[number][position] != chunk:
+            if open_shard.indices and open_shard.indices[number][position] != chunk:
                 raise self._diagnosis(row, number, "an index entry that disagrees with the table of rows")
             unpack = self._packings[number]
             # Raw rows are read to where they belong; they are proven there.
@@ -138,7 +163,10 @@ class FastReader:
                         f"{before}c.{shard}{after}: cannot be read ({error.strerror})", hint=self._reader.hint
                     ) from error
             checked = self._indices.get((canvas, shard))
-            if checked is None:
+            if self._far is not None:
+                checked = []  # the tables know every offset; another request a file would prove nothing of a row
+                os.utime(opened.handles[0])
+            elif checked is None:
                 key = ShardKey(self._reader.manifest.canvases[canvas], shard)
                 checked = [self._reader.read_tail(h, key, a) for h, a in zip(opened.handles, ARRAYS, strict=True)]
                 self._indices[canvas, shard] = checked
@@ -160,6 +188,12 @@ class FastReader:
     def _diagnosis(self, row: int, number: int, seen: str) -> StoreError:
         """The strict reader's error for this place; where it finds nothing wrong, two reads of one place differed."""
         array = ARRAYS[number]
+        if self._far is not None:
+            return StoreCorrupt(
+                f"{self._reader.folder}: row {row} ({self._reader.name(row)}), {array}: found {seen}, although it was "
+                "brought again and again: suspect the disk or the memory",
+                hint=self._reader.hint,
+            )
         try:
             self._reader.read_row(row, [array])
         except StoreError as error:

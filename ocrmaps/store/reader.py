@@ -26,18 +26,24 @@ from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.files import open_at_once, read_regular
 from ocrmaps.geometry import FRAMES, PolygonSet, Size
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.parts import small_by_path
+from ocrmaps.store.far.rows import FarRows
+from ocrmaps.store.far.version import far_version
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import file_digest, row_digest
-from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, row_shape
+from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, list_files, row_shape
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.format.shards import ABSENT, index_nbytes, read_index
 from ocrmaps.store.format.tables import Table, unpack_text
 from ocrmaps.store.places import lock
+from ocrmaps.store.places.cache import local_folder
 from ocrmaps.store.writing.plan import SPLITS
 
 Out = Mapping[str, npt.NDArray[np.uint8]]
 """Arrays by name, (number of rows, *row shape) uint8 C-contiguous, to be filled."""
 OPEN_FILES = 256
+FIRST = ("rows/id", "rows/split", "rows/canvas", "rows/position", "rows/chunk", "shards/")
+"""Beginnings of the paths of what a loader needs first: they come together."""
 
 
 class Reader:
@@ -47,21 +53,40 @@ class Reader:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder).absolute()
+        self.folder = local_folder(folder)
+        self.far = far_version(self.folder)
+        """What stands behind the folder where the version lies in object storage; None on a disk."""
         self.hint = f"`ocrmaps verify {self.folder}` lists all damage, `ocrmaps repair {self.folder}` rebuilds it"
+        if self.far is not None:
+            self.hint = f"`ocrmaps verify {self.far.there} --root {self.far.mark.url}` lists all damage"
+            self.far.bring_manifest()
         self._lease = lock.lease(self.folder / MANIFEST)
         try:
             self.manifest = read_manifest(self.folder, hint=self.hint)
+            self._small = {} if self.far is None else small_by_path(self.manifest)
+            bring = None if self.far is None else self._bring
             self.rows, self.shards, self.polygons = (
-                Table(self.folder, name, self.manifest.columns(name), written=self.manifest.written, hint=self.hint)
+                Table(
+                    self.folder,
+                    name,
+                    self.manifest.columns(name),
+                    written=self.manifest.written,
+                    hint=self.hint,
+                    bring=bring,
+                )
                 for name in ("rows", "shards", "polygons")
             )
+            if self.far is not None:
+                first = [part for path, part in self._small.items() if path.startswith(FIRST) and "/c.0" in path]
+                self.far.bring_all(first)
         except BaseException:
             os.close(self._lease)
             raise
         self._files = _Files(OPEN_FILES)
         self._tails: dict[tuple[str, str], npt.NDArray[np.uint64]] = {}
         self._by_shard: dict[tuple[int, int], int] | None = None
+        self._far_rows: FarRows | None = None
+        self._making = threading.Lock()
 
     def __len__(self) -> int:
         return self.rows.length("canvas")
@@ -98,6 +123,8 @@ class Reader:
     def close(self) -> None:
         """Give up files and the mark of being in use; closing twice is fine."""
         self._files.close()
+        if self._far_rows is not None:
+            self._far_rows.close()
         if self._lease >= 0:
             os.close(self._lease)
             self._lease = -1
@@ -169,7 +196,28 @@ class Reader:
             raise StoreCorrupt(f"{self.folder / LEDGER}: its digest is not {stated}", hint=self.hint)
         return (json.loads(line) for line in data.splitlines())
 
+    def sizes(self) -> dict[str, int]:
+        """Every file of the version with its length, as the disk or the place lists them."""
+        return list_files(self.folder) if self.far is None else self.far.sizes()
+
+    def far_rows(self) -> FarRows | None:
+        """What brings rows of a version in object storage; None on a disk."""
+        if self.far is None:
+            return None
+        with self._making:
+            if self._far_rows is None:
+                self._far_rows = FarRows(
+                    self.far, self.rows, self.shards, self.manifest.canvases, self.manifest.rows_per_shard
+                )
+            return self._far_rows
+
+    def _bring(self, path: str) -> None:
+        assert self.far is not None
+        self.far.bring(self._small[path])
+
     def _read_whole(self, path: str) -> bytes:
+        if self.far is not None:
+            self._bring(path)
         try:
             return read_regular(self.folder / path)
         except OSError as error:
@@ -193,6 +241,9 @@ class Reader:
         number = ARRAYS.index(array)
         if not 0 <= row < len(self):
             raise IndexError(f"{self.folder}: row {row} of {len(self)}")
+        far = self.far_rows()
+        if far is not None:
+            return far.packed(row, number)
         key = self.shard_of(row)
         path = key.path(array)
         offset = int(self.rows["chunk_offset"][row, number])
@@ -218,9 +269,10 @@ class Reader:
 
     def shard_digests(self, key: ShardKey) -> tuple[str, ...]:
         """Digests of the files of a shard, in the order of `ARRAYS`."""
-        return tuple(d.tobytes().hex() for d in self.shards["digest"][self._shard_number(key)])
+        return tuple(d.tobytes().hex() for d in self.shards["digest"][self.shard_number(key)])
 
-    def _shard_number(self, key: ShardKey) -> int:
+    def shard_number(self, key: ShardKey) -> int:
+        """The place of a shard in the table of shards."""
         if self._by_shard is None:
             pairs = zip(self.shards["canvas"].tolist(), self.shards["index"].tolist(), strict=True)
             self._by_shard = {pair: i for i, pair in enumerate(pairs)}
@@ -260,7 +312,7 @@ class Reader:
     def read_tail(self, handle: int, key: ShardKey, array: str) -> npt.NDArray[np.uint64]:
         """Check the index of a shard file that is open, whose length must be the recorded one, and keep it."""
         path, rows = key.path(array), self.manifest.rows_per_shard
-        expected = int(self.shards["nbytes"][self._shard_number(key), ARRAYS.index(array)])
+        expected = int(self.shards["nbytes"][self.shard_number(key), ARRAYS.index(array)])
         tail_nbytes = index_nbytes(rows)
         try:
             found = os.fstat(handle).st_size

@@ -12,6 +12,7 @@ from ocrmaps.evaluation.oracle.chain import BENT_SHARE, bent_share
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.budget import Budget
 from ocrmaps.training.resume import Resumed
+from ocrmaps.training.sharing import devices_of
 from ocrmaps.training.spec import RunSpec
 from ocrmaps.training.warm import WarmStart
 
@@ -80,6 +81,13 @@ def announce(
     for word in resumed.passed_over:
         tell(f"WARNING: not resumed from the latest state: {word}")
     tell(f"resumed from {resumed.path}, step {resumed.steps}")
+    before = devices_of(resumed.card["run"])
+    if before != spec.hardware.devices:
+        batches = budget.devices * budget.accumulate
+        tell(
+            f"steps are of {batches} batches as before: devices {before}, {batches // before} batches on each; now "
+            f"devices {budget.devices}, {budget.accumulate} on each"
+        )
 
 
 @contextmanager

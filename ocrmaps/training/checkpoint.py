@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
 from ocrmaps.model.detector import START
 from ocrmaps.store.format.manifest import Manifest
+from ocrmaps.training.folder import standing
 from ocrmaps.training.module import DetectorModule
 
 
@@ -96,7 +96,14 @@ class Keeper(Checkpoint):
         self._lost = [pair for pair in pairs if pair not in self.best]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A run that was killed right after it saved had no time to name that state one of the best ones."""
+        self._name_lost(trainer)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run with no epoch left never starts to train."""
+        self._name_lost(trainer)
+
+    def _name_lost(self, trainer: pl.Trainer) -> None:
+        """Name the state of a run that was killed right after it saved one of the best, as it had no time to."""
         for score, name in self._lost:
             if trainer.ckpt_path and trainer.is_global_zero and f"-step{trainer.global_step:06d}-" in name:
                 keep_copy(Path(trainer.ckpt_path), self.folder / name)
@@ -104,9 +111,7 @@ class Keeper(Checkpoint):
         self._lost = []
 
     def _rank(self, pair: tuple[float, str]) -> tuple[float, float]:
-        """The better the smaller; a loss that is not known or no number comes last."""
-        loss = self.losses.get(pair[1], math.inf)
-        return -pair[0], math.inf if math.isnan(loss) else loss
+        return standing(pair[0], self.losses.get(pair[1]))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

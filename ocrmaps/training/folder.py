@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from ocrmaps.detect.trained import LAST
 from ocrmaps.errors import DataError, RunError, SpecError, StoreError, StoreNotFound, reason
 from ocrmaps.files import leads_outside, open_regular, read_regular, write_new
 from ocrmaps.kinds import RUN_SETTINGS
+from ocrmaps.store.far.version import bring_version
+from ocrmaps.store.places.cache import reading_folder
+from ocrmaps.store.places.urls import url_of
 from ocrmaps.store.reader import Reader
 from ocrmaps.text import number
 
@@ -103,7 +107,7 @@ def find_store(card: Mapping[str, Any], *, cache: Path | None = None, run: Path 
     store, others = card["store"], []
     for place in places_of(card, cache=cache, run=run):
         version = place / store["name"] / store["version"]
-        if not version.is_dir():
+        if not version.is_dir() and not bring_version(place, store["name"], store["version"]):
             continue
         try:
             with Reader(version) as reader:
@@ -125,11 +129,16 @@ def places_of(card: Mapping[str, Any], *, cache: Path | None, run: Path | None) 
     above = [] if run is None else [run.absolute(), *run.absolute().parents][:5]
     places = [
         *([cache] if cache else []),
-        *([Path(given).expanduser()] if given else []),
+        *([Path(given).expanduser() if url_of(given) is None else reading_folder(given)] if given else []),
         *(folder / name for folder in above for name in (".ocrmaps", "cache")),
         Path(".ocrmaps"),
     ]
     return list(dict.fromkeys(places))
+
+
+def standing(hmean: float, loss: float | None) -> tuple[float, float]:
+    """Orders the validations of a run, the best first: by val/hmean, equal ones by val/loss, an unknown loss last."""
+    return -hmean, math.inf if loss is None or math.isnan(loss) else loss
 
 
 def _score(name: str) -> str:

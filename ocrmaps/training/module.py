@@ -19,6 +19,7 @@ from ocrmaps.model.stages import frozen_norms
 from ocrmaps.training import randomness
 from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
 from ocrmaps.training.scoring import Scorer, ValidationScore
+from ocrmaps.training.sharing import devices_of, share_progress
 
 Augment = Callable[[Batch, int], Batch]
 """A batch and the epoch it is shown in -> what is learnt from."""
@@ -213,6 +214,7 @@ class DetectorModule(pl.LightningModule):
         # The sums are of all ranks, and are added up over all ranks again.
         self.sums = progress["sums"] if self.trainer.global_rank == 0 else torch.zeros_like(progress["sums"])
         self.samples, self.averages = progress["samples"], progress["averages"]
+        share_progress(checkpoint["loops"], devices_of(checkpoint["ocrmaps"]["run"]), self.trainer.world_size)
         self._random = progress["random"]
 
     def on_train_start(self) -> None:

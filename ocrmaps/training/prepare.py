@@ -15,7 +15,7 @@ import torch
 from ocrmaps.errors import SpecError
 from ocrmaps.model import build_detector, describe
 from ocrmaps.model.stages import freeze_stages
-from ocrmaps.store.places.cache import find_version
+from ocrmaps.store.places.cache import find_version, reading_folder
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.budget import Budget, check_budget, make_budget
 from ocrmaps.training.callbacks.sinks import check_sinks
@@ -28,6 +28,7 @@ from ocrmaps.training.optimization import check_precision
 from ocrmaps.training.parts import make_augment, make_module
 from ocrmaps.training.ranks import Rank, check_ranks
 from ocrmaps.training.resume import Resumed, check_folder, check_same_run, find_checkpoint
+from ocrmaps.training.sharing import check_steps, with_its_steps
 from ocrmaps.training.spec import RunSpec, portable
 from ocrmaps.training.warm import WarmStart, follow_weights, warm_start
 
@@ -75,17 +76,19 @@ def prepare(
     if place is None:
         check_ranks(spec.hardware.devices, device)
     first = place is None or place.first
+    resumed = find_checkpoint(out, resume)
+    if resumed is not None:
+        spec = with_its_steps(spec, resumed.card)
     check_precision(spec.optimizer, spec.precision, device)
     check_compile(spec)
     if first:
         check_sinks(tensorboard=spec.watch.tensorboard, wandb=spec.watch.wandb)
-    where = spec.data.cache or cache or Path(".ocrmaps")
+    where = reading_folder(spec.data.cache or cache or ".ocrmaps")
     store, version = find_version(where, spec.data.store)
     with Reader(store.version(version)) as reader:
         spec = check_store(spec, reader)
         budget = make_budget(spec, reader)
         check_budget(spec, budget)
-        resumed = find_checkpoint(out, resume)
         spec = follow_weights(spec, resumed.card if resumed else None)
         _seed(spec)
         # A checkpoint brings all weights: those that the first start was made from may be gone by now.
@@ -102,6 +105,7 @@ def prepare(
         )  # fmt: skip
         if resumed is not None:
             check_same_run(resumed.card, card, resumed.path)
+            check_steps(spec, resumed.card, reader)
         elif first:
             check_folder(out, resume)
         out.mkdir(parents=True, exist_ok=True)

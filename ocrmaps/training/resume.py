@@ -11,6 +11,7 @@ from ocrmaps.detect.trained import LAST, read_checkpoint
 from ocrmaps.errors import DataError, Problem, RunError, SpecError
 from ocrmaps.training.differences import differences, is_operational
 from ocrmaps.training.folder import CHECKPOINTS, is_run
+from ocrmaps.training.sharing import SHARING, batches_of_step
 from ocrmaps.training.spec import HardwareSpec, portable
 
 Say = Callable[[str], None]
@@ -84,10 +85,11 @@ def _newest_first(folder: Path) -> list[Path]:
 def check_same_run(theirs: Mapping[str, Any], mine: Mapping[str, Any], path: Path) -> None:
     """Refuse to go on from a checkpoint of another run: only settings that do not decide weights may differ."""
     old, new = (portable(run, Path.home()) for run in (theirs["run"], mine["run"]))
+    same_steps = batches_of_step(old) == batches_of_step(new)
     problems = [
         Problem(f"run.{found.key}", f"the checkpoint has {found.a!r}, this run {found.b!r}")
         for found in differences(BEFORE | old, new)
-        if not is_operational(found.key)
+        if not is_operational(found.key) and not (same_steps and found.key in SHARING)
     ]
     a, b = theirs["store"], mine["store"]
     hint = "resume with the settings of that run, or start another one with another --out"

@@ -20,6 +20,7 @@ from ocrmaps.recipe import Recipe
 from ocrmaps.settings.files import Draft, Form, file_name, plain, read_file
 from ocrmaps.settings.ranges import NO_SETTING, AtLeast0, Name, Range, Rule, Whole0, Whole1, check, hints
 from ocrmaps.shipped import NAMES
+from ocrmaps.store.places.urls import url_of
 from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
 from ocrmaps.trust import NOTHING, Trusted, is_own
 
@@ -29,9 +30,9 @@ class DataSpec:
     """Which prepared data, and how much of it at a time."""
 
     store: Annotated[str, Rule("the name of a store", least=1)]
-    """STORE, STORE/VERSION or a version's folder; a store alone means its newest version."""
+    """STORE, STORE/VERSION or a version's folder or URL; a store alone means its newest version."""
     cache: Path | None = None
-    """The cache folder; None takes the command's."""
+    """The cache folder, or the URL of a place in object storage; None takes the command's."""
     train: Literal["train", "val", "test", ""] = "train"
     """The split that is learnt from."""
     val: Literal["train", "val", "test", ""] = "val"
@@ -269,6 +270,8 @@ def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
     for table, key in (("data", "cache"), *(("model", name) for name in START)):
         inside = data.get(table)
         if isinstance(inside, dict) and isinstance(inside.get(key), str) and inside[key] not in ("", *NAMES):
+            if table == "data" and url_of(inside[key]) is not None:
+                continue
             inside[key] = str(path.absolute().parent / inside[key])
     return with_own_parts(_checked(draft))
 

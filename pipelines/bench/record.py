@@ -57,6 +57,12 @@ def _oracle(repeats: int, quick: bool = False, source: Path | None = None) -> li
     return bench_oracle(source)
 
 
+def _diagnose(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.diagnose import bench_diagnose
+
+    return bench_diagnose(quick=quick, source=source)
+
+
 def _build(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.build import bench_build
 
@@ -95,6 +101,12 @@ def _validation(repeats: int, quick: bool = False, source: Path | None = None) -
     return bench_validation(1 if quick else min(repeats, 5), quick=quick, source=source)
 
 
+def _predict(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.predict import bench_predict
+
+    return bench_predict(1 if quick else repeats, quick=quick, source=source)
+
+
 def _page(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.page import bench_page
 
@@ -108,16 +120,21 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "extract": _extract,
     "metrics": _metrics,
     "oracle": _oracle,
+    "diagnose": _diagnose,
     "build": _build,
     "store": _store,
     "loader": _loader,
     "break-even": _break_even,
     "step": _step,
     "validation": _validation,
+    "predict": _predict,
     "page": _page,
 }
 """What can be measured, in the order in which `all` measures: (repeats, quick, source) -> figures."""
-SOURCED = ("maps", "extract", "metrics", "oracle", "build", "store", "loader", "break-even", "validation")
+SOURCED = (
+    "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
+    "predict",
+)  # fmt: skip
 """Those that are measured on any source; the others make what they need."""
 
 
@@ -127,6 +144,15 @@ def run(names: Sequence[str], *, repeats: int, quick: bool = False, source: Path
     source, watch = asked_source(source), Watch()
     results = [result for name in names for result in measure(name, repeats, quick, source)]
     return record_of(results, watch, quick=quick, source=source if any(name in SOURCED for name in names) else None)
+
+
+def run_peers(*, repeats: int, quick: bool = False, source: Path | None = None) -> dict[str, Any]:
+    """The record of the loader beside those of other projects that are installed."""
+    from ocrmaps.pipelines.bench.cases.peers import bench_peers
+
+    source, watch = asked_source(source), Watch()
+    results = [{**r, "source": named(source)} for r in bench_peers(repeats, quick=quick, source=source)]
+    return record_of(results, watch, quick=quick, source=source)
 
 
 def measure(name: str, repeats: int, quick: bool, source: Path | None) -> list[Result]:

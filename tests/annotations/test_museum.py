@@ -13,7 +13,7 @@ from ocrmaps.annotations import READERS, WRITERS, Source, find_pictures, read, s
 from ocrmaps.annotations.records import Sample
 from ocrmaps.errors import AnnotationError
 from ocrmaps.geometry import PolygonSet
-from tests.annotations.test_writing import EXACT
+from tests.annotations.test_writing import EXACT, OUT
 from tests.contracts.reader import MUTATIONS, kinds, lay, source_of
 from tests.strategies import outlines
 
@@ -73,7 +73,7 @@ def test_b26_what_a_writer_takes_a_reader_gives_back(format, tmp_path):
     """Every pair of converter and reader runs over data of all kinds before anything is built on it."""
     polygons = PolygonSet.of(MIXED[1:], frame="upright", ignore=[True, False], texts=[None, "a, b"])
     sample = Sample(id="a.jpg", polygons=polygons, loc="x", size=(10, 10))
-    out = tmp_path / ("o.zip" if format == "icdar" else "o.txt" if format == "paddle" else "o.json")
+    out = tmp_path / OUT[format]
     WRITERS[format]([sample], out)
     lay(tmp_path, {"a.jpg": b""})
     assert [s.polygons for s in read(Source(annotations=out, pictures=tmp_path, format=format))] == [polygons]

@@ -63,6 +63,15 @@ def test_lines_without_any_word_are_named(tmp_path):
     assert [(p.loc, "page-lines" in p.message) for p in reading.problems] == [("a.xml:3", True)]
 
 
+def test_regions_without_lines_are_no_empty_page(tmp_path):
+    text = '<PcGts><Page imageFilename="a.jpg"><TextRegion><Coords points="0,0 9,0 9,9"/></TextRegion></Page></PcGts>'
+    reading = scanned(tmp_path, "page-lines", text, "a.xml")
+    assert reading.samples == ()
+    assert [p.message for p in reading.problems] == [
+        "found 1 regions of text without lines, expected a <TextLine> for each line"
+    ]
+
+
 def test_the_picture_may_stand_in_another_folder_than_the_file_says(tmp_path):
     text = TestContract.example.replace("a.jpg", "OCR-D-IMG/a.jpg")
     lay(tmp_path, {"page/a.xml": text, "img/a.jpg": b""})

@@ -6,6 +6,8 @@ import pytest
 
 from ocrmaps.annotations import WRITERS, Source, find_pictures, open_source, read, scan
 from ocrmaps.pipelines.data import sized
+from tests.annotations.test_writing import HERE
+from tests.annotations.test_writing import OUT as NAMES
 
 pytestmark = pytest.mark.shared
 
@@ -43,11 +45,11 @@ def test_sroie_there_and_back_keeps_every_point(shared, format, split, tmp_path)
         assert [(s.id, s.polygons) for s in back] == [(s.id, s.polygons) for s in samples]
 
 
-@pytest.mark.parametrize("format", sorted(WRITERS.keys() - OUT.keys()))
+@pytest.mark.parametrize("format", sorted({*HERE} - OUT.keys()))
 def test_sroie_in_shares_and_xml_keeps_every_point(shared, format, tmp_path):
     source = open_source(shared / "data" / "sroie" / "val")
     samples = sized(source, read(source))
-    out = tmp_path / ("o.json" if format == "labelstudio" else "o.zip")
+    out = tmp_path / NAMES[format]
     report = WRITERS[format](samples, out)
     assert not any("round" in lost for lost in report.lost)
     back = read(Source(annotations=out, pictures=source.pictures, format=format))

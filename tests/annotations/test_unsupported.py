@@ -24,8 +24,6 @@ EXAMPLES = {
     "documentai": ("a.json", '{"text": "a", "pages": [{"pageNumber": 1, "layout": {}}]}'),
     "azure": ("a.json", '{"status": "succeeded", "analyzeResult": {"pages": []}}'),
     "tesseract": ("a.tsv", "level\tpage_num\tblock_num\tpar_num\n1\t1\t0\t0\n"),
-    "mat": ("a.mat", b"MATLAB 5.0 MAT-file\0\1"),
-    "parquet": ("train-00000.parquet", b"PAR1\0\0"),
     "webdataset": ("000.tar", b"a.jpg\0\0"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,9 +24,13 @@ from tests.strategies import LINE_TEXT, sample_lists
 
 OUT = dict.fromkeys(WRITERS, "o.zip") | dict.fromkeys(("ufo", "coco", "mmocr", "labelstudio"), "o.json")
 OUT["paddle"] = "o.txt"
-EXACT = ("ufo", "coco", "mmocr", "paddle", "icdar")
+OUT["parquet"] = "o.parquet"
+TABLES = ("parquet",) if find_spec("pyarrow") else ()
+"""What needs a library that not everybody has."""
+HERE = [format for format in WRITERS if format in TABLES or format != "parquet"]
+EXACT = ("ufo", "coco", "mmocr", "paddle", "icdar", *TABLES)
 """Formats that hold every digit of a point and say what is ignored."""
-COMPLETE = ("ufo", "coco", "mmocr")
+COMPLETE = ("ufo", "coco", "mmocr", *TABLES)
 """Formats that can say everything a sample holds, a missing size included."""
 
 
@@ -112,7 +117,7 @@ def test_losses_have_names(format, given_, lost, tmp_path):
     assert WRITERS[format]([given_], tmp_path / OUT[format]).lost == lost
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", HERE)
 def test_bytes_depend_on_nothing_but_the_samples(format, tmp_path):
     samples = [sample(((0.1, 2), (9, 0), (9, 1 / 3)), id=f"{i}.jpg", text="é", size=(40, 60)) for i in range(3)]
     first, second = tmp_path / f"1-{OUT[format]}", tmp_path / f"2-{OUT[format]}"
@@ -127,7 +132,7 @@ def test_an_archive_states_no_time(tmp_path):
         assert [entry.date_time for entry in archive.infolist()] == [(1980, 1, 1, 0, 0, 0)]
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", HERE)
 def test_an_existing_file_is_only_replaced_when_told(format, tmp_path):
     out = tmp_path / OUT[format]
     out.write_bytes(b"mine")
@@ -138,7 +143,7 @@ def test_an_existing_file_is_only_replaced_when_told(format, tmp_path):
     assert out.read_bytes() != b"mine"
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", HERE)
 def test_a_writing_that_fails_leaves_nothing(format, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError("disk full")
@@ -167,7 +172,7 @@ def test_an_empty_folder_may_be_written(tmp_path):
     assert list((tmp_path / "gt").iterdir()) == []
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", HERE)
 @pytest.mark.parametrize("id", ["../a.jpg", "/a.jpg", "a/../../b.jpg", "a\\b.jpg", "./a.jpg", ""])
 def test_ids_that_lead_elsewhere_are_refused(format, id, tmp_path):
     with pytest.raises(AnnotationError) as caught:
@@ -175,7 +180,7 @@ def test_ids_that_lead_elsewhere_are_refused(format, id, tmp_path):
     assert [p.kind for p in caught.value.problems] == ["unsafe-path"]
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", HERE)
 def test_two_samples_of_one_picture_are_refused(format, tmp_path):
     with pytest.raises(AnnotationError, match="a second time"):
         WRITERS[format]([sample(), sample()], tmp_path / OUT[format])

@@ -25,6 +25,17 @@ class TestContract(ReaderContract):
     broken = ("0.2 0.25", "0.2 25", "a.txt:2")
 
 
+class TestCornersContract(ReaderContract):
+    format = "yolo-obb"
+    file = "a.txt"
+    per_picture = True
+    picture = blank(200, 100)
+    example = "0 0.4 0.45 0.6 0.45 0.6 0.55 0.4 0.55\n1 0.005 0.02 0.1 0.02 0.1 0.2 0.005 0.2\n"
+    points = ([[80, 45], [120, 45], [120, 55], [80, 55]], [[1, 2], [20, 2], [20, 20], [1, 20]])
+    broken = ("0.6 0.55", "0.6 55", "a.txt:1")
+    detected_as = "yolo"
+
+
 ROW = "{} 0.5 0.5 0.2 0.1\n"
 
 

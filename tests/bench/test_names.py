@@ -30,6 +30,8 @@ NAMES = {
         "validation/vs_plain", "validation/read_ms", "validation/extract_ms", "validation/match_ms",
         "validation/plain_decode_ms", "validation/plain_draw_ms", "validation/plain_box_ms",
     },
+    "predict": {"predict/pytorch_1_ms", "predict/pytorch_1_network_ms", "predict/pytorch_1_per_second",
+                "predict/read_share"},
 }  # fmt: skip
 
 
@@ -66,13 +68,19 @@ def test_the_steps_of_a_validation_are_all_of_its_time(measured):
         assert len(mine) == {"validation/plain_": 5, "validation/": 4}[chain]
 
 
+def test_the_steps_of_a_prediction_are_all_of_its_time(measured):
+    found = {r["name"]: r["value"] for r in measured("predict")}
+    steps = [found[f"predict/pytorch_1_{step}_ms"] for step in ("prepare", "network", "read")]
+    assert sum(steps) == pytest.approx(found["predict/pytorch_1_ms"])
+
+
 def test_two_workers_say_what_the_machine_gives_a_bare_loop(measured):
     found = {r["name"]: r for r in measured("build")}
     assert found["build/two_workers"]["bare_loop"] == found["build/two_threads_bare"]["value"] > 0
 
 
 def test_all_measures_every_benchmark_but_scores_and_what_needs_a_browser():
-    assert set(ALL) == set(bench.BENCHES) - {"oracle", "page"}
+    assert set(ALL) == set(bench.BENCHES) - {"oracle", "diagnose", "page"}
     assert set(NAMES) == set(ALL) - {"decode"}
     assert ALL[0] == "machine"
 

@@ -266,6 +266,15 @@ def test_a_conversion_keeps_every_point(run, sound, tmp_path):
         assert [word["points"] for word in words.values()] == LINES, target
 
 
+def test_pictures_of_label_studio_get_an_address_in_front(run, sound, tmp_path):
+    out = tmp_path / "tasks.json"
+    address = "https://host/pictures/"
+    assert run("data", "convert", sound, out, "--to", "labelstudio", "--url-prefix", address)[0] == 0
+    assert all(task["data"]["ocr"].startswith(address) for task in json.loads(out.read_text()))
+    code, _, said = run("data", "convert", sound, tmp_path / "o.json", "--to", "coco", "--url-prefix", address)
+    assert code == 2 and "--url-prefix goes with --to labelstudio" in said
+
+
 def test_what_cannot_be_read_is_not_converted_by_half(run, tmp_path):
     path = write_source(tmp_path / "bad", {"a.png": LINES, "b.png": [[["x", 1], [2, 3], [4, 5]]]}, {"a.png": picture()})
     code, _, err = run("data", "convert", path, tmp_path / "out.json", "--to", "coco")

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,27 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "zarr", "lightning", "numba", "cv2")
 RECIPE = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
 RUN = '[data]\nstore = "nowhere"\n'
-SPY = """
-import atexit, json, sys
-from pathlib import Path
-out = Path(sys.argv.pop())
-atexit.register(lambda: out.write_text(json.dumps(sorted(sys.modules))))
+SERVER = """
+import json, os, sys
 from ocrmaps.cli.app import main
-main()
+for request in map(json.loads, sys.stdin):
+    child = os.fork()
+    if child == 0:
+        os.chdir(request["folder"])
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+        sys.argv, code = ["ocrmaps", *request["words"]], 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 1
+        with open("modules.json", "w") as file:
+            json.dump(sorted(sys.modules), file)
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-"""The command line in a process that leaves behind which modules it had loaded."""
+"""The command line, loaded once: every line runs in a process of its own that leaves behind what it had imported."""
 
 # What is typed, the exit code, and what the message has to say.
 REFUSED = [
@@ -43,6 +56,12 @@ REFUSED = [
     ("oracle nowhere", 3, "found no file or folder nowhere"),
     ("oracle recipe.toml", 3, "recipe.toml: found a recipe"),
     ("oracle folder --recipe nope.toml", 2, "nope.toml: no such recipe file"),
+    ("audit nowhere", 3, "found no file or folder nowhere"),
+    ("audit folder --detector nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
+    ("audit folder --state nope.json", 2, "nope.json: no such file of decisions"),
+    ("bench audit nowhere", 3, "found no file or folder nowhere"),
+    ("bench audit folder --rates 2", 2, "--rates: found 2"),
+    ("data merge nowhere folder --out o", 3, "found no file or folder nowhere"),
     ("recommend nowhere", 3, "found no file or folder nowhere"),
     ("recommend train=nowhere", 3, "found no file or folder nowhere"),
     ("recommend learn=nowhere", 2, "found split 'learn'"),
@@ -51,6 +70,8 @@ REFUSED = [
     ("evaluate some.ckpt --store nowhere", 4, "nowhere: no such version"),
     ("evaluate some.ckpt --source nowhere", 3, "found no file or folder nowhere"),
     ("evaluate --predictions nowhere --source folder", 3, "found no file or folder nowhere"),
+    ("evaluate some.ckpt", 2, "name --store NAME, or --source DIR"),
+    ("evaluate some.ckpt --store nowhere --frame raw", 2, "only for --source"),
     ("tune nope.ckpt --store nowhere --out o.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("tune some.ckpt --store nowhere --out o.ckpt", 4, "nowhere: no such version"),
     ("reproduce receipts --train nowhere --val folder --out o", 3, "found no file or folder nowhere"),
@@ -78,6 +99,10 @@ REFUSED = [
     ("cache sign nowhere --key k", 4, "nowhere: no such version"),
     ("cache export nowhere o.tar", 4, "nowhere: no such version"),
     ("cache import nope.tar receipts", 3, "nope.tar: no such archive"),
+    ("cache push foo://b/m nowhere", 4, "nowhere: no such version"),
+    ("cache pull foo://b/m receipts", 2, "found a place of kind foo://"),
+    ("cache mirror foo://b/m", 2, "found a place of kind foo://"),
+    ("diagnose --predictions nowhere --source folder", 3, "found no file or folder nowhere"),
     ("bench maps --source nowhere", 1, "nowhere: no such source or recipe"),
     ("bench break-even nowhere", 1, "nowhere: no such source or recipe"),
     ("bench all --source nowhere", 1, "nowhere: no such source or recipe"),
@@ -105,6 +130,7 @@ WITHOUT_PATHS = (
     "bench machine",
     "bench decode",
     "bench step",
+    "bench diagnose",
     "bench page",
 )
 """Commands that name nothing that could be missing."""
@@ -115,6 +141,7 @@ SAME = (
     "bench build",
     "bench store",
     "bench loader",
+    "bench predict",
     "bench validation",
 )
 """Commands that are one function with `bench maps`."""
@@ -143,17 +170,33 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def typed(folder, tmp_path_factory) -> Iterator[Callable[[str], tuple[int, str, str, list[str]]]]:
+    """Runs a line as somebody types it in the folder: exit code, stdout, stderr and the modules it has imported."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OCRMAPS_CACHE": str(tmp_path_factory.mktemp("cache"))}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    ) as server:
+        assert server.stdin is not None and server.stdout is not None
+
+        def run(line: str) -> tuple[int, str, str, list[str]]:
+            server.stdin.write(json.dumps({"folder": str(folder), "words": line.split()}) + "\n")
+            server.stdin.flush()
+            code = int(server.stdout.readline())
+            left = [(folder / name).read_text() for name in ("stdout", "stderr", "modules.json")]
+            for name in ("stdout", "stderr", "modules.json"):
+                (folder / name).unlink()
+            return code, left[0], left[1], json.loads(left[2])
+
+        yield run
+        server.stdin.close()
+
+
 @pytest.mark.parametrize(("line", "code", "said"), REFUSED, ids=[line for line, *_ in REFUSED])
-def test_what_is_not_there_is_refused_before_anything_heavy_is_imported(line, code, said, folder, tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", SPY, *line.split(), str(tmp_path / "modules.json")],
-        capture_output=True, text=True, cwd=folder, timeout=600,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OCRMAPS_CACHE": str(tmp_path / "cache")},
-    )  # fmt: skip
-    assert said in done.stderr
-    assert done.returncode == code
-    assert done.stdout == ""
+def test_what_is_not_there_is_refused_before_anything_heavy_is_imported(line, code, said, typed):
+    ended, out, err, modules = typed(line)
+    assert said in err
+    assert (ended, out) == (code, "")
     for leak in ("Traceback", "[Errno", "UnpicklingError", "PosixPath", "Path("):
-        assert leak not in done.stderr
-    modules = json.loads((tmp_path / "modules.json").read_text())
+        assert leak not in err
     assert [name for name in HEAVY if name in modules] == []

@@ -30,9 +30,9 @@ _VALUES = st.recursive(
 
 
 @st.composite
-def mutated(draw: st.DrawFn, example: str) -> bytes:
+def mutated(draw: st.DrawFn, example: str | bytes) -> bytes:
     """One to three damages done to a valid file, or bytes that never were one."""
-    data = example.encode()
+    data = example.encode() if isinstance(example, str) else example
     for damage in draw(st.lists(st.sampled_from(_DAMAGES), min_size=1, max_size=3)):
         data = damage(draw, data)
     return data

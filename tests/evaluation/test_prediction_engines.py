@@ -220,3 +220,39 @@ def test_html_entities_are_letters_and_no_document_type_is_followed(tmp_path):
     (tmp_path / "a.hocr").write_text(bomb)
     (picture,) = read_prediction_file(tmp_path / "a.hocr", format="hocr-words").pictures
     assert picture.polygons.texts[1] == "&a;&b;"
+
+
+def test_hocr_of_lines_alone_has_no_words(tmp_path):
+    (tmp_path / "a.hocr").write_text(HOCR.replace("ocrx_word", "ocr_glyph"))
+    assert len(read_prediction_file(tmp_path / "a.hocr", format="hocr-lines").pictures[0].polygons) == 1
+    with pytest.raises(
+        AnnotationError, match="found 1 lines and no words; --predictions-format hocr-lines reads those"
+    ):
+        read_prediction_file(tmp_path / "a.hocr", format="hocr-words")
+
+
+def test_hocr_boxes_end_at_a_comma_as_kraken_wrote_them(tmp_path):
+    text = HOCR.replace("; x_wconf 80.5", "")
+    (tmp_path / "a.hocr").write_text(text.replace("bbox 20 10 60 30; x_wconf 90", "bbox 20 10 60 30, x_confs 0.9 0.8"))
+    (picture,) = read_prediction_file(tmp_path / "a.hocr", format="hocr-words").pictures
+    assert picture.polygons[0].tolist() == quad(WORDS[0])
+
+
+def test_an_answer_of_vision_without_pages_has_its_words_in_pixels(tmp_path):
+    entries = [{"description": "one two", "boundingPoly": {"vertices": named(LINE)}}]
+    entries += [{"description": "w", "boundingPoly": {"vertices": named(word)}} for word in WORDS]
+    for name, answer in (("a", {"textAnnotations": entries}), ("b", {"responses": [{"textAnnotations": entries}]})):
+        (tmp_path / f"{name}.json").write_text(json.dumps(answer))
+        (picture,) = read_prediction_file(tmp_path / f"{name}.json").pictures
+        assert [p.tolist() for p in picture.polygons] == [quad(word) for word in WORDS]
+        assert picture.polygons.texts == ("w", "w")
+
+
+def test_an_answer_of_azure_without_text_details_is_no_empty_page(tmp_path):
+    page = {"page": 1, "width": WIDTH, "height": HEIGHT, "unit": "pixel"}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"analyzeResult": {"readResults": [page | {"lines": []}]}}))
+    assert len(read_prediction_file(path, format="azure-lines").pictures[0].polygons) == 0
+    path.write_text(json.dumps({"analyzeResult": {"readResults": [page]}}))
+    with pytest.raises(AnnotationError, match="found a page without lines"):
+        read_prediction_file(path, format="azure-lines")

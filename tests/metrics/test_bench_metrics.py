@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import shapely
 
-from ocrmaps.metrics import match_cleval, match_deteval, match_iou
+from ocrmaps.metrics import match_cleval, match_deteval, match_iou, pair_geometry
+from ocrmaps.metrics.matching import measured
 from ocrmaps.pipelines.bench.cases import metrics as bench_metrics
+from ocrmaps.pipelines.bench.cases.scenes import scenes
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval, plain_deteval, plain_iou
 from tests.metrics.pages import trouble
 
@@ -35,12 +38,35 @@ def test_fast_and_plain_scores_agree_on_a_generated_page(generated):
         assert {name: getattr(fast, name) for name in plain} == pytest.approx(plain, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["icdar15", "totaltext"])
+def test_fast_and_plain_scores_agree_on_small_pictures(kind):
+    for page in scenes(kind, 15, seed=1):
+        assert match_iou(*page).pairs(0.5).tolist() == plain_iou(*page)["pairs"]
+        credits, plain = match_deteval(*page), plain_deteval(*page)
+        assert {name: getattr(credits, name) for name in plain} == pytest.approx(plain, abs=1e-6)
+        if kind == "icdar15":
+            counts, sums = match_cleval(*page).counts, plain_cleval(*page)
+            assert {name: getattr(counts, name) for name in sums} == pytest.approx(sums, abs=1e-6)
+
+
+def test_bent_outlines_are_measured_without_the_geometry_engine(monkeypatch):
+    pages = scenes("totaltext", 5)
+    sides = [measured(side) for page in pages for side in page]
+    assert sum((~side.convex & side.simple).sum() for side in sides) > 20
+    asked = []
+    ours = shapely.intersection
+    monkeypatch.setattr(shapely, "intersection", lambda a, b: asked.extend(a) or ours(a, b))
+    overlaps = sum(len(pair_geometry(*page).overlap) for page in pages)
+    assert overlaps > 20 and len(asked) <= overlaps // 10
+
+
 def test_every_figure_has_its_name_unit_and_reference(monkeypatch):
     large = bench_metrics._large
     monkeypatch.setattr(
         bench_metrics, "documents", lambda source, number: ([trouble(seed) for seed in (3, 4, 5)], "test pages")
     )
     monkeypatch.setattr(bench_metrics, "_large", lambda repeats, n: large(repeats, 20))
+    monkeypatch.setattr(bench_metrics, "scenes", lambda kind, number: scenes(kind, 2))
     results = bench_metrics.bench_metrics(repeats=1)
     assert {r["name"]: r["unit"] for r in results} == {
         "metrics/iou_vs_reference": "x",
@@ -50,6 +76,12 @@ def test_every_figure_has_its_name_unit_and_reference(monkeypatch):
         "metrics/deteval_ms": "ms",
         "metrics/cleval_ms": "ms",
         "metrics/sweep_20_vs_single": "x",
+        "metrics/icdar15_iou_vs_reference": "x",
+        "metrics/icdar15_deteval_vs_reference": "x",
+        "metrics/icdar15_cleval_vs_reference": "x",
+        "metrics/totaltext_iou_vs_reference": "x",
+        "metrics/totaltext_deteval_vs_reference": "x",
+        "metrics/totaltext_cleval_ms": "ms",
         "metrics/boxes_20_s": "s",
         "metrics/boxes_20_piled_s": "s",
     }

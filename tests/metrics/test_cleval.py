@@ -178,7 +178,8 @@ def test_characters_of_a_curved_line_follow_it():
     arc = np.stack([np.cos(turn), np.sin(turn)], axis=1)
     outline = np.concatenate([100 * arc, 80 * arc[::-1]])
     lines = spines(PolygonSet.of([outline], frame="raw"))
-    middles = centers(lines.points, lines.offsets, np.array([7]))
+    middles, starts = centers(lines.points, lines.offsets, np.array([7]))
+    assert starts.tolist() == [0, 7]
     assert np.hypot(*middles.T) == pytest.approx([90] * 7, abs=2)
     assert np.diff(np.arctan2(middles[:, 1], middles[:, 0])) == pytest.approx([np.pi / 7] * 6, rel=0.03)
     truth = PolygonSet.of([outline], frame="raw", texts=["abcdefg"])

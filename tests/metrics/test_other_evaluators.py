@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.metrics import (
@@ -23,7 +25,7 @@ from ocrmaps.metrics import (
     pair_geometry,
     sweep_geometry,
 )
-from tests.metrics.pages import box, boxes
+from tests.metrics.pages import box, boxes, ties
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "metrics.md"
 BOW = box(0, 0, 9, 9)[[0, 2, 1, 3]]
@@ -84,6 +86,12 @@ def test_rrc_ic13_boxes_hold_their_last_pixel(page, a, b):
     assert match_deteval(boxes([(0, 0, 9, 9)]), boxes([(0, 0, 9, 7)])).recall == 0
 
 
+def test_rrc_quads_may_run_either_way_here():
+    quad, found = box(0, 0, 10, 4), boxes([(1, 0, 10, 4)])
+    ways = [match_iou(PolygonSet.of([corners], frame="raw"), found).best_iou[0] for corners in (quad, quad[::-1])]
+    assert ways == pytest.approx([0.9, 0.9])
+
+
 # Both truths go with the first detection, only the second with the other one too.
 CROWD = boxes([(0, 0, 10, 4), (3, 0, 13, 4)]), boxes([(1, 0, 12, 4), (0, 0, 9, 4)])
 
@@ -106,6 +114,18 @@ def test_mmocr_takes_the_best_of_its_score_cuts():
     sweep = sweep_geometry(geometry, [0.75, 0.55, 0.2], cuts=np.arange(0.3, 0.9, 0.1), thresholds=(0.5,))
     assert sweep.hmean()[:, 0] == pytest.approx([2 / 3, 2 / 3, 2 / 3, 1, 1, 0, 0])
     assert sweep.hmean().max() == 1
+
+
+def test_mmocr_rounds_points_to_float32():
+    pages = [ties(seed) for seed in range(40)]
+    rounded = [[replace(side, points=np.float32(side.points)) for side in page] for page in pages]
+    differ = [matched(*page) != matched(*other) for page, other in zip(pages, rounded, strict=True)]
+    assert 0 < sum(differ) < len(pages)
+
+
+def test_mmocr_shares_are_of_the_area_before_mending(page):
+    bow = PolygonSet.of([[(0, 0), (9, 6), (9, 0), (0, 9)]], frame="raw")
+    assert shapely.Polygon(bow[0]).area == 13.5 and page["mended"](bow).areas()[0] == pytest.approx(24.3)
 
 
 def test_doctr_takes_a_pair_from_the_threshold_on():
@@ -136,6 +156,13 @@ def test_doctr_boxes_are_bounds():
     x0, y0, x1, y1 = pair_geometry(diamond, diamond).truth.bounds[0]
     assert match_iou(diamond, boxes([(0, 0, 10, 10)])).best_iou[0] == 0.5
     assert match_iou(boxes([(x0, y0, x1, y1)]), boxes([(0, 0, 10, 10)])).best_iou[0] == 1
+
+
+def test_doctr_crossing_quads_end_its_evaluation_and_not_ours():
+    with pytest.raises(shapely.errors.GEOSException):
+        shapely.intersection(shapely.Polygon(BOW), shapely.Polygon(box(4, 0, 14, 9)))
+    bow, other = PolygonSet.of([BOW], frame="raw"), boxes([(4, 0, 14, 9)])
+    assert match_iou(bow, other).counts(0.5).truth_invalid == 1
 
 
 def test_cleval_goes_without_texts():

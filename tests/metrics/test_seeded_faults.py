@@ -46,8 +46,8 @@ def _cleval(seed: int) -> bool:
 
 
 def _all_valid(points: Any, offsets: Any) -> Any:
-    areas, bounds, convex = clipping.measure(points, offsets)
-    return areas, bounds, np.ones_like(convex)
+    areas, bounds, convex, simple, far = clipping.measure(points, offsets)
+    return areas, bounds, np.ones_like(convex), np.ones_like(simple), far
 
 
 def _bigger(*args: Any) -> Any:

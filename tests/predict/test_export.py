@@ -270,12 +270,12 @@ def test_an_int8_file_stands_alone_and_says_what_it_cost(name, light_checkpoint,
 
 
 @needs_onnx
-def test_what_rounding_breaks_is_not_kept(light_checkpoint, source, page, tmp_path, monkeypatch):
+def test_what_rounding_breaks_is_not_kept(checkpoint, source, page, tmp_path, monkeypatch):
     broken = Int8Agreement(pictures=2, map_largest=1.0, map_mean=0.2, boxes=9, boxes_int8=3, agree_50=0.4, agree_90=0.1,
                        ms=2.0, ms_int8=1.0)  # fmt: skip
     monkeypatch.setattr(exporting, "agreement", lambda *_: broken)
     with pytest.raises(RunError, match="another detector, and it was not kept"):
-        export(light_checkpoint, tmp_path / "text.onnx", pictures=[page], int8=source)
+        export(checkpoint, tmp_path / "text.onnx", pictures=[page], int8=source)
     assert list(tmp_path.iterdir()) == []
 
 

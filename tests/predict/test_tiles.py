@@ -18,8 +18,9 @@ from ocrmaps.canonical import CanonicalSpec, plan, render
 from ocrmaps.detect.load import load_any
 from ocrmaps.detect.pages import PictureFile, open_page
 from ocrmaps.detect.predict import predict_pictures
-from ocrmaps.detect.tiles import PageView, Viewer, enlarged, merged, reach, render_part, spans
+from ocrmaps.detect.tiles import Viewer, enlarged, merged, reach, render_part, spans
 from ocrmaps.detect.trained import Trained
+from ocrmaps.detect.view import PageView
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
 from ocrmaps.extract import extract

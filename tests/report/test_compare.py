@@ -64,6 +64,16 @@ def evaluate(run: Path, matched: list[int], *, thresholds=(0.5,), names: list[st
     (folder / "texts.csv").write_text("picture,kind\n")
 
 
+def test_of_equal_scores_the_lower_loss_is_the_best_as_it_is_for_checkpoints(tmp_path):
+    a, b = make_run(tmp_path / "a", (0.0, 0.0, 0.0)), make_run(tmp_path / "b", (0.0, 0.0, 0.0))
+    for folder, losses in ((a, (3, 1, 2)), (b, (1, 1, 2))):
+        first, *rows = (folder / "metrics.csv").read_text().splitlines()
+        lines = [f"{first},val/loss", *(f"{row},{loss}" for row, loss in zip(rows, losses, strict=True))]
+        (folder / "metrics.csv").write_text("\n".join(lines) + "\n")
+    best = next(m for m in compare(a, b).as_dict()["metrics"] if m["metric"] == "val/hmean")["best"]
+    assert (best["epoch_a"], best["epoch_b"]) == (2, 1)
+
+
 def test_like_runs_are_compared_at_their_best_and_last_epoch(tmp_path):
     a = make_run(tmp_path / "a")
     b = make_run(tmp_path / "b", (0.3, 0.45, 0.6), settings={"optimizer.lr": 0.002, "seed": 1, "watch.pictures": 0})

@@ -16,23 +16,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.torture import cluster, kills, mutations, power, steps
+from tests.torture import cluster, kills, mutations, network, power, steps
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the counts of the test suite")
     parser.add_argument("--record", type=Path, default=None, help="write the counts here as JSON")
-    parser.add_argument("--only", choices=["steps", "kills", "power", "mutations", "cluster"], default=None)
+    parser.add_argument("--only", choices=["steps", "kills", "power", "mutations", "cluster", "network"], default=None)
     chosen = parser.parse_args()
     memory = Path("/dev/shm")
     root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
     quick = chosen.quick
     loops: dict[str, Callable[[Path], Any]] = {
-        "steps": lambda d: _steps(d, 37 if quick else 1),
-        "kills": lambda d: kills.kill_clients(d, 40 if quick else 2000),
-        "power": lambda d: power.cut_power(d, 90 if quick else 5000),
-        "mutations": lambda d: mutations.mutate_many(d, 5000 if quick else 50_000),
+        "steps": lambda d: _steps(d, 41 if quick else 1),
+        "kills": lambda d: kills.kill_clients(d, 20 if quick else 2000),
+        "power": lambda d: power.cut_power(d, 60 if quick else 5000),
+        "mutations": lambda d: mutations.mutate_many(d, 1200 if quick else 50_000),
+        "network": lambda d: network.through_faults(d, 300 if quick else 10_000),
         "cluster": lambda d: cluster.kill_cluster(d, 2 if quick else 60),
     }
     record: dict[str, Any] = {"machine": platform.platform(), "python": platform.python_version()}
@@ -52,7 +53,7 @@ def main() -> int:
 
 def faults(record: dict[str, Any]) -> list[str]:
     """Every count that must be zero and is not."""
-    bad = ("wrong", "lost_receipts", "lost_versions", "wrong_reads", "wrong_digests", "unnoticed")
+    bad = ("wrong", "lost_receipts", "lost_versions", "wrong_reads", "wrong_digests", "unnoticed", "left_over")
     loops = {name: counts for name, counts in record.items() if isinstance(counts, dict)}
     return [f"{name}.{key}" for name, counts in loops.items() for key in bad if counts.get(key)]
 

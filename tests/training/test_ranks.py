@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training.callbacks.guard import NotFinite
+from ocrmaps.training.callbacks.stop import Interrupted
 from ocrmaps.training.folder import read_metrics
 from ocrmaps.training.ranks import check_ranks
 from ocrmaps.training.scoring import Scorer
@@ -57,6 +60,46 @@ def test_a_step_of_two_ranks_is_a_step_of_two_batches(both):
     assert max(float((a[k] - b[k]).abs().max()) for k in learnt) < 2e-5
     start = build_detector(two().model).state_dict()
     assert max(float((a[k] - start[k.removeprefix("detector.")]).abs().max()) for k in learnt) > 1e-2
+
+
+class Ask(Callback):
+    """Asks for the end of the run, as somebody at the terminal does."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_run_goes_on_with_more_and_with_fewer_devices(both, cache, tmp_path):
+    """One process, stopped within an epoch, then two, stopped within the next, then one: the run that never stopped."""
+    spec = {"data__batch_size": 1, "watch__pictures": 0, "ema": 0.9}
+    one, out, lines = small_run(**spec, optimizer=SGD | {"accumulate": 2}), tmp_path / "o", []
+    more = small_run(**spec, optimizer=SGD | {"accumulate": 2}, hardware={"devices": 2})
+    with pytest.raises(Interrupted, match="after step 1"):
+        train(one, out=out, cache=cache, extra=(Ask(0),))
+    with pytest.raises(Interrupted, match="after step 5"):
+        train(more, out=out, cache=cache, resume="auto", say=lines.append, extra=(Ask(3),))
+    assert "steps are of 2 batches as before: devices 1, 2 batches on each; now devices 2, 1 on each" in lines
+    saved = read_checkpoint(out / "checkpoints" / "last.ckpt")["ocrmaps"]["run"]
+    assert (saved["hardware"]["devices"], saved["optimizer"]["accumulate"]) == (2, 1)
+    with pytest.raises(SpecError, match="which 3 cannot share evenly"):
+        train(small_run(**spec, optimizer=SGD | {"accumulate": 1}, hardware={"devices": 3}), out=out, cache=cache,
+              resume="auto")  # fmt: skip
+    with pytest.raises(RunError, match="another run"):
+        train(small_run(**spec, optimizer=SGD | {"accumulate": 3}), out=out, cache=cache, resume="auto")
+    last = train(small_run(**spec, optimizer=SGD | {"accumulate": 1}), out=out, cache=cache, resume="auto")
+    whole = both[1]
+    assert [(r["epoch"], r["step"], r["samples"]) for r in last.rows] == [
+        (r["epoch"], r["step"], r["samples"]) for r in whole.rows
+    ]
+    for mine, theirs in zip(last.rows, whole.rows, strict=True):
+        assert mine["train/loss"] == pytest.approx(theirs["train/loss"], rel=1e-4)
+    a, b = weights(last), weights(whole)
+    learnt = [k for k in a if k.startswith("detector.") and "running" not in k and "num_batches" not in k]
+    assert max(float((a[k] - b[k]).abs().max()) for k in learnt) < 2e-5
 
 
 def test_losses_and_counts_are_those_of_all_ranks(both):
@@ -166,7 +209,7 @@ def test_a_failure_of_another_rank_is_told_by_its_cause(world, tmp_path):
     assert not torch.distributed.is_initialized()
 
 
-@pytest.mark.parametrize(("rank", "what"), [(0, "loss"), (1, "loss"), (1, "gradient")])
+@pytest.mark.parametrize(("rank", "what"), [(0, "loss"), (1, "gradient")])
 def test_the_guard_names_the_samples_of_the_rank_that_was_bad(cache, tmp_path, rank, what):
     """The mean gradient is bad on every rank; a bundle of the others' samples would repeat nothing."""
     store, version = find_version(cache, "tiny")

@@ -145,6 +145,15 @@ def test_killed_between_the_latest_and_the_best_the_best_is_named_after_all(halt
     assert again.best is not None and read_checkpoint(again.best)["ocrmaps"]["steps"] == 6
 
 
+def test_killed_there_in_the_last_epoch_the_best_is_named_though_nothing_is_left_to_train(copied, cache):
+    (best,) = (copied / "checkpoints").glob("best-*")
+    best.replace(copied / "checkpoints" / "last.ckpt")
+    (copied / "result.json").unlink()
+    again = train(small_run(**QUIET), out=copied, cache=cache, resume="auto")
+    assert (again.best, again.identity["steps"]) == (best, 6)
+    assert read_checkpoint(best)["ocrmaps"]["steps"] == 6
+
+
 def test_a_run_that_patience_ended_is_finished(cache, tmp_path):
     spec = small_run(**QUIET, budget={"epochs": 9, "patience": 1}, optimizer={"lr": 1e-6})
     first = train(spec, out=tmp_path / "o", cache=cache)

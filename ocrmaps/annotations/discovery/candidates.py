@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from ocrmaps.annotations.grammar.xml import peek_xml
 from ocrmaps.files import open_regular
 
 TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".gt")
-SUFFIXES = (*TEXT_SUFFIXES, ".json", ".jsonl", ".xml", ".zip")
+SUFFIXES = (*TEXT_SUFFIXES, ".json", ".jsonl", ".xml", ".zip", ".mat", ".tar", ".parquet", ".arrow")
 _FILES = 24
 """Files of a folder that are looked at; one format speaks for all files of a folder or the reader says otherwise."""
 _LINES = 40
@@ -159,6 +161,8 @@ def _text(data: bytes) -> str:
 
 
 def _head(suffix: str, data: bytes) -> Head:
+    if suffix == ".tar":
+        return Head(suffix=suffix, start="\n".join(_members(data)))
     text = _text(data)
     if "\0" in text[:4096]:
         return Head(suffix=suffix)
@@ -170,6 +174,15 @@ def _head(suffix: str, data: bytes) -> Head:
     if suffix in (".json", ".jsonl"):
         return Head(suffix=suffix)
     return Head(suffix=suffix, lines=tuple(_lines(text, cut=len(data) > HEAD_BYTES)))
+
+
+def _members(data: bytes) -> Iterator[str]:
+    """The names in the part of a tar archive that was seen."""
+    try:
+        with tarfile.open(fileobj=BytesIO(data), mode="r:") as archive:
+            yield from (member.name for member in islice(archive, _FILES) if member.isreg())
+    except (tarfile.TarError, EOFError, ValueError, ArithmeticError, KeyError, TypeError, IndexError):
+        return
 
 
 def _lines(text: str, *, cut: bool) -> list[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from ocrmaps import members
 from ocrmaps.annotations.discovery.candidates import SUFFIXES, Place, entries, places_in, seen_in, stems_in, subfolders
 from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, PictureFolder, address_ends, clean_name, is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Sign
@@ -31,9 +32,10 @@ _WORDS = re.compile("[a-z]+")
 
 _PREFIXES = ("poly_gt_", "gt_", "res_")
 _SAMPLE = 24
-_ENDINGS = "|".join(suffix[1:] for suffix in PICTURE_SUFFIXES)
-_NAMES = re.compile(rf'"((?:[^"\\\n]|\\.){{1,400}}?\.(?:{_ENDINGS})(?:#[0-9]{{1,9}})?)"', re.IGNORECASE)
-_COLUMN = re.compile(rf"^([^\t\n]{{1,400}}\.(?:{_ENDINGS})(?:#[0-9]{{1,9}})?)\t", re.IGNORECASE | re.MULTILINE)
+_PAGE = "#[0-9]{1,9}"
+_ENDINGS = rf"(?:(?:{'|'.join(s[1:] for s in PICTURE_SUFFIXES)})(?:{_PAGE})?|(?:parquet|arrow){_PAGE})"
+_NAMES = re.compile(rf'"((?:[^"\\\n]|\\.){{1,400}}?\.{_ENDINGS})"', re.IGNORECASE)
+_COLUMN = re.compile(rf"^([^\t\n]{{1,400}}\.{_ENDINGS})\t", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +61,13 @@ def detect_in(
         raise AnnotationError(f"found no file or folder {path}", hint="check the path")
     place = _named(path, signs, format) if format else _only(path, places_in(path, signs), signs)
     _refuse_outside(place.path, path, hint="if you mean these annotations, name them themselves")
-    if pictures is None:
-        pictures, why = picture_folder(place.path, top=path, per_picture=bool(signs[place.format].per_picture))
+    stated = signs[place.format].stated
+    if pictures is None and stated and not stated(place.path):
+        pictures, why = _home(place.path), "which the files hold themselves"
+    elif pictures is None:
+        names = stated(place.path) if stated else None
+        per_picture = bool(signs[place.format].per_picture) and names is None
+        pictures, why = picture_folder(place.path, top=path, per_picture=per_picture, names=names)
         base = next((b for b in _bases(_home(place.path), path) if pictures.is_relative_to(b)), pictures)
         _refuse_outside(pictures, base, hint="if you mean these pictures, name their folder with --pictures")
     elif pictures.is_dir():
@@ -146,9 +153,11 @@ def _holds(folder: Path, suffixes: Sequence[str]) -> bool:
     return any(p.suffix.lower() in suffixes and p.is_file() for p in entries(folder))
 
 
-def picture_folder(annotations: Path, *, top: Path, per_picture: bool) -> tuple[Path, str]:
-    """(folder, why): the nearest folder that holds pictures which the annotations name."""
-    names = list(islice(_names(annotations, per_picture=per_picture), _SAMPLE))
+def picture_folder(
+    annotations: Path, *, top: Path, per_picture: bool, names: Sequence[str] | None = None
+) -> tuple[Path, str]:
+    """(folder, why): the nearest folder that holds pictures which the annotations name; `names` are some of those."""
+    names = list(islice(_names(annotations, per_picture=per_picture) if names is None else names, _SAMPLE))
     home = _home(annotations)
     inside = f"{home.resolve().name}/"  # PPOCRLabel's names begin with the folder that it keeps its file in
     if any(name.startswith(inside) and is_picture(name) for name in names):
@@ -240,7 +249,7 @@ class _Holds:
     def __call__(self, name: str) -> bool:
         if ends := address_ends(name):
             return any(self._folder.holds(end) for end in ends)
-        if is_picture(page_of(name)[0]):
+        if is_picture(page_of(name)[0]) or members.split(name):
             return self._folder.holds(name)
         folder, slash, last = name.rpartition("/")
         stems = [last, *(last[len(p) :] for p in _PREFIXES if last.lower().startswith(p))]

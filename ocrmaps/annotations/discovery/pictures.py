@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ocrmaps.annotations.records import Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
-from ocrmaps.tiff import SUFFIXES, count_pages, file_of, page_of
+from ocrmaps.tiff import SUFFIXES, count_pages, file_of, has_page
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 """What the decoder reads, in lower case; a test holds the two lists together."""
@@ -99,7 +99,7 @@ class PictureFolder:
         return linked and not self._within(name)
 
     def _file(self, name: str) -> str:
-        """The file that a name means: itself, or the TIFF that it names a page of."""
+        """The file that a name means: itself, or the one that it names a page of."""
         try:
             return os.path.relpath(file_of(os.path.join(self._real, name)), self._real) if "#" in name else name
         except ValueError:
@@ -132,10 +132,7 @@ class PictureFolder:
     def holds(self, name: str) -> bool:
         try:
             path = os.path.join(self._real, name)
-            if os.path.isfile(path):
-                return True
-            file = file_of(path)
-            return file != path and page_of(name)[1] <= count_pages(file)
+            return os.path.isfile(path) or has_page(path)
         except ValueError:
             return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 HEAD_BYTES = 256 * 1024
@@ -24,7 +25,7 @@ class Head:
     lines: tuple[str, ...] = ()
     """The first non-empty lines of a text file, or of several per-picture files."""
     start: str = ""
-    """The first letters of a file with markup, as they are."""
+    """The first letters of a file with markup, as they are; the first names in a tar archive, a line each."""
     per_picture: bool = False
     """Whether the lines come from files that each belong to one picture."""
 
@@ -49,6 +50,8 @@ class Sign:
     """Endings of its per-picture files; empty where one file holds all pictures."""
     looks_at_pictures: bool = False
     """Whether what is read depends on the pictures themselves or, with one file for all, on the names they have."""
+    stated: Callable[[Path], list[str]] | None = None
+    """Of annotations that can hold their pictures: the first picture files that they name instead, or none."""
 
 
 _TOKEN = re.compile(

@@ -11,7 +11,7 @@ from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head, Sign
 
-SUFFIXES = (".html", ".htm", ".xhtml", ".hocr", ".mat", ".parquet", ".arrow", ".tar")
+SUFFIXES = (".html", ".htm", ".xhtml", ".hocr")
 """Endings that no reader has, but a format here."""
 
 _WRITE = "write its outlines as COCO json or ICDAR txt: docs/reference/formats.md shows both"
@@ -85,9 +85,5 @@ UNSUPPORTED: dict[str, Unsupported] = {
     ),
     "azure": Unsupported("Azure Read or Document Intelligence", '"analyzeResult"', _keys("analyzeResult"), _RESULTS),
     "tesseract": Unsupported("Tesseract TSV", "a table of levels and pages", _first_line("level\tpage_num"), _RESULTS),
-    "mat": Unsupported(
-        "MATLAB data", "the ending .mat", _ending(".mat"), "Total-Text comes as txt as well; of other data, " + _WRITE
-    ),
-    "parquet": Unsupported("a Parquet or Arrow table", "its ending", _ending(".parquet", ".arrow"), _UNPACK),
     "webdataset": Unsupported("a tar archive", "the ending .tar", _ending(".tar"), _UNPACK),
 }

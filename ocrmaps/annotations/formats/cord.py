@@ -13,6 +13,7 @@ from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode
 from ocrmaps.annotations.grammar.documents import documents, picture_of
 from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.geometry import Size
 
 SUFFIXES = (".json",)
 _CORNERS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
@@ -38,8 +39,13 @@ def read(source: Source) -> Reading:
 def _page(g: Gather, root: Any, name: str) -> None:
     since = len(g.problems)
     found = GatheredOutlines()
-    if not g.expect(root, dict, name, 'an object with "valid_line"'):
-        return
+    if g.expect(root, dict, name, 'an object with "valid_line"'):
+        size = add_receipt(g, found, root, name)
+        g.page(picture_of(g, name), name, found, size=size, since=since)
+
+
+def add_receipt(g: Gather, found: GatheredOutlines, root: dict[str, Any], name: str) -> Size | None:
+    """Add the words of one receipt; gives the size that it states."""
     for place, line in _listed(g, root.get("valid_line"), f"{name}:valid_line"):
         if g.expect(line, dict, place, 'an object with "words"'):
             g.unused["category"] += "category" in line
@@ -52,8 +58,7 @@ def _page(g: Gather, root: Any, name: str) -> None:
     meta = root.get("meta")
     stated = meta.get("image_size") if isinstance(meta, dict) else None
     sides = stated if isinstance(stated, dict) else {}
-    size = g.size(sides.get("height"), sides.get("width"), f"{name}:meta.image_size")
-    g.page(picture_of(g, name), name, found, size=size, since=since)
+    return g.size(sides.get("height"), sides.get("width"), f"{name}:meta.image_size")
 
 
 def _listed(g: Gather, items: Any, loc: str) -> Iterator[tuple[str, Any]]:

@@ -28,10 +28,8 @@ def read(source: Source) -> Reading:
     """The samples of one labels.json, in file order; classes of one picture follow each other."""
     g = Gather(source)
     with g.attempt():
-        root = g.json(source.annotations, g.file, ids="")
-        if g.expect(root, dict, g.file, "an object from picture name to labels"):
-            for name, entry in root.items():
-                _entry(g, name, entry)
+        for _, name, entry in g.members(dict, "an object from picture name to labels", ids=""):
+            _entry(g, str(name), entry)
     return g.reading()
 
 

@@ -30,9 +30,11 @@ def _read(source: Source, level: Level) -> Reading:
     """The samples of one file, in file order."""
     g = Gather(source)
     with g.attempt():
-        root = g.json(source.annotations, g.file)
-        if g.expect(root, dict, g.file, 'an object with "annotations"'):
-            for loc, row in _listed(g, root, "annotations", f"{g.file}:"):
+        for member, i, row in g.members(
+            dict, 'an object with "annotations"', member="annotations", inner_what="a list"
+        ):
+            loc = f"{g.file}:annotations[{i}]"
+            if member and g.expect(row, dict, loc, "an object"):
                 _picture(g, row, loc, level)
     return g.reading()
 
@@ -42,8 +44,7 @@ read_lines, read_words = partial(_read, level="lines"), partial(_read, level="wo
 
 
 def _listed(g: Gather, parent: dict[str, Any], key: str, loc: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    place = f"{loc}{key}" if loc.endswith(":") else f"{loc}.{key}"
-    items = parent.get(key)
+    place, items = f"{loc}.{key}", parent.get(key)
     if g.expect(items, list, place, "a list"):
         for i, item in enumerate(items):
             if g.expect(item, dict, f"{place}[{i}]", "an object"):

@@ -60,7 +60,7 @@ def recognize(head: Head) -> str:
 
 def read(source: Source) -> Reading:
     """The samples of a folder, a zip archive or one file of ICDAR txt, sorted by file name."""
-    return read_pages(source, SUFFIXES, _decide, prefixes=PREFIXES)
+    return read_pages(source, SUFFIXES, decide, prefixes=PREFIXES)
 
 
 class _AmbiguousError(ValueError):
@@ -76,7 +76,7 @@ class _AmbiguousError(ValueError):
         """The numbers that are coordinates where the source has outlines of any length; 0 if that does not decide."""
 
 
-def _decide(texts: Sequence[str]) -> ParsePage:
+def decide(texts: Sequence[str]) -> ParsePage:
     lines = [line.split(",") for text in texts for _, line in numbered(text)]
     has_text = any(leading(fields) < len(fields) or len(fields) % 2 for fields in lines)
     has_script = has_text and all(map(_has_script, lines))

@@ -49,12 +49,10 @@ def read(source: Source) -> Reading:
     """The samples of one file, in the order of its tasks."""
     g = Gather(source)
     with g.attempt():
-        root = g.json(source.annotations, g.file)
-        if g.expect(root, list, g.file, "a list of tasks"):
-            for i, task in enumerate(root):
-                loc = f"{g.file}:[{i}]"
-                if g.expect(task, dict, loc, 'an object with "data" and "annotations"'):
-                    (_task if "data" in task else _short)(g, task, loc)
+        for _, i, task in g.members(list, "a list of tasks"):
+            loc = f"{g.file}:[{i}]"
+            if g.expect(task, dict, loc, 'an object with "data" and "annotations"'):
+                (_task if "data" in task else _short)(g, task, loc)
     return g.reading()
 
 

@@ -35,10 +35,8 @@ def read(source: Source) -> Reading:
     """The samples of one file, in file order."""
     g = Gather(source)
     with g.attempt():
-        root = g.json(source.annotations, g.file, ids="")
-        if g.expect(root, dict, g.file, "an object from picture name to a list of outlines"):
-            for name, words in root.items():
-                _picture(g, name, words, f"{g.file}:{step('', name)}")
+        for _, name, words in g.members(dict, "an object from picture name to a list of outlines", ids=""):
+            _picture(g, str(name), words, f"{g.file}:{step('', name)}")
     return g.reading()
 
 

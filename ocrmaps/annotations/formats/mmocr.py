@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.annotations.discovery.signs import Head
+from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, peek_json
 from ocrmaps.annotations.formats import wildreceipt
 from ocrmaps.annotations.formats.coco import outlines_of
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.lines import box, numbered
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
+from ocrmaps.files import open_regular
 
 _ENTRY = {"img_path", "height", "width", "instances"}
 _INSTANCE = {"polygon", "bbox", "bbox_label", "ignore", "text"}
@@ -38,6 +39,15 @@ def read(source: Source) -> Reading:
     """The samples of one file, in file order."""
     g = Gather(source)
     with g.attempt():
+        if _is_new(source.annotations):
+            for member, i, entry in g.members(
+                dict, 'an object with "data_list"', member="data_list", inner_what="a list of pictures"
+            ):
+                if member:
+                    _entry(g, entry, f"{g.file}:data_list[{i}]")
+                else:
+                    g.unused[str(i)] += 1
+            return g.reading()
         text = g.text(source.annotations, g.file)
         first = [line.strip() for _, line in zip(range(2), (line for _, line in numbered(text)), strict=False)]
         if len(first) == 2 and first[0].startswith("{") and first[0].endswith("}") and first[1].startswith("{"):
@@ -56,6 +66,16 @@ def read(source: Source) -> Reading:
                     for i, entry in enumerate(entries):
                         _entry(g, entry, f"{g.file}:data_list[{i}]")
     return g.reading()
+
+
+def _is_new(path: Path) -> bool:
+    """Whether the beginning of the file has the list of MMOCR 1.x."""
+    try:
+        with open_regular(path) as file:
+            head = peek_json(file.read(HEAD_BYTES).decode("utf-8-sig", "replace"))
+    except OSError:
+        return False
+    return isinstance(head, dict) and isinstance(head.get("data_list"), list)
 
 
 def _entry(g: Gather, entry: Any, loc: str) -> None:

@@ -58,6 +58,9 @@ def _page(g: Gather, page: Element, name: str, level: Level) -> None:
     elements = lines if level == "TextLine" else [word for line in lines for word in line.named("Word")]
     if lines and not elements:
         g.problem(loc, f"found {len(lines)} lines without words, expected words; --format page-lines reads lines")
+    regions = [] if lines else list(page.below("TextRegion"))
+    if regions:
+        g.problem(loc, f"found {len(regions)} regions of text without lines, expected a <TextLine> for each line")
     for element in elements:
         place = f"{name}:{element.line}"
         points = _points(element.first("Coords"))

@@ -31,13 +31,14 @@ def read(source: Source) -> Reading:
     """The samples of one UFO file, in file order."""
     g = Gather(source)
     with g.attempt():
-        root = g.json(source.annotations, g.file, ids="images")
-        if g.expect(root, dict, g.file, 'an object with "images"'):
-            images = root.get("images")
-            if g.expect(images, dict, f"{g.file}:images", "an object from picture name to words"):
-                g.unused.update(key for key in root if key != "images")
-                for name, image in images.items():
-                    _image(g, name, image)
+        what = "an object from picture name to words"
+        for member, name, image in g.members(
+            dict, 'an object with "images"', member="images", inner=dict, inner_what=what, ids="images"
+        ):
+            if member:
+                _image(g, str(name), image)
+            else:
+                g.unused[str(name)] += 1
     return g.reading()
 
 

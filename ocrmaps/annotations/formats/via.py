@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
-from ocrmaps.annotations.discovery.signs import Head
+from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head
 from ocrmaps.annotations.formats.cvat import TEXT
 from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.formats.submission import long_fields
@@ -19,17 +20,19 @@ from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import refusal, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.files import open_regular
 
 _COLUMNS = ("filename", "region_shape_attributes", "region_attributes")
+_PROJECT = "_via_img_metadata"
 _TRUE = ("true", "1", "yes")
 
 
 def recognize(head: Head) -> str:
     """Why this looks like VIA, or nothing."""
     if isinstance(head.json, dict):
-        entries = head.json.get("_via_img_metadata", head.json)
+        entries = head.json.get(_PROJECT, head.json)
         first = next(iter(entries.values()), None) if isinstance(entries, dict) else None
-        if "_via_img_metadata" in head.json or (isinstance(first, dict) and "regions" in first and "filename" in first):
+        if _PROJECT in head.json or (isinstance(first, dict) and "regions" in first and "filename" in first):
             return 'json from picture to "filename" and "regions"'
     if head.lines and not head.per_picture and set(_COLUMNS) <= set(_columns(head.lines[0].split(","))):
         return "a table with the columns filename and region_shape_attributes"
@@ -44,18 +47,24 @@ def read(source: Source) -> Reading:
     """The samples of one file, in its order."""
     g = Gather(source)
     with g.attempt():
-        text = g.text(source.annotations, g.file)
-        if text.lstrip()[:1] == "{":
-            root = g.parse_json(text, g.file)
-            if g.expect(root, dict, g.file, "an object from picture to regions"):
-                key = "_via_img_metadata" if "_via_img_metadata" in root else ""
-                entries = root[key] if key else root
-                if g.expect(entries, dict, f"{g.file}:{key}", "an object from picture to regions"):
-                    for name, entry in entries.items():
-                        _entry(g, entry, f"{g.file}:{step(key, name)}")
+        if _begins_with(source.annotations, b"{"):
+            what = "an object from picture to regions"
+            for member, name, entry in g.members(
+                dict, what, member=_PROJECT, inner=dict, inner_what=what, optional=True
+            ):
+                if member or not str(name).startswith("_via_"):
+                    _entry(g, entry, f"{g.file}:{step(member, name)}")
         else:
-            _table(g, text)
+            _table(g, g.text(source.annotations, g.file))
     return g.reading()
+
+
+def _begins_with(path: Path, sign: bytes) -> bool:
+    try:
+        with open_regular(path) as file:
+            return file.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(sign)
+    except OSError:
+        return False
 
 
 def _entry(g: Gather, entry: Any, loc: str) -> None:

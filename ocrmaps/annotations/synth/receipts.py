@@ -43,6 +43,7 @@ ANNOTATIONS: dict[str, str] = {
     "labelstudio": "annotations.json",
     "page-lines": "page",
     "alto-lines": "alto",
+    "parquet": "annotations.parquet",
 }
 """The annotation file or folder of a saved set, by format."""
 _STEEPEST = 0.6

@@ -62,8 +62,11 @@ def _items(found: Found, page: dict[str, Any], loc: str, level: str) -> Iterator
         ]
     elif level == "words" and "words" in page:
         groups = [(f"{loc}.words", page["words"])]
+    elif "lines" in page:
+        groups = [(f"{loc}.lines", page["lines"])]
     else:
-        groups = [(f"{loc}.lines", page.get("lines", []))]
+        found.problem(loc, "found a page without lines, expected them: ask Azure for text details", "invalid")
+        return
     for place, group in groups:
         for at, item in listed(found, group, place):
             if level == "words" and not place.endswith(".words"):

@@ -1,4 +1,4 @@
-"""Google: Cloud Vision's words (`fullTextAnnotation`), and Document AI's lines or tokens (two levels, one is told).
+"""Google: Cloud Vision's words (`fullTextAnnotation`, else `textAnnotations`), and Document AI's lines or tokens.
 
 Vertices are pixels of the page, normalized ones shares of it; members that are zero are left out. A JSON a picture.
 """
@@ -13,13 +13,12 @@ from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.detected import Detected, corners, listed, page_name, shares
 from ocrmaps.evaluation.predictions.records import Found
 
-_RESPONSES = "responses"
+_RESPONSES, _FULL, _FLAT = "responses", "fullTextAnnotation", "textAnnotations"
 
 
 def recognize_vision(leaves: Sequence[Leaf]) -> bool:
     return bool(leaves) and all(
-        isinstance(leaf.root, dict) and ("fullTextAnnotation" in leaf.root or _RESPONSES in leaf.root)
-        for leaf in leaves
+        isinstance(leaf.root, dict) and not leaf.root.keys().isdisjoint((_FULL, _FLAT, _RESPONSES)) for leaf in leaves
     )
 
 
@@ -45,6 +44,10 @@ def read_vision(found: Found, leaves: Sequence[Leaf]) -> None:
         where = f"{leaf.name}:{_RESPONSES if many else ''}"
         number = 0
         for loc, answer in listed(found, answers, where):
+            if answer.get(_FLAT) and not answer.get(_FULL):
+                _flat(found, answer[_FLAT], f"{loc}.{_FLAT}", page_name(leaf.stem, number))
+                number += 1
+                continue
             full = answer.get("fullTextAnnotation") or {"pages": [{"blocks": []}]}
             if found.expect(full, dict, f"{loc}.fullTextAnnotation", "an object with pages"):
                 for place, page in listed(found, full.get("pages"), f"{loc}.fullTextAnnotation.pages"):
@@ -55,6 +58,16 @@ def read_vision(found: Found, leaves: Sequence[Leaf]) -> None:
                                 _add(words, spot, word.get("boundingBox"), page, word.get("confidence"), _spelt(word))
                     words.to(found, page_name(leaf.stem, number), place, since=since, relative=True)
                     number += 1
+
+
+def _flat(found: Found, items: Any, loc: str, name: str) -> None:
+    """The words of an answer that has no pages: all entries but the first, which is the whole text, in pixels."""
+    since, words = len(found.problems), Detected()
+    for place, item in list(listed(found, items, loc))[1:]:
+        bounds = item.get("boundingPoly")
+        if found.expect(bounds, dict, f"{place}.boundingPoly", "an object with vertices"):
+            words.add(place, corners(bounds.get("vertices"), ("x", "y"), 0), None, item.get("description"))
+    words.to(found, name, loc, since=since)
 
 
 def _spelt(word: dict[str, Any]) -> str | None:

@@ -20,7 +20,7 @@ from ocrmaps.evaluation.predictions.records import Found
 _LINES = {"ocr_line", "ocr_header", "ocr_caption", "ocr_textfloat", "ocrx_line"}
 """What Tesseract and others call lines of different purposes."""
 _CLASSES = {"lines": _LINES, "words": {"ocrx_word", "ocr_word"}}
-_BOUNDS = re.compile(r"(?:^|;)\s*bbox\s([^;]{0,200})")
+_BOUNDS = re.compile(r"(?:^|;)\s*bbox\s([^;,]{0,200})")
 _CONFIDENCE = re.compile(r"(?:^|;)\s*x_wconf\s([^;]{0,100})")
 _SIGN = re.compile(r"""class\s?=\s?["']ocr_page["']""")
 
@@ -36,6 +36,8 @@ class _Pages(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.found, self.file, self.level = found, file, level
         self.pages: list[Detected] = []
+        self.others = 0
+        """Elements of the other level."""
         self._open = 0
         self._text: list[str] = []
 
@@ -48,6 +50,8 @@ class _Pages(HTMLParser):
             self.pages.append(Detected())
         elif classes & _CLASSES[self.level] and not self._open:
             self._begin(said.get("title", ""))
+        elif classes & (_LINES | _CLASSES["words"]):
+            self.others += 1
 
     def _begin(self, title: str) -> None:
         loc = f"{self.file}:{self.getpos()[0]}"
@@ -86,6 +90,10 @@ def _read(found: Found, leaves: Sequence[Leaf], level: str) -> None:
             found.problem(leaf.name, f"found html that cannot be read: {error}", "invalid-xml")
         if not parser.pages and len(found.problems) == since:
             found.problem(leaf.name, "found no element of class ocr_page, expected one a page", "invalid")
+        if parser.others and not any(page.points for page in parser.pages) and len(found.problems) == since:
+            other = "lines" if level == "words" else "words"
+            message = f"found {parser.others} {other} and no {level}; --predictions-format hocr-{other} reads those"
+            found.problem(leaf.name, message, "invalid")
         broken = len(found.problems) > since
         for i, page in enumerate(parser.pages):
             page.to(found, page_name(leaf.stem, i), leaf.name, since=-1 if broken else since)

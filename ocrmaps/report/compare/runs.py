@@ -18,7 +18,7 @@ from ocrmaps.report.compare.alike import REFUSALS, said, unlikeness
 from ocrmaps.report.compare.interval import Interval, paired_interval
 from ocrmaps.text import visible
 from ocrmaps.training.differences import Difference, differences, is_operational
-from ocrmaps.training.folder import RunFolder
+from ocrmaps.training.folder import RunFolder, standing
 
 _COLUMNS = (
     "val/hmean",
@@ -138,9 +138,9 @@ def _side(run: RunFolder) -> dict[str, Any]:
 
 
 def best_row(run: RunFolder) -> Mapping[str, Any] | None:
-    """The epoch with the highest val/hmean, the earliest of equals."""
+    """The epoch whose checkpoint is the best one, the earliest of equals."""
     scored = [row for row in run.rows if "val/hmean" in row]
-    return max(scored, key=lambda row: row["val/hmean"]) if scored else None
+    return min(scored, key=lambda row: standing(row["val/hmean"], row.get("val/loss")), default=None)
 
 
 def _metrics(a: RunFolder, b: RunFolder) -> Iterator[dict[str, Any]]:

@@ -140,6 +140,11 @@ def read_manifest(folder: Path, *, hint: str = "") -> Manifest:
         raise  # a version that is not there is an OSError, too
     except OSError as error:
         raise StoreCorrupt(f"{path}: cannot be read ({reason(error)})", hint=hint) from error
+    return parse_manifest(data, path, folder.name, hint=hint)
+
+
+def parse_manifest(data: bytes, path: object, version: str, *, hint: str = "") -> Manifest:
+    """The manifest that these bytes are, which `path` names in errors; it must be that of `version`."""
     try:
         body = json.loads(data)
         stated = body["format"]
@@ -159,9 +164,9 @@ def read_manifest(folder: Path, *, hint: str = "") -> Manifest:
         raise StoreCorrupt(f"{path}: not a manifest as ocrmaps writes it ({error})", hint=hint) from error
     if not same:
         raise StoreCorrupt(f"{path}: its bytes differ from what its own digests state", hint=hint)
-    if folder.name != manifest.version:
+    if version != manifest.version:
         raise StoreCorrupt(
-            f"{path}: found the manifest of version {manifest.version} in a folder named {folder.name}", hint=hint
+            f"{path}: found the manifest of version {manifest.version} in a folder named {version}", hint=hint
         )
     try:
         check_manifest(manifest.asked, manifest.written, manifest.recorded, TABLES)

@@ -7,7 +7,7 @@ read-only; nothing is mapped, so a file that somebody truncates later cannot cra
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,13 +122,22 @@ class Table:
     """The verified columns of one table of a version; safe to share between threads."""
 
     def __init__(
-        self, root: Path, table: str, columns: Mapping[str, Column], *, written: Mapping[str, Any], hint: str = ""
+        self,
+        root: Path,
+        table: str,
+        columns: Mapping[str, Column],
+        *,
+        written: Mapping[str, Any],
+        hint: str = "",
+        bring: Callable[[str], None] | None = None,
     ) -> None:
         expected = TABLES[table]
         if set(columns) != set(expected):
             raise StoreFormat(f"{root}: table {table} has columns {sorted(columns)}, expected {sorted(expected)}")
         self._root, self._table, self._columns, self._hint = root, table, dict(columns), hint
         self._written = written
+        self._bring = bring
+        """Called with the path of a file before it is first read, where files come from elsewhere."""
         self._loaded: dict[str, npt.NDArray[Any]] = {}
         self._lock = threading.Lock()
 
@@ -153,6 +162,8 @@ class Table:
         if path is None:
             return np.empty(column.shape, dtype=dtype)
         file = self._root / path
+        if self._bring is not None:
+            self._bring(path)
         try:
             # One byte more than stated is asked for, so that a longer file shows.
             with open_regular(file) as opened:

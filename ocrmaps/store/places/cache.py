@@ -16,8 +16,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrmaps.errors import StoreNotFound
+from ocrmaps.errors import SpecError, StoreNotFound
 from ocrmaps.kinds import MANIFEST
+from ocrmaps.store.places.standin import mark_of, stand_in
+from ocrmaps.store.places.urls import folder_of, url_of
 
 _VERSION = re.compile(r"[0-9a-f]{16}")
 
@@ -80,9 +82,60 @@ class Store:
 
 
 def cache_folder(named: Path | None = None) -> Path:
-    """The cache that is named, or else OCRMAPS_CACHE, or else `.ocrmaps` here."""
+    """The cache that is named, or else OCRMAPS_CACHE, or else `.ocrmaps` here; a folder of this machine."""
     chosen = named if named is not None else Path(os.environ.get("OCRMAPS_CACHE") or ".ocrmaps")
-    return chosen.absolute()
+    url = url_of(chosen)
+    if url is None:
+        return chosen.absolute()
+    folder = folder_of(url)
+    if folder is None:
+        raise SpecError(
+            f"{url}: found a place in object storage, expected a cache folder on this machine",
+            hint=f"`ocrmaps cache pull {url} STORE` brings a version here; `ocrmaps cache push` takes it back",
+        )
+    return folder
+
+
+def reading_folder(named: str | os.PathLike[str] | None = None) -> Path:
+    """The same for whoever only reads: a URL of a place is fine, too, and gives its stand-in on this machine.
+
+    Stand-ins lie in the cache folder of this machine: OCRMAPS_CACHE where that is one, or `.ocrmaps` here. They hold
+    at most OCRMAPS_QUOTA_MB, or as much as leaves a twentieth of the disk free.
+    """
+    url = far_cache(named)
+    if url is None:
+        return cache_folder(None if named is None else Path(named))
+    mine = os.environ.get("OCRMAPS_CACHE") or ".ocrmaps"
+    quota = os.environ.get("OCRMAPS_QUOTA_MB")
+    if quota is not None and not quota.isdecimal():
+        raise SpecError(f"OCRMAPS_QUOTA_MB: found {quota!r}, expected a whole number of MB")
+    local = Path(".ocrmaps" if url_of(mine) is not None else mine).absolute()
+    return stand_in(url, local, None if quota is None else int(quota) * 1_000_000)
+
+
+def far_cache(named: str | os.PathLike[str] | None = None) -> str | None:
+    """The URL of the cache, where what is named (or OCRMAPS_CACHE) is a place in object storage."""
+    url = url_of(named if named is not None else os.environ.get("OCRMAPS_CACHE") or ".ocrmaps")
+    return None if url is None or folder_of(url) is not None else url
+
+
+def building_folder(url: str) -> Path:
+    """The cache folder of this machine in which versions for a place are built before they are pushed there."""
+    return reading_folder(url) / ".build"
+
+
+def local_folder(version: str | os.PathLike[str]) -> Path:
+    """The folder of a version, which may be named by its URL: `s3://BUCKET/FOLDER/STORE/VERSION`, or the newest of
+    `.../STORE`."""
+    url = url_of(version)
+    if url is None:
+        return Path(version).absolute()
+    above, _, last = url.rpartition("/")
+    if _VERSION.fullmatch(last):  # whoever opens it sees whether it is there
+        above, _, name = above.rpartition("/")
+        return reading_folder(above) / name / last
+    store, found = find_version(reading_folder(above), last)
+    return store.version(found)
 
 
 def inputs_memory(cache: Path) -> Path:
@@ -90,7 +143,14 @@ def inputs_memory(cache: Path) -> Path:
 
 
 def stores(cache: Path) -> list[Store]:
-    """Every store of a cache by name: the folders that hold a version, or ever had one built or removed."""
+    """Every store of a cache by name: the folders that hold a version, or ever had one built or removed.
+
+    Of a place in object storage it is those that are there now.
+    """
+    if mark_of(cache) is not None:
+        from ocrmaps.store.far.version import bring_versions
+
+        bring_versions(cache)
     found = [Store(cache, f.name) for f in _folders(cache) if not f.name.startswith(".")]
     return sorted((s for s in found if s.versions() or s.known()), key=lambda s: s.name)
 
@@ -98,13 +158,21 @@ def stores(cache: Path) -> list[Store]:
 def find_version(cache: Path, wanted: str) -> tuple[Store, str]:
     """The version that `STORE`, `STORE/VERSION`, a unique start of either's version, or a path names.
 
-    A store's name alone means its newest version.
+    A store's name alone means its newest version. A URL such as `s3://BUCKET/FOLDER/STORE` names its place, too.
     """
+    if url_of(wanted) is not None:
+        folder = local_folder(wanted)
+        return Store(folder.parent.parent, folder.parent.name), folder.name
     path = Path(wanted)
     if (path / MANIFEST).exists() or (_VERSION.fullmatch(path.absolute().name) and path.is_dir()):
         path = path.absolute()
         return Store(path.parent.parent, path.parent.name), path.name
     name, _, start = wanted.strip("/").partition("/")
+    if _VERSION.fullmatch(start) and mark_of(cache) is not None:
+        from ocrmaps.store.far.version import bring_version
+
+        if bring_version(cache, name, start):
+            return Store(cache, name), start
     known = stores(cache)
     for store in known:
         if store.name == name:

@@ -15,6 +15,7 @@ from ocrmaps.machine import cores
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.places import lock
 from ocrmaps.store.places.cache import Store, inputs_memory, stores
+from ocrmaps.store.places.standin import PLACES
 from ocrmaps.store.upkeep.catalog import pins, size_of
 from ocrmaps.store.writing.provenance import code_digests, tool_versions
 
@@ -27,9 +28,11 @@ def health(cache: Path) -> dict[str, Any]:
     found = stores(cache)
     records = [_store(store) for store in found]
     problems = [f"{r['store']}: {problem}" for r in records for problem in r.pop("problems")]
-    known = {store.name for store in found} | {
-        inputs_memory(cache).name + end for end in ("", "-wal", "-shm", "-journal")
-    }
+    known = (
+        {store.name for store in found}
+        | {PLACES}
+        | {inputs_memory(cache).name + end for end in ("", "-wal", "-shm", "-journal")}
+    )
     orphans = sorted(p.name for p in cache.iterdir() if p.name not in known) if cache.is_dir() else []
     problems += [f"{name}: nothing of ocrmaps in the cache folder" for name in orphans]
     place = cache if cache.exists() else cache.absolute().parent

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ocrmaps.errors import Problem, StoreCorrupt
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, SIGNATURE_BYTES, ShardKey, list_files
+from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, SIGNATURE_BYTES, ShardKey
 from ocrmaps.store.format.tables import TABLES, column_path
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.retrace import shard_keys
@@ -41,7 +41,7 @@ class Presence:
 def presence(folder: Path) -> Presence:
     """Look at every file of a version; a damaged manifest is the reader's error."""
     with Reader(folder) as reader:
-        sizes = list_files(reader.folder)
+        sizes = reader.sizes()
         problems = []
         try:
             keys = shard_keys(reader)

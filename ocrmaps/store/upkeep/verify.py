@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,9 +19,11 @@ import numpy as np
 from ocrmaps.errors import OcrmapsError, Problem, SpecError, StoreCorrupt
 from ocrmaps.progress import Progress
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.parts import Part, fetch, small_by_path
 from ocrmaps.store.format.identity import file_digest, row_digest
-from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, list_files
+from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey
 from ocrmaps.store.format.tables import TABLES, column_path
+from ocrmaps.store.places.objects import IN_FLIGHT
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.presence import compare, expected_files
 from ocrmaps.store.upkeep.retrace import annotation_holds, find_picture, row_task, rows_of_shard, shard_keys
@@ -100,7 +103,7 @@ def verify(
         with reader:
             root, rows = reader.root_digest, reader.manifest.rows
             warnings = mixed(reader.manifest.recorded)
-            sizes = list_files(reader.folder)
+            sizes = reader.sizes()
             keys, damaged = _tables(reader, problems)
             part = [key for i, key in enumerate(keys) if i % t == n - 1]
             expected = expected_files(reader, keys)
@@ -171,13 +174,18 @@ def _tables(reader: Reader, problems: list[Problem]) -> tuple[list[ShardKey], bo
 
 
 def _proofs(reader: Reader, part: list[ShardKey]) -> list[str]:
-    return [LEDGER, *reader.documents, *(key.path(array) for key in part for array in ARRAYS)]
+    # Tables are proven by reading them; of a version elsewhere what was read may be a copy of this machine.
+    tables = [] if reader.far is None else [p for p in small_by_path(reader.manifest) if p.startswith(tuple(TABLES))]
+    return [LEDGER, *{*reader.documents, *tables}, *(key.path(array) for key in part for array in ARRAYS)]
 
 
 def _compare(reader: Reader, part: list[ShardKey], chosen: list[str]) -> Iterator[tuple[str, list[Problem]]]:
     """Each file with what is wrong with its bytes."""
     documents = reader.documents
     shards = {key.path(array): (key, j) for key in part for j, array in enumerate(ARRAYS)}
+    if reader.far is not None:
+        yield from _compare_far(reader, shards, chosen)
+        return
     for path in chosen:
         try:
             data = (reader.folder / path).read_bytes()
@@ -200,6 +208,29 @@ def _compare(reader: Reader, part: list[ShardKey], chosen: list[str]) -> Iterato
         else:
             message = f"found digest {found}, expected {stated}; {_which_rows(reader, key, j, data)}"
             yield path, [_differs(path, message)]
+
+
+def _compare_far(
+    reader: Reader, shards: Mapping[str, tuple[ShardKey, int]], chosen: list[str]
+) -> Iterator[tuple[str, list[Problem]]]:
+    """The same for a version in object storage: what a connection changed is looked at again before it is said."""
+    far, small = reader.far, small_by_path(reader.manifest)
+    assert far is not None
+
+    def look(path: str) -> list[Problem]:
+        part = small.get(path)
+        if part is None:
+            key, j = shards[path]
+            nbytes = int(reader.shards["nbytes"][reader.shard_number(key), j])
+            part = Part(path, nbytes, bytes.fromhex(reader.shard_digests(key)[j]))
+        try:
+            fetch(far.place, far.there, part)
+        except StoreCorrupt as error:
+            return [_problem(reader.folder, path, error)]
+        return []
+
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        yield from zip(chosen, pool.map(look, chosen), strict=True)
 
 
 def _differs(path: str, message: str) -> Problem:

@@ -47,7 +47,7 @@ def bench_loader(repeats: int = 5, *, quick: bool = False, source: Path | None =
         asked, what = material(source, room / "source", 32 if quick else SAMPLES)
         folder = build(recipe_of(asked), room / "cache").folder
         with (
-            _one_core(),
+            one_core(),
             Reader(folder) as reader,
             loader_of(folder, True) as loader,
             loader_of(folder, False) as unchecked,
@@ -59,9 +59,9 @@ def bench_loader(repeats: int = 5, *, quick: bool = False, source: Path | None =
                 case()  # opens files, fills the page cache, compiles
             for _ in range(max(1, repeats)):
                 for name, (case, samples) in cases.items():
-                    start, clock = _cpu_seconds(), time.perf_counter()
+                    start, clock = cpu_seconds(), time.perf_counter()
                     case()
-                    times[name].cpu.append((_cpu_seconds() - start) / samples)
+                    times[name].cpu.append((cpu_seconds() - start) / samples)
                     times[name].wall.append((time.perf_counter() - clock) / samples)
             return [*_figures(times, reader, room, what), *_ceilings(times, reader, what), _batches(loader, repeats)]
 
@@ -147,7 +147,7 @@ def _ratio(name: str, reference: Times, mine: Times, what: str) -> dict[str, Any
     )  # fmt: skip
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """Processor time of this process and of the worker processes that it keeps."""
     others = (process.cpu_times() for process in psutil.Process().children(recursive=True))
     return time.process_time() + sum(t.user + t.system for t in others)
@@ -184,7 +184,7 @@ def _cold_read(reader: Reader) -> tuple[float, int]:
 
 
 @contextmanager
-def _one_core() -> Iterator[None]:
+def one_core() -> Iterator[None]:
     """This thread and those it starts on one core; OpenCV and torch with one thread."""
     if not hasattr(os, "sched_setaffinity"):
         raise RunError("this benchmark needs a system that can pin a process to one core, such as Linux")

@@ -17,6 +17,7 @@ import numpy as np
 
 from ocrmaps.geometry import FloatArray, PolygonSet
 from ocrmaps.metrics import match_cleval, match_deteval, match_geometry, match_iou, pair_geometry, sweep_geometry
+from ocrmaps.pipelines.bench.cases.scenes import scenes
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval, plain_deteval, plain_iou
 from ocrmaps.pipelines.bench.source import named, samples_of
 from ocrmaps.pipelines.bench.times import distribution, figure
@@ -49,7 +50,7 @@ def bench_metrics(*, repeats: int = 3, quick: bool = False, source: Path | None 
         _each("metrics/cleval_ms", match_cleval, pages, repeats, on),
         _sweep(pages, repeats, on),
     ]
-    return out + _large(repeats, 300 if quick else 2000)
+    return out + _scenes(4 if quick else 30, repeats) + _large(repeats, 300 if quick else 2000)
 
 
 def documents(source: Path | None = None, number: int = 100) -> tuple[list[Page], str]:
@@ -131,6 +132,34 @@ def _ratio(
     """Plain time over fast time on the same pages, one after the other in each repeat."""
     values = [_all(plain, pages) / statistics.median(_all(fast, pages) for _ in range(20)) for _ in range(repeats)]
     return figure(name, values, "x", reference)
+
+
+def _scenes(number: int, repeats: int) -> list[dict[str, Any]]:
+    """Small pictures, each timed by itself: the median over the pictures of plain time over fast time.
+
+    The plain CLEval knows quads alone, so that bent outlines have its milliseconds and no ratio.
+    """
+    protocols: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+        "iou": (plain_iou, match_iou),
+        "deteval": (plain_deteval, match_deteval),
+        "cleval": (plain_cleval, match_cleval),
+    }
+    out = []
+    for kind in ("icdar15", "totaltext"):
+        pages = scenes(kind, number)
+        on = f"{number} generated pictures like {kind}"
+        for name, (plain, fast) in protocols.items():
+            fast(*pages[0])
+            if (kind, name) == ("totaltext", "cleval"):
+                out.append(_each(f"metrics/{kind}_{name}_ms", fast, pages, repeats, on))
+                continue
+            values = []
+            for _ in range(repeats):
+                slow = [_all(plain, [page]) for page in pages]
+                quick = [statistics.median(_all(fast, [page]) for _ in range(5)) for page in pages]
+                values.append(statistics.median(a / b for a, b in zip(slow, quick, strict=True)))
+            out.append(figure(f"metrics/{kind}_{name}_vs_reference", values, "x", f"per picture, plain rules, {on}"))
+    return out
 
 
 def _each(name: str, score: Callable[..., Any], pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:

@@ -1,0 +1,323 @@
+"""The audit: measures of every label, errors put in to learn what they look like, and findings by probability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ocrmaps.annotations import Sample
+from ocrmaps.errors import DataError
+from ocrmaps.evaluation.audit.faults import Faulty, put_in
+from ocrmaps.evaluation.audit.odds import CLEAN, Odds, common, fit, posterior
+from ocrmaps.evaluation.audit.pages import PageOdds, judge_pages
+from ocrmaps.evaluation.audit.records import (
+    BELIEF,
+    KINDS,
+    OUTLINE_KINDS,
+    AuditResult,
+    Evidence,
+    LabelFinding,
+    PictureScore,
+)
+from ocrmaps.evaluation.audit.traits import PIECES, SEEN, TRAITS, Pieces, outline_traits, pieces_on, uncovered
+from ocrmaps.geometry import FloatArray, PolygonSet
+from ocrmaps.metrics.matching import pair_geometry
+from ocrmaps.progress import Progress
+
+LEAST = 0.05
+"""Findings less likely than this are not listed."""
+_RATE = 0.03
+_ROWS = 8000
+_ROUNDS = 4
+_START = 0.005
+"""How common each kind is thought to be among outlines before they are looked at."""
+_START_MISSING = 0.1
+"""The same of text without an outline, among what the detector sees and no outline covers."""
+_PARTS = 3
+"""Every picture is judged by what was learnt on the other parts: a label must not vouch for itself."""
+_KINDS_OF: Mapping[str, tuple[str, ...]] = {"read": OUTLINE_KINDS, "ignored": OUTLINE_KINDS, "missing": ("missing",)}
+
+
+@dataclass(slots=True)
+class _Table:
+    """Rows of measures with what they are, over many pictures."""
+
+    columns: int
+    rows: list[FloatArray] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    parts: list[int] = field(default_factory=list)
+
+    def add(self, rows: FloatArray, labels: Sequence[str], part: int) -> None:
+        self.rows.append(rows)
+        self.labels += labels
+        self.parts += [part] * len(rows)
+
+    def without(self, part: int) -> tuple[FloatArray, list[str]]:
+        """The rows of all other parts; all where there is but one."""
+        parts = np.array(self.parts, dtype=int)
+        kept = np.flatnonzero(parts != part) if parts.max(initial=0) else np.arange(len(parts))
+        rows = np.concatenate([*self.rows, np.zeros((0, self.columns))])
+        return rows[kept], [self.labels[int(i)] for i in kept]
+
+
+def audit(
+    samples: Sequence[Sample],
+    seen: Mapping[str, Evidence],
+    *,
+    seed: int = 0,
+    belief: Mapping[str, float] | None = None,
+    progress: Progress | None = None,
+) -> AuditResult:
+    """Judge every label of these samples by the evidence of their pictures; the same input gives the same result.
+
+    `belief` says for kinds of errors which share of what looks like one is one; `BELIEF` elsewhere.
+    """
+    absent = [sample.id for sample in samples if sample.id not in seen]
+    if absent:
+        raise DataError(f"found no evidence for {len(absent)} pictures, the first is {absent[0]}")
+    pages = judge_pages(samples, seen, seed=seed)
+    fine = [sample for sample, odds in zip(samples, pages, strict=True) if odds.wrong <= 0.5]
+    measured, odds_of = _learn(fine, seen, seed=seed, belief=belief or {}, progress=progress)
+    findings: list[LabelFinding] = []
+    pictures: list[PictureScore] = []
+    expected = dict.fromkeys(KINDS, 0.0)
+    for sample, odds in zip(samples, pages, strict=True):
+        mine: list[LabelFinding] = []
+        if odds.wrong > LEAST:
+            mine.append(_of_page(sample, odds))
+            expected["wrong_frame"] += odds.wrong_frame
+            expected["wrong_page"] += odds.wrong_page
+        hopes, clean = [odds.wrong], 1 - odds.wrong
+        if sample.id in measured:
+            m, odds_here = measured[sample.id], odds_of[sample.id]
+            mine += _of_outlines(sample, seen[sample.id], odds_here.outlines)
+            mine += _of_pieces(sample, seen[sample.id], m.pieces, odds_here.pieces)
+            for f in mine[1 if odds.wrong > LEAST else 0 :]:
+                hopes.append(f.probability)
+                clean *= 1 - f.probability
+                for kind, share in f.kinds.items():
+                    expected[kind] += share
+        listed = [f for f in mine if f.probability >= LEAST]
+        findings += listed
+        pictures.append(
+            PictureScore(
+                picture=sample.id,
+                probability=1 - clean,
+                expected=float(sum(hopes)),
+                outlines=len(sample.polygons),
+                findings=len(listed),
+            )
+        )
+    return AuditResult(
+        findings=tuple(sorted(findings, key=lambda f: (-round(f.probability, 9), f.key))),
+        pictures=tuple(sorted(pictures, key=lambda p: (-round(p.expected, 9), p.picture))),
+        outlines=sum(len(s.polygons) for s in samples),
+        expected=expected,
+        agreement=float(np.median([odds.agreement for odds in pages])) if pages else 1.0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Measured:
+    rows: FloatArray
+    ignore: np.ndarray
+    pieces: Pieces
+
+
+def _measure(sample: Sample, seen: Evidence) -> _Measured:
+    truth = seen.transform.apply(sample.polygons, "canonical")
+    return _Measured(rows=outline_traits(truth, seen), ignore=truth.ignore, pieces=uncovered(truth, seen))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Odds:
+    """The probabilities of one picture."""
+
+    outlines: FloatArray
+    """(k, 1 + OUTLINE_KINDS): clean first."""
+    pieces: FloatArray
+    """(n): that text without an outline is missing one."""
+
+
+def _learn(
+    samples: Sequence[Sample],
+    seen: Mapping[str, Evidence],
+    *,
+    seed: int,
+    belief: Mapping[str, float],
+    progress: Progress | None,
+) -> tuple[dict[str, _Measured], dict[str, _Odds]]:
+    """The measures of these samples and what they mean, learnt on errors put into the samples of other parts."""
+    tables = {"read": _Table(len(TRAITS)), "ignored": _Table(len(TRAITS)), "missing": _Table(len(PIECES))}
+    sizes = {s.id: seen[s.id].transform.size(s.polygons.frame) for s in samples}
+    outlines = sum(len(s.polygons) for s in samples)
+    rounds = int(np.clip(np.ceil(_ROWS / max(outlines, 1)), 1, _ROUNDS))
+    rates = dict.fromkeys(("missing", *OUTLINE_KINDS), _RATE) | {"should_ignore": 0.3}
+    total, done = len(samples) * (1 + rounds), 0
+    measured: dict[str, _Measured] = {}
+    for sample in samples:
+        measured[sample.id] = _measure(sample, seen[sample.id])
+        done += 1
+        if progress is not None:
+            progress(done, total)
+    for turn in range(rounds):
+        for i, faulty in enumerate(put_in(samples, sizes, rates, seed * 1000 + turn + 1)):
+            _add(tables, faulty, seen[faulty.sample.id], i % _PARTS)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+    likeness: dict[str, dict[str, FloatArray]] = {name: {} for name in tables}
+    for part in range(min(_PARTS, len(samples))):
+        models = {name: _fitted(*table.without(part), belief) for name, table in tables.items()}
+        for sample in samples[part::_PARTS]:
+            m = measured[sample.id]
+            for name, rows in (
+                ("read", m.rows[~m.ignore]),
+                ("ignored", m.rows[m.ignore]),
+                ("missing", m.pieces.traits),
+            ):
+                likeness[name][sample.id] = _likeness(models[name], rows, _KINDS_OF[name])
+    return measured, _together(samples, measured, likeness)
+
+
+def _likeness(model: Odds | None, rows: FloatArray, kinds: Sequence[str]) -> FloatArray:
+    """Where errors of a sort cannot be put in, or all that could be seen is one, nothing was learnt."""
+    if model is not None:
+        return model.likeness(rows, kinds)
+    return np.tile([1.0, *(1.0 if kinds == ("missing",) else 0.0 for _ in kinds)], (len(rows), 1))
+
+
+def _together(
+    samples: Sequence[Sample], measured: Mapping[str, _Measured], likeness: Mapping[str, Mapping[str, FloatArray]]
+) -> dict[str, _Odds]:
+    """The probabilities of every picture, with kinds as common as they are in all of them."""
+    prior: dict[str, FloatArray] = {}
+    for name, kinds in _KINDS_OF.items():
+        start = np.full(1 + len(kinds), _START_MISSING if name == "missing" else _START)
+        start[0] = 1 - start[1:].sum()
+        prior[name] = common(np.concatenate([*likeness[name].values(), np.zeros((0, len(start)))]), start)
+    out: dict[str, _Odds] = {}
+    for sample in samples:
+        m = measured[sample.id]
+        outlines = np.zeros((len(m.rows), 1 + len(OUTLINE_KINDS)))
+        for name, where in (("read", ~m.ignore), ("ignored", m.ignore)):
+            outlines[where] = posterior(likeness[name][sample.id], prior[name])
+        pieces = posterior(likeness["missing"][sample.id], prior["missing"])[:, 1]
+        out[sample.id] = _Odds(outlines=outlines, pieces=pieces)
+    return out
+
+
+def _add(tables: Mapping[str, _Table], faulty: Faulty, seen: Evidence, part: int) -> None:
+    m = _measure(faulty.sample, seen)
+    labels = [CLEAN] * len(m.rows)
+    for fault in faulty.faults:
+        for i in fault.outlines:
+            labels[i] = fault.kind
+    for name, where in (("read", ~m.ignore), ("ignored", m.ignore)):
+        tables[name].add(m.rows[where], [labels[i] for i in np.flatnonzero(where)], part)
+    lost = [fault.polygon for fault in faulty.faults if fault.polygon is not None]
+    gone = PolygonSet.of(lost, frame=faulty.sample.polygons.frame)
+    on = pieces_on(seen.transform.apply(gone, "canonical"), m.pieces.polygons)
+    tables["missing"].add(m.pieces.traits, ["missing" if i >= 0 else CLEAN for i in on.tolist()], part)
+
+
+def _fitted(rows: FloatArray, labels: Sequence[str], belief: Mapping[str, float]) -> Odds | None:
+    """A model: once to see which clean rows look like errors, then with those counting for less."""
+    clean = np.array([label == CLEAN for label in labels], dtype=bool)
+    if clean.all() or not clean.any():
+        return None
+    first = fit(rows, labels, KINDS, steps=40)
+    odds = first(rows)
+    weight = np.ones(len(rows))
+    for i in np.flatnonzero(clean & (odds[:, 0] < 0.5)).tolist():
+        weight[i] = max(1 - belief.get(first.kinds[1 + int(odds[i, 1:].argmax())], BELIEF), 0.02)
+    return fit(rows, labels, KINDS, weight=weight)
+
+
+def _of_page(sample: Sample, odds: PageOdds) -> LabelFinding:
+    kinds = {"wrong_frame": odds.wrong_frame, "wrong_page": odds.wrong_page}
+    return LabelFinding(
+        picture=sample.id,
+        kind=max(kinds, key=lambda kind: kinds[kind]),
+        probability=odds.wrong,
+        kinds={kind: share for kind, share in sorted(kinds.items(), key=lambda pair: -pair[1]) if share >= 0.01},
+        outline=None,
+        others=(),
+        polygon=None,
+        proposed=(),
+        text=None,
+        remark=odds.remark,
+    )
+
+
+def _of_outlines(sample: Sample, seen: Evidence, table: FloatArray) -> list[LabelFinding]:
+    """One finding for each outline that may be wrong; those that share an error are one finding."""
+    polygons = sample.polygons
+    wrong = 1 - table[:, 0] if len(table) else np.zeros(0)
+    wrong = np.where(table.sum(axis=1) > 0, wrong, 0.0) if len(table) else wrong
+    strong = np.flatnonzero(np.asarray(seen.scores) >= SEEN)
+    found = seen.transform.apply(seen.detections.select(strong), polygons.frame)
+    pairs, twins = pair_geometry(polygons, found), pair_geometry(polygons, polygons)
+    on_text = pairs.share_of_truth() > 0.4
+    near_detection = (pairs.share_of_detection() > 0.5) | (pairs.iou() > 0.2)
+    out: list[LabelFinding] = []
+    taken: set[int] = set()
+    for i in np.lexsort((np.arange(len(wrong)), -wrong)).tolist():
+        if i in taken:
+            continue
+        kinds = {
+            kind: float(share)
+            for kind, share in sorted(zip(OUTLINE_KINDS, table[i, 1:], strict=True), key=lambda p: -p[1])
+            if share >= 0.001
+        }
+        if not kinds:
+            continue
+        kind = next(iter(kinds))
+        others: tuple[int, ...] = ()
+        if kind == "duplicate":
+            mine = (twins.truth_index == i) & (twins.detection_index != i) & (twins.iou() > 0.3)
+            others = tuple(sorted(set(twins.detection_index[mine].tolist())))
+        elif kind == "split":
+            owners = pairs.detection_index[(pairs.truth_index == i) & on_text]
+            mine = np.isin(pairs.detection_index, owners) & on_text & (pairs.truth_index != i)
+            others = tuple(sorted(set(pairs.truth_index[mine].tolist())))
+        others = tuple(j for j in others if j not in taken and int(table[j, 1:].argmax()) == OUTLINE_KINDS.index(kind))
+        taken |= {i, *others}
+        near = pairs.detection_index[(pairs.truth_index == i) & near_detection]
+        if kind == "split":
+            near = pairs.detection_index[(pairs.truth_index == i) & on_text]
+        out.append(
+            LabelFinding(
+                picture=sample.id,
+                kind=kind,
+                probability=float(wrong[i]),
+                kinds=kinds,
+                outline=i,
+                others=others,
+                polygon=polygons[i],
+                proposed=() if kind == "spurious" else tuple(found[int(j)] for j in near),
+                text=polygons.texts[i],
+            )
+        )
+    return out
+
+
+def _of_pieces(sample: Sample, seen: Evidence, pieces: Pieces, odds: FloatArray) -> list[LabelFinding]:
+    placed = seen.transform.apply(pieces.polygons, sample.polygons.frame)
+    return [
+        LabelFinding(
+            picture=sample.id,
+            kind="missing",
+            probability=float(odds[i]),
+            kinds={"missing": float(odds[i])},
+            outline=None,
+            others=(),
+            polygon=placed[i],
+            proposed=(placed[i],),
+            text=None,
+        )
+        for i in range(len(odds))
+        if odds[i] >= 0.001
+    ]

@@ -1,0 +1,105 @@
+"""Places: which URLs are understood, what is refused before anything is written, and what every place can do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ocrmaps.cli.app import app
+from ocrmaps.errors import SpecError, StoreError
+from ocrmaps.store.places import objects
+from ocrmaps.store.places.objects import ObjectPlace
+from ocrmaps.store.places.urls import url_of
+
+
+def test_a_path_is_no_url_and_a_path_made_of_a_url_is_one():
+    assert [url_of(name) for name in ("a/b", "/a/b", ".", "c:/b", Path("x:y"))] == [None] * 5
+    assert url_of(Path("s3://bucket/maps")) == url_of("s3://bucket/maps/") == "s3://bucket/maps"
+    assert url_of("file:///data/maps") == "file:///data/maps"
+
+
+@pytest.mark.parametrize("url", ["http://host/b", "ftp://b", "s4://b/c"])
+def test_an_unknown_kind_of_place_is_refused_with_the_known_ones(url):
+    with pytest.raises(SpecError, match=r"expected a folder or one of s3://, gs://, az://, file://, memory://"):
+        url_of(url)
+
+
+@pytest.mark.parametrize("url", ["s3://KEY:PASSWORD@bucket/maps", "az://a?sig=PASSWORD", "s3://", "gs://b/../PASSWORD"])
+def test_credentials_in_a_url_are_refused_and_not_repeated(url):
+    with pytest.raises(SpecError) as refusal:
+        url_of(url)
+    assert "PASSWORD" not in str(refusal.value) + refusal.value.hint
+
+
+@pytest.mark.parametrize("root", ["s5://bucket/maps", "s3://bucket/maps"])
+@pytest.mark.parametrize("command", ["repair tiny", "cache pin tiny", "cache import a.tar tiny"])
+def test_a_command_that_needs_a_folder_refuses_a_url_and_writes_nothing(tmp_path, monkeypatch, root, command):
+    recipe = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
+    (tmp_path / "recipe.toml").write_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [*command.split(), "--root", root])
+    assert isinstance(result.exception, SpecError), result.exception
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+@pytest.mark.parametrize("command", ["build recipe.toml", "build recipe.toml --dry-run", "cache list", "cache gc"])
+def test_an_unknown_kind_of_place_is_refused_before_anything_is_written(tmp_path, monkeypatch, command):
+    recipe = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
+    (tmp_path / "recipe.toml").write_text(recipe)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [*command.split(), "--root", "s5://bucket/maps"])
+    assert isinstance(result.exception, SpecError), result.exception
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.toml"]
+
+
+def test_without_obstore_one_sentence_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(SpecError) as refusal:
+        ObjectPlace("s3://bucket/maps")
+    assert "pip install 'ocrmaps[cloud]'" in refusal.value.hint
+
+
+@pytest.fixture(params=["memory", "file", "s3"])
+def place(request, tmp_path) -> ObjectPlace:
+    if request.param == "s3":
+        return ObjectPlace(request.getfixturevalue("bucket"))
+    return ObjectPlace(f"memory://{tmp_path.name}/below" if request.param == "memory" else f"file://{tmp_path}/new")
+
+
+def test_every_place_keeps_the_same_promises(place):
+    assert (list(place.entries()), place.folders(), place.exists("a/b")) == ([], [], None)
+    with pytest.raises(FileNotFoundError):
+        place.get("a/b")
+    place.put("a/b", b"0123456789")
+    assert place.create("a/b", b"other") == b"0123456789"
+    assert place.create("a/b", b"0123456789") is None
+    assert place.create("a/c/d", b"new") is None
+    assert (place.get("a/b"), place.range("a/b", 2, 3)) == (b"0123456789", b"234")
+    with pytest.raises(StoreError, match="expected 4"):
+        place.range("a/b", 8, 4)
+    place.copy("a/b", "e")
+    assert sorted((e.key, e.nbytes) for e in place.entries()) == [("a/b", 10), ("a/c/d", 3), ("e", 10)]
+    assert (place.folders(), place.folders("a")) == (["a"], ["c"])
+    place.delete(["a/b", "e", "never/was"])
+    assert [e.key for e in place.entries()] == ["a/c/d"]
+
+
+def test_a_large_object_travels_in_pieces(proxy, bucket, monkeypatch):
+    monkeypatch.setattr(objects, "PIECE", 6 * 2**20)
+    place, data = ObjectPlace(bucket), bytes(range(256)) * (2**16)
+    place.put("large", data)
+    proxy.forget()
+    assert place.get("large", len(data)) == data
+    assert proxy.requests == {"get": 3}
+
+
+def test_tries_are_bounded_and_what_is_said_holds_no_secret(proxy, bucket):
+    place = ObjectPlace(bucket)
+    proxy.plan = lambda method, path: "503"
+    with pytest.raises(StoreError, match=rf"503.*\({objects.TRIES} tries\)") as failure:
+        place.get("a")
+    assert proxy.requests == {"get": objects.TRIES}
+    assert "secret" not in str(failure.value) and "AKID" not in str(failure.value)
