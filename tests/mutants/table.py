@@ -546,8 +546,6 @@ MUTANTS = [
         "places", "ocrmaps/store/far/parts.py", "tests/cloud/test_exchange.py",
         ("what arrives is proven", "if found == part.digest:", "if True:",
          "test_damage_in_the_place_is_an_error_and_nothing_appears"),
-        ("a manifest names plain files of a version", "if odd is not None or files < 0 or nbytes < 0:", OFF,
-         "test_a_manifest_that_names_files_elsewhere_is_refused"),
     ),
     *_rows(
         "places", "ocrmaps/store/far/rows.py", "tests/cloud/test_reading.py",

@@ -7,7 +7,6 @@ Latency is by the clock; throughput is of `predict_pictures`, which decodes ahea
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from ocrmaps.machine import cores
 from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import figure, ratio, seconds
 from ocrmaps.pipelines.export import export
+from ocrmaps.scratch import scratch
 from ocrmaps.shipped import checkpoint_path
 
 DETECTOR, PICTURES, BATCH = "receipts", 12, 4
@@ -57,11 +57,11 @@ def bench_predict(repeats: int = 5, *, quick: bool = False, source: Path | None 
 
     `quick` leaves int8 out, whose calibration takes longer than all the rest.
     """
-    with tempfile.TemporaryDirectory(prefix="ocrmaps-bench-") as room:
-        asked, what = material(source, Path(room) / "source", 2 if quick else PICTURES)
+    with scratch("bench") as room:
+        asked, what = material(source, room / "source", 2 if quick else PICTURES)
         opened = open_source(asked.path, format=asked.format, pictures=asked.pictures)
         files = [PictureFile(name=sample.id, path=opened.pictures / sample.picture) for sample in read(opened)]
-        runners = list(_runners(Path(room), None if quick else asked.path))
+        runners = list(_runners(room, None if quick else asked.path))
         for runner in runners:  # compiles, fills the page cache
             with _threads(runner.threads):
                 _one_by_one(runner, files[:1])
