@@ -54,9 +54,14 @@ def targets(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _stores(ctx: typer.Context) -> list[tuple[str, list[str]]]:
     from ocrmaps.cli.options import cache_root
+    from ocrmaps.errors import SpecError
     from ocrmaps.store.places.cache import stores as find
 
-    return [(store.name, store.versions()) for store in find(cache_root(ctx.params.get("root")))]
+    try:
+        cache = cache_root(ctx.params.get("root"))
+    except SpecError:  # a URL: nothing is asked over a network while somebody types
+        return []
+    return [(store.name, store.versions()) for store in find(cache)]
 
 
 def _toml_files(incomplete: str, kind: str) -> list[str]:

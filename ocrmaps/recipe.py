@@ -148,6 +148,14 @@ def resolve_recipe(recipe: Recipe, base: Path) -> Recipe:
     for place in (base, *(s.path for s in recipe.sources)):
         if not _is_text(place):
             raise SpecError(f"{place!r}: the name of this folder is not valid Unicode, so no manifest can hold it")
+    for source in recipe.sources:
+        scheme, slash, _ = str(source.path).partition(":/")
+        if slash and scheme.isalnum():
+            raise SpecError(
+                f"sources: found a path that begins with {scheme}://, expected a file or folder on this machine",
+                hint="copy pictures and annotations here first; prepared data may lie in object storage "
+                "(docs/how-to/object-storage.md)",
+            )
     sources = (
         replace(s, path=base / s.path, pictures=None if s.pictures is None else base / s.pictures)
         for s in recipe.sources

@@ -17,7 +17,7 @@ from ocrmaps.errors import DataError, RunError, SpecError, StoreError, StoreNotF
 from ocrmaps.files import leads_outside, open_regular, read_regular, write_new
 from ocrmaps.kinds import RUN_SETTINGS
 from ocrmaps.store.far.version import bring_version
-from ocrmaps.store.places.cache import reading_folder
+from ocrmaps.store.places.cache import place_above, reading_folder
 from ocrmaps.store.places.urls import url_of
 from ocrmaps.store.reader import Reader
 from ocrmaps.text import number
@@ -125,7 +125,10 @@ def find_store(card: Mapping[str, Any], *, cache: Path | None = None, run: Path 
 
 def places_of(card: Mapping[str, Any], *, cache: Path | None, run: Path | None) -> list[Path]:
     """The cache folders in which the store of a checkpoint may be, the likeliest first."""
-    given = (card["run"].get("data") or {}).get("cache")
+    data = card["run"].get("data") or {}
+    given, named = data.get("cache"), str(data.get("store"))
+    if url_of(named) is not None:  # the URL of a store or version: its place is above
+        given = place_above(named)
     above = [] if run is None else [run.absolute(), *run.absolute().parents][:5]
     places = [
         *([cache] if cache else []),

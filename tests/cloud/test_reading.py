@@ -225,6 +225,15 @@ def test_a_quota_holds_and_nothing_is_wrong_for_it(many, url, proxy, monkeypatch
     assert proxy.requests["get"] > 4 * 40 + 24  # it did not fit: the second time rows came again
 
 
+def test_credentials_are_in_nothing_that_is_written(many, own_url, bucket, here):
+    same_batches(own_url, many.folder)
+    place = ObjectPlace(bucket)
+    written = [path.read_bytes() for path in here.rglob("*") if path.is_file()]
+    assert len(written) > 20
+    for data in (*written, *(place.get(entry.key) for entry in place.entries())):
+        assert b"AKIDTEST" not in data and b"nobody-may-see" not in data
+
+
 def test_processes_share_a_stand_in(many, url, proxy, here):
     proxy.plan = sometimes(0.1, 5)
     code = (

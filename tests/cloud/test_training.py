@@ -32,6 +32,7 @@ def test_training_from_a_url_gives_the_losses_of_training_from_the_disk(tmp_path
             "run": {"data": {"cache": url}}}  # fmt: skip
     assert find_store(card).parent.name == "tiny"
     assert ".places" in str(find_store(card))
+    assert find_store(card | {"run": {"data": {"store": f"{url}/tiny"}}}) == find_store(card)
 
 
 def test_a_run_file_may_name_the_place_as_its_cache(tmp_path):

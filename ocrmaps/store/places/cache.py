@@ -130,12 +130,22 @@ def local_folder(version: str | os.PathLike[str]) -> Path:
     url = url_of(version)
     if url is None:
         return Path(version).absolute()
-    above, _, last = url.rpartition("/")
-    if _VERSION.fullmatch(last):  # whoever opens it sees whether it is there
-        above, _, name = above.rpartition("/")
-        return reading_folder(above) / name / last
-    store, found = find_version(reading_folder(above), last)
+    place = reading_folder(place_above(url))
+    name, _, wanted = url.removeprefix(f"{place_above(url)}/").partition("/")
+    if wanted:  # whoever opens it sees whether it is there
+        return place / name / wanted
+    store, found = find_version(place, name)
     return store.version(found)
+
+
+def place_above(url: str) -> str:
+    """The place of a store, or of a version, that a URL names.
+
+    >>> place_above("s3://bucket/maps/receipts"), place_above("s3://bucket/maps/receipts/0123456789abcdef")
+    ('s3://bucket/maps', 's3://bucket/maps')
+    """
+    above, _, last = (url_of(url) or url).rpartition("/")
+    return above.rpartition("/")[0] if _VERSION.fullmatch(last) else above
 
 
 def inputs_memory(cache: Path) -> Path:

@@ -176,7 +176,8 @@ def _tables(reader: Reader, problems: list[Problem]) -> tuple[list[ShardKey], bo
 def _proofs(reader: Reader, part: list[ShardKey]) -> list[str]:
     # Tables are proven by reading them; of a version elsewhere what was read may be a copy of this machine.
     tables = [] if reader.far is None else [p for p in small_by_path(reader.manifest) if p.startswith(tuple(TABLES))]
-    return [LEDGER, *{*reader.documents, *tables}, *(key.path(array) for key in part for array in ARRAYS)]
+    paths = [LEDGER, *reader.documents, *tables, *(key.path(array) for key in part for array in ARRAYS)]
+    return list(dict.fromkeys(paths))
 
 
 def _compare(reader: Reader, part: list[ShardKey], chosen: list[str]) -> Iterator[tuple[str, list[Problem]]]:
