@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
-from numba import njit
 
+from ocrmaps.compiled import compiled
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
 
 VERTICAL_ASPECT = 0.5
@@ -53,7 +53,7 @@ def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Sp
     return Spines(aspect=aspect, points=points, offsets=offsets)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _spines(
     points: FloatArray, offsets: IntArray, boxes: FloatArray, vertical_aspect: float
 ) -> tuple[FloatArray, FloatArray, IntArray]:
@@ -96,7 +96,7 @@ def _spines(
     return aspect, out, starts
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _apart(a: FloatArray, b: FloatArray) -> float:
     return math.hypot(b[0] - a[0], b[1] - a[1])
 
@@ -115,7 +115,7 @@ def false_alarm_length(aspect: FloatArray) -> IntArray:
     return _lengths(1.0 / (aspect + _SIDE))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lengths(ratio: FloatArray) -> IntArray:
     out = np.empty(len(ratio), dtype=np.int64)
     for i in range(len(ratio)):
@@ -160,7 +160,7 @@ def _level_box(outline: FloatArray) -> FloatArray:
     return np.repeat(outline[:1], 4, axis=0) if best is None else best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def centers(points: FloatArray, offsets: IntArray, counts: IntArray) -> tuple[FloatArray, IntArray]:
     """(sum of counts, 2): the characters' middles, evenly along each spine; and (k + 1) where each text starts."""
     starts = np.zeros(len(counts) + 1, dtype=np.int64)
@@ -196,7 +196,7 @@ def centers(points: FloatArray, offsets: IntArray, counts: IntArray) -> tuple[Fl
     return out, starts
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def characters_inside(
     middles: FloatArray,
     starts: IntArray,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import shapely
-from numba import njit
 
+from ocrmaps.compiled import compiled
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
 from ocrmaps.metrics.matching import CROSSING, TIE, VALID, Measured, shared_areas
 
@@ -50,7 +50,7 @@ def on_ignored(
     return _lost(rows, columns, net, holds, m, limit)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _contested(
     rows: IntArray, columns: IntArray, ignored: BoolArray, scored: BoolArray, bounds: FloatArray, m: int
 ) -> IntArray:
@@ -77,7 +77,7 @@ def _contested(
     return np.flatnonzero(hit)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _lost(rows: IntArray, columns: IntArray, net: FloatArray, holds: BoolArray, m: int, limit: float) -> BoolArray:
     most, together, out = np.zeros(m), np.zeros(m), np.zeros(m, dtype=np.bool_)
     for p in range(len(rows)):
@@ -88,7 +88,7 @@ def _lost(rows: IntArray, columns: IntArray, net: FloatArray, holds: BoolArray, 
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def taking_part(
     rows: IntArray,
     columns: IntArray,
@@ -122,7 +122,7 @@ def taking_part(
     return out
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def only(
     match: BoolArray, rows: IntArray, columns: IntArray, flags: BoolArray, begins: IntArray
 ) -> tuple[IntArray, IntArray, BoolArray, IntArray]:
@@ -143,7 +143,7 @@ def only(
     return out_rows, out_columns, out_flags, out_begins
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def hold(
     flags: BoolArray, begins: IntArray, starts: IntArray, rows: IntArray, columns: IntArray, detections: int
 ) -> tuple[IntArray, IntArray, IntArray, FloatArray, int, int]:

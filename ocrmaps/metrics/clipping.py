@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from ocrmaps.compiled import compiled
 from ocrmaps.errors import CrowdError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
 
@@ -35,7 +35,7 @@ _MOST_BENT, _THIN = 48, 1e-4
 _FEW_PAIRS = 4096
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _signed_area(x: FloatArray, y: FloatArray, n: int) -> float:
     """Relative to the first vertex: far from the origin the plain formula loses digits."""
     total = 0.0
@@ -44,7 +44,7 @@ def _signed_area(x: FloatArray, y: FloatArray, n: int) -> float:
     return 0.5 * total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _clearly_convex(x: FloatArray, y: FloatArray, n: int, sign: float, area: float) -> bool:
     """Whether the outline turns one way only, once around; zero-length edges are passed over."""
     turn, perimeter = 0.0, 0.0
@@ -69,7 +69,7 @@ def _clearly_convex(x: FloatArray, y: FloatArray, n: int, sign: float, area: flo
     return abs(turn - 2.0 * math.pi) < 1e-3 and area > _SLIVER * perimeter * perimeter
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _clearly_simple(x: FloatArray, y: FloatArray, n: int, area: float) -> bool:
     """Whether no edge comes near another one but its neighbors, which do not fold back; no corner given twice."""
     perimeter = 0.0
@@ -100,7 +100,7 @@ def _clearly_simple(x: FloatArray, y: FloatArray, n: int, area: float) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, BoolArray]:
     """Signed shoelace areas (k), bounds x0 y0 x1 y1 (k, 4), and of each polygon (k) what is surely so.
 
@@ -188,7 +188,7 @@ def _bear(found: int, most: int, what: str) -> None:
         )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _meeting_edges(
     row_points: FloatArray,
     row_offsets: IntArray,
@@ -219,7 +219,7 @@ def _meeting_edges(
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _touching(
     rows: FloatArray,
     row_index: IntArray,
@@ -257,7 +257,7 @@ def _touching(
     return pairs, out_rows, out_columns
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _clip(
     subject: FloatArray, clip: FloatArray, sign: float, ax: FloatArray, ay: FloatArray, bx: FloatArray, by: FloatArray
 ) -> float:
@@ -296,7 +296,7 @@ def _clip(
     return abs(_signed_area(ax, ay, n))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bent(
     row: FloatArray, row_convex: bool, row_sign: float, column: FloatArray, column_convex: bool, column_sign: float,
     ax: FloatArray, ay: FloatArray, bx: FloatArray, by: FloatArray,
@@ -343,7 +343,7 @@ def _bent(
     return total if total > 0.0 or not parts else -1.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def overlaps(
     row_points: FloatArray,
     row_offsets: IntArray,

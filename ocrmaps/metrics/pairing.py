@@ -7,12 +7,12 @@ threshold. Only columns whose rank reaches a cut take part in that cut's layer.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from ocrmaps.compiled import compiled
 from ocrmaps.geometry import FloatArray, IntArray
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first_come(
     rows: int,
     columns: int,
@@ -39,7 +39,7 @@ def first_come(
     return taken_by
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def most_pairs(
     rows: int,
     columns: int,
@@ -95,7 +95,7 @@ def most_pairs(
     return taken_by
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def largest(rows: int, row_index: IntArray, column_index: IntArray, value: FloatArray) -> tuple[FloatArray, IntArray]:
     """(rows), (rows): the largest value of each row and its column, the first of equals; 0 and -1 without a pair."""
     best, which = np.zeros(rows), np.full(rows, -1, dtype=np.int64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from ocrmaps.compiled import compiled
 from ocrmaps.geometry import BoolArray, IntArray
 
 
@@ -21,7 +21,7 @@ def code_points(texts: Sequence[str]) -> tuple[IntArray, IntArray]:
     return np.frombuffer(joined, dtype=np.uint32).astype(np.int64), starts
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _common(a: IntArray, b: IntArray) -> BoolArray:
     """Marks the members of `b` that a longest common subsequence of both uses."""
     n, m = len(a), len(b)
@@ -46,7 +46,7 @@ def _common(a: IntArray, b: IntArray) -> BoolArray:
     return used
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spelled(
     truth: IntArray,
     truth_starts: IntArray,
