@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ from ocrmaps.evaluation.audit.records import (
     PictureScore,
 )
 from ocrmaps.evaluation.audit.traits import PIECES, SEEN, TRAITS, Pieces, outline_traits, pieces_on, uncovered
-from ocrmaps.geometry import FloatArray, PolygonSet
+from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
 from ocrmaps.metrics.matching import pair_geometry
 from ocrmaps.progress import Progress
 
@@ -36,7 +37,9 @@ _START = 0.005
 _START_MISSING = 0.1
 """The same of text without an outline, among what the detector sees and no outline covers."""
 _PARTS = 3
-"""Every picture is judged by what was learnt on the other parts: a label must not vouch for itself."""
+"""Every label is judged by what was learnt on those of other parts: it must not vouch for itself."""
+_MANY = 30
+"""Pictures from which whole pictures are parted from each other."""
 _KINDS_OF: Mapping[str, tuple[str, ...]] = {"read": OUTLINE_KINDS, "ignored": OUTLINE_KINDS, "missing": ("missing",)}
 
 
@@ -49,15 +52,14 @@ class _Table:
     labels: list[str] = field(default_factory=list)
     parts: list[int] = field(default_factory=list)
 
-    def add(self, rows: FloatArray, labels: Sequence[str], part: int) -> None:
+    def add(self, rows: FloatArray, labels: Sequence[str], parts: IntArray) -> None:
         self.rows.append(rows)
         self.labels += labels
-        self.parts += [part] * len(rows)
+        self.parts += parts.tolist()
 
     def without(self, part: int) -> tuple[FloatArray, list[str]]:
-        """The rows of all other parts; all where there is but one."""
-        parts = np.array(self.parts, dtype=int)
-        kept = np.flatnonzero(parts != part) if parts.max(initial=0) else np.arange(len(parts))
+        """The rows of all other parts."""
+        kept = np.flatnonzero(np.array(self.parts, dtype=int) != part)
         rows = np.concatenate([*self.rows, np.zeros((0, self.columns))])
         return rows[kept], [self.labels[int(i)] for i in kept]
 
@@ -122,13 +124,37 @@ def audit(
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Measured:
     rows: FloatArray
-    ignore: np.ndarray
+    ignore: BoolArray
+    parts: IntArray
     pieces: Pieces
+    piece_parts: IntArray
 
 
-def _measure(sample: Sample, seen: Evidence) -> _Measured:
+def _measure(sample: Sample, seen: Evidence, part: int | None) -> _Measured:
     truth = seen.transform.apply(sample.polygons, "canonical")
-    return _Measured(rows=outline_traits(truth, seen), ignore=truth.ignore, pieces=uncovered(truth, seen))
+    pieces = uncovered(truth, seen)
+    return _Measured(
+        rows=outline_traits(truth, seen),
+        ignore=truth.ignore,
+        parts=_parts(truth, sample.id, part),
+        pieces=pieces,
+        piece_parts=_parts(pieces.polygons, sample.id, part),
+    )
+
+
+def _parts(polygons: PolygonSet, picture: str, part: int | None) -> IntArray:
+    """(k): the part of each outline: that of its picture where there are many pictures, for errors come in company.
+
+    Of few pictures every one is in all parts, or its own habits would look like errors; an outline's place decides, so
+    that it stays in its part whatever changes around it.
+    """
+    if part is not None:
+        return np.full(len(polygons), part)
+    bounds = polygons.bounds()
+    cell = ((bounds[:, :2] + bounds[:, 2:]) / 2 // 16).astype(np.int64)
+    return np.asarray(
+        (2 * cell[:, 0] + cell[:, 1] + zlib.crc32(picture.encode("utf-8", "surrogatepass")) % _PARTS) % _PARTS
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -157,28 +183,30 @@ def _learn(
     rates = dict.fromkeys(("missing", *OUTLINE_KINDS), _RATE) | {"should_ignore": 0.3}
     total, done = len(samples) * (1 + rounds), 0
     measured: dict[str, _Measured] = {}
+    part_of = {s.id: i % _PARTS if len(samples) >= _MANY else None for i, s in enumerate(samples)}
     for sample in samples:
-        measured[sample.id] = _measure(sample, seen[sample.id])
+        measured[sample.id] = _measure(sample, seen[sample.id], part_of[sample.id])
         done += 1
         if progress is not None:
             progress(done, total)
     for turn in range(rounds):
-        for i, faulty in enumerate(put_in(samples, sizes, rates, seed * 1000 + turn + 1)):
-            _add(tables, faulty, seen[faulty.sample.id], i % _PARTS)
+        for faulty in put_in(samples, sizes, rates, seed * 1000 + turn + 1):
+            _add(tables, faulty, seen[faulty.sample.id], part_of[faulty.sample.id])
             done += 1
             if progress is not None:
                 progress(done, total)
     likeness: dict[str, dict[str, FloatArray]] = {name: {} for name in tables}
-    for part in range(min(_PARTS, len(samples))):
+    for part in range(_PARTS):
         models = {name: _fitted(*table.without(part), belief) for name, table in tables.items()}
-        for sample in samples[part::_PARTS]:
-            m = measured[sample.id]
-            for name, rows in (
-                ("read", m.rows[~m.ignore]),
-                ("ignored", m.rows[m.ignore]),
-                ("missing", m.pieces.traits),
+        for id, m in measured.items():
+            for name, rows, parts in (
+                ("read", m.rows[~m.ignore], m.parts[~m.ignore]),
+                ("ignored", m.rows[m.ignore], m.parts[m.ignore]),
+                ("missing", m.pieces.traits, m.piece_parts),
             ):
-                likeness[name][sample.id] = _likeness(models[name], rows, _KINDS_OF[name])
+                kinds, mine = _KINDS_OF[name], parts == part
+                table = likeness[name].setdefault(id, np.zeros((len(rows), 1 + len(kinds))))
+                table[mine] = _likeness(models[name], rows[mine], kinds)
     return measured, _together(samples, measured, likeness)
 
 
@@ -209,18 +237,18 @@ def _together(
     return out
 
 
-def _add(tables: Mapping[str, _Table], faulty: Faulty, seen: Evidence, part: int) -> None:
-    m = _measure(faulty.sample, seen)
+def _add(tables: Mapping[str, _Table], faulty: Faulty, seen: Evidence, part: int | None) -> None:
+    m = _measure(faulty.sample, seen, part)
     labels = [CLEAN] * len(m.rows)
     for fault in faulty.faults:
         for i in fault.outlines:
             labels[i] = fault.kind
     for name, where in (("read", ~m.ignore), ("ignored", m.ignore)):
-        tables[name].add(m.rows[where], [labels[i] for i in np.flatnonzero(where)], part)
+        tables[name].add(m.rows[where], [labels[i] for i in np.flatnonzero(where)], m.parts[where])
     lost = [fault.polygon for fault in faulty.faults if fault.polygon is not None]
     gone = PolygonSet.of(lost, frame=faulty.sample.polygons.frame)
     on = pieces_on(seen.transform.apply(gone, "canonical"), m.pieces.polygons)
-    tables["missing"].add(m.pieces.traits, ["missing" if i >= 0 else CLEAN for i in on.tolist()], part)
+    tables["missing"].add(m.pieces.traits, ["missing" if i >= 0 else CLEAN for i in on.tolist()], m.piece_parts)
 
 
 def _fitted(rows: FloatArray, labels: Sequence[str], belief: Mapping[str, float]) -> Odds | None:
