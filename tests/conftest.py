@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as profile
 
-# How long an example takes says nothing but how busy the machine is.
-profile.register_profile("ocrmaps", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes says nothing but how busy the machine is. Examples are the same in every run, so that a run
+# tells of the code alone; OCRMAPS_TEST_RANDOM=1 draws others.
+profile.register_profile(
+    "ocrmaps", deadline=None, suppress_health_check=[HealthCheck.too_slow],
+    derandomize=os.environ.get("OCRMAPS_TEST_RANDOM") != "1",
+)  # fmt: skip
 profile.load_profile("ocrmaps")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
