@@ -405,14 +405,19 @@ def mirror(
         _exchange(push_all(cache, place, dry_run=dry_run, stage=progress_bar), as_json)
 
 
+_TO_DO = {"sent": "to send", "fetched": "to fetch", "copied": "to copy", "linked": "to link"}
+"""How a dry run says what an exchange would do."""
+
+
 def _exchange(exchanges: Iterator[Exchange], as_json: bool) -> None:
     """Print what each exchange did, as it ends."""
     records = []
     for exchange in exchanges:
         records.append(exchange.as_dict())
         if not as_json:
+            said = {} if exchange.done else _TO_DO
             what = ", ".join(
-                f"{number} files {word} ({exchange.nbytes[word] / 1e6:.1f} MB)"
+                f"{number} files {said.get(word, word)} ({exchange.nbytes[word] / 1e6:.1f} MB)"
                 for word, number in sorted(exchange.files.items())
             )
             dry = "" if exchange.done else ", nothing was written"

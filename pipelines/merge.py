@@ -70,6 +70,11 @@ def merge(
     """Merge and write, in the format of the base where that can be written."""
     refuse_existing(out, replace_existing=overwrite)
     source = open_source(base, format=format, pictures=pictures, frame=frame)
+    if out.resolve() in (base.resolve(), source.annotations.resolve()):
+        raise SpecError(
+            f"--out: found {out}, which is BASE, and BASE is never written to",
+            hint="name another file, look at it, and copy it over BASE",
+        )
     written = to or (source.format if source.format in WRITERS else "ufo")
     if written not in WRITERS:
         raise SpecError(f"--to: found target format {written!r}, expected one of {', '.join(WRITERS)}")

@@ -14,6 +14,7 @@ from ocrmaps.annotations.formats import labelstudio
 from ocrmaps.annotations.merging import SampleChange, merge_samples
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.cli.app import app
+from ocrmaps.errors import SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.data import sized, synth
@@ -159,3 +160,11 @@ def test_conflicts_end_with_1(receipts, tmp_path):
     export.write_text('[{"data": {"ocr": "images/none.jpg"}, "annotations": [{"result": []}]}]', encoding="utf-8")
     done = CliRunner().invoke(app, ["data", "merge", str(receipts), str(export), "--out", str(tmp_path / "o.json")])
     assert done.exit_code == 1 and "conflict: images/none.jpg: the base has no such picture" in done.output
+
+
+def test_the_base_is_never_written_to(receipts):
+    out = receipts / "annotations.json"
+    before = out.read_bytes()
+    done = CliRunner().invoke(app, ["data", "merge", str(receipts), str(receipts), "--out", str(out), "--yes"])
+    assert isinstance(done.exception, SpecError) and "BASE is never written to" in str(done.exception)
+    assert out.read_bytes() == before

@@ -41,6 +41,11 @@ def shard(tmp_path, **members):
     return scanned(tmp_path, "webdataset", tarred(**members), "s.tar")
 
 
+def test_an_archive_of_large_pictures_is_recognized(tmp_path):
+    (tmp_path / "s.tar").write_bytes(tarred(**{"a.jpg": bytes(300_000), "a.json": BOX}))
+    assert open_source(tmp_path / "s.tar").format == "webdataset"
+
+
 def test_json_objects_lists_and_icdar_lines_are_read(tmp_path):
     words = [{"points": QUAD, "transcription": "x"}, {"bbox": [1, 2, 29, 10], "illegible": True}]
     reading = shard(

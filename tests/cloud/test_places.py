@@ -11,9 +11,10 @@ from typer.testing import CliRunner
 
 from ocrmaps.cli import complete
 from ocrmaps.cli.app import app
-from ocrmaps.errors import SpecError, StoreError
+from ocrmaps.errors import SpecError, StoreError, StoreNotFound
 from ocrmaps.recipe import load_recipe
 from ocrmaps.store.places import objects
+from ocrmaps.store.places.cache import find_version, reading_folder
 from ocrmaps.store.places.objects import ObjectPlace
 from ocrmaps.store.places.urls import url_of
 
@@ -35,6 +36,39 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url):
     with pytest.raises(SpecError) as refusal:
         url_of(url)
     assert "PASSWORD" not in str(refusal.value) + refusal.value.hint
+
+
+def test_a_file_url_with_a_host_is_refused_and_never_read_as_a_folder_of_the_root():
+    with pytest.raises(SpecError, match="does not begin with file:///"):
+        url_of("file://maps/receipts")
+
+
+def test_a_version_that_a_place_lacks_is_missed_there_and_not_in_its_stand_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreNotFound) as missing:
+        find_version(reading_folder("memory://lacking"), "receipts")
+    assert "no such version in memory://lacking" in str(missing.value)
+    assert "--root memory://lacking" in missing.value.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "found", "tries"),
+    [
+        ("404: <Code>NoSuchBucket</Code>", "there is no such bucket", 1),
+        ("PUT http://169.254.169.254/latest/api/token", "found no credentials in the environment", 2),
+    ],
+)
+def test_what_the_library_says_of_buckets_and_credentials_is_said_plainly(monkeypatch, said, found, tries):
+    monkeypatch.setattr(objects, "TRIES", 2)
+    calls = []
+
+    def call():
+        calls.append(1)
+        raise OSError(said)
+
+    with pytest.raises(StoreError, match=found):
+        ObjectPlace("memory://x")._again("list", "a", call)
+    assert len(calls) == tries
 
 
 @pytest.mark.parametrize("root", ["s5://bucket/maps", "s3://bucket/maps"])

@@ -16,7 +16,7 @@ from ocrmaps.evaluation.diagnose.rank import diagnose, first_finding
 from ocrmaps.evaluation.diagnose.reading import read_outputs
 from ocrmaps.evaluation.diagnose.records import KINDS, PageOutput
 from ocrmaps.evaluation.diagnose.seeded import FAULTS, on_any_page, seeded
-from ocrmaps.evaluation.diagnose.summary import NOTHING, as_json, headline, text
+from ocrmaps.evaluation.diagnose.summary import EMPTY, NOTHING, as_json, headline, text
 from ocrmaps.evaluation.submitted import PredictionOptions
 from ocrmaps.geometry import Affine, PolygonSet
 
@@ -81,6 +81,11 @@ def test_nothing_wrong_is_said_plainly():
     found = diagnose(seeded("none", 0))
     assert found.first is None and NOTHING in headline(found) and NOTHING in text(found)
     assert as_json(found)["first"] is None and as_json(found)["findings"] == []
+
+
+def test_an_output_without_detections_is_not_called_sound():
+    none = [replace(p, found=PolygonSet.empty("upright"), scores=np.zeros(0)) for p in seeded("none", 0)[:3]]
+    assert EMPTY in headline(diagnose(none)) and NOTHING not in headline(diagnose(none))
 
 
 def test_output_that_is_the_truth_has_nothing_to_mend():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, Sign, peek_json
@@ -142,6 +143,8 @@ def head_of(path: Path) -> Head:
     suffix = path.suffix.lower()
     try:
         with open_regular(path) as file:
+            if suffix == ".tar":  # its second member may lie behind megabytes of the first
+                return Head(suffix=suffix, start="\n".join(_members(file)))
             data = file.read(HEAD_BYTES + 1)
             if suffix == ".json" and len(data) > HEAD_BYTES and peek_is_vague(_text(data)):
                 data += file.read(MAX_BYTES)
@@ -162,7 +165,7 @@ def _text(data: bytes) -> str:
 
 def _head(suffix: str, data: bytes) -> Head:
     if suffix == ".tar":
-        return Head(suffix=suffix, start="\n".join(_members(data)))
+        return Head(suffix=suffix, start="\n".join(_members(BytesIO(data))))
     text = _text(data)
     if "\0" in text[:4096]:
         return Head(suffix=suffix)
@@ -176,10 +179,10 @@ def _head(suffix: str, data: bytes) -> Head:
     return Head(suffix=suffix, lines=tuple(_lines(text, cut=len(data) > HEAD_BYTES)))
 
 
-def _members(data: bytes) -> Iterator[str]:
-    """The names in the part of a tar archive that was seen."""
+def _members(file: BinaryIO) -> Iterator[str]:
+    """The first names in a tar archive, or in the part of it that was seen."""
     try:
-        with tarfile.open(fileobj=BytesIO(data), mode="r:") as archive:
+        with tarfile.open(fileobj=file, mode="r:") as archive:
             yield from (member.name for member in islice(archive, _FILES) if member.isreg())
     except (tarfile.TarError, EOFError, ValueError, ArithmeticError, KeyError, TypeError, IndexError):
         return

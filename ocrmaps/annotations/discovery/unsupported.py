@@ -85,5 +85,7 @@ UNSUPPORTED: dict[str, Unsupported] = {
     ),
     "azure": Unsupported("Azure Read or Document Intelligence", '"analyzeResult"', _keys("analyzeResult"), _RESULTS),
     "tesseract": Unsupported("Tesseract TSV", "a table of levels and pages", _first_line("level\tpage_num"), _RESULTS),
-    "webdataset": Unsupported("a tar archive", "the ending .tar", _ending(".tar"), _UNPACK),
+    "webdataset": Unsupported(
+        "a tar archive of other things", "its first names: no picture with a json or txt", _ending(".tar"), _UNPACK
+    ),
 }

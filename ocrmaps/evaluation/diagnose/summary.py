@@ -10,6 +10,8 @@ from ocrmaps.text import visible
 
 NOTHING = "Nothing systematic was found: no single change that was tried brings 0.02 of hmean."
 
+EMPTY = "There is no detection at all: look whether the predictions are empty, or what threshold they were made with."
+
 
 def headline(diagnosis: Diagnosis) -> str:
     """The score and the first thing to change, in one or two sentences."""
@@ -19,7 +21,9 @@ def headline(diagnosis: Diagnosis) -> str:
         f"{counts.precision:.3f}; {counts.matched} of {counts.truth_care} texts found, {counts.detection_care} "
         f"detections, {len(diagnosis.pages)} pictures)."
     )
-    return f"{score} {NOTHING if first is None else 'Change first: ' + sentence(first)}"
+    if first is None:
+        return f"{score} {EMPTY if counts.truth_care and not counts.detection_care else NOTHING}"
+    return f"{score} Change first: {sentence(first)}"
 
 
 def sentence(tried: TriedCure) -> str:

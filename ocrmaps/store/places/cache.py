@@ -195,9 +195,12 @@ def find_version(cache: Path, wanted: str) -> tuple[Store, str]:
     if len(anywhere) == 1:
         return anywhere[0]
     listed = ", ".join(f"{s.name}/{v}" for s in known for v in s.versions()[:3]) or "none"
+    mark = mark_of(cache)
     raise StoreNotFound(
-        f"{wanted}: no such version in {cache}; found {listed}",
-        hint="`ocrmaps cache list` shows all; --root names another cache",
+        f"{wanted}: no such version in {cache if mark is None else mark.url}; found {listed}",
+        hint="`ocrmaps cache list` shows all; --root names another cache"
+        if mark is None
+        else f"`ocrmaps cache list --root {mark.url}` shows all",
     )
 
 

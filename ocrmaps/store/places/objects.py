@@ -34,6 +34,15 @@ _HINT = "check the URL, the network and the credentials that the environment giv
 _REFUSED = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "InvalidPathError",
             "UnknownConfigurationKeyError")  # fmt: skip
 """What no second try changes."""
+_KNOWN = {
+    "NoSuchBucket": ("there is no such bucket", "check its name, or make it with the provider's tools"),
+    "http://169.254.169.254/": (
+        "found no credentials in the environment, and this machine has no role that gives any",
+        "set them as the provider's own tools take them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
+        " and run the same command again",
+    ),
+}
+"""What obstore says only to those who know the provider: a piece of it -> what it means, what to do."""
 _memories: dict[str, Any] = {}
 """The stores of `memory://` of this process by name."""
 _opening = threading.Lock()
@@ -167,11 +176,13 @@ class ObjectPlace:
                 raise
             except (self._obstore.exceptions.BaseError, _Short, OSError) as error:
                 last = error
-                if type(error).__name__ in _REFUSED or isinstance(error, PermissionError):
+                refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
+                if refused or "NoSuchBucket" in str(error):
                     break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
-        raise StoreError(f"{what} {self.url}/{key}: {_said(last)}{tried}", hint=_HINT) from None
+        said, hint = next((known for mark, known in _KNOWN.items() if mark in str(last)), (_said(last), _HINT))
+        raise StoreError(f"{what} {self.url}/{key}: {said}{tried}", hint=hint) from None
 
 
 class _Short(Exception):

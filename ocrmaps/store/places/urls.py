@@ -31,9 +31,14 @@ def url_of(named: str | os.PathLike[str]) -> str | None:
     if scheme not in SCHEMES:
         raise SpecError(
             f"found a place of kind {scheme}://, expected a folder or one of {', '.join(f'{s}://' for s in SCHEMES)}",
-            hint="nothing was written",
+            hint="name one of these; `ocrmaps cache push --help` shows examples",
         )
     if scheme == "file":
+        if text[len("file:") :].startswith("//") and not text[len("file:") :].startswith("///"):
+            raise SpecError(
+                f"{text}: found a file:// URL that does not begin with file:///, expected the whole path of a folder",
+                hint=f"for a folder below this one write its whole path, or the path alone: {rest}",
+            )
         return f"file:///{rest}"
     if not _PLAIN.fullmatch(rest):
         # Not repeated here: what stands before an @ is often a password.
