@@ -61,11 +61,9 @@ def audit(
             rich_help_panel=RESULTS,
         ),
     ] = None,
-    prefix: Annotated[
+    url_prefix: Annotated[
         str,
-        typer.Option(
-            metavar="ADDRESS", help="What Label Studio finds a picture at, without its name.", rich_help_panel=RESULTS
-        ),
+        typer.Option(metavar="URL", help="Address in front of picture paths in tasks.json.", rich_help_panel=RESULTS),
     ] = "",
     raw_csv: RawCsv = False,
     batch_size: BatchSize = None,
@@ -85,8 +83,8 @@ def audit(
         expect_checkpoint(path)
     if state is not None and not state.is_file():
         raise SpecError(f"{state}: no such file of decisions", hint="the page of an audit exports one")
-    if out is None and (prefix or raw_csv):
-        raise SpecError("--prefix and --raw-csv say how files are written: --out is missing")
+    if out is None and (url_prefix or raw_csv):
+        raise SpecError("--url-prefix and --raw-csv say how files are written: --out is missing")
     if detector is None:
         typer.echo(f"no detector named: the shipped `{DEFAULT}` looks at the pictures (`ocrmaps models`)", err=True)
     from ocrmaps.pipelines.audit import run
@@ -101,7 +99,7 @@ def audit(
         top=top,
         limit=limit,
         out=out,
-        prefix=prefix,
+        prefix=url_prefix,
         raw_csv=raw_csv,
         batch=batch_size or 8,
         threads=threads,
