@@ -116,6 +116,8 @@ def list_all(root: FarRoot = None, as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps({"versions": records}, ensure_ascii=False))
         return
+    if not records:
+        typer.echo(f"no versions in {far_root(root) or reading_root(root)}", err=True)
     for record in records:
         name = f"{record['store']}/{record['version']}"
         if "problem" in record:

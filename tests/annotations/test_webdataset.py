@@ -46,6 +46,12 @@ def test_an_archive_of_large_pictures_is_recognized(tmp_path):
     assert open_source(tmp_path / "s.tar").format == "webdataset"
 
 
+def test_pictures_beside_an_archive_are_not_its_own(tmp_path):
+    lay(tmp_path, {"s.tar": tarred(**{"a.jpg": blank(40, 20), "a.json": BOX}), "other.jpg": blank(8, 8)})
+    source = open_source(tmp_path / "s.tar")
+    assert find_pictures(source, read(source)).orphans == ()
+
+
 def test_json_objects_lists_and_icdar_lines_are_read(tmp_path):
     words = [{"points": QUAD, "transcription": "x"}, {"bbox": [1, 2, 29, 10], "illegible": True}]
     reading = shard(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ocrmaps import members
 from ocrmaps.annotations.records import Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
 from ocrmaps.tiff import SUFFIXES, count_pages, file_of, has_page
@@ -189,7 +190,10 @@ class Pictures:
 
 
 def find_pictures(source: Source, samples: Iterable[Sample]) -> Pictures:
-    """Compare what is annotated with what is in the picture folder; no picture is opened."""
+    """Compare what is annotated with what is in the picture folder; no picture is opened.
+
+    Where all pictures lie in archives or tables, those that lie beside these are no pictures of the source.
+    """
     folder = PictureFolder(source.pictures)
     problems: list[Problem] = []
     missing: list[str] = []
@@ -206,7 +210,8 @@ def find_pictures(source: Source, samples: Iterable[Sample]) -> Pictures:
             missing.append(sample.id)
             message = f"found no picture {sample.id!r} in {source.pictures}"
             problems.append(Problem(loc=sample.loc, message=message, kind="missing-picture"))
-    there = [page for name in folder.walk() for page in (name, *folder.further_pages(name))] if present else []
+    loose = present and not (known and all(map(members.split, known)))
+    there = [page for name in folder.walk() for page in (name, *folder.further_pages(name))] if loose else []
     orphans = tuple(name for name in there if name not in known)
     if orphans:
         named = ", ".join(orphans[:5]) + (", ..." if len(orphans) > 5 else "")
