@@ -89,10 +89,10 @@ def pull(
         out.files["there"] += len(small_parts(manifest)) + 1
         return out
     if dry_run:
-        _plan(place, there, store, manifest, out)
+        _plan(place, there, store, _arriving(store, version) / version, manifest, len(data), out)
         return out
     with lock.building(store.lock(version), f"version {version} of store {name}"):
-        arriving = store.folder / ".staging" / f"import-{version}"
+        arriving = _arriving(store, version)
         _receive(place, there, store, arriving / version, manifest, data, out, progress)
         files = list_files(arriving / version)
         folders = {arriving / version / above for path in files for above in PurePosixPath(path).parents}
@@ -104,12 +104,23 @@ def pull(
     return out
 
 
-def _plan(place: ObjectPlace, there: str, store: Store, manifest: Manifest, out: Exchange) -> None:
-    known = _linkable(store)
+def _arriving(store: Store, version: str) -> Path:
+    """Where a version is until it is whole."""
+    return store.folder / ".staging" / f"import-{version}"
+
+
+def _plan(
+    place: ObjectPlace, there: str, store: Store, folder: Path, manifest: Manifest, nbytes: int, out: Exchange
+) -> None:
+    """Count what `_receive` would do, were all that an earlier pull left whole."""
+    known, documents = _linkable(store), manifest.documents()
     for part in [*small_parts(manifest), *far_shards(place, there, manifest)]:
-        way = "linked" if (part.digest, part.nbytes) in known else "fetched"
+        here = part.path in documents or (folder / part.path).exists()
+        way = "there" if here else "linked" if (part.digest, part.nbytes) in known else "fetched"
         out.files[way] += 1
         out.nbytes[way] += part.nbytes or 0
+    out.files["fetched"] += 1  # the manifest
+    out.nbytes["fetched"] += nbytes
 
 
 def _receive(
