@@ -8,8 +8,20 @@ from typing import Annotated
 
 import typer
 
-from ocrmaps.cli.evaluate import PREDICTIONS, Scores
-from ocrmaps.cli.options import RESULTS, Format, Frame, FrameOption, Json, Pictures, Replace
+from ocrmaps.cli.options import (
+    RESULTS,
+    Format,
+    Frame,
+    FrameOption,
+    Json,
+    Pictures,
+    PredictionsFormat,
+    PredictionsFrame,
+    PredictionsLayout,
+    PredictionsScores,
+    Replace,
+    Scores,
+)
 
 
 def diagnose(
@@ -25,34 +37,10 @@ def diagnose(
     format: Format = None,
     pictures: Pictures = None,
     frame: FrameOption = Frame.upright,
-    predictions_format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORMAT", help="Format of --predictions; found out when not given.", rich_help_panel=PREDICTIONS
-        ),
-    ] = None,
-    predictions_frame: Annotated[
-        Frame | None,
-        typer.Option(
-            help="Frame that --predictions are written in; that of the source when not given.",
-            rich_help_panel=PREDICTIONS,
-        ),
-    ] = None,
-    predictions_layout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LAYOUT",
-            help="Lines of txt predictions: box, xywh, quad or polygon, then score, text; as quad,score.",
-            rich_help_panel=PREDICTIONS,
-        ),
-    ] = None,
-    predictions_scores: Annotated[
-        Scores,
-        typer.Option(
-            help="probability: 0 to 1; rank: only the order counts; none: leave scores out.",
-            rich_help_panel=PREDICTIONS,
-        ),
-    ] = Scores.probability,
+    predictions_format: PredictionsFormat = None,
+    predictions_frame: PredictionsFrame = None,
+    predictions_layout: PredictionsLayout = None,
+    predictions_scores: PredictionsScores = Scores.probability,
     yes: Replace = False,
     as_json: Json = False,
 ) -> None:

@@ -12,6 +12,7 @@ import typer
 from ocrmaps.cli import complete
 from ocrmaps.cli.options import (
     ANNOTATIONS,
+    PREDICTIONS,
     RESULTS,
     BatchSize,
     Checkpoint,
@@ -25,9 +26,14 @@ from ocrmaps.cli.options import (
     Json,
     Limit,
     Pictures,
+    PredictionsFormat,
+    PredictionsFrame,
+    PredictionsLayout,
+    PredictionsScores,
     RawCsv,
     Replace,
     Scales,
+    Scores,
     Split,
     StoreName,
     Threads,
@@ -41,7 +47,6 @@ from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
 from ocrmaps.shipped import checkpoint_path
 
-PREDICTIONS = "Predictions of another system"
 SCORING = "Scoring"
 GRID = "What is tried"
 CHOSEN = "What is chosen by"
@@ -63,14 +68,6 @@ class Convention(StrEnum):
 
     ocrmaps = "ocrmaps"
     db = "db"
-
-
-class Scores(StrEnum):
-    """What the scores of predictions are."""
-
-    probability = "probability"
-    rank = "rank"
-    none = "none"
 
 
 def evaluate(
@@ -117,34 +114,10 @@ def evaluate(
     format: Format = None,
     pictures: Pictures = None,
     frame: FrameOption = Frame.upright,
-    predictions_format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORMAT", help="Format of --predictions; found out when not given.", rich_help_panel=PREDICTIONS
-        ),
-    ] = None,
-    predictions_frame: Annotated[
-        Frame | None,
-        typer.Option(
-            help="Frame that --predictions are written in; that of the source when not given.",
-            rich_help_panel=PREDICTIONS,
-        ),
-    ] = None,
-    predictions_layout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LAYOUT",
-            help="Lines of txt predictions: box, xywh, quad or polygon, then score, text; as quad,score.",
-            rich_help_panel=PREDICTIONS,
-        ),
-    ] = None,
-    predictions_scores: Annotated[
-        Scores,
-        typer.Option(
-            help="probability: 0 to 1; rank: only the order counts; none: leave scores out.",
-            rich_help_panel=PREDICTIONS,
-        ),
-    ] = Scores.probability,
+    predictions_format: PredictionsFormat = None,
+    predictions_frame: PredictionsFrame = None,
+    predictions_layout: PredictionsLayout = None,
+    predictions_scores: PredictionsScores = Scores.probability,
     leave_out_unknown: Annotated[
         bool,
         typer.Option(

@@ -145,6 +145,47 @@ FrameOption = Annotated[
     Frame, typer.Option("--frame", help="Frame the coordinates are written in.", rich_help_panel=ANNOTATIONS)
 ]
 
+# How predictions of another system are read.
+PREDICTIONS = "Predictions of another system"
+
+
+class Scores(StrEnum):
+    """What the scores of predictions are."""
+
+    probability = "probability"
+    rank = "rank"
+    none = "none"
+
+
+PredictionsFormat = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT", help="Format of --predictions; found out when not given.", rich_help_panel=PREDICTIONS
+    ),
+]
+PredictionsFrame = Annotated[
+    Frame | None,
+    typer.Option(
+        help="Frame that --predictions are written in; that of the source when not given.",
+        rich_help_panel=PREDICTIONS,
+    ),
+]
+PredictionsLayout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LAYOUT",
+        help="Lines of txt predictions: box, xywh, quad or polygon, then score, text; as quad,score.",
+        rich_help_panel=PREDICTIONS,
+    ),
+]
+PredictionsScores = Annotated[
+    Scores,
+    typer.Option(
+        help="probability: 0 to 1; rank: only the order counts; none: leave scores out.",
+        rich_help_panel=PREDICTIONS,
+    ),
+]
+
 # What is written.
 Page = Annotated[
     Path | None,
