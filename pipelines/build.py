@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def build(
             seconds = time.perf_counter() - start
             recorded = {
                 "built": {
-                    "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                    "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%f}Z",
                     "seconds": round(seconds, 3),
                     "scheduler": scheduler,
                     "workers": workers,

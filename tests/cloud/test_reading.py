@@ -150,9 +150,9 @@ def test_everything_else_of_a_version_is_read_from_the_place_too(many, url):
 
 def test_the_newest_version_is_found_by_the_name_of_its_store(tmp_path, bucket, proxy, here):
     world = make_world(tmp_path / "w")
-    for lines in (1, 2):
+    for lines in (1, 2):  # in the same second, which is all that the place's own times tell
         world.annotate("train", "01.png", lines=lines)
-        world.build()
+        world.build(at=f"2026-01-01T00:00:00.{lines:06}Z")
         push(world.folder, ObjectPlace(bucket))
     with ocrmaps.open_version("tiny", cache=bucket) as version:
         assert version.folder.name == world.folder.name

@@ -74,14 +74,14 @@ class World:
         return make_plan(self.recipe, sources, dict(zip(paths, found, strict=True)))  # type: ignore[arg-type]
 
     def build(
-        self, plan: Plan | None = None, *, reuse: bool = True, after: Callable[[int], None] | None = None
+        self, plan: Plan | None = None, *, reuse: bool = True, after: Callable[[int], None] | None = None, at: str = ""
     ) -> Manifest:
         with self.building(plan, reuse=reuse) as building:
             for i, task in enumerate(building.tasks()):
                 building.record(build_shard(task))
                 if after is not None:
                     after(i)
-            return building.commit(building.assembled(), {})
+            return building.commit(building.assembled(), {"built": {"at": at}} if at else {})
 
     @contextmanager
     def building(self, plan: Plan | None = None, *, reuse: bool = True) -> Iterator[Building]:

@@ -75,6 +75,8 @@ class Press(Callback):
         self.step, self.validation, self.times = step, validation, times
         self.signal, self.beside = signal, beside
         self.pressed = False
+        self.others = set(psutil.Process().children())
+        """Children that this process has for other tests."""
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == self.step:
@@ -85,7 +87,7 @@ class Press(Callback):
             self._press()
 
     def _press(self) -> None:
-        whom = [child.pid for child in psutil.Process().children()] if self.beside else [os.getpid()]
+        whom = [child.pid for child in set(psutil.Process().children()) - self.others] if self.beside else [os.getpid()]
         assert whom
         for pid in () if self.pressed else whom * self.times:
             os.kill(pid, self.signal)

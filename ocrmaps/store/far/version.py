@@ -6,15 +6,14 @@ asked for its length: the manifest and the table of shards know both.
 
 from __future__ import annotations
 
-import calendar
 import os
 import re
 import shutil
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from ocrmaps.errors import StoreCorrupt, StoreNotFound
@@ -142,7 +141,7 @@ def _keep_manifest(folder: Path, data: bytes) -> None:
 def _set_age(place: ObjectPlace, folder: Path, manifest: Manifest) -> None:
     """Versions are ordered by when their manifests were written: here that is when they were built, or else pushed."""
     try:
-        when = float(calendar.timegm(time.strptime(manifest.recorded["built"]["at"][:19], "%Y-%m-%dT%H:%M:%S")))
+        when = datetime.fromisoformat(manifest.recorded["built"]["at"]).timestamp()
     except (ValueError, TypeError, KeyError):
         when = place.exists(f"{folder.parent.name}/{folder.name}/{MANIFEST}") or 0.0
     os.utime(folder / MANIFEST, (when, when))
