@@ -18,6 +18,8 @@ from torch import nn
 from ocrmaps.annotations import open_source
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.detect import export as file_formats
+from ocrmaps.detect.export import description, parse_size
 from ocrmaps.detect.int8 import Int8Agreement, agreement
 from ocrmaps.detect.load import EXTRA, kind_of, load_any
 from ocrmaps.detect.parity import compare
@@ -29,7 +31,9 @@ from ocrmaps.extract import ExtractSpec
 from ocrmaps.files import digest_of
 from ocrmaps.model import DetectorSpec, build_detector
 from ocrmaps.pipelines import export as exporting
-from ocrmaps.pipelines.export import Exported, parse_size
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.export import Exported
+from ocrmaps.recipe import Recipe, SourceRecipe
 from ocrmaps.trust import Trusted
 from tests.predict.bright import TEXTS, TRUSTED, bright, card, paint, write_checkpoint
 from tests.predict.test_command import ocrmaps, scans  # noqa: F401  # fixtures
@@ -98,7 +102,7 @@ def test_the_description_names_the_store_not_its_place():
     trained = bright()
     data = {"store": "/srv/ann/maps/receipts/0123", "cache": "/srv/ann/maps"}
     run = {"data": data, "model": {"encoder_weights": "/srv/ann/w.pth"}}
-    told = exporting.description(replace(trained, card={**trained.card, "run": run}), None)
+    told = description(replace(trained, card={**trained.card, "run": run}), None)
     assert "/srv" not in told
     store = trained.card["store"]
     assert json.loads(told)["card"]["run"]["data"]["store"] == f"{store['name']}/{store['version']}"
@@ -253,13 +257,29 @@ def light_checkpoint(tmp_path_factory) -> Path:
     return light(tmp_path_factory.mktemp("light"))
 
 
+@pytest.fixture(scope="module")
+def version(source, tmp_path_factory) -> Path:
+    """The two as train and as val of a store, prepared as the light checkpoint needs them."""
+    sources = tuple(SourceRecipe(path=source, split=split) for split in ("train", "val"))
+    recipe = Recipe(name="pair", sources=sources, canonical=CanonicalSpec.longest(128, shapes=(1.0, 0.5)))
+    cache = tmp_path_factory.mktemp("cache")
+    return cache / "pair" / build(recipe, cache).version
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param("text.onnx", marks=needs_onnx), pytest.param("text.xml", marks=needs_openvino)]
+    ("name", "calibration", "named"),
+    [
+        pytest.param("text.onnx", "version", ", train", marks=needs_onnx),
+        pytest.param("text.xml", "source", "", marks=needs_openvino),
+    ],
 )
-def test_an_int8_file_stands_alone_and_says_what_it_cost(name, light_checkpoint, source, page, tmp_path):
-    out = tmp_path / name
-    done = export(light_checkpoint, out, format=kind_of(out), pictures=[page], int8=source)
+def test_an_int8_file_stands_alone_and_says_what_it_cost(
+    name, calibration, named, light_checkpoint, source, page, tmp_path, request
+):
+    out, pictures = tmp_path / name, request.getfixturevalue(calibration)
+    done = export(light_checkpoint, out, format=kind_of(out), pictures=[page], int8=pictures)
     cost = done.as_json()["int8"]
+    assert cost["calibrated_on"].startswith("2 pictures of ") and cost["calibrated_on"].endswith(named)
     assert 1e-4 < cost["agreement"]["map_largest"] < 0.5 and cost["agreement"]["pictures"] == 2
     assert set(cost["before"]) == set(cost["after"]) == {"IoU 0.5", "IoU 0.7"}
     again = load_any(out)
@@ -286,6 +306,15 @@ def test_int8_is_refused_where_it_means_nothing(checkpoint, source, tmp_path):
         export(checkpoint, tmp_path / "t.onnx", score_on=source)
 
 
+@needs_onnx
+def test_a_store_that_was_prepared_for_another_detector_calibrates_nothing(checkpoint, version, page, tmp_path):
+    with pytest.raises(SpecError, match="canvases of their own"):
+        export(checkpoint, tmp_path / "text.onnx", pictures=[page], size=(64, 64), int8=version)
+    with pytest.raises(SpecError, match="prepared for another detector"):
+        export(checkpoint, tmp_path / "text.onnx", pictures=[page], int8=version)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_agreement_counts_boxes_with_a_partner(trained):
     picture = paint(
         (320, 320), [[(20, 20), (200, 20), (200, 60), (20, 60)], [(20, 100), (200, 100), (200, 140), (20, 140)]]
@@ -300,7 +329,7 @@ def test_agreement_counts_boxes_with_a_partner(trained):
 
 
 def test_a_missing_extra_is_named(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    monkeypatch.setattr(file_formats, "find_spec", lambda name: None)
     with pytest.raises(SpecError, match="onnx") as caught:
         export(checkpoint, tmp_path / "t.onnx")
     assert "ocrmaps[onnx]" in caught.value.hint
