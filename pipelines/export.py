@@ -12,7 +12,7 @@ from ocrmaps.annotations import Source, open_source
 from ocrmaps.annotations.samples import subset
 from ocrmaps.detect.export import FORMATS, Graph, as_openvino, check_size, description, quiet, require
 from ocrmaps.detect.int8 import LEAST_AGREEMENT, PICTURES, PIXELS, Int8Agreement, agreement, round_to_int8
-from ocrmaps.detect.load import PROGRAMS, SUFFIXES, kind_of, load_any
+from ocrmaps.detect.load import EXTRA, PROGRAMS, SUFFIXES, kind_of, load_any
 from ocrmaps.detect.pages import prepare
 from ocrmaps.detect.parity import Parity, compare
 from ocrmaps.detect.trained import Trained, load_detector
@@ -171,9 +171,8 @@ def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path,
     images = _stored(trained, calibration) if stored else _prepared(trained, open_source(calibration))
     whole, small = part.with_name("whole.onnx"), part.with_name("small.onnx")
     told = replace(trained, card={**trained.card, "precision": "int8"})
-    with quiet():
-        FORMATS["onnx"](Graph(trained), told, whole, size)
-    round_to_int8(whole, small, images)
+    os.replace(part.with_suffix(".onnx"), whole)  # OpenVINO's file was made from one, which is still there
+    round_to_int8(whole, small, images, {EXTRA: description(told, size)})
     if part.suffix == ".xml":
         as_openvino(small, part, description(told, size))
     else:
