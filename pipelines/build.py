@@ -157,7 +157,7 @@ def build(
             "drawn": how["drawn"],
             "reused": how["copied"] + how["linked"],
             "shards_resumed": building.resumed,
-            "bytes": sum(nbytes for r in building.receipts.values() for nbytes, _ in r["files"].values()),
+            "bytes": int(assembled.tables["shards"]["nbytes"].sum()),
             "raw_bytes": plan.raw_bytes,
         },
         seconds=time.perf_counter() - start,
