@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ocrmaps.errors import OcrmapsError, Problem, StoreError, reason
+from ocrmaps.pipelines.mounts import NONE, Mounts
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.writing.provenance import code_files, differences, identity, identity_name
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
@@ -49,6 +50,7 @@ class Terms:
     """Must be there and take new files."""
     pictures: tuple[str, ...]
     """One of each folder; must be readable."""
+    mounts: Mounts = NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +60,17 @@ class _Given:
     """Addresses that may draw it."""
 
 
-def terms_of(pictures: Iterable[str] = (), folders: Iterable[str] = ()) -> Terms:
-    """What drawing these pictures into these folders asks of a worker."""
+def terms_of(pictures: Iterable[str] = (), folders: Sequence[str] = (), mounts: Mounts = NONE) -> Terms:
+    """What drawing these pictures into these folders asks of a worker; paths are those of this machine."""
     first: dict[str, str] = {}
     for picture in pictures:
         first.setdefault(os.path.dirname(picture), picture)
+    mounts.require_use([*folders, *first])
     return Terms(
         own={**identity(), "files": code_files()},
-        folders=tuple(folders),
-        pictures=tuple(first.values())[:_FOLDERS],
+        folders=tuple(map(mounts.there, folders)),
+        pictures=tuple(map(mounts.there, first.values()))[:_FOLDERS],
+        mounts=mounts,
     )
 
 
@@ -87,7 +91,13 @@ def faults(terms: Terms, told: Mapping[str, Any]) -> list[str]:
     other = differences(terms.own, told)
     found = [f"{', '.join(other)}: install the same ocrmaps and libraries there, then restart it"] if other else []
     if told["missing"]:
-        found.append(f"{', '.join(told['missing'][:3])}: mount the cache and the pictures there under the same paths")
+        missing, mounts = ", ".join(told["missing"][:3]), terms.mounts
+        found.append(
+            f"{missing}, though --map says that {mounts} there: mount it so, or correct --map"
+            if mounts.pairs
+            else f"{missing}: mount the cache and the pictures there under the same paths, or say what they are called "
+            "there with --map /here=/there"
+        )
     return found
 
 
@@ -248,7 +258,7 @@ def draw_on(
         window = [waiting.popleft() for _ in range(min(len(waiting), crew.room - len(given)))]
         workers = sorted(crew.fit)
         names = [f"{key}-{uuid.uuid4().hex}" for key in window]
-        tasks = [make(key) for key in window]
+        tasks = [terms.mounts.task(make(key)) for key in window]
         futures = client.map(shard_on_worker, tasks, key=names, pure=False, retries=2, workers=workers)
         given.update({f: _Given(key=key, workers=frozenset(workers)) for f, key in zip(futures, window, strict=True)})
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ocrmaps.errors import StoreError, reason
 from ocrmaps.pipelines.crew import WAIT_SECONDS, draw_on, terms_of
+from ocrmaps.pipelines.mounts import NONE, Mounts
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.sources import Progress
@@ -34,6 +35,7 @@ def run_tasks(
     workers: int,
     scheduler: str = "threads",
     wait_workers: float = WAIT_SECONDS,
+    mounts: Mounts = NONE,
     progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> None:
@@ -71,7 +73,7 @@ def run_tasks(
             # Processes of this machine are on their way from the start: how long they load is the machine's affair.
             draw_on(
                 client, drawn, building.task, record,
-                terms=terms_of(pictures, building.folders),
+                terms=terms_of(pictures, building.folders, mounts),
                 wait=max(wait_workers, _START_SECONDS) if scheduler == "processes" else wait_workers,
                 say=announce or (lambda line: None),
             )  # fmt: skip
