@@ -34,7 +34,7 @@ from ocrmaps.store.format.identity import file_digest, row_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, list_files, row_shape
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.format.shards import ABSENT, index_nbytes, read_index
-from ocrmaps.store.format.tables import Table, unpack_text
+from ocrmaps.store.format.tables import Table, unpack_text, unpack_texts
 from ocrmaps.store.places import lock
 from ocrmaps.store.places.cache import local_folder
 from ocrmaps.store.writing.plan import SPLITS
@@ -143,7 +143,8 @@ class Reader:
 
     def ids(self, split: str | None = None) -> list[str]:
         """Sample ids in row order, of one split or all."""
-        return [self.id(int(row)) for row in self.select(split)]
+        every = unpack_texts(self.rows["id_offsets"], self.rows["id_bytes"])
+        return every if split is None else [every[row] for row in self.select(split).tolist()]
 
     def select(self, split: str | None = None) -> npt.NDArray[np.int64]:
         """Row numbers of one split, or of all."""

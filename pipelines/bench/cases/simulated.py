@@ -100,7 +100,7 @@ def _rows_and_shards(folder: Path, recipe: Recipe, rows: int, rows_per_shard: in
             (folder / ShardKey(canvas, shard).path(array)).write_bytes(data)
         for which, data in ((slice(None), whole), (-1, last)):
             files[which, number], proofs[which, number] = len(data), np.frombuffer(file_digest(data), np.uint8)
-    ids, data = pack_texts([f"pictures/{n:09d}.jpg" for n in range(rows)])
+    id_offsets, id_bytes = pack_texts([f"pictures/{n:09d}.jpg" for n in range(rows)])
     bytes32 = np.zeros((rows, 32), np.uint8)
     bytes32[:, :8] = numbers.astype("<u8").view(np.uint8).reshape(rows, 8)
     annotation = bytes32.copy()
@@ -109,7 +109,7 @@ def _rows_and_shards(folder: Path, recipe: Recipe, rows: int, rows_per_shard: in
     transform = np.array([1, *canvas, *canvas, 0, 0], np.int32)
     return {
         "rows": {
-            "id_offsets": ids, "id_bytes": data, "split": zeros, "source": zeros, "frame": zeros, "canvas": zeros,
+            "id_offsets": id_offsets, "id_bytes": id_bytes, "split": zeros, "source": zeros, "frame": zeros, "canvas": zeros,
             "position": numbers, "transform": np.broadcast_to(transform, (rows, 7)),
             "picture": bytes32, "annotation": annotation, "fingerprint": annotation,
             "chunk_offset": np.stack(offsets, 1), "chunk_nbytes": np.stack(lengths, 1),
