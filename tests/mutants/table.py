@@ -212,7 +212,7 @@ MUTANTS = [
     ),
     *_rows(
         "store", "ocrmaps/store/fast.py", "tests/loader/test_rows.py",
-        ("a row asked for in a hurry exists", "if not 0 <= row < len(self._places):", OFF,
+        ("a row asked for in a hurry exists", "if not 0 <= row < len(self._canvas):", OFF,
          "test_rows_that_do_not_exist_are_refused"),
         ("a buffer filled in a hurry has the shape of the row", "target.shape != shapes[number] or ", "",
          "test_rows_of_another_canvas_are_refused"),
