@@ -19,21 +19,18 @@ from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
+from ocrmaps.annotations.crowds import crowd
 from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, leaves
 from ocrmaps.annotations.grammar import stream
-from ocrmaps.annotations.grammar.contents import MAX_BYTES, clipped, decode, parse_json, read_bytes, shown
+from ocrmaps.annotations.grammar.contents import clipped, decode, parse_json, read_bytes, shown
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
 from ocrmaps.files import open_regular
 from ocrmaps.geometry import PolygonSet, Size
+from ocrmaps.limits import MAX_BYTES, MAX_COORDINATE, MOST_POINTS
 
 T = TypeVar("T")
 
-LIMIT = 1e7
-"""Coordinates and sides beyond this are refused: no picture is so large, and float32 counts pixels no further."""
-
-MOST_POINTS = 100_000
-"""Of one outline: drawing and comparing take longer than their number grows."""
 _STEP = re.compile(r"[.\[:]")
 _NUMBERS = {int, float}
 _TEXTS = {str, type(None)}
@@ -199,7 +196,7 @@ class Gather:
             return None
         sides = []
         for name, side in (("height", height), ("width", width)):
-            if type(side) not in _NUMBERS or not 1 <= side <= LIMIT or side != int(side):  # type: ignore[operator, call-overload]
+            if type(side) not in _NUMBERS or not 1 <= side <= MAX_COORDINATE or side != int(side):  # type: ignore[operator, call-overload]
                 self.problem(loc, f"found {name} {shown(side)}, expected a whole number of pixels", "size")
             else:
                 sides.append(int(side))  # type: ignore[call-overload]
@@ -234,11 +231,14 @@ class Gather:
             for i, outline in enumerate(points):
                 for kind, message in _faults(outline, ignore[i], texts[i]):
                     self.problem(where(i), message, kind)
+        elif found := crowd(flat[0].reshape(-1, 2), flat[1]):
+            kind, message = found
+            self.problem(loc, message, kind)
         elif id is not None and len(self.problems) == before:
             xy, offsets = flat
             flags = np.array(ignore, dtype=np.bool_)
-            found = PolygonSet(points=xy, offsets=offsets, ignore=flags, texts=tuple(texts), frame=self.source.frame)
-            self.samples.append(Sample(id=id, polygons=found, loc=loc, size=size, folder=self.source.pictures))
+            outlines = PolygonSet(points=xy, offsets=offsets, ignore=flags, texts=tuple(texts), frame=self.source.frame)
+            self.samples.append(Sample(id=id, polygons=outlines, loc=loc, size=size, folder=self.source.pictures))
 
     def page(self, id: str | None, loc: str, found: GatheredOutlines, *, size: Size | None = None, since: int) -> None:
         """Add one picture with these outlines, unless a problem was reported for it since the count was taken."""
@@ -344,7 +344,7 @@ def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tup
     counts = list(map(len, flat))
     if counts and not (6 <= min(counts) and max(counts) <= 2 * MOST_POINTS and not any(n % 2 for n in counts)):
         return None
-    if len(xy) and not (xy.max() <= LIMIT and xy.min() >= -LIMIT):  # false as well where one is no number
+    if len(xy) and not (xy.max() <= MAX_COORDINATE and xy.min() >= -MAX_COORDINATE):  # false as well where one is no number
         return None
     return xy, [0, *accumulate(n // 2 for n in counts)]
 
@@ -378,8 +378,8 @@ def _faults(outline: Any, ignore: Any, text: Any) -> Iterator[tuple[str, str]]:
         if value != value or value in (float("inf"), float("-inf")):
             yield "not-finite", f"found {value}, expected a finite number"
             return
-        if abs(value) > LIMIT:
-            yield "huge-number", f"found {shown(value)}, expected a coordinate below {LIMIT:.0f}"
+        if abs(value) > MAX_COORDINATE:
+            yield "huge-number", f"found {shown(value)}, expected a coordinate below {MAX_COORDINATE:.0f}"
             return
     if len(numbers) % 2:
         yield "odd-count", f"found {len(numbers)} numbers, expected pairs of x and y"

@@ -353,8 +353,19 @@ MUTANTS = [
     ),
     *_rows(
         "annotations", "ocrmaps/annotations/gather.py", "tests/metrics/test_crowds.py",
-        ("points of an outline are bounded", "(counts > 2 * MOST_POINTS).any() or ", "",
+        ("points of an outline are bounded", "        or (counts > 2 * MOST_POINTS).any()\n", "",
          "test_an_outline_of_more_points_is_no_outline"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/crowds.py", "tests/metrics/test_crowds.py",
+        ("outlines of a picture are bounded", "if len(counts) > MOST_TEXTS:", OFF,
+         "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
+        ("points of a picture are bounded", "if len(points) > MOST_PICTURE_POINTS:", OFF,
+         "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
+        ("outlines lie over each other within bounds", "if deep > MOST_LAYERS:", OFF,
+         "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
+        ("outlines cross themselves within bounds", "if meet > MOST_TANGLES:", OFF,
+         "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
     ),
     *_rows(
         "metrics", "ocrmaps/metrics/clipping.py", "tests/metrics/test_crowds.py",

@@ -17,13 +17,14 @@ from urllib.parse import quote
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
-from ocrmaps.annotations.gather import LIMIT, Gather, GatheredOutlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.grammar.shares import DIGITS, is_whole, picture_size, pixels
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, number_pairs, sizes_of, write_file
 from ocrmaps.geometry import Size
+from ocrmaps.limits import MAX_COORDINATE
 
 _PICTURE = ("image", "ocr", "img", "captioning", "image_url", "url")
 """What the labelling templates call the picture; any other key with a string that names a picture is taken, too."""
@@ -243,7 +244,7 @@ def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[
 
 
 def _numbers(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) <= {int, float} and all(-LIMIT <= value <= LIMIT for value in values)
+    return set(map(type, values)) <= {int, float} and all(-MAX_COORDINATE <= value <= MAX_COORDINATE for value in values)
 
 
 def _picture(g: Gather, data: dict[str, Any], loc: str) -> str | None:
