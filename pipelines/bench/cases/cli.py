@@ -74,7 +74,7 @@ finally:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CommandLine:
     """One command line, the processor seconds of each time it ran, and which heavy packages it imported."""
 
     words: list[str]
@@ -85,7 +85,7 @@ class Line:
 
 
 def bench_cli(repeats: int = 5, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
-    """Seconds of each kind of command line, the slowest of its kind named; `quick` tries one of each kind on three pictures."""
+    """Seconds of each kind of command line, the slowest of each kind named; `quick` tries one of each."""
     with scratch("bench") as room:
         asked, what = material(source, room / "source", 3 if quick else PICTURES)
         build(default_recipe([asked], name="bench"), room / "cache")
@@ -94,15 +94,15 @@ def bench_cli(repeats: int = 5, *, quick: bool = False, source: Path | None = No
         commands = [words for words in json.loads(_run(["-c", _COMMANDS], room).stdout) if words[0] != "bench"]
         few = slice(1 if quick else None)
         groups = {
-            "version": [Line(["--version"], 0)],
-            "help": [Line(["--help"], 0)],
-            "help_of_commands": [Line([*words, "--help"], 0) for words in [*commands, ["bench"]][few]],
-            "wrong_input": [Line(shlex.split(line), code) for line, code in list(WRONG.items())[few]],
-            "cache_status": [Line(["cache", "status", "--root", "cache"], 0)],
-            "data_check": [Line(["data", "check", str(asked.path.absolute())], 0)],
+            "version": [CommandLine(["--version"], 0)],
+            "help": [CommandLine(["--help"], 0)],
+            "help_of_commands": [CommandLine([*words, "--help"], 0) for words in [*commands, ["bench"]][few]],
+            "wrong_input": [CommandLine(shlex.split(line), code) for line, code in list(WRONG.items())[few]],
+            "cache_status": [CommandLine(["cache", "status", "--root", "cache"], 0)],
+            "data_check": [CommandLine(["data", "check", str(asked.path.absolute())], 0)],
         }
         if asked.pictures is not None:
-            groups["data_check"][0].words.extend(["--pictures", str(asked.pictures.absolute())])
+            groups["data_check"][0].words.append(f"--pictures={asked.pictures.absolute()}")
         lines = [line for group in groups.values() for line in group]
         for line in lines:  # also fills the page cache
             line.imported.extend(_imports(line, room))
@@ -117,27 +117,27 @@ def bench_cli(repeats: int = 5, *, quick: bool = False, source: Path | None = No
         return [
             *(_figure(name, group, what) for name, group in groups.items()),
             ratio("cli/help_vs_typer", plain.seconds, floor, "the help of a Typer program with one command", unit="x"),
-            figure(
-                "cli/heavy_imports", [len(heavy)], "packages", f"imported by help or wrong input, of {len(HEAVY)} heavy",
-                imported=heavy,
-            ),
-        ]  # fmt: skip
+            figure("cli/heavy_imports", [len(heavy)], "packages", "imported by help or wrong input", imported=heavy),
+        ]
 
 
-def _figure(name: str, lines: Sequence[Line], what: str) -> dict[str, Any]:
+def _figure(name: str, lines: Sequence[CommandLine], what: str) -> dict[str, Any]:
+    medians = {_shown(line): round(statistics.median(line.seconds), 4) for line in lines}
     slowest = max(lines, key=lambda line: statistics.median(line.seconds))
-    words = "data check" if name == "data_check" else shlex.join(slowest.words)
-    ends = f"; {what}" if name in ("cache_status", "data_check") else ""
-    return figure(
-        f"cli/{name}_s", slowest.seconds, "s",
-        f"processor time of `ocrmaps {words}`{f', the slowest of {len(lines)}' if len(lines) > 1 else ''}{ends}",
-        imported=slowest.imported,
-        each={"data check" if name == "data_check" else shlex.join(line.words): round(statistics.median(line.seconds), 4)
-              for line in lines},
-    )  # fmt: skip
+    reference = f"processor time of `ocrmaps {_shown(slowest)}`"
+    if len(lines) > 1:
+        reference += f", the slowest of {len(lines)}"
+    elif name in ("cache_status", "data_check"):
+        reference += f"; {what}"
+    return figure(f"cli/{name}_s", slowest.seconds, "s", reference, imported=slowest.imported, each=medians)
 
 
-def _imports(line: Line, room: Path) -> list[str]:
+def _shown(line: CommandLine) -> str:
+    """The words without paths of this machine."""
+    return shlex.join(word for word in line.words if not Path(word.rpartition("=")[2]).is_absolute())
+
+
+def _imports(line: CommandLine, room: Path) -> list[str]:
     """The heavy packages that a command line has imported when it ends."""
     answer = room / "modules.json"
     _run(["-c", _MODULES, json.dumps(line.words), str(answer)], room, line.code)
