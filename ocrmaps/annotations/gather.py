@@ -344,7 +344,7 @@ def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tup
     counts = list(map(len, flat))
     if counts and not (6 <= min(counts) and max(counts) <= 2 * MOST_POINTS and not any(n % 2 for n in counts)):
         return None
-    if len(xy) and not (xy.max() <= MAX_COORDINATE and xy.min() >= -MAX_COORDINATE):  # false as well where one is no number
+    if len(xy) and not (xy.max() <= MAX_COORDINATE and xy.min() >= -MAX_COORDINATE):  # so it is where one is no number
         return None
     return xy, [0, *accumulate(n // 2 for n in counts)]
 

@@ -52,6 +52,10 @@ NAMES = {
     },
     "predict": {"predict/pytorch_1_ms", "predict/pytorch_1_network_ms", "predict/pytorch_1_per_second",
                 "predict/read_share"},
+    "cli": {
+        "cli/version_s", "cli/help_s", "cli/help_of_commands_s", "cli/wrong_input_s", "cli/cache_status_s",
+        "cli/data_check_s", "cli/help_vs_typer", "cli/heavy_imports",
+    },
 }  # fmt: skip
 
 

@@ -244,7 +244,9 @@ def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[
 
 
 def _numbers(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) <= {int, float} and all(-MAX_COORDINATE <= value <= MAX_COORDINATE for value in values)
+    return set(map(type, values)) <= {int, float} and all(
+        -MAX_COORDINATE <= value <= MAX_COORDINATE for value in values
+    )
 
 
 def _picture(g: Gather, data: dict[str, Any], loc: str) -> str | None:
