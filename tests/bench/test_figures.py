@@ -10,6 +10,7 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -213,6 +214,20 @@ def slow_validation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bench_validation, "epoch", often(bench_validation.epoch))
 
 
+HEAVY = """
+import sys
+if any("ocrmaps" in word for word in sys.orig_argv):
+    import numba, shapely
+"""
+
+
+@pytest.fixture
+def heavy_start(tmp_path: Path) -> Path:
+    """A folder that makes every process of ours import what it does not need, when it is on Python's path."""
+    (tmp_path / "sitecustomize.py").write_text(HEAVY, encoding="utf-8")
+    return tmp_path
+
+
 STAGES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None], set[str]]] = {
     "maps": ("maps", slow_maps, {"maps/exact_vs_reference", "maps/official_vs_reference"}),
     "extraction": ("extract", slow_extraction, {"extract/vs_reference", "extract/default_vs_reference"}),
@@ -343,8 +358,17 @@ def test_a_slow_step_is_named(measured, record_from, monkeypatch):
     assert failed(record_from, before, bench.BENCHES["step"](1, True), "step") >= STEP
 
 
+COMMANDS = {"cli/help_vs_typer", "cli/heavy_imports"}
+
+
+def test_commands_that_import_what_they_do_not_need_are_named(measured, record_from, heavy_start, monkeypatch):
+    before = measured("cli")
+    monkeypatch.setenv("PYTHONPATH", str(heavy_start))
+    assert failed(record_from, before, bench.BENCHES["cli"](1, True), "cli") == COMMANDS
+
+
 def test_every_guarded_figure_has_a_seeded_fault():
-    caught = set().union(*(figures for _, _, figures in STAGES.values()), *BUILDS.values(), STEP)
+    caught = set().union(*(figures for _, _, figures in STAGES.values()), *BUILDS.values(), STEP, COMMANDS)
     on_gpu = {name for name, threshold in load_thresholds().figures.items() if threshold.needs == "gpu"}
     assert set(load_thresholds().figures) - on_gpu == caught
 
