@@ -24,8 +24,8 @@ DOORS = ("__init__", "__main__", "api")
 # The rooms of the library from the ground up: each may import those before it.
 ORDER = (
     "errors", "limits", "settings", "trust", "cells", "progress", "geometry", "text", "files", "scratch", "members",
-    "tiff", "kinds", "shipped", "machine", "compiled", "pictures", "canonical", "inline", "annotations", "maps",
-    "extract", "metrics", "recipe", "store", "loader", "adapters", "augment", "model", "pagekit", "detect",
+    "tiff", "kinds", "shipped", "machine", "compiled", "pictures", "resampling", "canonical", "inline", "annotations",
+    "maps", "extract", "metrics", "recipe", "store", "loader", "adapters", "augment", "model", "pagekit", "detect",
     "evaluation", "training", "debug", "report",
 )  # fmt: skip
 
@@ -45,8 +45,8 @@ FENCES: dict[str, tuple[str, ...]] = {
               "ocrmaps/model/", "ocrmaps/detect/", "ocrmaps/evaluation/", "ocrmaps/training/", "ocrmaps/debug/",
               "ocrmaps/report/", "pipelines/"),
     "pyclipper": ("ocrmaps/maps/", "ocrmaps/extract/", "pipelines/bench/references/"),
-    "PIL": ("ocrmaps/pictures.py", "ocrmaps/canonical.py", "ocrmaps/annotations/synth/", "ocrmaps/pagekit/",
-            "ocrmaps/debug/", "ocrmaps/report/", "pipelines/"),
+    "PIL": ("ocrmaps/pictures.py", "ocrmaps/resampling.py", "ocrmaps/canonical.py", "ocrmaps/annotations/synth/",
+            "ocrmaps/pagekit/", "ocrmaps/debug/", "ocrmaps/report/", "pipelines/"),
 }  # fmt: skip
 
 # What makes a command line slow; nothing in a command's help needs any of it.
