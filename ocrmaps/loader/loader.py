@@ -26,12 +26,12 @@ from ocrmaps.errors import OcrmapsError, Problem, RunError, SpecError
 from ocrmaps.geometry import Size
 from ocrmaps.loader.batch import Batch
 from ocrmaps.loader.epoch import Pass
-from ocrmaps.loader.order import Order, Rows, share, steps
+from ocrmaps.loader.order import Lazy, Order, Rows, share, steps
 from ocrmaps.loader.ring import Bytes, Ring, Slots, offsets
 from ocrmaps.loader.settings import check_settings, default_threads, device_of
 from ocrmaps.loader.weights import in_units
 from ocrmaps.store.far.rows import Ahead
-from ocrmaps.store.format.identity import fingerprint
+from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.layout import row_shape
 from ocrmaps.store.several import AheadOfSeveral, Several, Stored, StorePart, Where, fast, opened
 from ocrmaps.store.writing.plan import SPLITS
@@ -153,8 +153,14 @@ class MapLoader:
             self._order.batches(self._epoch), start, self._rank, self._world, drop_last=self._order.drop_last
         )
         self._coming = self._fast.ahead(int(row) for rows in batches for row in rows)
+        shapes = {canvas: _shapes(canvas) for canvas in self._order.rows}
+
+        def batch(step: int) -> tuple[list[int], list[tuple[int, ...]]]:
+            rows: list[int] = batches[step].tolist()
+            return rows, shapes[self._reader.canvas(rows[0])]
+
         ring = Ring(
-            [(rows.tolist(), _shapes(self._reader.canvas(int(rows[0])))) for rows in batches],
+            Lazy(len(batches), batch),
             self._read,
             self._slots,
             threads=self._threads,
@@ -291,14 +297,19 @@ def order_of(
     if not len(rows):
         raise SpecError(f"{name_of(reader)}: no row has a weight above 0")
     canvases = reader.rows["canvas"][rows]
-    places = {reader.canvases[c]: canvases == c for c in np.unique(canvases)}
+    used = np.flatnonzero(np.bincount(canvases)).tolist()
+
+    def by_canvas(column: Rows) -> dict[Size, Rows]:
+        """Of one canvas each; where there is but one, the same array again."""
+        return {reader.canvases[c]: column if len(used) == 1 else column[canvases == c] for c in used}
+
     return Order(
-        rows={canvas: rows[here] for canvas, here in places.items()},
+        rows=by_canvas(rows),
         batch_size=batch_size,
         shuffle=shuffle,
         seed=seed,
         drop_last=drop_last,
-        weights=None if units is None else {canvas: units[here] for canvas, here in places.items()},
+        weights=None if units is None else by_canvas(units),
         every=len(reader),
     )
 
@@ -306,8 +317,9 @@ def order_of(
 def digest_of(order: Order) -> str:
     """One digest over the weights of all rows."""
     assert order.weights is not None
-    found = {f"{h}x{w}": [order.rows[h, w].tolist(), units.tolist()] for (h, w), units in order.weights.items()}
-    return fingerprint(found)
+    return file_digest(
+        *(a.data for canvas in sorted(order.rows) for a in (order.rows[canvas], order.weights[canvas]))
+    ).hex()
 
 
 def name_of(reader: Stored) -> str:

@@ -21,7 +21,7 @@ from ocrmaps.extract import ExtractSpec
 from ocrmaps.loader.weights import in_units
 from ocrmaps.model import DetectorSpec
 from ocrmaps.model.detector import START
-from ocrmaps.store.format.identity import fingerprint
+from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.several import Stored, readers_of
 from ocrmaps.training.folder import standing
 from ocrmaps.training.module import DetectorModule
@@ -86,7 +86,7 @@ def stores_card(reader: Stored, data: DataSpec, weights: Weights | None) -> dict
     if stores:
         found["stores"] = stores
     if weights is not None:
-        found["shown"] = fingerprint(in_units(weights).tolist())
+        found["shown"] = file_digest(in_units(weights).data).hex()
     return found
 
 
