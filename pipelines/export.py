@@ -202,7 +202,7 @@ def _prepared(trained: Trained, source: Source) -> list[U8Array]:
 def _stored(trained: Trained, version: Path) -> list[U8Array]:
     """The same of the rows that a network would have learnt from."""
     with Reader(version) as reader:
-        check_prepared_alike(trained.canonical, reader)
+        check_prepared_alike(trained, reader)
         return [reader.read_row(row)["image"] for row in subset(rows_of(reader, "train"), _most(trained))]
 
 

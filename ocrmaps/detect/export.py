@@ -94,7 +94,12 @@ def _without_places(card: Mapping[str, Any]) -> dict[str, Any]:
     found = json.loads(json.dumps(card))
     run, store = found.get("run") or {}, found["store"]
     if "data" in run:
-        run["data"] |= {"cache": None, "store": f"{store['name']}/{store['version']}"}
+        pairs = zip(run["data"].get("stores", ()), found.get("stores", ()), strict=False)
+        for said, of in [(run["data"], None if found.get("stores") else store), *pairs]:
+            said |= {"store": f"{of['name']}/{of['version']}" if of else ""}
+        run["data"] |= {"cache": None}
+        for rule in run["data"].get("sampling", ()):
+            rule["texts"] = rule["texts"] and Path(rule["texts"]).name
     for model in (found.get("model"), run.get("model")):
         if model:
             model |= {name: Path(model.get(name) or "").name for name in START}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ocrmaps.extract import Extraction, ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.machine import cores
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 
 FloatMap = npt.NDArray[np.float32]
 Verdict = TypeVar("Verdict")
@@ -75,7 +75,7 @@ class Judging(Generic[Verdict]):
 
 
 def found_in(
-    reader: Reader, row: int, spec: ExtractSpec, probability: FloatMap, threshold: FloatMap | None = None
+    reader: Stored, row: int, spec: ExtractSpec, probability: FloatMap, threshold: FloatMap | None = None
 ) -> tuple[PolygonSet, PolygonSet, Extraction]:
     """(truth, detections, extraction) of a stored row: both polygon sets in the frame of the annotation."""
     truth = reader.polygon_set(row)

@@ -25,7 +25,7 @@ from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.files import open_at_once, read_regular
 from ocrmaps.geometry import FRAMES, PolygonSet, Size
-from ocrmaps.recipe import ARRAYS
+from ocrmaps.recipe import ARRAYS, Recipe
 from ocrmaps.store.far.parts import small_by_path
 from ocrmaps.store.far.rows import FarRows
 from ocrmaps.store.far.version import far_version
@@ -137,6 +137,24 @@ class Reader:
     @property
     def root_digest(self) -> str:
         return self.manifest.root_digest
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def canvases(self) -> tuple[Size, ...]:
+        return self.manifest.canvases
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe of the build, with the paths it had then."""
+        return self.manifest.recipe
+
+    @property
+    def title(self) -> str:
+        """STORE/VERSION."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
 
     def id(self, row: int) -> str:
         return unpack_text(self.rows["id_offsets"], self.rows["id_bytes"], row)
