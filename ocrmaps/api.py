@@ -44,12 +44,11 @@ def open_source(
     """Find the annotations in a folder or file, their format and their pictures.
 
     `format` and `pictures` overrule what would be detected. `frame` declares whether coordinates count stored pixels
-    (`raw`) or what a viewer shows (`upright`).
+    (`raw`) or what a viewer shows (`upright`). `s3://BUCKET/FOLDER` is brought to this machine first.
     """
-    from ocrmaps import annotations
+    from ocrmaps.store.far.source import open_source as go
 
-    folder = None if pictures is None else Path(pictures)
-    return annotations.open_source(Path(path), format=format, pictures=folder, frame=frame, split=split)
+    return go(path, format=format, pictures=pictures, frame=frame, split=split)
 
 
 def read_samples(source: Source | Anywhere) -> tuple[Sample, ...]:
@@ -187,9 +186,10 @@ def predict(
     from ocrmaps.detect.trained import Trained
     from ocrmaps.detect.view import PageView
     from ocrmaps.errors import DataError
+    from ocrmaps.store.far.source import bring_all
 
     named: Sequence[Anywhere] = [pictures] if isinstance(pictures, str | os.PathLike) else list(pictures)
-    inputs = find_inputs([os.fspath(name) for name in named])
+    inputs = find_inputs(bring_all([os.fspath(name) for name in named]))
     if inputs.refused:
         raise DataError(": ".join(inputs.refused[0]))
     trained = detector if isinstance(detector, Trained) else load_detector(detector)

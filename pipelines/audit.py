@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ocrmaps import __version__
-from ocrmaps.annotations import Sample, Source, open_source, picture_path, read
+from ocrmaps.annotations import Sample, Source, picture_path, read
 from ocrmaps.annotations.samples import subset
 from ocrmaps.detect.load import device_for, load_any
 from ocrmaps.detect.pages import PictureFile
@@ -24,6 +24,7 @@ from ocrmaps.geometry import Frame
 from ocrmaps.pipelines.folds import train_folds
 from ocrmaps.progress import Stage, silent
 from ocrmaps.report.audit import audit_page
+from ocrmaps.store.far.source import open_source
 from ocrmaps.text import visible
 
 FOLDS, EPOCHS = "folds", 6

@@ -25,6 +25,7 @@ from ocrmaps.pipelines.crew import WAIT_SECONDS
 from ocrmaps.pipelines.executors import run_tasks
 from ocrmaps.pipelines.mounts import read_mounts
 from ocrmaps.recipe import Recipe
+from ocrmaps.store.far.source import bring_recipe
 from ocrmaps.store.format.manifest import Manifest
 from ocrmaps.store.places.cache import Store, building_folder
 from ocrmaps.store.places.objects import ObjectPlace
@@ -100,6 +101,7 @@ def build(
     start = time.perf_counter()
     named = read_mounts(mounts, scheduler)
     workers = workers or cores()
+    recipe = bring_recipe(recipe, progress)
     store = Store(cache, recipe.name)
     shortcut = Shortcut(recipe, cache)
     answer = None if rehash or dry_run else shortcut.answer()

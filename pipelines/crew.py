@@ -22,6 +22,8 @@ from typing import Any
 from ocrmaps.errors import OcrmapsError, Problem, StoreError, reason
 from ocrmaps.pipelines.mounts import NONE, Mounts
 from ocrmaps.store.format.layout import ShardKey
+from ocrmaps.store.places.objects import read_object
+from ocrmaps.store.places.urls import bucket_and_key
 from ocrmaps.store.writing.provenance import code_files, differences, identity, identity_name
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
 
@@ -78,10 +80,14 @@ def examine(folders: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
     """Runs on a worker: what it is, and what it cannot reach."""
     missing = [f"no folder {f} that it may write to" for f in folders if not os.access(f, os.R_OK | os.W_OK | os.X_OK)]
     for picture in pictures:
+        far = bucket_and_key(picture)
         try:
-            with open(picture, "rb") as file:
-                file.read(1)
-        except OSError as error:
+            if far is None:
+                with open(picture, "rb") as file:
+                    file.read(1)
+            else:
+                read_object(*far, nbytes=1)
+        except (OSError, OcrmapsError) as error:
             missing.append(f"cannot read {picture} ({reason(error)})")
     return {"host": platform.node(), **identity(), "files": code_files(), "missing": missing}
 

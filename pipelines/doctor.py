@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ocrmaps.annotations import Sample, Source, open_source, scan
+from ocrmaps.annotations import Sample, Source, scan
 from ocrmaps.annotations.checks.frames import check_frame
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.debug.doctor import augmented as doctor_augmented
@@ -33,6 +33,7 @@ from ocrmaps.pictures import Header, read_header
 from ocrmaps.pipelines.debug import run_of
 from ocrmaps.progress import Progress
 from ocrmaps.recipe import Recipe
+from ocrmaps.store.far.source import open_source
 from ocrmaps.store.places.cache import find_version, stores
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.several import NO_ROWS

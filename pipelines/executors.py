@@ -7,20 +7,24 @@ is written whole, under another temporary name each time, and its bytes are the 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ocrmaps.errors import StoreError, reason
 from ocrmaps.pipelines.crew import WAIT_SECONDS, draw_on, terms_of
 from ocrmaps.pipelines.mounts import NONE, Mounts
+from ocrmaps.store.far.source import copy_of
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.sources import Progress
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
+from ocrmaps.tiff import file_of
 
 ANSWER_SECONDS = 10
 """How long a named scheduler may take to answer."""
@@ -68,6 +72,7 @@ def run_tasks(
         return
     _on_threads(links, building.task, workers, record)
     if drawn:
+        mounts = _fetching(building, mounts)
         pictures = (str(row.path) for key in drawn for row in building.plan.shards[key] if not building.knows(row))
         with _cluster(scheduler, min(workers, len(drawn))) as client:
             # Processes of this machine are on their way from the start: how long they load is the machine's affair.
@@ -77,6 +82,20 @@ def run_tasks(
                 wait=max(wait_workers, _START_SECONDS) if scheduler == "processes" else wait_workers,
                 say=announce or (lambda line: None),
             )  # fmt: skip
+
+
+def _fetching(building: Building, mounts: Mounts) -> Mounts:
+    """The same with copies of places in object storage called by their URLs: workers fetch what they draw."""
+    copies = dict(found for read in building.plan.sources if (found := copy_of(read.source.pictures)) is not None)
+    for read in building.plan.sources:
+        inside = [p for p in read.paths if copy_of(read.source.pictures) and file_of(str(p)) != str(p)][:1]
+        if inside:
+            raise StoreError(
+                f"{read.label}: found {inside[0].name}, a page or a member of an object, expected whole objects: "
+                "they are what workers fetch",
+                hint="build on this machine (--scheduler threads), or put the source into a folder that workers share",
+            )
+    return replace(mounts, fetched=tuple((os.fspath(folder), url) for folder, url in copies.items()))
 
 
 def _on_threads(

@@ -18,6 +18,8 @@ class Mounts:
     """Folders here and their names on the workers; the longest that a path lies in counts."""
 
     pairs: tuple[tuple[str, str], ...] = ()
+    fetched: tuple[tuple[str, str], ...] = ()
+    """Copies of places in object storage, and the URLs from which workers fetch what they draw."""
 
     def there(self, path: str) -> str:
         """What a worker calls a path of this machine.
@@ -25,7 +27,7 @@ class Mounts:
         >>> Mounts((("/data", "/mnt/a"), ("/data/new", "/mnt/b"))).there("/data/new/1.jpg")
         '/mnt/b/1.jpg'
         """
-        fitting = [pair for pair in self.pairs if _below(path, pair[0])]
+        fitting = [pair for pair in (*self.pairs, *self.fetched) if _below(path, pair[0])]
         if not fitting:
             return path
         here, there = max(fitting, key=lambda pair: len(pair[0]))
@@ -33,7 +35,7 @@ class Mounts:
 
     def task(self, task: ShardTask) -> ShardTask:
         """A shard with every path as the workers call it."""
-        if not self.pairs:
+        if not self.pairs and not self.fetched:
             return task
         rows = tuple(
             replace(row, picture=self.there(row.picture), copy=None if row.copy is None else self._copy(row.copy))

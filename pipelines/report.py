@@ -135,9 +135,9 @@ def report(
         return run_page(target.path, asked, cache=cache, checkpoint=checkpoint, quick=quick, trusted=trusted)
     if target.kind == "oracle":
         return _oracle(target.path, asked, longest=longest, format=format, pictures=pictures, frame=frame)
-    from ocrmaps.annotations.named import open_sources
     from ocrmaps.canonical import CanonicalSpec
     from ocrmaps.report.source import source_page
+    from ocrmaps.store.far.source import open_sources
 
     sources = open_sources([str(target.path), *also], format=format, pictures=pictures, frame=frame)
     if not sources:

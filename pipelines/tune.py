@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ocrmaps.annotations import Source, open_source, read
+from ocrmaps.annotations import Source, read
 from ocrmaps.annotations.samples import headers
 from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.detect.trained import Trained, checkpoint_bytes, load_detector, read_checkpoint
@@ -31,6 +31,7 @@ from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.files import digest_of, replacing
 from ocrmaps.geometry import Frame, PolygonSet
 from ocrmaps.loader.settings import default_threads
+from ocrmaps.store.far.source import open_source
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.trust import NOTHING, Trusted

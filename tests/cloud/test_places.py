@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 from ocrmaps.cli import complete
 from ocrmaps.cli.app import app
 from ocrmaps.errors import SpecError, StoreError, StoreNotFound
-from ocrmaps.recipe import load_recipe
 from ocrmaps.store.places import objects
 from ocrmaps.store.places.cache import find_version, reading_folder
 from ocrmaps.store.places.objects import ObjectPlace
@@ -94,12 +93,6 @@ def test_an_unknown_kind_of_place_is_refused_before_anything_is_written(tmp_path
 
 def test_completion_asks_nothing_over_a_network():
     assert complete.stores(SimpleNamespace(params={"root": Path("s3://bucket/maps")}), "") == []
-
-
-def test_a_source_in_object_storage_is_refused_by_name(tmp_path):
-    (tmp_path / "r.toml").write_text('[[sources]]\npath = "s3://b/x"\n\n[canonical]\ncanvases = [[64, 64]]\n')
-    with pytest.raises(SpecError, match=r"begins with s3://, expected a file or folder on this machine"):
-        load_recipe(tmp_path / "r.toml")
 
 
 def test_without_obstore_one_sentence_says_what_to_install(monkeypatch):

@@ -507,6 +507,22 @@ MUTANTS = [
          "test_a_result_that_went_away_with_its_worker_is_not_waited_for"),
     ),
     *_rows(
+        "crew", "pipelines/mounts.py", "tests/store/test_crew.py",
+        ("a map is of a folder that the build needs", "if not any(_below(path, here) for path in paths):", OFF,
+         "test_a_map_of_a_folder_that_the_build_does_not_need_is_refused"),
+        ("a map is for a cluster", 'if pairs and scheduler in ("threads", "processes"):', OFF,
+         "test_maps_that_mean_nothing_are_refused"),
+    ),
+    *_rows(
+        "places", "ocrmaps/store/far/source.py", "tests/cloud/test_sources.py",
+        ("an object's name is one of a file here", "if bad or key in folders:", OFF,
+         "test_objects_whose_names_are_no_files_are_refused_before_anything_is_written"),
+        ("a copy that was changed here is brought again", " and made[1] == _stamp(folder / key)", "",
+         "test_a_copy_that_was_changed_here_is_brought_again_and_what_is_gone_there_goes_here"),
+        ("a copy has room", "if missing and (missing if quota is None else total) > room:", OFF,
+         "test_sources_that_are_too_large_missing_or_of_no_kind_are_refused_with_what_to_do"),
+    ),
+    *_rows(
         "signing", "ocrmaps/store/upkeep/signing.py", "tests/store/test_signing.py",
         ("a signature is by the key that was asked for", "if found != wanted:", OFF, _PROVE),
         ("a signature fits its statement", "public.verify(signature, canonical_json(statement))", "pass", _PROVE),

@@ -105,12 +105,21 @@ def reading_folder(named: str | os.PathLike[str] | None = None) -> Path:
     url = far_cache(named)
     if url is None:
         return cache_folder(None if named is None else Path(named))
+    return stand_in(url, local_cache(), quota_bytes())
+
+
+def local_cache() -> Path:
+    """The cache folder of this machine, in which copies of what lies elsewhere are."""
     mine = os.environ.get("OCRMAPS_CACHE") or ".ocrmaps"
+    return Path(".ocrmaps" if url_of(mine) is not None else mine).absolute()
+
+
+def quota_bytes() -> int | None:
+    """The most that such copies may take; None leaves a twentieth of the disk free."""
     quota = os.environ.get("OCRMAPS_QUOTA_MB")
     if quota is not None and not quota.isdecimal():
         raise SpecError(f"OCRMAPS_QUOTA_MB: found {quota!r}, expected a whole number of MB")
-    local = Path(".ocrmaps" if url_of(mine) is not None else mine).absolute()
-    return stand_in(url, local, None if quota is None else int(quota) * 1_000_000)
+    return None if quota is None else int(quota) * 1_000_000
 
 
 def far_cache(named: str | os.PathLike[str] | None = None) -> str | None:

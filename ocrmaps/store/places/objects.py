@@ -8,6 +8,7 @@ Credentials come from where the provider's own tools take them (environment, ide
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -45,6 +46,8 @@ _KNOWN = {
 """What obstore says only to those who know the provider: a piece of it -> what it means, what to do."""
 _memories: dict[str, Any] = {}
 """The stores of `memory://` of this process by name."""
+_buckets: dict[str, ObjectPlace] = {}
+"""Buckets that single objects were read from: connections stay open."""
 _opening = threading.Lock()
 _process: int | None = None
 """The process in which obstore's threads run: a fork of it has none, and would wait for them for ever."""
@@ -58,6 +61,8 @@ class Listed:
     nbytes: int
     modified: float
     """Seconds since 1970, by the clock of the place."""
+    etag: str = ""
+    """Another one where the bytes are others."""
 
 
 class ObjectPlace:
@@ -126,6 +131,14 @@ class ObjectPlace:
             return None
         return float(head["last_modified"].timestamp())
 
+    def entry(self, key: str) -> Listed | None:
+        """What a listing says of one object, None where there is none."""
+        try:
+            meta = self._again("head", key, lambda: self._obstore.head(self._store, self._above + key))
+        except FileNotFoundError:
+            return None
+        return self._listed(meta)
+
     def entries(self, prefix: str = "") -> Iterator[Listed]:
         """Every object below a folder; keys are relative to this place."""
 
@@ -137,10 +150,15 @@ class ObjectPlace:
             found = self._again("list", prefix, read)
         except FileNotFoundError:  # a folder of `file://` that nobody made
             return
-        for meta in found:
-            yield Listed(
-                meta["path"].removeprefix(self._above), int(meta["size"]), float(meta["last_modified"].timestamp())
-            )
+        yield from map(self._listed, found)
+
+    def _listed(self, meta: Any) -> Listed:
+        return Listed(
+            key=meta["path"].removeprefix(self._above),
+            nbytes=int(meta["size"]),
+            modified=float(meta["last_modified"].timestamp()),
+            etag=str(meta["e_tag"] or ""),
+        )
 
     def folders(self, prefix: str = "") -> list[str]:
         """Names directly below a folder that hold objects of their own."""
@@ -183,6 +201,20 @@ class ObjectPlace:
         tried = f" ({attempt + 1} tries)" if attempt else ""
         said, hint = next((known for mark, known in _KNOWN.items() if mark in str(last)), (_said(last), _HINT))
         raise StoreError(f"{what} {self.url}/{key}: {said}{tried}", hint=hint) from None
+
+
+def read_object(bucket: str, key: str, nbytes: int | None = None) -> bytes:
+    """All bytes of an object, or the first so many."""
+    with _opening:
+        place = _buckets.get(bucket)
+    if place is None:
+        place = ObjectPlace(bucket)
+        with _opening:
+            _buckets[bucket] = place
+    try:
+        return place.get(key) if nbytes is None else place.range(key, 0, nbytes)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "no such object", f"{bucket}/{key}") from None
 
 
 class _Short(Exception):

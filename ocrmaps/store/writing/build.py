@@ -18,6 +18,7 @@ from typing import Any
 
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.source import named_recipe, place_of
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, array_folders, list_files
 from ocrmaps.store.format.manifest import Manifest, read_manifest
@@ -198,7 +199,7 @@ class Building:
                 "tables": {t: {n: c.as_dict() for n, c in columns.items()} for t, columns in tables.items()},
             },
             recorded={
-                "recipe": self.plan.recipe.as_dict(),
+                "recipe": named_recipe(self.plan.recipe).as_dict(),
                 "sources": self._sources(assembled),
                 "tools": tool_versions(),
                 "code": code_digests(),
@@ -254,8 +255,8 @@ class Building:
                     "split": read.source.split,
                     "format": read.source.format,
                     "frame": read.source.frame,
-                    "path": str(read.source.annotations),
-                    "pictures": str(read.source.pictures),
+                    "path": place_of(read.source.annotations),
+                    "pictures": place_of(read.source.pictures),
                     "expected": len(ids),
                     "written": len(ids) - lost,
                     "problems": len(read.reading.problems),

@@ -98,4 +98,6 @@ class Receipts(Mapping[str, Any]):
 def _parsed(line: bytes) -> Any:
     """The receipt of a line, None where it is not whole."""
     digest, _, body = line.removesuffix(b"\n").partition(b" ")
-    return json.loads(body) if body and file_digest(body).hex().encode() == digest else None
+    if body and file_digest(body).hex().encode() == digest:
+        return json.loads(body)
+    return None
