@@ -213,7 +213,8 @@ def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path,
     told = replace(trained, card={**trained.card, "precision": "int8"})
     with _quiet():
         _onnx(Graph(trained), told, whole, size)
-    round_to_int8(whole, small, images)
+    with _written_by("onnxruntime", part):
+        round_to_int8(whole, small, images)
     if part.suffix == ".xml":
         _as_openvino(small, part, description(told, size))
     else:
@@ -377,11 +378,12 @@ def _as_openvino(onnx: Path, path: Path, told: str) -> None:
     """The same graph as OpenVINO's two files; the first holds the description and the digest of the second."""
     import openvino
 
-    model = openvino.convert_model(str(onnx))
-    model.set_rt_info(told, [EXTRA])
-    openvino.save_model(model, str(path), compress_to_fp16=False)
-    model.set_rt_info(digest_of(path.with_suffix(".bin")), [WEIGHTS])
-    openvino.save_model(model, str(path), compress_to_fp16=False)
+    with _written_by("openvino", path):
+        model = openvino.convert_model(str(onnx))
+        model.set_rt_info(told, [EXTRA])
+        openvino.save_model(model, str(path), compress_to_fp16=False)
+        model.set_rt_info(digest_of(path.with_suffix(".bin")), [WEIGHTS])
+        openvino.save_model(model, str(path), compress_to_fp16=False)
 
 
 FORMATS: dict[str, Callable[[Graph, Trained, Path, Size | None], None]] = {
@@ -399,6 +401,20 @@ def _require(*modules: str) -> None:
             f"this export needs {', '.join(missing)}, not installed here",
             hint=f'pip install "ocrmaps[{"openvino" if "openvino" in missing else "onnx"}]"',
         )
+
+
+@contextmanager
+def _written_by(library: str, path: Path) -> Iterator[None]:
+    """One message for what a library raises that writes files itself: on a full disk that is anything at all."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"{path.name} cannot be written by {library} ({type(error).__name__}: {str(error).strip()[:200]})",
+            hint="check the space of its folder and of the temporary folder first; then the versions of the libraries",
+        ) from error
 
 
 @contextmanager
