@@ -170,9 +170,9 @@ def test_the_base_is_never_written_to(receipts):
     assert out.read_bytes() == before
 
 
-@pytest.mark.parametrize(("broken", "loc"), [('[{"data": {', "back.json"), ("", "back.json")])
-def test_a_file_that_came_back_broken_is_named_with_the_option_that_is_about_it(broken, loc, receipts, tmp_path):
+@pytest.mark.parametrize(("broken", "wrong"), [('[{"data": {', "invalid JSON"), ("", "nothing, expected JSON")])
+def test_a_file_that_came_back_broken_is_named_with_the_option_that_is_about_it(broken, wrong, receipts, tmp_path):
     (tmp_path / "back.json").write_text(broken, encoding="utf-8")
     done = CliRunner().invoke(app, ["data", "merge", str(receipts), f"{tmp_path}/back.json", "--out", "o.json"])
-    assert isinstance(done.exception, AnnotationError) and loc in str(done.exception)
+    assert isinstance(done.exception, AnnotationError) and wrong in str(done.exception)
     assert "--corrected-format" in done.exception.hint and "--format" not in done.exception.hint.split()
