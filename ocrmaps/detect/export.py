@@ -200,11 +200,12 @@ def as_openvino(onnx: Path, path: Path, told: str) -> None:
     """The same graph as OpenVINO's two files; the first holds the description and the digest of the second."""
     import openvino
 
-    model = openvino.convert_model(str(onnx))
-    model.set_rt_info(told, [EXTRA])
-    openvino.save_model(model, str(path), compress_to_fp16=False)
-    model.set_rt_info(digest_of(path.with_suffix(".bin")), [WEIGHTS])
-    openvino.save_model(model, str(path), compress_to_fp16=False)
+    with written_by("openvino", path):
+        model = openvino.convert_model(str(onnx))
+        model.set_rt_info(told, [EXTRA])
+        openvino.save_model(model, str(path), compress_to_fp16=False)
+        model.set_rt_info(digest_of(path.with_suffix(".bin")), [WEIGHTS])
+        openvino.save_model(model, str(path), compress_to_fp16=False)
 
 
 FORMATS: dict[str, Callable[[Graph, Trained, Path, Size | None], None]] = {
@@ -222,6 +223,20 @@ def require(*modules: str) -> None:
             f"this export needs {', '.join(missing)}, not installed here",
             hint=f'pip install "ocrmaps[{"openvino" if "openvino" in missing else "onnx"}]"',
         )
+
+
+@contextmanager
+def written_by(library: str, path: Path) -> Iterator[None]:
+    """One message for what a library raises that writes files itself: on a full disk that is anything at all."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"{path.name} cannot be written by {library} ({type(error).__name__}: {str(error).strip()[:200]})",
+            hint="check the space of its folder and of the temporary folder first; then the versions of the libraries",
+        ) from error
 
 
 @contextmanager
