@@ -11,7 +11,7 @@ Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display for a named stage."""
 
 ONCE: list[Callable[[str], None]] = []
-"""Who is told, in a line, of work that this machine does once and that takes seconds: the command line puts itself here."""
+"""Who is told, in a line, of work that a machine does once and that takes seconds: the command line adds itself."""
 
 
 def silent(what: str) -> AbstractContextManager[Progress]:
