@@ -123,7 +123,10 @@ class CanonicalTransform:
         for frame in (source, target):
             if frame not in FRAMES:
                 raise FrameError(f"found frame {frame!r}, expected one of {', '.join(FRAMES)}")
-        return self._from_upright(target) @ self._from_upright(source).inverse()
+        if target == "upright":
+            return self._from_upright(source).inverse()
+        there = self._from_upright(target)
+        return there if source == "upright" else there @ self._from_upright(source).inverse()
 
     def apply(self, polygons: PolygonSet, to: Frame) -> PolygonSet:
         """The same polygons in another frame of this picture; unchanged points when the frame is the same."""
@@ -147,7 +150,8 @@ class CanonicalTransform:
             return Affine.identity()
         if frame == "raw":
             return upright_affine(self.orientation, self.raw_size).inverse()
-        return Affine.translation(*self.offset) @ Affine.scaling(*self.scale)
+        (x, y), (sx, sy) = self.offset, self.scale
+        return Affine.of(sx, 0, x, 0, sy, y)
 
 
 def plan(raw_size: Size, orientation: int, spec: CanonicalSpec) -> CanonicalTransform:

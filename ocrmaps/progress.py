@@ -10,6 +10,9 @@ Progress = Callable[[int, int], None]
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display for a named stage."""
 
+ONCE: list[Callable[[str], None]] = []
+"""Who is told, in a line, of work that a machine does once and that takes seconds: the command line adds itself."""
+
 
 def silent(what: str) -> AbstractContextManager[Progress]:
     """A stage that shows nothing."""

@@ -75,9 +75,18 @@ class Judging(Generic[Verdict]):
 
 
 def found_in(
-    reader: Stored, row: int, spec: ExtractSpec, probability: FloatMap, threshold: FloatMap | None = None
+    reader: Stored,
+    row: int,
+    spec: ExtractSpec,
+    probability: FloatMap,
+    threshold: FloatMap | None = None,
+    *,
+    texts: bool = True,
 ) -> tuple[PolygonSet, PolygonSet, Extraction]:
-    """(truth, detections, extraction) of a stored row: both polygon sets in the frame of the annotation."""
-    truth = reader.polygon_set(row)
+    """(truth, detections, extraction) of a stored row: both polygon sets in the frame of the annotation.
+
+    `texts` is for who reads the truth's texts.
+    """
+    truth = reader.polygon_set(row, texts=texts)
     found = extract(probability, spec, threshold=threshold)
     return truth, reader.transform(row).apply(found.polygons, truth.frame), found

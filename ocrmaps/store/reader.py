@@ -185,18 +185,18 @@ class Reader:
             orientation=orientation, raw_size=(raw_h, raw_w), resized=(h, w), offset=(x, y), canvas=self.canvas(row)
         )
 
-    def polygon_set(self, row: int) -> PolygonSet:
-        """The annotation of this row in the frame of its source."""
+    def polygon_set(self, row: int, *, texts: bool = True) -> PolygonSet:
+        """The annotation of this row in the frame of its source; without its texts for who reads outlines only."""
         first, last = self.polygons["row_offsets"][row : row + 2].tolist()
         offsets = self.polygons["offsets"][first : last + 1].astype(np.int64)
-        has_text = self.polygons["has_text"]
+        has_text = self.polygons["has_text"][first:last] & texts
         return PolygonSet(
             points=self.polygons["points"][offsets[0] : offsets[-1]],
             offsets=offsets - offsets[0],
             ignore=self.polygons["ignore"][first:last],
             texts=tuple(
-                unpack_text(self.polygons["text_offsets"], self.polygons["text_bytes"], i) if has_text[i] else None
-                for i in range(first, last)
+                unpack_text(self.polygons["text_offsets"], self.polygons["text_bytes"], i) if stated else None
+                for i, stated in enumerate(has_text.tolist(), first)
             ),
             frame=FRAMES[int(self.rows["frame"][row])],  # type: ignore[arg-type]
         )

@@ -126,9 +126,9 @@ class Several:
         reader, own = self.at(row)
         return reader.transform(own)
 
-    def polygon_set(self, row: int) -> PolygonSet:
+    def polygon_set(self, row: int, *, texts: bool = True) -> PolygonSet:
         reader, own = self.at(row)
-        return reader.polygon_set(own)
+        return reader.polygon_set(own, texts=texts)
 
     def outcomes(self, row: int) -> tuple[str, ...]:
         reader, own = self.at(row)

@@ -57,7 +57,7 @@ class Scorer(Judging[Counts]):
         self.expected = frozenset(int(row) for row in expected)
 
     def _count(self, row: int, probability: FloatMap, threshold: FloatMap | None) -> Counts:
-        truth, detections, _ = found_in(self.reader, row, self.spec, probability, threshold)
+        truth, detections, _ = found_in(self.reader, row, self.spec, probability, threshold, texts=False)
         match = match_iou(truth, detections, thresholds=self.thresholds)
         return {t: match.counts(t) for t in self.thresholds}
 
