@@ -22,8 +22,8 @@ Taps = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int32]
 """For each pixel of the result along one side: the first pixel it is made of, how many, and their weights."""
 BITS = 22
 """Weights are whole numbers of 2 ** -BITS."""
-STRIP_PIXELS = 1 << 22
-"""Pixels of the picture that are unpacked at a time: memory does not grow with the picture."""
+STRIP_PIXELS = 1 << 18
+"""Pixels of the picture that are unpacked at a time: few enough for a processor's cache."""
 _BLOCK = 16
 """Rows that go through the horizontal pass together."""
 
@@ -75,9 +75,6 @@ def _across_strips(image: Image.Image, rows: tuple[int, int], across: Taps | Non
     """These rows of the picture, resized horizontally."""
     first, last = rows
     step = max(_BLOCK, STRIP_PIXELS // image.width)
-    if last - first <= step and image.height <= step:
-        pixels = np.asarray(image)[first:last]
-        return pixels if across is None else _across(pixels, across)
     out = np.empty((last - first, image.width if across is None else len(across[0]), 3), dtype=np.uint8)
     for y in range(first, last, step):
         end = min(last, y + step)
@@ -101,14 +98,21 @@ def _down_strips(image: Image.Image, down: Taps) -> U8Pixels:
 
 def _across(pixels: U8Pixels, across: Taps) -> U8Pixels:
     out = np.empty((len(pixels), len(across[0]), 3), dtype=np.uint8)
-    across_rows(pixels, *across, out)
+    across_rows(_lent(pixels), *across, out)
     return out
 
 
 def _down(pixels: U8Pixels, down: Taps) -> U8Pixels:
     out = np.empty((len(down[0]), *pixels.shape[1:]), dtype=np.uint8)
-    down_columns(pixels.reshape(len(pixels), -1), *down, out.reshape(len(out), -1))
+    down_columns(_lent(pixels.reshape(len(pixels), -1)), *down, out.reshape(len(out), -1))
     return out
+
+
+def _lent(pixels: U8Pixels) -> U8Pixels:
+    """The same pixels as a picture lends them: a compiled function is compiled once for each kind of array."""
+    lent = pixels[:]
+    lent.flags.writeable = False
+    return lent
 
 
 @compiled
