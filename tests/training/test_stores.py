@@ -239,6 +239,10 @@ def test_stores_that_cannot_be_learnt_from_together_are_refused(two, tmp_path):
     refused(
         r"data.stores\[1\].val: split 'test' of wide/.* is empty", {"store": "tiny"}, {"store": "wide", "val": "test"}
     )
+    (tmp_path / "copy").symlink_to(two / "wide")
+    refused(
+        "whose bytes are those of a store before it", {"store": "wide"}, {"store": str(tmp_path / "copy" / version)}
+    )
     other = recipe(two.parent, name="thin")
     build(replace(other, maps=MapSpec(shrink_ratio=0.4)), two, workers=1)
     refused("maps.shrink_ratio: tiny/.* has 0.6, thin/.* has 0.4", {"store": "tiny"}, {"store": "thin"})
