@@ -98,7 +98,7 @@ def _examine_run(
     trained, spec = load_detector(checkpoint, trusted=trusted), run_of(card)
     alone = card["store"] | {"train": spec.data.train, "val": spec.data.val}
     learnt = card.get("stores") or [alone]
-    reports = []
+    reports: dict[str, Report] = {}
     for share, store in zip(_shared_out(number, len(learnt)), learnt, strict=True):
         try:
             found = find_store(card, store, cache=cache, run=run)
@@ -106,13 +106,11 @@ def _examine_run(
             # The version it learnt from is gone. What its run file means today is examined instead, and told apart.
             found = _todays_store(card, store, run, cache, error)
         with Reader(found) as reader:
-            reports.append(
-                _examine_store(
-                    target, "run", reader, share, progress, trained=trained, checkpoint=checkpoint, learnt=store,
-                    spec=replace(spec, data=_alone(spec.data, store)),
-                )
+            reports[reader.title] = _examine_store(
+                target, "run", reader, share, progress, trained=trained, checkpoint=checkpoint, learnt=store,
+                spec=replace(spec, data=_alone(spec.data, store)),
             )  # fmt: skip
-    return reports[0] if len(reports) == 1 else joined(reports)
+    return joined(reports) if len(reports) > 1 else next(iter(reports.values()))
 
 
 def _alone(data: DataSpec, learnt: Mapping[str, Any]) -> DataSpec:

@@ -18,7 +18,6 @@ from ocrmaps.extract import ExtractSpec
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader import MapLoader
 from ocrmaps.progress import Progress
-from ocrmaps.settings.files import plain
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.several import Stored, Where, readers_of
 from ocrmaps.store.writing.plan import SPLITS
@@ -121,7 +120,7 @@ def _candidates(
 def check_prepared_alike(trained: Trained, reader: Stored) -> None:
     """Refuse a store whose pictures were prepared in another way than those of each store that was learnt from."""
     for each in readers_of(reader):
-        if plain(each.recipe.canonical) not in [s["recipe"]["canonical"] for s in trained.card.get("stores", ())]:
+        if not trained.learnt_from(each.recipe.canonical):
             _check_prepared_alike(trained.canonical, each)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from ocrmaps.debug.bundles import one_bundle
 from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.evaluation import EvaluationSpec, write_evaluation
@@ -19,6 +21,8 @@ from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.data import synth
 from ocrmaps.pipelines.debug import bundle_run, replay_bundle
 from ocrmaps.pipelines.doctor import examine
+from ocrmaps.pipelines.report import find_target
+from ocrmaps.pipelines.report import report as report_of
 from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
@@ -147,20 +151,24 @@ def test_the_score_is_that_of_all_val_splits(ran, two):
         check_apart(reader, "train", None, None, card)
 
 
-def test_what_looks_at_a_run_looks_at_all_its_stores(ran, two):
+def test_what_looks_at_a_run_looks_at_all_its_stores(ran, two, tmp_path):
     bundle = bundle_run(ran[0].folder, reason="look", cache=two)
-    from ocrmaps.debug.bundles import one_bundle
-
     assert replay_bundle(one_bundle(bundle.name, ran[0].folder), cache=two).store == "equal"
     report = examine(str(ran[0].folder), samples=2, cache=two)
     assert "store tiny/" in report.lead and "store wide/" in report.lead and len(report.cases) == 2
-    assert not report.stages[0].findings
+    assert report.cases[1].name.startswith("wide/") and not report.stages[0].findings
+    assert not any("prepared in another way" in f.what for s in report.stages for f in s.findings)
+    page = tmp_path / "page.html"
+    assert report_of(find_target(str(ran[0].folder), two), cache=two, out=page, workers=1).samples == 6
+    assert re.search(r"on tiny/\w+, wide/\w+ val", page.read_text())
 
 
 def test_one_store_with_weight_1_is_the_run_of_that_store_alone(two, tmp_path):
     shown = [Shown(), Shown()]
-    a = train(several({"store": "tiny"}), out=tmp_path / "a", cache=two, extra=(shown[0],))
-    b = train(several(data={"store": "tiny", "batch_size": 1}), out=tmp_path / "b", cache=two, extra=(shown[1],))
+    once = {"budget": {"epochs": 1}}
+    a = train(several({"store": "tiny"}, **once), out=tmp_path / "a", cache=two, extra=(shown[0],))
+    alone = several(data={"store": "tiny", "batch_size": 1}, **once)
+    b = train(alone, out=tmp_path / "b", cache=two, extra=(shown[1],))
     assert shown[0].rows == shown[1].rows
     mine, theirs = (read_checkpoint(r.last)["state_dict"] for r in (a, b))
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
@@ -230,6 +238,10 @@ def test_stores_that_cannot_be_learnt_from_together_are_refused(two, tmp_path):
     refused(f"which is wide/{version} once more", {"store": "wide"}, {"store": f"wide/{version}"})
     refused(
         r"data.stores\[1\].val: split 'test' of wide/.* is empty", {"store": "tiny"}, {"store": "wide", "val": "test"}
+    )
+    (tmp_path / "copy").symlink_to(two / "wide")
+    refused(
+        "whose bytes are those of a store before it", {"store": "wide"}, {"store": str(tmp_path / "copy" / version)}
     )
     other = recipe(two.parent, name="thin")
     build(replace(other, maps=MapSpec(shrink_ratio=0.4)), two, workers=1)

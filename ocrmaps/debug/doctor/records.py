@@ -167,25 +167,31 @@ class Report:
         return out
 
 
-def joined(reports: Sequence[Report]) -> Report:
-    """One report of several examinations of the same target: a stage holds where it holds in all of them."""
+def joined(reports: Mapping[str, Report]) -> Report:
+    """One report of a target's stores, by their names: a stage holds where it holds in all of them."""
     stages = []
-    for several in zip(*(report.stages for report in reports), strict=True):
+    for several in zip(*(report.stages for report in reports.values()), strict=True):
         looked = [stage for stage in several if not stage.skipped]
         stages.append(
             Stage(
                 name=several[0].name,
                 skipped="" if looked else several[0].skipped,
                 said=" | ".join(stage.said for stage in looked if stage.said),
-                numbers={str(place): stage.numbers for place, stage in enumerate(several)},
-                findings=[finding for stage in several for finding in stage.findings],
+                numbers={name: stage.numbers for name, stage in zip(reports, several, strict=True)},
+                findings=[
+                    replace(finding, sample=f"{name}: {finding.sample}" if finding.sample else name)
+                    for name, stage in zip(reports, several, strict=True)
+                    for finding in stage.findings
+                ],
             )
         )
     return replace(
-        reports[0],
-        lead="\n".join(report.lead for report in reports),
+        next(iter(reports.values())),
+        lead="\n".join(report.lead for report in reports.values()),
         stages=tuple(stages),
-        cases=tuple(case for report in reports for case in report.cases),
+        cases=tuple(
+            replace(case, name=f"{name}: {case.name}") for name, report in reports.items() for case in report.cases
+        ),
     )
 
 
