@@ -52,12 +52,13 @@ BENCHES: dict[str, str] = {
     "step": "Measure what callbacks, host waits and data waits cost a training step.",
     "validation": "Time stored rows to scores against the plain chain from picture files.",
     "predict": "Time the shipped detector from file to polygons, by runtime, threads and step.",
+    "cli": "Time what a person waits for: help, wrong input, cache status, data check; and what each imports.",
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
 }
 """What `ocrmaps.pipelines.bench.record` can run, with the sentence that help shows."""
 SOURCED = (
     "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
-    "predict",
+    "predict", "cli",
 )  # fmt: skip
 """Those that are measured on any source."""
 

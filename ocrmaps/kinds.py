@@ -65,6 +65,11 @@ def _kind_of_toml(data: dict[str, object]) -> str:
     return "run file" if "data" in data else "TOML file"
 
 
+def is_version(path: Path) -> bool:
+    """Whether it is the folder of a committed version of a store."""
+    return (path / MANIFEST).is_file()
+
+
 def expect_recipe(path: Path) -> None:
     """Refuse what is there and no recipe; `load_recipe` says the rest."""
     if kind_of(path) == "run file":

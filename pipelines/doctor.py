@@ -26,13 +26,13 @@ from ocrmaps.debug.doctor.records import STAGES, Case, Report, Specs, Stage
 from ocrmaps.debug.doctor.rows import cases_of, damaged_rows
 from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
 from ocrmaps.errors import AnnotationError, OcrmapsError, SpecError, StoreError, StoreNotFound
+from ocrmaps.kinds import is_version
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header, read_header
 from ocrmaps.pipelines.debug import run_of
 from ocrmaps.progress import Progress
 from ocrmaps.recipe import Recipe
 from ocrmaps.store.far.source import open_source
-from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.places.cache import find_version, stores
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.writing.plan import SPLITS
@@ -61,7 +61,7 @@ def examine(
     path = Path(target)
     if is_run(path) or path.suffix == ".ckpt":
         return _examine_run(target, path, samples, cache, progress, trusted)
-    if (path / MANIFEST).exists() or not path.exists():
+    if is_version(path) or not path.exists():
         folder = _store(target, cache or Path(".ocrmaps"))
         with Reader(folder) as reader:
             return _examine_store(target, "store", reader, samples, progress)

@@ -23,10 +23,10 @@ DOORS = ("__init__", "__main__", "api")
 
 # The rooms of the library from the ground up: each may import those before it.
 ORDER = (
-    "errors", "settings", "trust", "cells", "progress", "geometry", "text", "files", "scratch", "members", "tiff",
-    "kinds", "shipped", "machine", "compiled", "pictures", "canonical", "inline", "annotations", "maps", "extract",
-    "metrics", "recipe", "store", "loader", "adapters", "augment", "model", "pagekit", "detect", "evaluation",
-    "training", "debug", "report",
+    "errors", "limits", "settings", "trust", "cells", "progress", "geometry", "text", "files", "scratch", "members",
+    "tiff", "kinds", "shipped", "machine", "compiled", "pictures", "canonical", "inline", "annotations", "maps",
+    "extract", "metrics", "recipe", "store", "loader", "adapters", "augment", "model", "pagekit", "detect",
+    "evaluation", "training", "debug", "report",
 )  # fmt: skip
 
 # outside library -> path prefixes that may import it

@@ -25,7 +25,7 @@ from ocrmaps.errors import OcrmapsError, Problem, RunError, SpecError
 from ocrmaps.geometry import Size
 from ocrmaps.loader.batch import Batch
 from ocrmaps.loader.epoch import Pass
-from ocrmaps.loader.order import Order, Rows, share, steps
+from ocrmaps.loader.order import Lazy, Order, Rows, share, steps
 from ocrmaps.loader.ring import Bytes, Ring, Slots, offsets
 from ocrmaps.loader.settings import check_settings, default_threads, device_of
 from ocrmaps.store.far.rows import Ahead
@@ -77,9 +77,8 @@ class MapLoader:
         try:
             self.rows = rows_of(self._reader, split)
             self._fast = FastReader(self._reader, check_digests=check_digests)
-            canvases = self._reader.rows["canvas"][self.rows]
             self._order = Order(
-                rows={self._reader.manifest.canvases[c]: self.rows[canvases == c] for c in np.unique(canvases)},
+                rows=_by_canvas(self._reader, self.rows),
                 batch_size=batch_size,
                 shuffle=shuffle,
                 seed=seed,
@@ -149,8 +148,14 @@ class MapLoader:
             self._order.batches(self._epoch), start, self._rank, self._world, drop_last=self._order.drop_last
         )
         self._coming = self._fast.ahead(int(row) for rows in batches for row in rows)
+        shapes = {canvas: _shapes(canvas) for canvas in self._order.rows}
+
+        def batch(step: int) -> tuple[list[int], list[tuple[int, ...]]]:
+            rows: list[int] = batches[step].tolist()
+            return rows, shapes[self._reader.canvas(rows[0])]
+
         ring = Ring(
-            [(rows.tolist(), _shapes(self._reader.canvas(int(rows[0])))) for rows in batches],
+            Lazy(len(batches), batch),
             self._read,
             self._slots,
             threads=self._threads,
@@ -281,6 +286,13 @@ def rows_of(reader: Reader, split: str) -> Rows:
             hint="a source of the recipe says its split",
         )
     return rows
+
+
+def _by_canvas(reader: Reader, rows: Rows) -> dict[Size, Rows]:
+    """Rows of one canvas each; where there is but one, the same array again."""
+    canvases = reader.rows["canvas"][rows]
+    used = np.flatnonzero(np.bincount(canvases)).tolist()
+    return {reader.manifest.canvases[canvas]: rows if len(used) == 1 else rows[canvases == canvas] for canvas in used}
 
 
 def _canvases(rows: Mapping[Size, Rows]) -> str:

@@ -6,8 +6,11 @@ neither what is in a batch nor the order of batches; a run stopped on four ranks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +19,29 @@ from ocrmaps.geometry import Size
 
 Rows = npt.NDArray[np.int64]
 """Row numbers of a version."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lazy(Sequence[T]):
+    """A sequence whose items are made when they are asked for: an epoch of a million rows is no million of objects.
+
+    >>> squares = Lazy(5, lambda i: i * i)
+    >>> squares[3], squares[-1], list(squares[2:])
+    (9, 16, [4, 9, 16])
+    """
+
+    length: int
+    make: Callable[[int], T]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            places = range(self.length)[index]
+            return Lazy(len(places), lambda i: self.make(places[i]))
+        return self.make(range(self.length)[index])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,17 +79,25 @@ class Order:
         lost = [rows for rows in self.rows.values() if self._of(len(rows)) == 0]
         return np.sort(np.concatenate([np.empty(0, np.int64), *lost]))
 
-    def batches(self, epoch: int) -> list[Rows]:
-        """All batches of an epoch, in the order in which they are dealt."""
-        made: list[Rows] = []
-        for number, canvas in enumerate(sorted(self.rows)):
-            rows = self.rows[canvas]
-            if self.shuffle:
-                rows = rows[_permutation(len(rows), self.seed, epoch, number + 1)]
-            made += [rows[i * self.batch_size : (i + 1) * self.batch_size] for i in range(self._of(len(rows)))]
+    def batches(self, epoch: int) -> Sequence[Rows]:
+        """All batches of an epoch, in the order in which they are dealt; each is cut out when it is asked for."""
+        canvases = [self.rows[canvas] for canvas in sorted(self.rows)]
+        ends = list(accumulate(self._of(len(rows)) for rows in canvases))
+        total = ends[-1] if ends else 0
+        turns: Sequence[int] | Rows = range(total)
         if self.shuffle:
-            made = [made[i] for i in _permutation(len(made), self.seed, epoch, 0)]
-        return made
+            canvases = [
+                rows[_permutation(len(rows), self.seed, epoch, number)] for number, rows in enumerate(canvases, start=1)
+            ]
+            turns = _permutation(total, self.seed, epoch, 0)
+
+        def batch(turn: int) -> Rows:
+            made = int(turns[turn])
+            canvas = bisect_right(ends, made)
+            first = (made - (ends[canvas - 1] if canvas else 0)) * self.batch_size
+            return canvases[canvas][first : first + self.batch_size]
+
+        return Lazy(total, batch)
 
     def _of(self, rows: int) -> int:
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
@@ -78,13 +112,13 @@ def steps(batches: int, world: int, *, drop_last: bool) -> int:
     return batches // world if drop_last else -(-batches // world)
 
 
-def share(batches: list[Rows], done: int, rank: int, world: int, *, drop_last: bool) -> list[Rows]:
+def share(batches: Sequence[T], done: int, rank: int, world: int, *, drop_last: bool) -> Sequence[T]:
     """What is left for one rank after `done` batches were dealt; every rank gets equally many.
 
     Where they do not come out even, the first batches of the epoch fill up the last step, or `drop_last` drops it.
     """
     count = steps(len(batches) - done, world, drop_last=drop_last)
-    return [batches[(done + i * world + rank) % len(batches)] for i in range(count)]
+    return Lazy(count, lambda i: batches[(done + i * world + rank) % len(batches)])
 
 
 def _permutation(length: int, *key: int) -> npt.NDArray[np.intp]:

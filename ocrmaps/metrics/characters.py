@@ -8,7 +8,6 @@ the spine of the smallest rectangle around them. Characters are spread evenly al
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -24,6 +23,8 @@ VERTICAL_ASPECT = 0.5
 LONGEST_GUESS = 10
 # Keeps sides of no length apart from zero; part of the published definition, so it decides rounding.
 _SIDE = 1e-5
+# Hulls of more corners are left to the geometry engine: here the work grows with their square.
+_ROUND = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -143,21 +144,35 @@ def short_sides(polygons: PolygonSet) -> npt.NDArray[np.float32]:
 def _level_box(outline: FloatArray) -> FloatArray:
     """(4, 2): the smallest rectangle around the points, from its upper left corner, the flatter side first."""
     hull = shapely.convex_hull(shapely.multipoints(outline))
-    ring = shapely.get_coordinates(hull)
-    best, smallest = None, math.inf
-    for a, b in itertools.pairwise(ring):
-        length = math.dist(a, b)
+    if shapely.get_num_coordinates(hull) > _ROUND:
+        hull = shapely.oriented_envelope(hull)
+    best, found = _smallest_box(shapely.get_coordinates(hull))
+    return best if found else np.repeat(outline[:1], 4, axis=0)
+
+
+@compiled
+def _smallest_box(ring: FloatArray) -> tuple[FloatArray, bool]:
+    """(4, 2): of the rectangles with a side along an edge of a convex ring; and whether it has an edge."""
+    best, smallest = np.zeros((4, 2)), math.inf
+    for i in range(len(ring) - 1):
+        ux, uy = ring[i + 1, 0] - ring[i, 0], ring[i + 1, 1] - ring[i, 1]
+        length = math.hypot(ux, uy)
         if length == 0.0:
             continue
-        u = (b - a) / length
-        u = u if abs(u[0]) >= abs(u[1]) else np.array([-u[1], u[0]])
-        u = u if u[0] > 0 else -u
-        v = np.array([-u[1], u[0]])
-        (s0, t0), (s1, t1) = (ring @ np.stack([u, v]).T).min(axis=0), (ring @ np.stack([u, v]).T).max(axis=0)
+        ux, uy = ux / length, uy / length
+        if abs(ux) < abs(uy):
+            ux, uy = -uy, ux
+        if ux <= 0:
+            ux, uy = -ux, -uy
+        s0, s1, t0, t1 = math.inf, -math.inf, math.inf, -math.inf
+        for p in range(len(ring)):
+            s, t = ring[p, 0] * ux + ring[p, 1] * uy, ring[p, 1] * ux - ring[p, 0] * uy
+            s0, s1, t0, t1 = min(s0, s), max(s1, s), min(t0, t), max(t1, t)
         if (s1 - s0) * (t1 - t0) < smallest:
             smallest = (s1 - s0) * (t1 - t0)
-            best = np.array([s0 * u + t0 * v, s1 * u + t0 * v, s1 * u + t1 * v, s0 * u + t1 * v])
-    return np.repeat(outline[:1], 4, axis=0) if best is None else best
+            for c, (s, t) in enumerate(((s0, t0), (s1, t0), (s1, t1), (s0, t1))):
+                best[c, 0], best[c, 1] = s * ux - t * uy, s * uy + t * ux
+    return best, smallest < math.inf
 
 
 @compiled

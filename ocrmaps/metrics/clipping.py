@@ -14,16 +14,10 @@ import numpy as np
 from ocrmaps.compiled import compiled
 from ocrmaps.errors import CrowdError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
+from ocrmaps.limits import MOST_CROSSINGS, MOST_LOOKS, MOST_PAIRS
 
 FARTHEST = 1e15
 """Past this, float64 no longer tells one pixel from the next, and a polygon is out of range."""
-MOST_LOOKS = 5_000_000_000
-"""Boxes, or edges, of one picture that may be compared with each other: about ten seconds."""
-MOST_PAIRS = 10_000_000
-"""Pairs of outlines of one picture that may overlap: 100 bytes each. 100 000 lines of text make a few 100 000."""
-MOST_CROSSINGS = 1_000_000
-"""Pairs of edges of one picture that may meet beyond ten a corner: a crossing costs 10 us and a kilobyte."""
-
 # Sine of the largest bend the wrong way that is taken for rounding of a straight vertex.
 _STRAIGHT = 1e-12
 # Area over squared perimeter below which nothing is clearly convex (a 1000 px line thinner than 1e-5 px).

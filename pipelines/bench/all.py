@@ -24,7 +24,7 @@ from ocrmaps.scratch import scratch
 
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",
-    "predict",
+    "predict", "cli",
 )  # fmt: skip
 """What `all` measures, in this order. `oracle` and `diagnose` give scores, not times, and
 `page` needs a browser: they are asked for by their names."""

@@ -107,6 +107,12 @@ def _predict(repeats: int, quick: bool = False, source: Path | None = None) -> l
     return bench_predict(1 if quick else repeats, quick=quick, source=source)
 
 
+def _cli(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.cli import bench_cli
+
+    return bench_cli(1 if quick else repeats, quick=quick, source=source)
+
+
 def _page(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.page import bench_page
 
@@ -128,12 +134,13 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "step": _step,
     "validation": _validation,
     "predict": _predict,
+    "cli": _cli,
     "page": _page,
 }
 """What can be measured, in the order in which `all` measures: (repeats, quick, source) -> figures."""
 SOURCED = (
     "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
-    "predict",
+    "predict", "cli",
 )  # fmt: skip
 """Those that are measured on any source; the others make what they need."""
 

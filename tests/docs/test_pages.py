@@ -25,7 +25,7 @@ NEEDS = {"object-storage.md": "obstore"}
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.blocks], ids=lambda p: _name(p.path))
-def test_blocks_do_what_the_page_says(page, project, tmp_path):
+def test_blocks_do_what_the_page_says(page, project, pictures, tmp_path):
     assert not page.faults
     if page.path.name in NEEDS:
         pytest.importorskip(NEEDS[page.path.name], reason="needs an extra of ocrmaps")
@@ -34,7 +34,7 @@ def test_blocks_do_what_the_page_says(page, project, tmp_path):
     if page.empty or not any(block.language in ("console", "sh", "python") for block in blocks):
         folder.mkdir()
     elif page.pictures:
-        shutil.copytree(project / "receipts", folder / "receipts")
+        shutil.copytree(pictures if page.path.name == "README.md" else project / "receipts", folder / "receipts")
     else:
         shutil.copytree(project, folder)
     reader = Reader(folder)

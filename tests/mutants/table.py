@@ -212,7 +212,7 @@ MUTANTS = [
     ),
     *_rows(
         "store", "ocrmaps/store/fast.py", "tests/loader/test_rows.py",
-        ("a row asked for in a hurry exists", "if not 0 <= row < len(self._places):", OFF,
+        ("a row asked for in a hurry exists", "if not 0 <= row < len(self._canvas):", OFF,
          "test_rows_that_do_not_exist_are_refused"),
         ("a buffer filled in a hurry has the shape of the row", "target.shape != shapes[number] or ", "",
          "test_rows_of_another_canvas_are_refused"),
@@ -304,7 +304,7 @@ MUTANTS = [
     ),
     *_rows(
         "store", "ocrmaps/store/writing/journal.py", "tests/store/test_journal.py",
-        ("a receipt has its digest", "if body and file_digest(body).hex().encode() == digest:", "if body:",
+        ("a receipt has its digest", "if body and file_digest(body).hex().encode() == digest", "if body",
          "test_a_damaged_byte_costs_at_most_the_lines_it_touches"),
         ("a torn receipt is cut off", "if length != self._end:", OFF,
          "test_a_torn_last_line_costs_only_itself_and_no_later_one"),
@@ -353,8 +353,19 @@ MUTANTS = [
     ),
     *_rows(
         "annotations", "ocrmaps/annotations/gather.py", "tests/metrics/test_crowds.py",
-        ("points of an outline are bounded", "(counts > 2 * MOST_POINTS).any() or ", "",
+        ("points of an outline are bounded", " and max(counts) <= 2 * MOST_POINTS", "",
          "test_an_outline_of_more_points_is_no_outline"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/crowds.py", "tests/metrics/test_crowds.py",
+        ("outlines of a picture are bounded", "if len(counts) > MOST_TEXTS:", OFF,
+         "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
+        ("points of a picture are bounded", "if len(points) > MOST_PICTURE_POINTS:", OFF,
+         "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
+        ("outlines lie over each other within bounds", "if deep > MOST_LAYERS:", OFF,
+         "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
+        ("outlines cross themselves within bounds", "if meet > MOST_TANGLES:", OFF,
+         "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
     ),
     *_rows(
         "metrics", "ocrmaps/metrics/clipping.py", "tests/metrics/test_crowds.py",

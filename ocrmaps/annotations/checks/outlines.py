@@ -16,6 +16,7 @@ import shapely
 from ocrmaps.annotations.records import Sample
 from ocrmaps.errors import CrowdError, FrameError
 from ocrmaps.geometry import BoolArray, FloatArray, Frame, IntArray
+from ocrmaps.limits import COMPARED, CORNERS, NEIGHBORS
 
 ABSURD = 1e6
 """Coordinates beyond this many pixels are not positions in any picture: the largest formats end at 65 535 a side."""
@@ -23,12 +24,6 @@ FLAT = 1e-6
 """An outline whose area is at most this share of its squared perimeter encloses nothing."""
 NEAR = 0.9
 """Two outlines of one picture with at least this intersection over union mean the same text."""
-NEIGHBORS = 1000
-"""A near duplicate is looked for among this many outlines that begin at about the same height."""
-CORNERS = 1_000_000
-"""Two outlines whose numbers of corners multiply to more are not compared: they may cross as often."""
-COMPARED = 100_000_000
-"""So much, over all pairs, is compared in one source: minutes, where all of it crosses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

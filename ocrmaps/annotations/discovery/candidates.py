@@ -15,11 +15,11 @@ from typing import BinaryIO
 
 from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, Sign, peek_json
-from ocrmaps.annotations.grammar.contents import MAX_BYTES
 from ocrmaps.annotations.grammar.documents import ZIP_ERRORS
 from ocrmaps.annotations.grammar.lines import leading
 from ocrmaps.annotations.grammar.xml import peek_xml
 from ocrmaps.files import open_regular
+from ocrmaps.limits import MAX_BYTES
 
 TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".gt")
 SUFFIXES = (*TEXT_SUFFIXES, ".json", ".jsonl", ".xml", ".zip", ".mat", ".tar", ".parquet", ".arrow")

@@ -13,8 +13,8 @@ from typing import Any
 
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, peek_json
 from ocrmaps.annotations.formats import wildreceipt
-from ocrmaps.annotations.formats.coco import outlines_of
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.formats.coco import add_row
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, LongMember
 from ocrmaps.annotations.grammar.lines import box, numbered
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
@@ -41,7 +41,7 @@ def read(source: Source) -> Reading:
     with g.attempt():
         if _is_new(source.annotations):
             for member, i, entry in g.members(
-                dict, 'an object with "data_list"', member="data_list", inner_what="a list of pictures"
+                dict, 'an object with "data_list"', [LongMember("data_list", "a list of pictures")]
             ):
                 if member:
                     _entry(g, entry, f"{g.file}:data_list[{i}]")
@@ -131,17 +131,12 @@ def _old_entry(g: Gather, entry: Any, loc: str) -> None:
         return
     if not entry.keys() <= _OLD_ENTRY:
         g.unused.update(f"picture {key}" for key in entry.keys() - _OLD_ENTRY)
-    found = outlines_of(g, [(f"{loc}.annotations[{i}]", item) for i, item in enumerate(annotations)])
-    g.sample(
-        g.picture(entry.get("file_name"), f"{loc}.file_name"),
-        loc=loc,
-        points=found.points,
-        ignore=found.ignore,
-        texts=found.texts,
-        where=found.where,
-        size=g.size(entry.get("height"), entry.get("width"), loc),
-        since=since,
-    )
+    found = GatheredOutlines()
+    for i, row in enumerate(annotations):
+        if g.expect(row, dict, f"{loc}.annotations[{i}]", "an object"):
+            g.unused.update(add_row(g, found, row, f"{loc}.annotations[{i}]"))
+    id = g.picture(entry.get("file_name"), f"{loc}.file_name")
+    g.page(id, loc, found, size=g.size(entry.get("height"), entry.get("width"), loc), since=since)
 
 
 def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.gather import Gather
-from ocrmaps.annotations.grammar.contents import MAX_BYTES, refusal, shown
+from ocrmaps.annotations.grammar.contents import refusal, shown
 from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, write_file
 from ocrmaps.cells import Numbers, plain, table
+from ocrmaps.limits import MAX_BYTES
 
 COLUMNS = ("filename", "polygons")
 

@@ -17,10 +17,11 @@ from ocrmaps.annotations.discovery.pictures import clean_name, is_picture
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats import icdar
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
-from ocrmaps.annotations.grammar.contents import MAX_BYTES, decode, refusal
+from ocrmaps.annotations.grammar.contents import decode, refusal
 from ocrmaps.annotations.grammar.rows import KNOWN, add_outlines
 from ocrmaps.annotations.records import Reading, Source
 from ocrmaps.errors import reason
+from ocrmaps.limits import MAX_BYTES
 
 SUFFIXES = (".tar",)
 _ANNOTATIONS = (".json", ".txt")

@@ -16,9 +16,7 @@ from typing import Any
 
 from ocrmaps.errors import AnnotationError, Problem, reason
 from ocrmaps.files import open_regular
-
-MAX_BYTES = 512 * 2**20
-"""Larger files are refused by name: a JSON file needs about ten times its size in memory."""
+from ocrmaps.limits import MAX_BYTES
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 48

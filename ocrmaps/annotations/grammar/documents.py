@@ -16,10 +16,11 @@ from typing import Any
 
 from ocrmaps.annotations.discovery.pictures import clean_name, is_picture
 from ocrmaps.annotations.gather import Gather
-from ocrmaps.annotations.grammar.contents import MAX_BYTES, decode, read_bytes, refusal, refuse_nul
+from ocrmaps.annotations.grammar.contents import decode, read_bytes, refusal, refuse_nul
 from ocrmaps.annotations.records import Reading, Source
 from ocrmaps.errors import AnnotationError
 from ocrmaps.files import leads_outside, open_regular
+from ocrmaps.limits import MAX_BYTES
 
 ZIP_ERRORS = (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 """What damaged, encrypted and exotic archives raise. `AnnotationError` is a ValueError: catch it before these."""

@@ -9,7 +9,8 @@ import struct
 import zlib
 from typing import Any
 
-from ocrmaps.annotations.grammar.contents import MAX_BYTES, refusal
+from ocrmaps.annotations.grammar.contents import refusal
+from ocrmaps.limits import MAX_BYTES
 
 _NUMBERS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
 _TEXTS = {16: "utf-8", 17: "utf-16", 18: "utf-32"}

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.annotations.formats.coco import outlines_of
+from ocrmaps.annotations.formats.coco import add_row
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.errors import AnnotationError
 from ocrmaps.evaluation.predictions.contents import Leaf, only
@@ -151,18 +152,19 @@ def _name(found: Found, row: dict[str, Any], table: Images | None, loc: str) -> 
 
 
 def _picture(found: Found, name: str, rows: Sequence[tuple[str, Any]], size: Size | None, file: str) -> None:
-    points: list[Any] = []
     scores: list[Any] = []
-    texts: list[Any] = []
-    places: list[str] = []
+    part = GatheredOutlines()
     before = len(found.problems)
     for loc, row in rows:
-        part = outlines_of(found, [(loc, row)])
-        points += part.points
-        texts += part.texts
-        places += part.places
-        scores += [rank_of(row)] * len(part.points)
-    loc = rows[0][0] if rows else file
+        found.unused.update(add_row(found, part, row, loc))
+        scores += [rank_of(row)] * (len(part.points) - len(scores))
     found.detections(
-        name, loc=loc, points=points, scores=scores, texts=texts, where=lambda i: places[i], size=size, since=before
+        name,
+        loc=rows[0][0] if rows else file,
+        points=part.points,
+        scores=scores,
+        texts=part.texts,
+        where=part.places.__getitem__,
+        size=size,
+        since=before,
     )

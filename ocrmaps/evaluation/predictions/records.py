@@ -151,8 +151,8 @@ def plain_name(name: object) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"found half a surrogate pair in the name {shown(name)}") from None
     parts = [part for part in _DRIVE.sub("", name.replace("\\", "/"), count=1).split("/") if part not in ("", ".")]
-    while ".." in parts:
-        parts = parts[parts.index("..") + 1 :]
+    if ".." in parts:
+        parts = parts[len(parts) - parts[::-1].index("..") :]
     if not parts:
         raise ValueError(f"found {shown(name)}, expected the name of a picture")
     return "/".join(parts)

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 
-from ocrmaps.annotations.grammar.contents import MAX_BYTES, shown
+from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.cells import plain
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found
+from ocrmaps.limits import MAX_BYTES
 
 COLUMNS = ["filename", "polygons"]
 _SCORES = ("scores", "score", "confidences", "confidence")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrmaps.errors import SpecError, StoreNotFound
-from ocrmaps.kinds import MANIFEST
+from ocrmaps.kinds import MANIFEST, is_version
 from ocrmaps.store.places.standin import mark_of, stand_in
 from ocrmaps.store.places.urls import folder_of, url_of
 
@@ -183,7 +183,7 @@ def find_version(cache: Path, wanted: str) -> tuple[Store, str]:
         folder = local_folder(wanted)
         return Store(folder.parent.parent, folder.parent.name), folder.name
     path = Path(wanted)
-    if (path / MANIFEST).exists() or (_VERSION.fullmatch(path.absolute().name) and path.is_dir()):
+    if is_version(path) or (_VERSION.fullmatch(path.absolute().name) and path.is_dir()):
         path = path.absolute()
         return Store(path.parent.parent, path.parent.name), path.name
     name, _, start = wanted.strip("/").partition("/")
