@@ -44,7 +44,7 @@ class _Killed(Exception):
 
 
 def through_faults(root: Path, faults: int) -> dict[str, Any]:
-    """Rounds of push, pull and reading until so many faults were done; every other push dies first, is resumed or removed."""
+    """Rounds of push, pull and reading until so many faults were done; before every other push one dies."""
     reason = missing()
     if reason:
         return {"skipped": reason}
@@ -139,6 +139,8 @@ def _kill(world: World, place: ObjectPlace, rng: random.Random, counts: Counter[
         time.sleep(0.001)
     process.kill()
     counts["killed_pushes"] += process.wait() == -9
+    while proxy.busy:  # what it had sent arrives
+        time.sleep(0.001)
 
 
 def _removed_or_left(world: World, place: ObjectPlace, rng: random.Random, counts: Counter[str], proxy: Proxy) -> None:
