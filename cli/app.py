@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from functools import partial
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -34,7 +33,7 @@ from ocrmaps.cli import (
 )
 from ocrmaps.cli.progress import say
 from ocrmaps.errors import OcrmapsError, RunError
-from ocrmaps.progress import ONCE
+from ocrmaps.progress import listen
 from ocrmaps.text import visible_lines
 
 app = typer.Typer(
@@ -120,7 +119,7 @@ def main() -> None:
     # beside it a step took five to ten times as long. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _speak_anywhere()
-    ONCE[:] = [partial(say, err=True)]
+    listen(lambda line: say(visible_lines(line), err=True))
     interruption = _Interruption()
     try:
         code = app(standalone_mode=False)

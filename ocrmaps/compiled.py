@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numba
 from numba.core.caching import FunctionCache, NullCache
 
-from ocrmaps.progress import ONCE
+from ocrmaps.progress import listener
 
 SECONDS_A_BYTE = 5e-4
 """About what compiling takes for a byte of Python's own code, on one core of a server."""
@@ -50,7 +50,8 @@ def _tell(module: str, where: str) -> None:
     if module not in _told:
         _told.add(module)
         seconds = max(1, round(SECONDS_A_BYTE * _bytes[module]))
-        for say in ONCE:
+        say = listener()
+        if say is not None:
             say(f"compiling once {where}: {module} (about {seconds} s)")
 
 

@@ -159,7 +159,7 @@ def test_compiling_is_told_once_where_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr("ocrmaps.compiled._told", set())
     told: list[str] = []
-    monkeypatch.setattr("ocrmaps.compiled.ONCE", [told.append])
+    monkeypatch.setattr("ocrmaps.progress._listener", told.append)
 
     def half(x):
         return x / 2

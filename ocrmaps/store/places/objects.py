@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ocrmaps.errors import OcrmapsError, SpecError, StoreError
+from ocrmaps.store.places.patience import patience
 from ocrmaps.store.places.urls import url_of
 
 T = TypeVar("T")
@@ -44,6 +45,11 @@ _KNOWN = {
     ),
 }
 """What obstore says only to those who know the provider: a piece of it -> what it means, what to do."""
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
+    "az": ("AZURE_ENDPOINT", "AZURE_STORAGE_ENDPOINT"),
+}
+"""Where the environment names a server."""
 _memories: dict[str, Any] = {}
 """The stores of `memory://` of this process by name."""
 _buckets: dict[str, ObjectPlace] = {}
@@ -75,6 +81,7 @@ class ObjectPlace:
         self.url = found
         self._obstore = _library(found)
         self._store, self._above = _open(found, self._obstore)
+        self._host = _host(found)
 
     def __repr__(self) -> str:
         return f"ObjectPlace({self.url})"
@@ -185,18 +192,20 @@ class ObjectPlace:
         """Try until it works or TRIES is reached; what a second try cannot change is raised at once."""
         _check_process()
         last: Exception | None = None
-        for attempt in range(TRIES):
-            if attempt:
-                time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
-            try:
-                return call()
-            except (FileNotFoundError, self._obstore.exceptions.AlreadyExistsError):
-                raise
-            except (self._obstore.exceptions.BaseError, _Short, OSError) as error:
-                last = error
-                refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
-                if refused or "NoSuchBucket" in str(error):
-                    break
+        with patience(self._host, TRIES) as request:
+            for attempt in range(TRIES):
+                request.number = attempt + 1
+                if attempt:
+                    time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
+                try:
+                    return call()
+                except (FileNotFoundError, self._obstore.exceptions.AlreadyExistsError):
+                    raise
+                except (self._obstore.exceptions.BaseError, _Short, OSError) as error:
+                    last = error
+                    refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
+                    if refused or "NoSuchBucket" in str(error):
+                        break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
         said, hint = next((known for mark, known in _KNOWN.items() if mark in str(last)), (_said(last), _HINT))
@@ -269,10 +278,16 @@ def _open(url: str, obstore: Any) -> tuple[Any, str]:
 
 def _plain_http() -> bool:
     """Whether the environment names an endpoint without TLS, as test servers and stores in a closed network have."""
-    names = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
     return os.environ.get("AWS_ALLOW_HTTP") == "true" or any(
-        os.environ.get(name, "").startswith("http://") for name in names
+        os.environ.get(name, "").startswith("http://") for names in _ENDPOINTS.values() for name in names
     )
+
+
+def _host(url: str) -> str:
+    """Whom requests go to, for people: the endpoint of the environment, else the bucket."""
+    named = [os.environ.get(name) for name in _ENDPOINTS.get(url.partition(":")[0], ())]
+    endpoint = next(filter(None, named), "")
+    return re.sub(r"^https?://|[/?].*$|[^/@]*@", "", endpoint) or "/".join(url.split("/")[:3])
 
 
 def _said(error: Exception) -> str:
