@@ -54,6 +54,7 @@ BENCHES: dict[str, str] = {
     "predict": "Time the shipped detector from file to polygons, by runtime, threads and step.",
     "cli": "Time what a person waits for: help, wrong input, cache status, data check; and what each imports.",
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
+    "scale": "Time how opening, checking, comparing and beginning an epoch grow up to a million rows.",
 }
 """What `ocrmaps.pipelines.bench.record` can run, with the sentence that help shows."""
 SOURCED = (

@@ -30,6 +30,7 @@ from ocrmaps.loader.order import Lazy, Order, Rows, share, steps
 from ocrmaps.loader.ring import Bytes, Ring, Slots, offsets
 from ocrmaps.loader.settings import check_settings, default_threads, device_of
 from ocrmaps.loader.weights import in_units
+from ocrmaps.store.ahead import ReadAhead
 from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.layout import row_shape
@@ -106,7 +107,7 @@ class MapLoader:
         )
         self._epoch, self._done, self._resume, self._start = 0, 0, 0, 0
         self._current: weakref.ref[Pass] | None = None
-        self._coming: Ahead | AheadOfSeveral | None = None
+        self._coming: Ahead | AheadOfSeveral | ReadAhead | None = None
         self.wait_seconds = 0.0
         """Seconds that callers have waited for a batch, over the life of this loader."""
 
@@ -152,7 +153,7 @@ class MapLoader:
         batches = share(
             self._order.batches(self._epoch), start, self._rank, self._world, drop_last=self._order.drop_last
         )
-        self._coming = self._fast.ahead(int(row) for rows in batches for row in rows)
+        self._coming = self._fast.ahead(row for rows in batches for row in rows.tolist())
         shapes = {canvas: _shapes(canvas) for canvas in self._order.rows}
 
         def batch(step: int) -> tuple[list[int], list[tuple[int, ...]]]:

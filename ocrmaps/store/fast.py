@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.files import open_at_once
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.ahead import ReadAhead
 from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.format.codecs import packing
@@ -41,6 +42,8 @@ def shards_within(files: int) -> int:
 OPEN_SHARDS = shards_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 _BYTE = np.dtype(np.uint8)
 _NO_ROW = 0xFFFF_FFFF
+_IN_MEMORY = os.RWF_NOWAIT if hasattr(os, "RWF_NOWAIT") else 0
+"""Read only what the page cache holds."""
 
 
 class FastReader:
@@ -80,6 +83,7 @@ class FastReader:
         self._shards: dict[int, _OpenShard] = {}
         self._opening = threading.Lock()
         self._own = threading.local()
+        self._coming: ReadAhead | None = None
 
     def read_rows(self, rows: Sequence[int], out: Mapping[str, npt.NDArray[np.uint8]]) -> None:
         """Fill `out[array][i]` with row `rows[i]`, for all four arrays.
@@ -109,9 +113,12 @@ class FastReader:
                     self._shards.pop(self._shard(row, int(self._canvas[row])), None)
         return None
 
-    def ahead(self, rows: Iterable[int]) -> Ahead | None:
-        """Begin to bring these rows in this order, where the version lies in object storage; `stop` ends it."""
-        return None if self._far is None else Ahead(self._far, rows)
+    def ahead(self, rows: Iterable[int]) -> Ahead | ReadAhead:
+        """Bring these rows in this order before they are read, from object storage or a disk; `stop` ends it."""
+        if self._far is not None:
+            return Ahead(self._far, rows)
+        self._coming = ReadAhead(rows, self._advise, most_rows=OPEN_SHARDS // 2)
+        return self._coming
 
     def _read(self, row: int, targets: Sequence[npt.NDArray[np.uint8]]) -> None:
         if not 0 <= row < len(self._canvas):
@@ -132,7 +139,7 @@ class FastReader:
             in_place = unpack.cname is None and nbytes == flat.nbytes
             packed = flat.data if in_place else scratch[:nbytes]
             try:
-                found = os.preadv(handles[number], [packed], offsets[number])
+                found = self._pread(handles[number], packed, offsets[number])
             except OSError as error:
                 raise self._diagnosis(row, number, f"a read that failed ({error.strerror})") from error
             if found != nbytes:
@@ -144,6 +151,31 @@ class FastReader:
                     unpack.decode(packed, flat)
                 except StoreCorrupt as error:
                     raise self._diagnosis(row, number, str(error)) from error
+
+    def _pread(self, handle: int, into: memoryview, offset: int) -> int:
+        """Read and say how much there was; where the disk has to be waited for, whoever reads ahead is told."""
+        if self._coming is None:
+            return os.preadv(handle, [into], offset)
+        try:
+            found = os.preadv(handle, [into], offset, _IN_MEMORY)
+            if found == len(into):
+                return found
+        except BlockingIOError:
+            pass
+        except OSError:  # a file system that cannot say what is in memory, or a fault that the next read shows
+            pass
+        self._coming.found_cold()
+        return os.preadv(handle, [into], offset)
+
+    def _advise(self, row: int) -> int:
+        """Ask the system to read a row soon; its packed bytes."""
+        canvas = int(self._canvas[row])
+        shard = self._shard(row, canvas)
+        opened = self._shards.get(shard) or self._open(canvas, shard)
+        lengths = self._nbytes[row].tolist()
+        for handle, offset, nbytes in zip(opened.handles, self._offset[row].tolist(), lengths, strict=True):
+            os.posix_fadvise(handle, offset, nbytes, os.POSIX_FADV_WILLNEED)
+        return sum(lengths)
 
     def close(self) -> None:
         """Forget the open files; one that a thread is reading closes when that read ends."""

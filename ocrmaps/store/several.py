@@ -21,6 +21,7 @@ import numpy.typing as npt
 from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.recipe import ARRAYS, Recipe
+from ocrmaps.store.ahead import ReadAhead
 from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.fast import OPEN_SHARDS, FastReader
 from ocrmaps.store.format.identity import fingerprint, version_name
@@ -204,21 +205,18 @@ class FastSeveral:
 class AheadOfSeveral:
     """Brings rows of several versions before their turn, each version its own."""
 
-    def __init__(self, part_of: Callable[[int], tuple[int, int]], found: Sequence[Ahead | None]) -> None:
+    def __init__(self, part_of: Callable[[int], tuple[int, int]], found: Sequence[Ahead | ReadAhead]) -> None:
         self._part_of, self._found = part_of, found
 
     def used(self, row: int) -> None:
         """This row has had its turn."""
         part, own = self._part_of(row)
-        ahead = self._found[part]
-        if ahead is not None:
-            ahead.used(own)
+        self._found[part].used(own)
 
     def stop(self) -> None:
         """End; what was asked for still comes."""
         for ahead in self._found:
-            if ahead is not None:
-                ahead.stop()
+            ahead.stop()
 
 
 def fast(stored: Stored, *, check_digests: bool = True) -> FastReader | FastSeveral:

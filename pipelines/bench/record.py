@@ -119,6 +119,12 @@ def _page(repeats: int, quick: bool = False, source: Path | None = None) -> list
     return bench_page(repeats, quick=quick)
 
 
+def _scale(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.scale import bench_scale
+
+    return bench_scale(min(repeats, 3), quick=quick)
+
+
 BENCHES: dict[str, Callable[..., list[Result]]] = {
     "machine": _machine,
     "decode": _decode,
@@ -136,6 +142,7 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "predict": _predict,
     "cli": _cli,
     "page": _page,
+    "scale": _scale,
 }
 """What can be measured, in the order in which `all` measures: (repeats, quick, source) -> figures."""
 SOURCED = (

@@ -156,6 +156,11 @@ class Table:
         """Entries of a column as the manifest states them, without reading it."""
         return self._columns[name].shape[0]
 
+    @property
+    def nbytes_held(self) -> int:
+        """Memory of the columns that were read so far."""
+        return sum(column.nbytes for column in self._loaded.values())
+
     def _load(self, name: str) -> npt.NDArray[Any]:
         column = self._columns[name]
         dtype = np.dtype(column.dtype).newbyteorder("<")

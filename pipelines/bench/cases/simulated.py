@@ -1,4 +1,4 @@
-"""A version of any number of rows, made in seconds: a few real rows again and again, tables as a build writes them."""
+"""Makes a version of any number of rows in seconds: few rows over and over, with tables as a build writes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ POLYGONS = 2
 
 
 def simulate(
-    cache: Path, rows: int, *, rows_per_shard: int = 256, canvas: tuple[int, int] = (32, 32), changed: int = 0
+    cache: Path, rows: int, *, rows_per_shard: int = 256, canvas: tuple[int, int] = (16, 16), changed: int = 0
 ) -> Path:
     """Write a version of so many rows below a cache; `changed` rows, evenly spread, have another annotation.
 
@@ -109,8 +109,8 @@ def _rows_and_shards(folder: Path, recipe: Recipe, rows: int, rows_per_shard: in
     transform = np.array([1, *canvas, *canvas, 0, 0], np.int32)
     return {
         "rows": {
-            "id_offsets": id_offsets, "id_bytes": id_bytes, "split": zeros, "source": zeros, "frame": zeros,
-            "canvas": zeros,
+            "id_offsets": id_offsets, "id_bytes": id_bytes,
+            "split": zeros, "source": zeros, "frame": zeros, "canvas": zeros,
             "position": numbers, "transform": np.broadcast_to(transform, (rows, 7)),
             "picture": bytes32, "annotation": annotation, "fingerprint": annotation,
             "chunk_offset": np.stack(offsets, 1), "chunk_nbytes": np.stack(lengths, 1),
