@@ -10,7 +10,7 @@ import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
@@ -43,12 +43,15 @@ class GatheredOutlines:
     points: list[Any] = field(default_factory=list)
     texts: list[Any] = field(default_factory=list)
     ignore: list[Any] = field(default_factory=list)
+    scores: list[Any] = field(default_factory=list)
+    """Of detections; None where there is none."""
     places: list[str] = field(default_factory=list)
 
-    def add(self, place: str, points: Any, text: Any = None, *, ignore: Any = False) -> None:
+    def add(self, place: str, points: Any, text: Any = None, *, ignore: Any = False, score: Any = None) -> None:
         self.points.append(points)
         self.texts.append(text)
         self.ignore.append(ignore)
+        self.scores.append(score)
         self.places.append(place)
 
 
@@ -65,6 +68,9 @@ class JsonTable:
 
 class Gather:
     """The samples, problems, notes and unused counts of one source while it is read."""
+
+    detecting = False
+    """Whether outlines are detections: they may have scores, and no text means that they are ignored."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -164,6 +170,20 @@ class Gather:
             return True
         self.problem(loc, f"found {shown(value)}, expected {what}", "wrong-type")
         return False
+
+    def rows(
+        self, items: object, loc: str, what: str = "an object", *, of: str = "a list"
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(place, object) of everything in a list of objects; what is none is a problem."""
+        if self.expect(items, list, loc, of):
+            for i, item in enumerate(items):
+                place = f"{loc}[{i}]"
+                if self.expect(item, dict, place, what):
+                    yield place, item
+
+    def score(self, row: Mapping[str, Any]) -> Any:
+        """The score that an object states, where outlines are detections."""
+        return None
 
     def picture(self, name: object, loc: str) -> str | None:
         """The id for a picture name that a file states, or a problem."""

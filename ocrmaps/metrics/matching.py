@@ -258,7 +258,10 @@ def _open_ring(points: FloatArray) -> FloatArray:
     """The outline without a repeated last vertex, and without vertices that repeat their predecessor."""
     if not len(points):
         return points
-    return points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+    moves = np.empty(len(points), dtype=np.bool_)
+    moves[0] = (points[0] != points[-1]).any()
+    moves[1:] = (points[1:] != points[:-1]).any(axis=1)
+    return points[moves]
 
 
 def _on_a_line(points: FloatArray) -> bool:

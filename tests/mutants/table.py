@@ -353,7 +353,7 @@ MUTANTS = [
     ),
     *_rows(
         "annotations", "ocrmaps/annotations/gather.py", "tests/metrics/test_crowds.py",
-        ("points of an outline are bounded", " and max(counts) <= 2 * MOST_POINTS", "",
+        ("points of an outline are bounded", "max(counts) <= 2 * MOST_POINTS and ", "",
          "test_an_outline_of_more_points_is_no_outline"),
     ),
     *_rows(

@@ -208,7 +208,7 @@ def add_row(g: Gather, found: GatheredOutlines, row: dict[str, Any], loc: str) -
         unused.append("texts of outlines in several parts")
         text = None
     for place, part in parts:
-        found.add(place, part, text, ignore=ignore)
+        found.add(place, part, text, ignore=ignore, score=g.score(row))
     return frozenset(unused)
 
 

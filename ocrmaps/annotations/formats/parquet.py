@@ -85,9 +85,7 @@ def _table(g: Gather, path: Path, name: str) -> None:
             found = GatheredOutlines()
             size = g.size(row.get("height"), row.get("width"), loc)
             if isinstance(row.get(_CORD), str):
-                receipt = g.parse_json(row[_CORD], f"{loc}.{_CORD}")
-                if g.expect(receipt, dict, f"{loc}.{_CORD}", 'an object with "valid_line"'):
-                    size = add_receipt(g, found, receipt, f"{loc}.{_CORD}")
+                size = add_receipt(g, found, g.parse_json(row[_CORD], f"{loc}.{_CORD}"), f"{loc}.{_CORD}")
             else:
                 add_outlines(g, found, row, loc)
             id = g.addressed(file, loc) if file is not None else g.picture(f"{inside(g, path)}#{number}", loc)

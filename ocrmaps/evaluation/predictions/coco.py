@@ -16,7 +16,7 @@ from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.errors import AnnotationError
 from ocrmaps.evaluation.predictions.contents import Leaf, only
-from ocrmaps.evaluation.predictions.records import Found, rank_of
+from ocrmaps.evaluation.predictions.records import Found
 from ocrmaps.geometry import Size
 
 _KEYS = ("image_id", "bbox", "segmentation")
@@ -152,19 +152,8 @@ def _name(found: Found, row: dict[str, Any], table: Images | None, loc: str) -> 
 
 
 def _picture(found: Found, name: str, rows: Sequence[tuple[str, Any]], size: Size | None, file: str) -> None:
-    scores: list[Any] = []
     part = GatheredOutlines()
     before = len(found.problems)
     for loc, row in rows:
         found.unused.update(add_row(found, part, row, loc))
-        scores += [rank_of(row)] * (len(part.points) - len(scores))
-    found.detections(
-        name,
-        loc=rows[0][0] if rows else file,
-        points=part.points,
-        scores=scores,
-        texts=part.texts,
-        where=part.places.__getitem__,
-        size=size,
-        since=before,
-    )
+    found.page(name, rows[0][0] if rows else file, part, size=size, since=before)
