@@ -103,8 +103,8 @@ MUTANTS = [
     ),
     *_rows(
         "files", "ocrmaps/scratch.py", "tests/disks/test_scratch.py",
-        ("what a living process works in stays", "fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        shutil",
-         "shutil", "test_what_a_killed_process_left_goes_when_the_next_begins_and_what_a_living_one_has_stays"),
+        ("what a living process works in stays", "fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        then()",
+         "then()", "test_what_a_killed_process_left_goes_when_the_next_begins_and_what_a_living_one_has_stays"),
         ("a folder of people is not swept", "if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():", OFF,
          "test_folders_of_people_stay_however_they_are_called"),
         ("a link is not swept", "entry.is_dir(follow_symlinks=False)", "entry.is_dir()",
@@ -366,6 +366,18 @@ MUTANTS = [
          "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
         ("outlines cross themselves within bounds", "if meet > MOST_TANGLES:", OFF,
          "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/formats/parquet.py", "tests/annotations/test_parquet.py",
+        ("values of a table are bounded", "if number > MOST_VALUES:", OFF,
+         "test_runs_of_one_number_are_counted_before_they_are_unpacked"),
+        ("a row of a table is bounded", "if part.nbytes > _MOST_BATCH:", OFF,
+         "test_runs_of_one_number_are_counted_before_they_are_unpacked"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/grammar/matlab.py", "tests/annotations/test_totaltext_mat.py",
+        ("numbers of a MATLAB file are bounded", "if self.values < 0:", OFF,
+         "test_compressed_variables_are_read_and_bounded"),
     ),
     *_rows(
         "metrics", "ocrmaps/metrics/clipping.py", "tests/metrics/test_crowds.py",
