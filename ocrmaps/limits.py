@@ -9,6 +9,10 @@ MAX_BYTES = 512 * 2**20
 """Of one annotation file, and of all that a zip unpacks to: a JSON file needs about ten times its size in memory."""
 MAX_COORDINATE = 1e7
 """Coordinates and sides beyond this are refused: no picture is so large, and float32 counts pixels no further."""
+MOST_VALUES = 100_000_000
+"""Numbers and texts in one row group of a table: runs of one value take a few bytes there, however long they are."""
+MOST_NUMBERS = 10_000_000
+"""In one MATLAB file: as Python's own, each takes eight bytes and more."""
 MOST_TEXTS = 100_000
 """Outlines of one picture: a page of a newspaper has some ten thousand words."""
 MOST_POINTS = 10_000

@@ -62,6 +62,21 @@ def test_rows_of_bytes_are_pictures(tmp_path):
     assert scan(source).unused == {"column cls": 1}
 
 
+def test_runs_of_one_number_are_counted_before_they_are_unpacked(tmp_path, monkeypatch):
+    boxes = table({"image": pictures(b"x"), "polygons": [[QUAD] * 5000]}, use_dictionary=True, compression="zstd")
+    assert len(boxes) < 20_000
+    assert kinds(scanned(tmp_path, "parquet", boxes, "t.parquet")) == ["too-dense"]
+    for limit, most in (("MOST_VALUES", 39_999), ("_MOST_BATCH", 300_000)):
+        with monkeypatch.context() as bounded:
+            bounded.setattr(f"ocrmaps.annotations.formats.parquet.{limit}", most)
+            (problem,) = scanned(tmp_path, "parquet", boxes, "t.parquet").problems
+            assert problem.kind == "too-large" and f"expected at most {most}" in problem.message
+    with monkeypatch.context() as small:
+        small.setattr("ocrmaps.annotations.formats.parquet._MOST_BATCH", 2000)
+        rows = table({"image": pictures(*[b"x"] * 30), "polygons": [[QUAD]] * 30})
+        assert len(scanned(tmp_path, "parquet", rows, "t.parquet").samples) == 30
+
+
 def test_words_with_boxes_are_corners(tmp_path):
     columns = {"image": pictures("a.jpg"), "words": [["x", "y"]], "bboxes": [[[1, 2, 30, 12], [0, 0, 5, 5]]]}
     (sample,) = scanned(tmp_path, "parquet", table(columns), "t.parquet").samples

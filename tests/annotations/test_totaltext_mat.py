@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from tests.contracts.reader import ReaderContract, kinds, scanned
+from tests.contracts.reader import ReaderContract, scanned
 
 # Two rows of polygt as MATLAB writes them, uncompressed, packed here.
 EXAMPLE = zlib.decompress(
@@ -57,8 +57,11 @@ def compressed(data: bytes) -> bytes:
 def test_compressed_variables_are_read_and_bounded(tmp_path, monkeypatch):
     name = "a.mat"
     assert scanned(tmp_path, "totaltext-mat", compressed(EXAMPLE), name).samples[0].polygons.counts().tolist() == [4, 3]
-    monkeypatch.setattr("ocrmaps.annotations.grammar.matlab.MAX_BYTES", 500)
-    assert kinds(scanned(tmp_path, "totaltext-mat", compressed(EXAMPLE), name)) == ["unreadable-file"]
+    for limit, most in (("MOST_NUMBERS", 20), ("MAX_BYTES", 500)):
+        with monkeypatch.context() as bounded:
+            bounded.setattr(f"ocrmaps.annotations.grammar.matlab.{limit}", most)
+            (problem,) = scanned(tmp_path, "totaltext-mat", compressed(EXAMPLE), name).problems
+            assert problem.kind == "unreadable-file" and f"over {most} " in problem.message
 
 
 @pytest.mark.parametrize("data", [b"MATLAB 7.3 MAT-file".ljust(126) + b"IM", b"\x89HDF\r\n", EXAMPLE[:300]])

@@ -517,5 +517,5 @@ def test_nothing_here_needs_more_processes(folder: Path):
     children = set(psutil.Process().children())
     with MapLoader(folder, split="train", batch_size=3, shuffle=True) as loader:
         next(iter(loader))
-        assert set(psutil.Process().children()) == children
+        assert set(psutil.Process().children()) <= children  # others may end meanwhile
         assert os.getpid() == psutil.Process().pid

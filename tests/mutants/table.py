@@ -368,6 +368,18 @@ MUTANTS = [
          "test_outlines_that_no_picture_has_are_refused_when_they_are_read"),
     ),
     *_rows(
+        "annotations", "ocrmaps/annotations/formats/parquet.py", "tests/annotations/test_parquet.py",
+        ("values of a table are bounded", "if number > MOST_VALUES:", OFF,
+         "test_runs_of_one_number_are_counted_before_they_are_unpacked"),
+        ("a row of a table is bounded", "if part.nbytes > _MOST_BATCH:", OFF,
+         "test_runs_of_one_number_are_counted_before_they_are_unpacked"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/grammar/matlab.py", "tests/annotations/test_totaltext_mat.py",
+        ("numbers of a MATLAB file are bounded", "if self.values < 0:", OFF,
+         "test_compressed_variables_are_read_and_bounded"),
+    ),
+    *_rows(
         "metrics", "ocrmaps/metrics/clipping.py", "tests/metrics/test_crowds.py",
         ("pairs of outlines are bounded", '    _bear(pairs, MOST_PAIRS, "overlap")\n', "",
          "test_more_pairs_than_memory_has_room_for_are_counted_no_further"),

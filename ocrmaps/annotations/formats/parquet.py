@@ -25,9 +25,11 @@ from ocrmaps.annotations.grammar.rows import KNOWN, add_outlines
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, number_pairs, write_bytes
 from ocrmaps.errors import AnnotationError, SpecError, reason
+from ocrmaps.limits import MOST_VALUES
 
 SUFFIXES = members.TABLES
 _ROWS, _FIRST = 256, 24
+_MOST_BATCH = 64 * 2**20
 _CORD = "ground_truth"
 """The column in which CORD's tables have the json of each receipt."""
 
@@ -97,17 +99,29 @@ def _rows(opened: Any, column: str, wanted: list[str], name: str) -> Iterator[tu
     import pyarrow
 
     try:
-        for table, path_only in _parts(opened, column, wanted):
-            for batch in table.to_batches(max_chunksize=_ROWS):
+        for table, path_only in _parts(opened, column, wanted, name):
+            for batch in _bearable(table, name):
                 for row in batch.to_pylist():
                     picture = row.pop(column, None)
                     stated = picture.get("path") if isinstance(picture, dict) else picture
                     yield row, stated if path_only else None
+    except AnnotationError:  # itself a ValueError
+        raise
     except (pyarrow.ArrowException, OSError, ValueError, IndexError, MemoryError) as error:
         raise refusal(name, clipped(f"found a table that cannot be read: {error}", 200), "unreadable-file") from None
 
 
-def _parts(opened: Any, column: str, wanted: list[str]) -> Iterator[tuple[Any, bool]]:
+def _bearable(table: Any, name: str) -> Iterator[Any]:
+    """Some rows at a time, or one where they hold much: numbers need ten times their size as Python's own."""
+    for batch in table.to_batches(max_chunksize=_ROWS):
+        whole = batch.nbytes <= _MOST_BATCH
+        for part in [batch] if whole else (batch.slice(i, 1) for i in range(len(batch))):
+            if part.nbytes > _MOST_BATCH:
+                raise refusal(name, f"found a row of {part.nbytes} bytes, expected at most {_MOST_BATCH}", "too-large")
+            yield part
+
+
+def _parts(opened: Any, column: str, wanted: list[str], name: str) -> Iterator[tuple[Any, bool]]:
     """Row group after row group without the bytes of its pictures, and whether its first row has a path alone."""
     if not hasattr(opened, "schema_arrow"):
         whole = opened.column(column)
@@ -121,8 +135,18 @@ def _parts(opened: Any, column: str, wanted: list[str]) -> Iterator[tuple[Any, b
         batch = next(first, None)
         path_only = batch is not None and _has_path_alone(batch.column(0)[0].as_py())
         columns = [*wanted, *([column if column == NAME else f"{column}.path"] if path_only else [])]
+        # Before anything is unpacked.
+        meta = opened.metadata.row_group(group)
+        number = sum(meta.column(i).num_values for i in range(meta.num_columns) if _below(meta.column(i), columns))
+        if number > MOST_VALUES:
+            raise refusal(name, f"found {number} values in a row group, expected at most {MOST_VALUES}", "too-large")
         table = opened.read_row_group(group, columns=columns, use_threads=False)
         yield (table if columns else _blank(rows)), path_only
+
+
+def _below(column: Any, names: list[str]) -> bool:
+    """Whether a column of the file is one of these, or a part of one."""
+    return any(column.path_in_schema == name or column.path_in_schema.startswith(f"{name}.") for name in names)
 
 
 def _has_path_alone(picture: Any) -> bool:

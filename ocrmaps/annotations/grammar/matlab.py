@@ -10,7 +10,7 @@ import zlib
 from typing import Any
 
 from ocrmaps.annotations.grammar.contents import refusal
-from ocrmaps.limits import MAX_BYTES
+from ocrmaps.limits import MAX_BYTES, MOST_NUMBERS
 
 _NUMBERS = {1: "b", 2: "B", 3: "h", 4: "H", 5: "i", 6: "I", 7: "f", 9: "d", 12: "q", 13: "Q"}
 _TEXTS = {16: "utf-8", 17: "utf-16", 18: "utf-32"}
@@ -38,9 +38,9 @@ def variables(data: bytes, loc: str) -> dict[str, Any]:
     try:
         at = 128
         while at < len(data):
-            kind, content, at = parser.element(data, at, padded=False)
+            kind, content, at = parser.element(memoryview(data), at, padded=False)
             if kind == _COMPRESSED:
-                kind, content, _ = parser.element(parser.inflated(content), 0, padded=False)
+                kind, content, _ = parser.element(memoryview(parser.inflated(content)), 0, padded=False)
             if kind == _MATRIX:
                 name, value = parser.matrix(content, 0)
                 out[name] = value
@@ -54,8 +54,9 @@ class _Parser:
         self.order = order
         self.left = MAX_BYTES
         self.cells = _MOST_CELLS
+        self.values = MOST_NUMBERS
 
-    def inflated(self, data: bytes) -> bytes:
+    def inflated(self, data: memoryview) -> bytes:
         unpacker = zlib.decompressobj()
         out = unpacker.decompress(data, self.left)
         if unpacker.unconsumed_tail:
@@ -63,8 +64,8 @@ class _Parser:
         self.left -= len(out)
         return out
 
-    def element(self, data: bytes, at: int, *, padded: bool = True) -> tuple[int, bytes, int]:
-        """(kind, content, where the next one begins)"""
+    def element(self, data: memoryview, at: int, *, padded: bool = True) -> tuple[int, memoryview, int]:
+        """(kind, content, where the next one begins); nothing is copied."""
         kind, size = struct.unpack_from(f"{self.order}II", data, at)
         if kind >> 16:  # up to four bytes stand in the tag itself
             kind, size, start, after = kind & 0xFFFF, kind >> 16, at + 4, at + 8
@@ -77,13 +78,17 @@ class _Parser:
             raise _Damaged(f"{len(data) - start} bytes, expected {size}")
         return kind, data[start : start + size], after
 
-    def numbers(self, kind: int, content: bytes) -> list[Any]:
+    def numbers(self, kind: int, content: memoryview) -> list[Any]:
         code = _NUMBERS.get(kind)
         if code is None or len(content) % struct.calcsize(code):
             raise _Damaged(f"{len(content)} bytes of the type {kind}")
-        return list(struct.unpack(f"{self.order}{len(content) // struct.calcsize(code)}{code}", content))
+        count = len(content) // struct.calcsize(code)
+        self.values -= count
+        if self.values < 0:
+            raise _Damaged(f"over {MOST_NUMBERS} numbers")
+        return list(struct.unpack(f"{self.order}{count}{code}", content))
 
-    def matrix(self, data: bytes, depth: int) -> tuple[str, Any]:
+    def matrix(self, data: memoryview, depth: int) -> tuple[str, Any]:
         """(name, value)"""
         if depth > _DEEPEST:
             raise _Damaged("cells nested too deeply")
@@ -94,7 +99,7 @@ class _Parser:
         kind, content, at = self.element(data, at)
         sides = self.numbers(kind, content)
         kind, content, at = self.element(data, at)
-        name = content.decode("latin-1")
+        name = bytes(content).decode("latin-1")
         of = flags & 0xFF
         if of == _CELL:
             return name, self._cells(data, at, sides, depth)
@@ -105,11 +110,11 @@ class _Parser:
         kind, content, _ = self.element(data, at)
         if of == _CHAR and kind in _TEXTS:
             order = {"<": "-le", ">": "-be"}[self.order] if kind != 16 else ""
-            return name, content.decode(_TEXTS[kind] + order)
+            return name, bytes(content).decode(_TEXTS[kind] + order)
         values = self.numbers(kind, content)
         return name, "".join(map(chr, values)) if of == _CHAR and all(0 <= v < 0x110000 for v in values) else values
 
-    def _cells(self, data: bytes, at: int, sides: list[int], depth: int) -> Cells:
+    def _cells(self, data: memoryview, at: int, sides: list[int], depth: int) -> Cells:
         count = 1
         for side in sides:
             count *= max(side, 0)
