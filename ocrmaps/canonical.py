@@ -204,6 +204,18 @@ def needed_resolution(transform: CanonicalTransform) -> Size:
     return upright_size(transform.orientation, (2 * height, 2 * width))
 
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns raw pixels of an EXIF orientation upright, as `turn_upright` does: whole pixels at a time."""
+
+
 def render(picture: Picture, transform: CanonicalTransform, spec: CanonicalSpec) -> npt.NDArray[np.uint8]:
     """The canonical picture, (height, width, 3) RGB uint8: turned upright, resized, padded."""
     if picture.header.size != transform.raw_size or picture.header.orientation != transform.orientation:
@@ -223,7 +235,8 @@ def render(picture: Picture, transform: CanonicalTransform, spec: CanonicalSpec)
     raw_height, raw_width = transform.raw_size
     box = (0.0, 0.0, raw_width / picture.reduction, raw_height / picture.reduction)
     small = resize(picture.image, target, method, box)
-    content = turn_upright(small, transform.orientation)
+    turn = _TURNS.get(transform.orientation)
+    content = small if turn is None else np.asarray(Image.fromarray(small).transpose(turn))
     out = np.empty((*transform.canvas, 3), dtype=np.uint8)
     x, y = transform.offset
     out[y : y + height, x : x + width] = content
