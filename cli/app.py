@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from functools import partial
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -31,8 +32,9 @@ from ocrmaps.cli import (
     schema,
     train,
 )
+from ocrmaps.cli.progress import say
 from ocrmaps.errors import OcrmapsError, RunError
-from ocrmaps.progress import listen
+from ocrmaps.progress import ONCE
 from ocrmaps.text import visible_lines
 
 app = typer.Typer(
@@ -118,7 +120,7 @@ def main() -> None:
     # beside it a step took five to ten times as long. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _speak_anywhere()
-    listen(lambda line: typer.echo(visible_lines(line), err=True))
+    ONCE[:] = [partial(say, err=True)]
     interruption = _Interruption()
     try:
         code = app(standalone_mode=False)

@@ -207,11 +207,20 @@ Replace = Annotated[bool, typer.Option("--yes", help="Replace files that exist."
 Act = Annotated[bool, typer.Option("--yes", help="Do it; without it only the plan is shown.", rich_help_panel=RESULTS)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=RESULTS)]
 
+
 # Where and how it runs.
+def _place(text: str) -> Path:
+    """A folder or a URL, looked at as it was typed: a `Path` has lost the slash that tells `file://` from `file:///`."""
+    if text.lower().startswith("file://") and not text[7:].startswith("/"):
+        raise typer.BadParameter(f"{text}: expected file:///FOLDER with the folder's whole path, or the path alone")
+    return Path(text)
+
+
 Root = Annotated[
     Path | None,
     typer.Option(
         "--root",
+        parser=_place,
         metavar="FOLDER",
         help="Cache folder; OCRMAPS_CACHE, or .ocrmaps here, when not given.",
         rich_help_panel=RUNNING,
@@ -221,6 +230,7 @@ FarRoot = Annotated[
     Path | None,
     typer.Option(
         "--root",
+        parser=_place,
         metavar="FOLDER|URL",
         help="Cache folder, or s3://, gs://, az://; OCRMAPS_CACHE, or .ocrmaps here, when not given.",
         rich_help_panel=RUNNING,

@@ -99,7 +99,12 @@ def expect_checkpoint(path: Path) -> None:
     """Refuse what cannot be a checkpoint or an export, by its kind."""
     kind = kind_of(path)
     if kind == "nothing":
-        raise SpecError(f"{path}: no such checkpoint", hint="checkpoints are in the run's folder, under checkpoints/")
+        raise SpecError(
+            f"{path}: no such checkpoint",
+            hint="checkpoints are in the run's folder, under checkpoints/"
+            if path.suffix or len(path.parts) > 1
+            else "`ocrmaps models` lists the names of detectors; checkpoints are files, in a run's folder",
+        )
     if kind in ("folder", "run folder"):
         inside = sorted(path.glob("checkpoints/*.ckpt")) or sorted(path.glob("*.ckpt"))
         raise SpecError(

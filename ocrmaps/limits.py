@@ -27,7 +27,7 @@ MOST_PAIRS = 10_000_000
 MOST_CROSSINGS = 1_000_000
 """Pairs of edges of one picture that may meet beyond ten a corner: a crossing costs 10 us and a kilobyte."""
 
-NEIGHBORS = 1000
+NEIGHBORS = 500
 """A near duplicate is looked for among this many outlines that begin at about the same height."""
 CORNERS = 1_000_000
 """Two outlines whose numbers of corners multiply to more are not compared: they may cross as often."""

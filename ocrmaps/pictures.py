@@ -88,12 +88,12 @@ class Picture:
         return np.array(self.image, dtype=np.uint8)
 
 
-def decoding_bytes(name: str, size: Size, nbytes: int) -> int:
-    """Memory that decoding a picture of (height, width) pixels takes at most; its name tells JPEG from the others.
+def decoding_bytes(size: Size, nbytes: int, *, jpeg: bool) -> int:
+    """Memory that decoding a picture of (height, width) pixels takes at most, whatever it is called.
 
     `nbytes` is the length of its file, which is in memory, too.
     """
-    return nbytes + size[0] * size[1] * (JPEG_BYTES if name.lower().endswith((".jpg", ".jpeg")) else OTHER_BYTES)
+    return nbytes + size[0] * size[1] * (JPEG_BYTES if jpeg else OTHER_BYTES)
 
 
 def read_header(source: Path | bytes, *, name: str = "") -> Header:

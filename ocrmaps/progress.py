@@ -10,21 +10,9 @@ Progress = Callable[[int, int], None]
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display for a named stage."""
 
-
-Say = Callable[[str], None]
-"""Takes one line for people."""
-_listener: Say | None = None
-
-
-def listen(say: Say | None) -> None:
-    """Give lines about long waits to `say` from now on; None to nobody, as at the start."""
-    global _listener
-    _listener = say
-
-
-def listener() -> Say | None:
-    """Who hears lines about long waits."""
-    return _listener
+ONCE: list[Callable[[str], None]] = []
+"""Who is told, in a line, of what takes seconds without progress: work that a machine does once, a server that does not
+answer. The command line adds itself."""
 
 
 def silent(what: str) -> AbstractContextManager[Progress]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,17 +48,27 @@ def _owned(place: Path, prefix: str) -> Iterator[Path]:
 
 def sweep(place: Path) -> list[Path]:
     """Remove what processes of this user left in a folder when they were killed; the folders that went."""
-    gone = []
+    return [room for room in abandoned(place) if remove(room)]
+
+
+def abandoned(place: Path) -> list[Path]:
+    """What processes of this user left in a folder when they were killed; nothing is changed."""
+    found = []
     with suppress(OSError):  # what cannot be listed cannot be swept
         for entry in os.scandir(place):
             ours = entry.name.startswith(("ocrmaps-", ".ocrmaps-")) and entry.is_dir(follow_symlinks=False)
-            if ours and _left(Path(entry.path)):
-                gone.append(Path(entry.path))
-    return gone
+            if ours and _left(Path(entry.path), lambda: None):
+                found.append(Path(entry.path))
+    return found
 
 
-def _left(room: Path) -> bool:
-    """Whether nobody held the folder's lock, so that it was removed."""
+def remove(room: Path) -> bool:
+    """Remove such a folder unless its process lives; whether it went."""
+    return _left(room, lambda: shutil.rmtree(room, ignore_errors=True))
+
+
+def _left(room: Path, then: Callable[[], None]) -> bool:
+    """Whether nobody holds the folder's lock; if so, `then` is done under it."""
     try:
         handle = os.open(room / OWNER, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -68,7 +78,7 @@ def _left(room: Path) -> bool:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             return False
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(room, ignore_errors=True)
+        then()
         return True
     except OSError:
         return False

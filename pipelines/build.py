@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import DataError, Problem, StoreError
+from ocrmaps.files import read_regular
 from ocrmaps.machine import cores
 from ocrmaps.pictures import decoding_bytes
 from ocrmaps.pipelines.crew import WAIT_SECONDS
@@ -170,7 +171,7 @@ def build(
         },
         seconds=time.perf_counter() - start,
         problems=_problems(failures),
-        memory_per_worker=_memory(plan),
+        memory_per_worker=memory_per_worker(plan),
     )
 
 
@@ -221,7 +222,7 @@ def _announcement(store: Store, plan: Plan, new: int, workers: int) -> str:
     return (
         f"{plan.recipe.name}/{plan.version}: {len(plan.rows)} rows ({splits}), {new} new, "
         f"about {plan.raw_bytes * STORED_SHARE / 1e6:.0f} MB of {_free(store.cache) / 1e9:.1f} GB free, "
-        f"{_memory(plan) / 1e6:.0f} MB memory for each of {workers} workers, time {time_needed}"
+        f"{memory_per_worker(plan) / 1e6:.0f} MB memory for each of {workers} workers, time {time_needed}"
     )
 
 
@@ -256,7 +257,7 @@ def _planned(store: Store, plan: Plan, start: float) -> BuildReport:
         },
         seconds=time.perf_counter() - start,
         problems=_problems(plan.failures),
-        memory_per_worker=_memory(plan),
+        memory_per_worker=memory_per_worker(plan),
         changed=summary(found),
         details=tuple(found),
     )
@@ -319,13 +320,18 @@ def _free(cache: Path) -> int:
     return shutil.disk_usage(place).free
 
 
-def _memory(plan: Plan) -> int:
-    decoding = max((decoding_bytes(row.path.name, row.picture.size, _length(row.path)) for row in plan.rows), default=0)
+def memory_per_worker(plan: Plan) -> int:
+    """Bytes that a worker needs at most: for the picture that takes most, and the rows of a shard."""
+    decoding = max((_decoding(row) for row in plan.rows), default=0)
     return memory_bound(plan.recipe.canonical, plan.recipe.layout.rows_per_shard, decoding)
 
 
-def _length(picture: Path) -> int:
+def _decoding(row: PlannedRow) -> int:
+    file, jpeg = file_of(os.fspath(row.path)), row.path.suffix.lower() in (".jpg", ".jpeg")
     try:
-        return os.stat(file_of(os.fspath(picture))).st_size
+        nbytes = os.stat(file).st_size
+        # Decoders go by the first bytes. Those of a picture inside another file are not looked for: its name decides.
+        jpeg = jpeg and (file != os.fspath(row.path) or read_regular(file, 3) == b"\xff\xd8\xff")
     except OSError:  # whoever draws it says what is wrong
         return 0
+    return decoding_bytes(row.picture.size, nbytes, jpeg=jpeg)

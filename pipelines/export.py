@@ -10,7 +10,7 @@ from typing import Any
 
 from ocrmaps.annotations import Source, open_source
 from ocrmaps.annotations.samples import subset
-from ocrmaps.detect.export import FORMATS, Graph, as_openvino, check_size, description, quiet, require
+from ocrmaps.detect.export import FORMATS, Graph, as_openvino, check_size, description, quiet, require, written_by
 from ocrmaps.detect.int8 import LEAST_AGREEMENT, PICTURES, PIXELS, Int8Agreement, agreement, round_to_int8
 from ocrmaps.detect.load import EXTRA, PROGRAMS, SUFFIXES, kind_of, load_any
 from ocrmaps.detect.pages import prepare
@@ -172,7 +172,8 @@ def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path,
     whole, small = part.with_name("whole.onnx"), part.with_name("small.onnx")
     told = replace(trained, card={**trained.card, "precision": "int8"})
     os.replace(part.with_suffix(".onnx"), whole)  # OpenVINO's file was made from one, which is still there
-    round_to_int8(whole, small, images, {EXTRA: description(told, size)})
+    with written_by("onnxruntime", part):
+        round_to_int8(whole, small, images, {EXTRA: description(told, size)})
     if part.suffix == ".xml":
         as_openvino(small, part, description(told, size))
     else:
@@ -202,7 +203,7 @@ def _prepared(trained: Trained, source: Source) -> list[U8Array]:
 def _stored(trained: Trained, version: Path) -> list[U8Array]:
     """The same of the rows that a network would have learnt from."""
     with Reader(version) as reader:
-        check_prepared_alike(trained.canonical, reader)
+        check_prepared_alike(trained, reader)
         return [reader.read_row(row)["image"] for row in subset(rows_of(reader, "train"), _most(trained))]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations import WRITERS, Source, WriteReport, read
 from ocrmaps.annotations.merging import Merge, merge_samples
-from ocrmaps.errors import SpecError
+from ocrmaps.errors import AnnotationError, SpecError
 from ocrmaps.files import refuse_existing
 from ocrmaps.geometry import Frame
 from ocrmaps.pipelines.data import sized
@@ -55,6 +56,16 @@ class MergeReport:
         return "\n".join(visible(line, 1000) for line in lines)
 
 
+@contextmanager
+def _named(hint: str) -> Iterator[None]:
+    """What cannot be read tells what to do about it here: `--format` is that of the base."""
+    try:
+        yield
+    except AnnotationError as error:
+        error.hint = hint
+        raise
+
+
 def merge(
     base: Path,
     corrected: Sequence[Path],
@@ -80,7 +91,8 @@ def merge(
     if written not in WRITERS:
         raise SpecError(f"--to: found target format {written!r}, expected one of {', '.join(WRITERS)}")
     folder = source.pictures
-    back = [read(open_source(p, format=corrected_format, pictures=folder, frame=frame)) for p in corrected]
+    with _named("correct the file, or say what it is with --corrected-format"):
+        back = [read(open_source(p, format=corrected_format, pictures=folder, frame=frame)) for p in corrected]
     before = None if sent is None else read(open_source(sent, pictures=folder, frame=frame))
     done = merge_samples(read(source), back, sent=before)
     return MergeReport(

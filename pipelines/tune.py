@@ -83,7 +83,7 @@ def tune_stored(
     found = find_version(cache, store)
     test_samples = None if test_source is None else _opened(test_source, test_frame)
     with Reader(found[0].version(found[1])) as reader:
-        check_prepared_alike(trained.canonical, reader)
+        check_prepared_alike(trained, reader)
         for name in (split,) if test_split is None else (split, test_split):
             rows_of(reader, name)
         check_apart(reader, split, test_split, test_samples, trained.card)
@@ -159,7 +159,7 @@ def _sweep_store(
     judging.begin()
     total, done = len(reader.select(split)), 0
     try:
-        for rows, probability, level in store_maps(trained, reader, split, batch=batch, device=device):
+        for rows, probability, level in store_maps(trained, reader.folder, split, batch=batch, device=device):
             judging.add(rows, probability, level)
             done += len(rows)
             if progress is not None:

@@ -53,7 +53,7 @@ class GatheredOutlines:
 
 
 @dataclass(frozen=True, slots=True)
-class LongMember:
+class JsonTable:
     """A member of a json file's root that holds many values: it is read value by value."""
 
     name: str
@@ -110,7 +110,7 @@ class Gather:
         self,
         kind: type,
         what: str,
-        *choices: Sequence[LongMember],
+        *choices: Sequence[JsonTable],
         ids: str | None = None,
         begin: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, str | int, Any]]:
@@ -140,7 +140,7 @@ class Gather:
             having = (choice for choice in choices if any(table.name in root for table in choice))
             yield from self._whole(root, next(having, choices[-1] if choices else ()))
 
-    def _whole(self, root: Any, choice: Sequence[LongMember]) -> Iterator[tuple[str, str | int, Any]]:
+    def _whole(self, root: Any, choice: Sequence[JsonTable]) -> Iterator[tuple[str, str | int, Any]]:
         wanted = {table.name: table for table in choice}
         absent = [(table.name, None) for table in choice if table.name not in root and not table.optional]
         for key, value in chain(_members(root), absent):
@@ -269,7 +269,7 @@ def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
     return iter(value.items() if isinstance(value, dict) else enumerate(value))
 
 
-def _is_whole(met: set[str], choice: Sequence[LongMember]) -> bool:
+def _is_whole(met: set[str], choice: Sequence[JsonTable]) -> bool:
     """Whether these are the tables of this choice and no others; an empty table is met as little as an absent one."""
     names = {table.name for table in choice}
     return met <= names and all(table.optional or table.name in met for table in choice)

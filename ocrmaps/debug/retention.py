@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from ocrmaps import scratch
 from ocrmaps.debug.reading import ARCHIVE, BUNDLE, NAME, Bundle, damage, read_bundle
 from ocrmaps.errors import DataError
 
@@ -54,7 +55,7 @@ def plan_retention(
             Action("leave", b.path, f"dated {b.created:%Y-%m-%d}, ahead of this clock", b.nbytes) for b in ahead
         ]
         actions += [_one(bundle, place, now, keep, days) for place, bundle in enumerate(newest[len(ahead) :])]
-    return [*actions, *(Action("sweep", path, "its writer died before it was a bundle") for path in leftovers)]
+    return [*actions, *(Action("sweep", path, "its writer died before it was done") for path in leftovers)]
 
 
 def _one(bundle: Bundle, place: int, now: datetime, keep: int, days: int) -> Action:
@@ -73,8 +74,9 @@ def _one(bundle: Bundle, place: int, now: datetime, keep: int, days: int) -> Act
 
 
 def leftovers(place: Path, *, now: datetime) -> list[Path]:
-    """Unfinished bundles and removals that nobody has touched for a day."""
-    found = []
+    """Unfinished bundles and removals that nobody touched for a day, and what killed commands left beside results."""
+    beside = {room.parent for room in place.rglob(".ocrmaps-*")}
+    found = [left for folder in beside for left in scratch.abandoned(folder)]
     for folder in (place, *(p for p in place.rglob("debug") if p.is_dir())):
         if not folder.is_dir() or folder.is_symlink():
             continue
@@ -99,7 +101,10 @@ def carry_out(action: Action) -> Path | None:
     if action.do in ("keep", "leave"):
         return action.path
     if action.do == "sweep":
-        _discard(action.path)
+        if (action.path / scratch.OWNER).exists():
+            scratch.remove(action.path)  # unless somebody has it by now
+        else:
+            _discard(action.path)
         return None
     bundle = read_bundle(action.path)
     if bundle is None or bundle.fault:

@@ -94,7 +94,12 @@ def _without_places(card: Mapping[str, Any]) -> dict[str, Any]:
     found = json.loads(json.dumps(card))
     run, store = found.get("run") or {}, found["store"]
     if "data" in run:
-        run["data"] |= {"cache": None, "store": f"{store['name']}/{store['version']}"}
+        pairs = zip(run["data"].get("stores", ()), found.get("stores", ()), strict=False)
+        for said, of in [(run["data"], None if found.get("stores") else store), *pairs]:
+            said |= {"store": f"{of['name']}/{of['version']}" if of else ""}
+        run["data"] |= {"cache": None}
+        for rule in run["data"].get("sampling", ()):
+            rule["texts"] = rule["texts"] and Path(rule["texts"]).name
     for model in (found.get("model"), run.get("model")):
         if model:
             model |= {name: Path(model.get(name) or "").name for name in START}
@@ -195,11 +200,12 @@ def as_openvino(onnx: Path, path: Path, told: str) -> None:
     """The same graph as OpenVINO's two files; the first holds the description and the digest of the second."""
     import openvino
 
-    model = openvino.convert_model(str(onnx))
-    model.set_rt_info(told, [EXTRA])
-    openvino.save_model(model, str(path), compress_to_fp16=False)
-    model.set_rt_info(digest_of(path.with_suffix(".bin")), [WEIGHTS])
-    openvino.save_model(model, str(path), compress_to_fp16=False)
+    with written_by("openvino", path):
+        model = openvino.convert_model(str(onnx))
+        model.set_rt_info(told, [EXTRA])
+        openvino.save_model(model, str(path), compress_to_fp16=False)
+        model.set_rt_info(digest_of(path.with_suffix(".bin")), [WEIGHTS])
+        openvino.save_model(model, str(path), compress_to_fp16=False)
 
 
 FORMATS: dict[str, Callable[[Graph, Trained, Path, Size | None], None]] = {
@@ -217,6 +223,20 @@ def require(*modules: str) -> None:
             f"this export needs {', '.join(missing)}, not installed here",
             hint=f'pip install "ocrmaps[{"openvino" if "openvino" in missing else "onnx"}]"',
         )
+
+
+@contextmanager
+def written_by(library: str, path: Path) -> Iterator[None]:
+    """One message for what a library raises that writes files itself: on a full disk that is anything at all."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise RunError(
+            f"{path.name} cannot be written by {library} ({type(error).__name__}: {str(error).strip()[:200]})",
+            hint="check the space of its folder and of the temporary folder first; then the versions of the libraries",
+        ) from error
 
 
 @contextmanager

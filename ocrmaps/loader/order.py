@@ -16,9 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.geometry import Size
+from ocrmaps.loader.weights import Rows, places, rows_of_epoch
 
-Rows = npt.NDArray[np.int64]
-"""Row numbers of a version."""
 T = TypeVar("T")
 
 
@@ -61,27 +60,38 @@ class Order:
     seed: int
     drop_last: bool
     """Leave out the rows at the end of a canvas that do not fill a batch."""
+    weights: Mapping[Size, Rows] | None = None
+    """How often an epoch shows each of `rows`, in `weights.UNIT`; None shows every row once."""
+    every: int = 0
+    """The number of stored rows, which tells the times of a row apart (`ocrmaps.loader.weights`)."""
 
     def __len__(self) -> int:
         """Batches of every epoch, before they are shared out."""
-        return sum(self._of(len(rows)) for rows in self.rows.values())
+        return sum(self._of(count) for count in self.counts.values())
+
+    @property
+    def counts(self) -> dict[Size, int]:
+        """Rows of every epoch by canvas, those that fill no batch among them."""
+        if self.weights is None:
+            return {canvas: len(rows) for canvas, rows in self.rows.items()}
+        return {canvas: rows_of_epoch(self.weights[canvas]) for canvas in self.rows}
 
     @property
     def left_out(self) -> int:
         """Rows that an epoch does not show because they fill no batch; other ones in each epoch when shuffled."""
         if not self.drop_last:
             return 0
-        return sum(len(rows) % self.batch_size for rows in self.rows.values())
+        return sum(count % self.batch_size for count in self.counts.values())
 
     @property
     def unreachable(self) -> Rows:
         """Rows that no epoch shows: their canvas has fewer of them than a batch, and `drop_last` drops it each time."""
-        lost = [rows for rows in self.rows.values() if self._of(len(rows)) == 0]
+        lost = [self.rows[canvas] for canvas, count in self.counts.items() if self._of(count) == 0]
         return np.sort(np.concatenate([np.empty(0, np.int64), *lost]))
 
     def batches(self, epoch: int) -> Sequence[Rows]:
         """All batches of an epoch, in the order in which they are dealt; each is cut out when it is asked for."""
-        canvases = [self.rows[canvas] for canvas in sorted(self.rows)]
+        canvases = [self._of_epoch(number, epoch) for number in range(len(self.rows))]
         ends = list(accumulate(self._of(len(rows)) for rows in canvases))
         total = ends[-1] if ends else 0
         turns: Sequence[int] | Rows = range(total)
@@ -98,6 +108,16 @@ class Order:
             return canvases[canvas][first : first + self.batch_size]
 
         return Lazy(total, batch)
+
+    def _of_epoch(self, number: int, epoch: int) -> Rows:
+        """What an epoch shows of one canvas, before it is shuffled."""
+        canvas = sorted(self.rows)[number]
+        rows = self.rows[canvas]
+        if self.weights is None:
+            return rows
+        # Four words: no permutation of an epoch has this key.
+        order = _permutation(len(rows), self.seed, 0, number + 1, 1)
+        return places(rows, self.weights[canvas], self.every, epoch, order)
 
     def _of(self, rows: int) -> int:
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)

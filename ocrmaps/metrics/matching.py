@@ -195,6 +195,12 @@ def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns:
         b.points, b.offsets, detections.signed_area, detections.convex, detections.simple,
         rows, columns,
     )  # fmt: skip
+    if (overlap == clipping.BENT).any():
+        clipping.bent_overlaps(
+            a.points, a.offsets, truth.signed_area, truth.convex,
+            b.points, b.offsets, detections.signed_area, detections.convex,
+            rows, columns, overlap,
+        )  # fmt: skip
     # Whether neighbors touch at all is asked by DetEval, and rounding must not answer.
     slight = (overlap > 0) & (overlap < TIE * np.minimum(truth.area[rows], detections.area[columns]))
     left = np.flatnonzero((overlap < 0) | slight)

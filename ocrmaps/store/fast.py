@@ -50,8 +50,10 @@ class FastReader:
     against its length and, unless `check_digests` is off, its digest.
     """
 
-    def __init__(self, reader: Reader, *, check_digests: bool = True) -> None:
+    def __init__(self, reader: Reader, *, check_digests: bool = True, open_shards: int | None = None) -> None:
         self._reader = reader
+        self._most_open = open_shards
+        """Shards that may stay open; OPEN_SHARDS where nothing is said."""
         self._far = reader.far_rows()
         # Of a version in object storage only the digest tells a row that is here from one that is not.
         self._check = check_digests or self._far is not None
@@ -178,7 +180,7 @@ class FastReader:
             self._checked[shard] = True
         with self._opening:
             # Oldest first: with a random order any other choice would be as good, and dearer.
-            while len(self._shards) >= OPEN_SHARDS:
+            while len(self._shards) >= (self._most_open or OPEN_SHARDS):
                 del self._shards[next(iter(self._shards))]
             return self._shards.setdefault(shard, opened)
 

@@ -25,7 +25,7 @@ from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.files import open_at_once, read_regular
 from ocrmaps.geometry import FRAMES, PolygonSet, Size
-from ocrmaps.recipe import ARRAYS
+from ocrmaps.recipe import ARRAYS, Recipe
 from ocrmaps.store.far.parts import small_by_path
 from ocrmaps.store.far.rows import FarRows
 from ocrmaps.store.far.version import far_version
@@ -138,6 +138,24 @@ class Reader:
     def root_digest(self) -> str:
         return self.manifest.root_digest
 
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def canvases(self) -> tuple[Size, ...]:
+        return self.manifest.canvases
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe of the build, with the paths it had then."""
+        return self.manifest.recipe
+
+    @property
+    def title(self) -> str:
+        """STORE/VERSION."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
     def id(self, row: int) -> str:
         return unpack_text(self.rows["id_offsets"], self.rows["id_bytes"], row)
 
@@ -167,18 +185,18 @@ class Reader:
             orientation=orientation, raw_size=(raw_h, raw_w), resized=(h, w), offset=(x, y), canvas=self.canvas(row)
         )
 
-    def polygon_set(self, row: int) -> PolygonSet:
-        """The annotation of this row in the frame of its source."""
+    def polygon_set(self, row: int, *, texts: bool = True) -> PolygonSet:
+        """The annotation of this row in the frame of its source; without its texts for who reads outlines only."""
         first, last = self.polygons["row_offsets"][row : row + 2].tolist()
         offsets = self.polygons["offsets"][first : last + 1].astype(np.int64)
-        has_text = self.polygons["has_text"]
+        has_text = self.polygons["has_text"][first:last] & texts
         return PolygonSet(
             points=self.polygons["points"][offsets[0] : offsets[-1]],
             offsets=offsets - offsets[0],
             ignore=self.polygons["ignore"][first:last],
             texts=tuple(
-                unpack_text(self.polygons["text_offsets"], self.polygons["text_bytes"], i) if has_text[i] else None
-                for i in range(first, last)
+                unpack_text(self.polygons["text_offsets"], self.polygons["text_bytes"], i) if stated else None
+                for i, stated in enumerate(has_text.tolist(), first)
             ),
             frame=FRAMES[int(self.rows["frame"][row])],  # type: ignore[arg-type]
         )

@@ -14,7 +14,7 @@ from ocrmaps.annotations.formats import labelstudio
 from ocrmaps.annotations.merging import SampleChange, merge_samples
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.cli.app import app
-from ocrmaps.errors import SpecError
+from ocrmaps.errors import AnnotationError, SpecError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.data import sized, synth
@@ -168,3 +168,11 @@ def test_the_base_is_never_written_to(receipts):
     done = CliRunner().invoke(app, ["data", "merge", str(receipts), str(receipts), "--out", str(out), "--yes"])
     assert isinstance(done.exception, SpecError) and "BASE is never written to" in str(done.exception)
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(("broken", "wrong"), [('[{"data": {', "invalid JSON"), ("", "nothing, expected JSON")])
+def test_a_file_that_came_back_broken_is_named_with_the_option_that_is_about_it(broken, wrong, receipts, tmp_path):
+    (tmp_path / "back.json").write_text(broken, encoding="utf-8")
+    done = CliRunner().invoke(app, ["data", "merge", str(receipts), f"{tmp_path}/back.json", "--out", "o.json"])
+    assert isinstance(done.exception, AnnotationError) and wrong in str(done.exception)
+    assert "--corrected-format" in done.exception.hint and "--format" not in done.exception.hint.split()

@@ -34,8 +34,8 @@ def test_further_columns_are_counted(tmp_path):
 
 
 def test_a_dense_page_is_one_long_column(tmp_path):
-    polygon = "100.123456789012 200.123456789012 300.123456789012 200.5 300.25 240.125"
-    text = HEAD + "a.jpg," + "|".join([polygon] * 3000) + "\n"
+    polygons = [f"100.123456789012 {y}.123456789012 300.123456789012 {y}.5 300.25 {y + 1}.125" for y in range(3000)]
+    text = HEAD + "a.jpg," + "|".join(polygons) + "\n"
     (sample,) = scanned(tmp_path, "submission", text, "s.csv").samples
     assert len(sample.polygons) == 3000
 

@@ -58,6 +58,8 @@ REFUSED = [
     ("oracle folder --recipe nope.toml", 2, "nope.toml: no such recipe file"),
     ("audit nowhere", 3, "found no file or folder nowhere"),
     ("audit folder --detector nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
+    ("audit folder --detector nonsense", 2, "`ocrmaps models` lists the names of detectors"),
+    ("verify receipts --root file://name/x", 2, "file://name/x: expected file:///FOLDER with the folder's whole path"),
     ("audit folder --state nope.json", 2, "nope.json: no such file of decisions"),
     ("bench audit nowhere", 3, "found no file or folder nowhere"),
     ("bench audit folder --rates 2", 2, "--rates: found 2"),

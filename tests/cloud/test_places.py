@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from ocrmaps.cli import complete
 from ocrmaps.cli.app import app
 from ocrmaps.errors import SpecError, StoreError, StoreNotFound
-from ocrmaps.progress import listen
 from ocrmaps.store.places import objects, patience
 from ocrmaps.store.places.cache import find_version, reading_folder
 from ocrmaps.store.places.objects import ObjectPlace
@@ -166,11 +165,8 @@ def test_a_server_that_does_not_answer_is_said_while_it_is_waited_for(tmp_path, 
             heard.set()
 
     monkeypatch.setattr(patience, "AGAIN_SECONDS", 0.0)
-    listen(say)
-    try:
-        assert place._again("get", "a", answer) == b"late"
-    finally:
-        listen(None)
+    monkeypatch.setattr(patience, "ONCE", [say])
+    assert place._again("get", "a", answer) == b"late"
     assert f"no answer from memory://{tmp_path.name} yet, trying again (3 of {objects.TRIES})" in said
 
 

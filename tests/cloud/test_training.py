@@ -30,9 +30,11 @@ def test_training_from_a_url_gives_the_losses_of_training_from_the_disk(tmp_path
     # What was learnt from is found again, also on a machine that has never seen it.
     card = {"store": {"name": "tiny", "version": version, "root_digest": _root(store.version(version))},
             "run": {"data": {"cache": url}}}  # fmt: skip
-    assert find_store(card).parent.name == "tiny"
-    assert ".places" in str(find_store(card))
-    assert find_store(card | {"run": {"data": {"store": f"{url}/tiny"}}}) == find_store(card)
+    assert find_store(card, card["store"]).parent.name == "tiny"
+    assert ".places" in str(find_store(card, card["store"]))
+    assert find_store(card | {"run": {"data": {"store": f"{url}/tiny"}}}, card["store"]) == find_store(
+        card, card["store"]
+    )
 
 
 def test_a_run_file_may_name_the_place_as_its_cache(tmp_path):

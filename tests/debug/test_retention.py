@@ -17,6 +17,7 @@ from ocrmaps.debug.retention import carry_out, compress, leftovers, plan_retenti
 from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.pipelines import debug
+from ocrmaps.scratch import beside
 from tests.debug.test_bundles import NOBODY, NOW, make
 
 
@@ -107,6 +108,16 @@ def test_what_a_dead_writer_left_is_swept_after_a_day(tmp_path):
     (action,) = plan_retention([], now=NOW, leftovers=[left])
     carry_out(action)
     assert action.do == "sweep" and not draft.folder.exists()
+
+
+def test_what_a_killed_command_left_beside_its_result_is_swept_and_what_a_living_one_has_stays(tmp_path):
+    with beside(tmp_path / "run" / "x.json") as living:
+        dead = tmp_path / "run" / ".ocrmaps-dead"
+        shutil.copytree(living.parent, dead)
+        assert leftovers(tmp_path, now=datetime.now(UTC)) == [dead]
+        for action in plan_retention([], now=NOW, leftovers=[dead, living.parent]):
+            carry_out(action)
+        assert not dead.exists() and living.exists()
 
 
 def test_a_bundle_that_changed_since_the_plan_is_left_alone(tmp_path):

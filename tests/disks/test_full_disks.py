@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace as Stub
 from typing import Any
 
+import numpy as np
 import pytest
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from PIL import Image
@@ -18,13 +19,14 @@ from PIL import Image
 from ocrmaps.annotations import open_source
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.cli.app import main
-from ocrmaps.detect.trained import LAST, read_checkpoint
+from ocrmaps.detect.trained import LAST, load_detector, read_checkpoint
 from ocrmaps.errors import RunError
 from ocrmaps.evaluation import EvaluationSpec
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
 from ocrmaps.evaluation.tune.goals import SHOWN
 from ocrmaps.evaluation.tune.grid import Grid
 from ocrmaps.extract import ExtractSpec
+from ocrmaps.pipelines import export
 from ocrmaps.pipelines.tune import freeze
 from ocrmaps.shipped import shipped
 from ocrmaps.training.checkpoint import Keeper
@@ -88,6 +90,7 @@ COMMANDS = {
     "rows": ("cache export tiny --root {place}/world/cache", "v.csv"),
     "statistics": ("cache export tiny --root {place}/world/cache", "v.json"),
     "export torchscript": ("export {receipts} --format torchscript --size 32x32 --yes --out", "x.pt"),
+    "export onnx": ("export {receipts} --format onnx --size 32x32 --yes --out", "x.onnx"),
     "export program": ("export {receipts} --format program --size 32x32 --yes --out", "x.pt2"),
 }
 NEW = {"over", "c", "s", "scores", "v.tar", "v.csv", "v.json"}
@@ -109,6 +112,8 @@ def refused(said: tuple[int, str], name: str) -> None:
 
 @pytest.mark.parametrize("what", COMMANDS)
 def test_a_full_disk_is_one_message_and_the_old_file_stays(what, place, tmp_path, monkeypatch, ocrmaps):
+    if what == "export onnx":
+        needs("onnx", "onnxscript", "onnxruntime")
     words = words_of(what, place)
     name = words[-1]
     monkeypatch.chdir(tmp_path)
@@ -122,6 +127,39 @@ def test_a_full_disk_is_one_message_and_the_old_file_stays(what, place, tmp_path
     left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == before
     assert not (place / "p.json").exists()
+
+
+def needs(*modules: str) -> None:
+    for module in modules:
+        pytest.importorskip(module, reason=f"{module} is not installed")
+
+
+@pytest.mark.parametrize(("library", "name"), [("onnxruntime", "x.onnx"), ("openvino", "x.xml")])
+def test_a_disk_that_fills_while_a_library_writes_its_own_files_is_one_message(library, name, tmp_path, monkeypatch):
+    needs("onnx", library)
+    import onnx
+    from onnx import TensorProto, helper
+
+    def tiny(graph: Any, trained: Any, path: Path, size: Any) -> None:
+        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 8, 8, 3])
+        out = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [1, 8, 8, 3])
+        nodes = helper.make_graph([helper.make_node("Relu", ["image"], ["probability"])], "tiny", [image], [out])
+        onnx.save(helper.make_model(nodes, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+
+    monkeypatch.setattr(export, "_prepared", lambda trained, source: [np.zeros((8, 8, 3), np.float32)])
+    monkeypatch.setattr(export, "_onnx", tiny)
+    write = export.round_to_int8 if library == "onnxruntime" else export._as_openvino
+
+    def filled(*words: Any) -> None:
+        with full_disk():
+            write(*words)
+
+    monkeypatch.setattr(export, write.__name__, filled)
+    trained = load_detector(shipped("receipts"))
+    save(SynthSpec(num=1, size=(320, 320), lines=(2, 3)), tmp_path / "source")
+    with pytest.raises(RunError, match=rf"{name} cannot be written by {library}") as refusal:
+        export._rounded(trained, tmp_path / name, (32, 32), tmp_path / "source", tmp_path / "source")
+    assert refusal.value.hint and "\n" not in str(refusal.value)
 
 
 GONE = [what for what in COMMANDS if what.partition(" ")[0] not in ("export", "evaluate", "report")] + ["report"]

@@ -103,8 +103,8 @@ MUTANTS = [
     ),
     *_rows(
         "files", "ocrmaps/scratch.py", "tests/disks/test_scratch.py",
-        ("what a living process works in stays", "fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        shutil",
-         "shutil", "test_what_a_killed_process_left_goes_when_the_next_begins_and_what_a_living_one_has_stays"),
+        ("what a living process works in stays", "fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)\n        then()",
+         "then()", "test_what_a_killed_process_left_goes_when_the_next_begins_and_what_a_living_one_has_stays"),
         ("a folder of people is not swept", "if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():", OFF,
          "test_folders_of_people_stay_however_they_are_called"),
         ("a link is not swept", "entry.is_dir(follow_symlinks=False)", "entry.is_dir()",

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrmaps.pictures import decoding_bytes
-from ocrmaps.store.writing.tasks import build_shard, memory_bound
+from ocrmaps.pipelines.build import memory_per_worker
+from ocrmaps.store.writing.tasks import build_shard
 from tests.store.world import make_world
 
 SIZE = (2500, 3500)
 """Shares of what 10 000 x 14 000 pixels need are the same: of those, too, the peak is 8 bytes a pixel in CMYK."""
-KINDS = {"scan.jpg": "RGB", "print.jpg": "CMYK", "cut.png": "RGBA", "page.tif": "L"}
+KINDS = {"scan.jpg": "RGB", "print.jpg": "CMYK", "cut.png": "RGBA", "page.tif": "L", "png.jpg": "RGBA"}
 SLACK = 4_000_000
 """What an interpreter takes besides."""
 
@@ -31,7 +31,8 @@ def measure(root: str) -> None:
     for name, mode in KINDS.items():
         world = make_world(Path(root) / name, samples=0)
         path = world.add("train", name, size=(16, 16))
-        _noise(mode).save(path, quality=95, compress_level=1, exif=_turned())
+        kind = "PNG" if name == "png.jpg" else None
+        _noise(mode).save(path, format=kind, quality=95, compress_level=1, exif=_turned())
         plan = world.plan()
         with world.building(plan) as building:
             (task,) = building.tasks()
@@ -41,8 +42,7 @@ def measure(root: str) -> None:
             receipt = build_shard(task)
             peak = _status("VmHWM") - before
         assert [row["how"] for row in receipt["rows"]] == ["drawn"], receipt
-        layout = plan.recipe.layout.rows_per_shard
-        found[name] = peak, memory_bound(plan.recipe.canonical, layout, decoding_bytes(name, SIZE, path.stat().st_size))
+        found[name] = peak, memory_per_worker(plan)
     print(json.dumps(found))
 
 

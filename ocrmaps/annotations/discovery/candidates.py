@@ -15,9 +15,11 @@ from typing import BinaryIO
 
 from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, Sign, peek_json
+from ocrmaps.annotations.grammar.contents import decode, parse_json, read_bytes
 from ocrmaps.annotations.grammar.documents import ZIP_ERRORS
 from ocrmaps.annotations.grammar.lines import leading
 from ocrmaps.annotations.grammar.xml import peek_xml
+from ocrmaps.errors import AnnotationError
 from ocrmaps.files import open_regular
 from ocrmaps.limits import MAX_BYTES
 
@@ -83,7 +85,7 @@ def _visible(name: str) -> bool:
 def seen_in(path: Path) -> str:
     """What a file or folder holds, for a message: `310 .jpg, 2 folders`, `xml with the root <page>`."""
     if path.is_file():
-        return str(head_of(path)) or "a file that no format recognizes"
+        return _broken_json(path) or str(head_of(path)) or "a file that no format recognizes"
     counts: Counter[str] = Counter()
     shapes: dict[str, str] = {}
     for entry in entries(path):
@@ -93,6 +95,16 @@ def seen_in(path: Path) -> str:
             shapes[kind] = str(head_of(entry))
     seen = [f"{n} {kind}" + (f" ({shapes[kind]})" if shapes.get(kind) else "") for kind, n in counts.most_common(6)]
     return ", ".join(seen) or "nothing"
+
+
+def _broken_json(path: Path) -> str:
+    """What is wrong with a .json file and where; "" for one that is sound, and for other files."""
+    if path.suffix.lower() == ".json":
+        try:
+            parse_json(decode(read_bytes(path, path.name), path.name), path.name, lambda *doubled: None)
+        except AnnotationError as error:
+            return str(error.problems[0]).partition(": found ")[2] + f" ({error.problems[0].loc})"
+    return ""
 
 
 def _asked(head: Head, signs: Mapping[str, Sign]) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, GatheredOutlines, LongMember, packed
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable, packed
 from ocrmaps.annotations.grammar.contents import Doubled, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Sample, Source
@@ -54,8 +54,8 @@ def recognize(head: Head) -> str:
 
 _KINDS = (list, dict)
 _CHOICES = (
-    (LongMember("imgs", "a list", _KINDS), LongMember("anns", "a list", _KINDS)),
-    (LongMember("images", "a list", _KINDS), LongMember("annotations", "a list", _KINDS)),
+    (JsonTable("imgs", "a list", _KINDS), JsonTable("anns", "a list", _KINDS)),
+    (JsonTable("images", "a list", _KINDS), JsonTable("annotations", "a list", _KINDS)),
 )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, peek_json
 from ocrmaps.annotations.formats import wildreceipt
 from ocrmaps.annotations.formats.coco import add_row
-from ocrmaps.annotations.gather import Gather, GatheredOutlines, LongMember
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.lines import box, numbered
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
@@ -41,7 +41,7 @@ def read(source: Source) -> Reading:
     with g.attempt():
         if _is_new(source.annotations):
             for member, i, entry in g.members(
-                dict, 'an object with "data_list"', [LongMember("data_list", "a list of pictures")]
+                dict, 'an object with "data_list"', [JsonTable("data_list", "a list of pictures")]
             ):
                 if member:
                     _entry(g, entry, f"{g.file}:data_list[{i}]")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, LongMember
+from ocrmaps.annotations.gather import Gather, JsonTable
 from ocrmaps.annotations.grammar.contents import step
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, number_pairs, write_file
@@ -33,7 +33,7 @@ def read(source: Source) -> Reading:
     with g.attempt():
         what = "an object from picture name to words"
         for member, name, image in g.members(
-            dict, 'an object with "images"', [LongMember("images", what, (dict,))], ids="images"
+            dict, 'an object with "images"', [JsonTable("images", what, (dict,))], ids="images"
         ):
             if member:
                 _image(g, str(name), image)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,6 +165,28 @@ class Report:
             out.append("notes:")
             out += _told(notes)
         return out
+
+
+def joined(reports: Sequence[Report]) -> Report:
+    """One report of several examinations of the same target: a stage holds where it holds in all of them."""
+    stages = []
+    for several in zip(*(report.stages for report in reports), strict=True):
+        looked = [stage for stage in several if not stage.skipped]
+        stages.append(
+            Stage(
+                name=several[0].name,
+                skipped="" if looked else several[0].skipped,
+                said=" | ".join(stage.said for stage in looked if stage.said),
+                numbers={str(place): stage.numbers for place, stage in enumerate(several)},
+                findings=[finding for stage in several for finding in stage.findings],
+            )
+        )
+    return replace(
+        reports[0],
+        lead="\n".join(report.lead for report in reports),
+        stages=tuple(stages),
+        cases=tuple(case for report in reports for case in report.cases),
+    )
 
 
 def _told(findings: Iterable[StageFinding]) -> list[str]:

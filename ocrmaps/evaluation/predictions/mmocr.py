@@ -6,7 +6,8 @@
     [{"img_path": "a.png", "pred_instances": {...}}, ...]            a list of such objects, or one a line
 
 and `data_list` with `instances`, where each instance has its own score. Without outlines `bboxes` (x0, y0, x1, y1)
-are taken. A file of one picture that names none belongs to the picture of its own name.
+are taken. A file of one picture that names none belongs to the picture of its own name. Outlines on a picture that
+PaddleOCR turned or unwarped first are refused.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ def _entry(found: Found, entry: dict[str, Any], loc: str, *, own: str | None) ->
     if name is None:
         found.problem(loc, f"found no picture name, expected {', '.join(NAMES[:3])}", "unnamed-picture")
         return
+    _refuse_bent(found, entry.get("doc_preprocessor_res"), loc)
     page = entry.get("page_index")
     if isinstance(name, str) and type(page) is int and page > 0:
         name = f"{name}#{page + 1}"
@@ -108,6 +110,19 @@ def _entry(found: Found, entry: dict[str, Any], loc: str, *, own: str | None) ->
         size=found.size(entry.get("height"), entry.get("width"), loc),
         since=since,
     )
+
+
+def _refuse_bent(found: Found, prepared: Any, loc: str) -> None:
+    """PaddleOCR can turn and unwarp a picture first; its outlines are then those of a picture that nobody has."""
+    settings = prepared.get("model_settings") if isinstance(prepared, dict) else None
+    if not isinstance(settings, dict):
+        return
+    what = ["use_doc_unwarping"] if settings.get("use_doc_unwarping") is True else []
+    if prepared.get("angle") not in (None, 0, -1):
+        what.append("use_doc_orientation_classify")
+    if what:
+        message = f"found outlines on a picture that was changed first, by {' and '.join(what)}"
+        found.problem(f"{loc}.doc_preprocessor_res", f"{message}; predict again without", "unsupported-shape")
 
 
 def _beside(found: Found, entry: Mapping[str, Any], points: Sequence[Any], loc: str) -> list[Any]:

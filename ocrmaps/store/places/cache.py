@@ -83,10 +83,10 @@ class Store:
 
 def cache_folder(named: Path | None = None) -> Path:
     """The cache that is named, or else OCRMAPS_CACHE, or else `.ocrmaps` here; a folder of this machine."""
-    chosen = named if named is not None else Path(os.environ.get("OCRMAPS_CACHE") or ".ocrmaps")
+    chosen = named if named is not None else os.environ.get("OCRMAPS_CACHE") or ".ocrmaps"
     url = url_of(chosen)
     if url is None:
-        return chosen.absolute()
+        return Path(chosen).absolute()
     folder = folder_of(url)
     if folder is None:
         raise SpecError(

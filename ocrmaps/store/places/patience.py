@@ -1,4 +1,4 @@
-"""Says that a place does not answer while requests wait for it, to whoever listens (`ocrmaps.progress.listen`)."""
+"""Says that a place does not answer while requests wait for it, to whoever listens (`ocrmaps.progress.ONCE`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ocrmaps import progress
+from ocrmaps.progress import ONCE
 
 SAY_SECONDS, AGAIN_SECONDS, LOOK_SECONDS = 2.0, 10.0, 0.5
 """Until the first word, between two words, and between two looks."""
@@ -34,7 +34,7 @@ _watching = False
 def patience(host: str, tries: int) -> Iterator[Request]:
     """Watch over one request with all its tries."""
     request = Request(host, tries, time.monotonic())
-    if progress.listener() is None:
+    if not ONCE:
         yield request
         return
     global _watching
@@ -64,7 +64,7 @@ def _watch() -> None:
             now = time.monotonic()
             due = now - oldest.since >= SAY_SECONDS and (not said or now - said >= AGAIN_SECONDS)
             line = f"no answer from {oldest.host} yet, trying again ({oldest.number} of {oldest.tries})"
-        say = progress.listener()
-        if due and say is not None:
+        if due:
             said = now
-            say(line)
+            for say in ONCE:
+                say(line)
