@@ -27,6 +27,8 @@ from ocrmaps.cli.options import (
 )
 from ocrmaps.cli.progress import progress_bar
 
+FOLDS = "Detectors that did not learn from the labels"
+
 
 def audit(
     source: SourcePath,
@@ -46,9 +48,12 @@ def audit(
             "for labels that the detector learnt from, and pictures unlike its own. Takes minutes to hours.",
             min=1,
             max=10,
+            rich_help_panel=FOLDS,
         ),
     ] = 1,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of each fold.", min=1, max=1000)] = 6,
+    epochs: Annotated[
+        int, typer.Option(metavar="N", help="Epochs of each fold.", min=1, max=1000, rich_help_panel=FOLDS)
+    ] = 6,
     state: Annotated[
         Path | None,
         typer.Option(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
 
+from ocrmaps.pipelines import executors
 from ocrmaps.store.places import posix as disk
-from tests.torture import kills, mutations, power, steps
+from tests.torture import crowd, kills, mutations, power, steps
 from tests.torture.__main__ import faults
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and advisory locks")
@@ -46,3 +48,16 @@ def test_every_damage_is_found_and_never_read(quick_folder):
 
 def test_the_loops_can_fail():
     assert faults({"kills": {"wrong_reads": 1}}) == ["kills.wrong_reads"]
+
+
+def test_the_receipts_of_many_tasks_are_in_the_journal_and_not_in_memory(tmp_path, monkeypatch):
+    held = []
+
+    def count(what, done, total):
+        if done in (0, total):
+            held.append(sum(type(thing) is dict and "drawn_by" in thing for thing in gc.get_objects()))
+
+    monkeypatch.setattr(executors, "build_shard", crowd.not_drawn)
+    crowd.measure(tmp_path, 40, 2, lambda building, progress: executors.run_tasks(building, workers=1, progress=count))
+    first, last = held
+    assert last - first < 10
