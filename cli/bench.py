@@ -92,7 +92,7 @@ def _command(name: str) -> Callable[..., None]:
 
 
 for _name, _sentence in BENCHES.items():
-    if _name not in ("break-even", "loader"):
+    if _name not in ("break-even", "loader", "scale"):
         app.command(_name, help=f"{_sentence} Example: ocrmaps bench {_name} --json")(_command(_name))
 
 
@@ -123,6 +123,34 @@ def loader(
     _print(record, as_json)
     for name in record["results"][0]["not_installed"]:
         _say(f"not installed, left out: {name}")
+
+
+@app.command("scale")
+def scale(
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE.svg", help="Draw the growth into this file.", rich_help_panel=RESULTS),
+    ] = None,
+    yes: Replace = False,
+    repeats: Repeats = 3,
+    quick: Quick = False,
+    as_json: Json = False,
+) -> None:
+    """Time how opening, checking, comparing and beginning an epoch grow up to a million rows.
+
+    Example: ocrmaps bench scale --json
+    """
+    from ocrmaps.files import refuse_existing, write_new
+    from ocrmaps.pipelines.bench import record as bench
+    from ocrmaps.pipelines.bench.growth import growth_plot
+
+    if plot is not None:
+        refuse_existing(plot, replace_existing=yes)
+    record = bench.run(["scale"], repeats=repeats, quick=quick)
+    if plot is not None:
+        write_new(plot, growth_plot(record), replace_existing=yes)
+        _say(f"wrote {plot}")
+    _print(record, as_json)
 
 
 @app.command("break-even")

@@ -18,7 +18,7 @@ AHEAD = 64 * 2**20
 
 
 class ReadAhead:
-    """Advises on the rows of one pass; a thread of its own, asleep until `found_cold`."""
+    """Advises on the rows of one pass; `found_cold` starts its thread."""
 
     def __init__(self, order: Iterable[int], advise: Callable[[int], int], *, most_rows: int) -> None:
         """`advise` asks for a row and gives its bytes; at most `most_rows` are asked for before their turn."""
@@ -27,8 +27,7 @@ class ReadAhead:
         self._done = 0
         self._changed = threading.Condition()
         self._cold = self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="ocrmaps-loader-ahead", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def used(self, row: int) -> None:
         """One more row has had its turn."""
@@ -41,21 +40,20 @@ class ReadAhead:
         """A row had to be waited for."""
         if not self._cold:
             with self._changed:
-                self._cold = True
-                self._changed.notify()
+                if not (self._cold or self._stopped):
+                    self._cold = True
+                    self._thread = threading.Thread(target=self._run, name="ocrmaps-loader-ahead", daemon=True)
+                    self._thread.start()
 
     def stop(self) -> None:
         """End; what was asked for may still be read."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        if threading.current_thread() is not self._thread:
+        if self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _run(self) -> None:
-        with self._changed:
-            while not (self._cold or self._stopped):
-                self._changed.wait()
         nbytes, asked = 1, 0
         for turn, row in enumerate(self._order):
             if turn < self._done:
