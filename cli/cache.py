@@ -125,9 +125,8 @@ def list_all(root: FarRoot = None, as_json: Json = False) -> None:
             continue
         pinned = f"  pinned: {record['pinned']}" if record["pinned"] else ""
         lost = f", {record['failed']} failed" if record["failed"] else ""
-        typer.echo(
-            f"{name}  {record['rows']} rows{lost}  {record['bytes'] / 1e6:.1f} MB  {record['built'] or ''}{pinned}"
-        )
+        size = f"{record['bytes'] / 1e6:.1f} MB"
+        typer.echo(visible_lines(f"{name}  {record['rows']} rows{lost}  {size}  {record['built'] or ''}{pinned}"))
 
 
 @app.command()
@@ -146,13 +145,12 @@ def show(
         return
     typer.echo(f"version {record['version']}, root digest {record['root_digest']}")
     for source in record["sources"]:
-        typer.echo(
-            f"  {source['split'] or 'no split'} {source['label']} ({source['format']}, {source['frame']}): "
-            f"{source['written']} of {source['expected']} samples, {source['problems']} problems"
-        )
+        what = f"{source['label']} ({source['format']}, {source['frame']})"
+        count = f"{source['written']} of {source['expected']} samples, {source['problems']} problems"
+        typer.echo(visible_lines(f"  {source['split'] or 'no split'} {what}: {count}"))
     counts = record["counts"]
     typer.echo(f"  {counts['rows']} rows, {counts['failed']} failed, {counts['polygons']} polygons")
-    typer.echo("  " + ", ".join(f"{number} {word}" for word, number in counts["outcomes"].items()))
+    typer.echo(visible_lines("  " + ", ".join(f"{number} {word}" for word, number in counts["outcomes"].items())))
     for line in _drawn_by(record["drawn_by"]):
         typer.echo(visible_lines(f"  {line}"))
     reasons = ", ".join(f"{number} {word}" for word, number in record["ledger"]["by_reason"].items())

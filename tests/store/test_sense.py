@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from ocrmaps.cli.app import app
 from ocrmaps.errors import OcrmapsError, StoreCorrupt
 from ocrmaps.loader import MapLoader
 from ocrmaps.store.format.identity import file_digest
@@ -24,6 +26,8 @@ from ocrmaps.store.upkeep.catalog import rows_table, statistics
 from ocrmaps.store.upkeep.verify import verify
 from tests.store.world import make_world
 from tests.trust.test_fuzz import spoilt
+
+STEER = "\x1b[31mred"
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +143,14 @@ def test_a_row_of_no_shard_is_refused(version):
         (("written", "tables"), {}),
         (("recorded",), 1.5),
         (("recorded", "drawn_by"), [1]),
+        (("recorded", "drawn_by"), [{}]),
+        (("recorded", "drawn_by", 0, "code"), []),
+        (("recorded", "drawn_by", 0, "tools"), {"numpy": None}),
+        (("recorded", "tools"), {"numpy": 2}),
+        (("recorded", "built"), None),
+        (("recorded", "built"), {"at": 5}),
+        (("recorded", "sources"), [None]),
+        (("recorded", "recipe"), None),
         (("asked", "recipe", "layout", "rows_per_shard"), 0),
         (("asked", "recipe", "layout", "mask"), "rot13"),
     ],
@@ -176,3 +188,14 @@ def test_a_hundred_forgeries_give_no_traceback(version):
             path.write_bytes(before)
         folder = folder.rename(version)
         (folder / MANIFEST).write_bytes(whole)
+
+
+def test_what_a_stranger_recorded_does_not_steer_the_terminal(version):
+    def change(body: dict[str, Any]) -> None:
+        body["recorded"]["built"] = {"at": STEER}
+        body["recorded"]["sources"][0] |= {"label": STEER, "format": STEER, "frame": STEER, "split": STEER}
+
+    cache = forge(version, change).parents[1]
+    for command in (["list"], ["show", "tiny"]):
+        done = CliRunner().invoke(app, ["cache", *command, "--root", str(cache)])
+        assert done.exit_code == 0 and "\\x1b" in done.output and "\x1b" not in done.output

@@ -26,7 +26,7 @@ from ocrmaps.training.ranks import check_ranks
 from ocrmaps.training.scoring import Scorer
 from ocrmaps.training.steps.capture import batch_of_rows, load_step
 from ocrmaps.training.steps.replay import replay
-from tests.known import KNOWN
+from tests.known import KNOWN, SEED
 from tests.loader.test_rows import flip
 from tests.training.conftest import make_world, small_run
 from tests.training.test_interrupt import Press, assert_same
@@ -224,7 +224,7 @@ def test_the_guard_names_the_samples_of_the_rank_that_was_bad(cache, tmp_path):
     store, version = find_version(cache, "tiny")
     with (
         Reader(store.version(version)) as reader,
-        MapLoader(reader.folder, split="train", batch_size=1, shuffle=True, rank=rank, world=2) as loader,
+        MapLoader(reader.folder, split="train", batch_size=1, shuffle=True, seed=SEED, rank=rank, world=2) as loader,
     ):
         batch = list(loader)[1]
         name = reader.name(int(batch.row[0]))

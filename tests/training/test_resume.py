@@ -135,23 +135,23 @@ def test_a_save_that_is_cut_short_leaves_the_state_there_was(tmp_path):
     assert (tmp_path / "last.ckpt").read_bytes() == b"whole"
 
 
-def test_killed_between_the_latest_and_the_best_the_best_is_named_after_all(halted, cache):
+def test_killed_between_the_latest_and_the_best_the_best_is_named_after_all(halted, whole, cache):
     """What a kill right after the first epoch's save leaves: the state says it is a best one, no file does."""
     (best,) = (halted / "checkpoints").glob("best-*")
     best.replace(halted / "checkpoints" / "last.ckpt")
     again = train(small_run(**QUIET, keep__top=2), out=halted, cache=cache, resume="auto")
     assert best.is_file() and read_checkpoint(best)["ocrmaps"]["steps"] == 3
-    # Neither epoch finds anything; the second has the lower loss.
-    assert again.best is not None and read_checkpoint(again.best)["ocrmaps"]["steps"] == 6
+    assert again.best is not None and again.best.name == whole.best.name
 
 
 def test_killed_there_in_the_last_epoch_the_best_is_named_though_nothing_is_left_to_train(copied, cache):
     (best,) = (copied / "checkpoints").glob("best-*")
+    steps = read_checkpoint(best)["ocrmaps"]["steps"]  # those of the last epoch, unless another seed says otherwise
     best.replace(copied / "checkpoints" / "last.ckpt")
     (copied / "result.json").unlink()
     again = train(small_run(**QUIET), out=copied, cache=cache, resume="auto")
     assert (again.best, again.identity["steps"]) == (best, 6)
-    assert read_checkpoint(best)["ocrmaps"]["steps"] == 6
+    assert read_checkpoint(best)["ocrmaps"]["steps"] == steps
 
 
 def test_a_run_that_patience_ended_is_finished(cache, tmp_path):

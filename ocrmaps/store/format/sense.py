@@ -36,9 +36,7 @@ def check_manifest(asked: Any, written: Any, recorded: Any, tables: Tables) -> N
     _whole(layout["rows_per_shard"], 1, _ROWS, "rows_per_shard")
     for array in ARRAYS:
         _text(layout[array], f"layout of {array}")
-    drawn = _of(recorded, dict, "recorded").get("drawn_by", [])
-    _each(drawn, dict, "drawn_by")
-    _of(recorded.get("tools", {}), dict, "tools")
+    _check_recorded(_of(recorded, dict, "recorded"))
     written = _of(written, dict, "written")
     canvases = _each(written["canvases"], dict, "canvases")
     for canvas in canvases:
@@ -118,6 +116,28 @@ def column_fault(written: Mapping[str, Any], where: str, array: npt.NDArray[Any]
         if orientation.min() < 1 or orientation.max() > 8 or sides.min() < 1 or np.abs(array[:, 5:]).max() > _SIDE:
             return "found a transform of no picture"
     return ""
+
+
+def _check_recorded(recorded: dict[str, Any]) -> None:
+    """What is merely recorded is shown to people and compared: its values are of their kind."""
+    for entry in (recorded, *_each(recorded.get("drawn_by", []), dict, "drawn_by")):
+        for what in ("tools", "code"):
+            for value in _of(entry.get(what, {}), dict, what).values():
+                _text(value, what)
+    for entry in recorded.get("drawn_by", []):
+        _text(entry["identity"], "identity")
+        _whole(entry["rows"], 0, _ROWS, "rows of drawn_by")
+        if "tools" in entry:
+            _of(entry["code"], dict, "code")
+    _of(recorded["recipe"], dict, "recipe of recorded")
+    built = _of(recorded.get("built", {}), dict, "built")
+    _text(built.get("at", ""), "at")
+    _of(built.get("rows", {}), dict, "rows of built")
+    for source in _each(recorded["sources"], dict, "sources of recorded"):
+        for what in ("name", "split", "label", "format", "frame", "pictures"):
+            _text(source[what], f"{what} of a source")
+        for what in ("expected", "written", "problems"):
+            _whole(source[what], 0, _ROWS, f"{what} of a source")
 
 
 def _of(value: Any, kind: type, where: str) -> Any:
