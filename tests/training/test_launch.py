@@ -131,23 +131,3 @@ def test_two_machines_train_what_one_with_two_devices_trains(two, tmp_path):  # 
     assert all(torch.equal(mine["state_dict"][name], value) for name, value in theirs["state_dict"].items())
     assert mine["ocrmaps"]["samples"] == one.identity["samples"]
     assert sorted(p.name for p in (tmp_path / "two").rglob("*")) == sorted(p.name for p in one.folder.rglob("*"))
-
-
-@pytest.mark.slow
-def test_a_process_that_fails_is_named_by_the_others(cache, tmp_path, monkeypatch):
-    """Started as srun starts them, this process the first; the second machine does not see the store."""
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    spec, run = small_run(hardware={"nodes": 2}, watch__pictures=0), tmp_path / "run.toml"
-    run.write_text(dump(spec), encoding="utf-8")
-    srun = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_LOCALID": "0", "SLURM_STEP_NUM_NODES": "2", "MASTER_PORT": free_port(),
-            "SLURM_STEP_NODELIST": "localhost,b", "SLURM_PROCID": "1"}  # fmt: skip
-    other = subprocess.Popen(
-        [sys.executable, "-m", "ocrmaps", "train", str(run), "--root", str(tmp_path / "nothing"), "--out",
-         str(tmp_path / "o")],
-        env={**os.environ, **srun}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    told = rf"one of 2 processes failed: rank 1 on {platform.node()}: tiny: no such version"
-    with pytest.raises(RunError, match=told):
-        train(spec, out=tmp_path / "o", cache=cache, launch=launched(srun | {"SLURM_PROCID": "0"}))
-    assert "tiny: no such version" in other.communicate()[1] and other.returncode == 4
-    assert not torch.distributed.is_initialized()
