@@ -23,6 +23,15 @@ def cores(most: int | None = None) -> int:
     return found if most is None else min(most, found)
 
 
+def has_bf16() -> bool:
+    """Whether this processor multiplies in bfloat16 by itself, so that training in it is faster."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # another system, which does not say
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
 def machine() -> dict[str, Any]:
     """What a reader of figures needs to know about the hardware and the libraries."""
     import psutil

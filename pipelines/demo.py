@@ -15,6 +15,7 @@ from ocrmaps.errors import RunError, SpecError
 from ocrmaps.evaluation.oracle.chain import Chain
 from ocrmaps.evaluation.oracle.judge import run_oracle
 from ocrmaps.files import write_new
+from ocrmaps.machine import has_bf16
 from ocrmaps.pipelines import data, recommend
 from ocrmaps.pipelines.build import build
 from ocrmaps.recipe import FORM, load_recipe
@@ -96,13 +97,14 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
         from ocrmaps.training.callbacks.stop import Interrupted
         from ocrmaps.training.spec import load_run
 
-        spec_of_run = load_run(RECIPES / "demo-run.toml", [f"budget.epochs={epochs}"])
+        changes = [f"budget.epochs={epochs}", *(["precision=bf16"] if has_bf16() else [])]
+        spec_of_run = load_run(RECIPES / "demo-run.toml", changes)
         folder = _fresh(out / "runs")
         try:
             run(spec_of_run, out=folder, cache=cache, say=lambda line: say(f"  {line}"))
         except Interrupted as stop:
             # What goes on with it is `train`; a second demo would start a second run.
-            again = ["ocrmaps", "train", str(RECIPES / "demo-run.toml"), "--set", f"budget.epochs={epochs}"]
+            again = ["ocrmaps", "train", str(RECIPES / "demo-run.toml"), *(w for c in changes for w in ("--set", c))]
             again += ["--root", str(cache), "--out", str(folder), "--resume", "auto"]
             stop.hint = f"go on by {shlex.join(again)}"
             raise

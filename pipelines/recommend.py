@@ -26,6 +26,7 @@ from ocrmaps.evaluation.oracle.judge import OracleResult, run_oracle
 from ocrmaps.extract.records import Shape
 from ocrmaps.files import write_new
 from ocrmaps.geometry import Size
+from ocrmaps.machine import has_bf16
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header
 from ocrmaps.progress import Progress
@@ -292,7 +293,7 @@ RUN_FILE = """\
 # small set needs more epochs. On a GPU take encoder = "resnet18", more pictures in a batch and 100 epochs.
 name = "{name}"
 ema = 0.95
-
+{precision}
 [data]
 store = "{name}"
 batch_size = {batch}
@@ -318,6 +319,7 @@ def write_run(found: Recommendation, sources: Sequence[Source], out: Path, *, re
         pictures=pictures,
         steps=-(-pictures // BATCH),
         batch=BATCH,
+        precision='precision = "bf16"  # this processor multiplies in it by itself; leave it out for fp32\n' if has_bf16() else "",
     )
     if found.shape == "polygons":
         text += '\n[extract]\nshape = "polygons"\n'

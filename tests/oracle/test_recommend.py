@@ -113,6 +113,14 @@ def test_the_run_file_beside_the_recipe_trains_on_its_store(tmp_path):
     assert "of split val" in next_steps(sources[:1], recipe, run)[-1]
 
 
+@pytest.mark.parametrize(("has", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_the_run_file_asks_for_what_the_processor_has(has, precision, tmp_path, monkeypatch):
+    monkeypatch.setattr("ocrmaps.pipelines.recommend.has_bf16", lambda: has)
+    found = recommend([sample(lines())], [header(400, 300)], budget_mpx=0.07)
+    write_run(found, [synth(tmp_path / "a", num=1, seed=1)], tmp_path / "a-run.toml", recipe=tmp_path / "a.toml")
+    assert load_run(tmp_path / "a-run.toml").precision == precision
+
+
 def test_polygons_are_said_in_the_run_file(tmp_path):
     found = recommend([sample(lines())], [header(400, 300)], budget_mpx=0.07, shape="polygons")
     write_run(found, [synth(tmp_path / "a", num=1, seed=1)], tmp_path / "a-run.toml", recipe=tmp_path / "a.toml")
