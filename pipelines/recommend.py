@@ -307,6 +307,7 @@ lr = 4e-3
 [budget]
 epochs = 24
 """
+BF16 = 'precision = "bf16"  # this processor multiplies in it by itself; leave it out for fp32\n'
 BATCH = 4
 
 
@@ -319,7 +320,7 @@ def write_run(found: Recommendation, sources: Sequence[Source], out: Path, *, re
         pictures=pictures,
         steps=-(-pictures // BATCH),
         batch=BATCH,
-        precision='precision = "bf16"  # this processor multiplies in it by itself; leave it out for fp32\n' if has_bf16() else "",
+        precision=BF16 if has_bf16() else "",
     )
     if found.shape == "polygons":
         text += '\n[extract]\nshape = "polygons"\n'
