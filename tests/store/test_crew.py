@@ -146,9 +146,9 @@ def draw_and_tell(task):
     return build_shard(task)
 
 
-def test_workers_with_other_mounts_draw_the_same_version(recipe, cache, cluster, quick_folder, monkeypatch):
+def test_workers_with_other_mounts_draw_the_same_version(recipe, cache, cluster, quick_folder, tmp_path, monkeypatch):
     grow(cluster, 1)
-    there = quick_folder.parent / f"{quick_folder.name}-there"
+    there = tmp_path / "there"
     there.symlink_to(quick_folder)
     monkeypatch.setattr(crew, "build_shard", draw_and_tell)
     SEEN.clear()
