@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # One thread per library: the project schedules its own, and oversubscribed cores only add noise.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: setup demo test check lint types docs docs-site bench torture mutants clean
+.PHONY: setup demo test check lint types docs docs-site bench bench-check torture mutants clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,12 @@ docs-site: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/ocrmaps bench all
+
+# Against what `ocrmaps bench baseline` kept on the same machine before a change. Minutes, on a quiet machine: no part of
+# what must pass, where another processor or a neighbor could fail it by luck.
+BASELINE ?= bench-baseline.json
+bench-check: $(STAMP)
+	$(BIN)/ocrmaps bench check $(BASELINE)
 
 torture: $(STAMP)
 	$(BIN)/python -m tests.torture

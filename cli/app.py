@@ -31,7 +31,9 @@ from ocrmaps.cli import (
     schema,
     train,
 )
+from ocrmaps.cli.progress import say
 from ocrmaps.errors import OcrmapsError, RunError
+from ocrmaps.progress import listen
 from ocrmaps.text import visible_lines
 
 app = typer.Typer(
@@ -117,6 +119,7 @@ def main() -> None:
     # beside it a step took five to ten times as long. Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _speak_anywhere()
+    listen(lambda line: say(visible_lines(line), err=True))
     interruption = _Interruption()
     try:
         code = app(standalone_mode=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,8 @@ from ocrmaps.cli.options import (
 )
 from ocrmaps.cli.progress import progress_bar
 
+FOLDS = "Detectors that did not learn from the labels"
+
 
 def audit(
     source: SourcePath,
@@ -37,6 +40,20 @@ def audit(
             "i modulo their count looks at picture i, so that each judges pictures it did not learn from.",
         ),
     ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            metavar="K",
+            help="Train K detectors from --detector first, each on all pictures but every Kth, which it then judges: "
+            "for labels that the detector learnt from, and pictures unlike its own. Takes minutes to hours.",
+            min=1,
+            max=10,
+            rich_help_panel=FOLDS,
+        ),
+    ] = 1,
+    epochs: Annotated[
+        int, typer.Option(metavar="N", help="Epochs of each fold.", min=1, max=1000, rich_help_panel=FOLDS)
+    ] = 6,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -83,6 +100,10 @@ def audit(
         expect_checkpoint(path)
     if state is not None and not state.is_file():
         raise SpecError(f"{state}: no such file of decisions", hint="the page of an audit exports one")
+    if folds > 1 and len(checkpoints) > 1:
+        raise SpecError("folds start from one detector", hint="one --detector, or no --folds")
+    if folds > 1 and out is None:
+        raise SpecError("folds are trained into the folder of the audit: --out is missing")
     if out is None and (url_prefix or raw_csv):
         raise SpecError("--url-prefix and --raw-csv say how files are written: --out is missing")
     if detector is None:
@@ -92,6 +113,8 @@ def audit(
     done = run(
         source,
         checkpoints,
+        folds=folds,
+        epochs=epochs,
         format=format,
         pictures=pictures,
         frame=frame.value,
@@ -106,6 +129,7 @@ def audit(
         device=device.value,
         seed=seed,
         overwrite=yes,
+        say=partial(typer.echo, err=True),
         stage=progress_bar,
     )
     if done.result.warning:

@@ -52,12 +52,14 @@ BENCHES: dict[str, str] = {
     "step": "Measure what callbacks, host waits and data waits cost a training step.",
     "validation": "Time stored rows to scores against the plain chain from picture files.",
     "predict": "Time the shipped detector from file to polygons, by runtime, threads and step.",
+    "cli": "Time what a person waits for: help, wrong input, cache status, data check; and what each imports.",
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
+    "scale": "Time how opening, checking, comparing and beginning an epoch grow up to a million rows.",
 }
 """What `ocrmaps.pipelines.bench.record` can run, with the sentence that help shows."""
 SOURCED = (
     "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
-    "predict",
+    "predict", "cli",
 )  # fmt: skip
 """Those that are measured on any source."""
 
@@ -90,7 +92,7 @@ def _command(name: str) -> Callable[..., None]:
 
 
 for _name, _sentence in BENCHES.items():
-    if _name not in ("break-even", "loader"):
+    if _name not in ("break-even", "loader", "scale"):
         app.command(_name, help=f"{_sentence} Example: ocrmaps bench {_name} --json")(_command(_name))
 
 
@@ -121,6 +123,34 @@ def loader(
     _print(record, as_json)
     for name in record["results"][0]["not_installed"]:
         _say(f"not installed, left out: {name}")
+
+
+@app.command("scale")
+def scale(
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE.svg", help="Draw the growth into this file.", rich_help_panel=RESULTS),
+    ] = None,
+    yes: Replace = False,
+    repeats: Repeats = 3,
+    quick: Quick = False,
+    as_json: Json = False,
+) -> None:
+    """Time how opening, checking, comparing and beginning an epoch grow up to a million rows.
+
+    Example: ocrmaps bench scale --json
+    """
+    from ocrmaps.files import refuse_existing, write_new
+    from ocrmaps.pipelines.bench import record as bench
+    from ocrmaps.pipelines.bench.growth import growth_plot
+
+    if plot is not None:
+        refuse_existing(plot, replace_existing=yes)
+    record = bench.run(["scale"], repeats=repeats, quick=quick)
+    if plot is not None:
+        write_new(plot, growth_plot(record), replace_existing=yes)
+        _say(f"wrote {plot}")
+    _print(record, as_json)
 
 
 @app.command("break-even")

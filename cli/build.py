@@ -61,6 +61,15 @@ def build(
             rich_help_panel=RUNNING,
         ),
     ] = 60.0,
+    mounts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="/HERE=/THERE",
+            help="What the workers of a cluster call a folder of pictures or the cache; may be repeated.",
+            rich_help_panel=RUNNING,
+        ),
+    ] = None,
     settings: Settings = None,
     allow_failures: Annotated[
         int, typer.Option(metavar="N", help="Samples that may be lost before the build is refused.", min=0)
@@ -87,8 +96,8 @@ def build(
     url, pushed = far_root(root), None
     with _stage_bar() as bar:
         options: dict[str, Any] = {
-            "workers": workers, "scheduler": scheduler, "wait_workers": wait_workers, "rehash": rehash,
-            "allow_failures": allow_failures, "dry_run": dry_run, "progress": bar,
+            "workers": workers, "scheduler": scheduler, "wait_workers": wait_workers, "mounts": mounts or (),
+            "rehash": rehash, "allow_failures": allow_failures, "dry_run": dry_run, "progress": bar,
             "announce": lambda line: typer.echo(line, err=True),
         }  # fmt: skip
         try:

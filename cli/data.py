@@ -72,8 +72,8 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Report the health of sources; exit 1 on problems. Example: ocrmaps data check train=a val=b --page out.html"""
-    from ocrmaps.annotations.named import open_sources
     from ocrmaps.files import refuse_existing, write_new
+    from ocrmaps.store.far.source import open_sources
 
     if page is not None:
         refuse_existing(page, replace_existing=yes)
@@ -117,9 +117,9 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Draw a sample's outlines on its picture. Example: ocrmaps data show receipts 012.jpg --view canonical"""
-    from ocrmaps.annotations import open_source
     from ocrmaps.canonical import CanonicalSpec
     from ocrmaps.files import write_new
+    from ocrmaps.store.far.source import open_source
 
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     from ocrmaps.pipelines import data_show as drawing
@@ -145,7 +145,7 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Write another format and count what it cannot say. Example: ocrmaps data convert receipts out.json --to coco"""
-    from ocrmaps.annotations import open_source
+    from ocrmaps.store.far.source import open_source
 
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     from ocrmaps.pipelines import data as pipeline

@@ -337,6 +337,7 @@ def refuse_missing(targets: Sequence[str], cache: Path) -> None:
     """Refuse what is neither a path nor a store; a name that ends as checkpoints do has to be one."""
     from ocrmaps.errors import SpecError, StoreNotFound
     from ocrmaps.kinds import expect_checkpoint
+    from ocrmaps.settings.files import is_url
     from ocrmaps.store.places.cache import find_version
     from ocrmaps.text import visible
 
@@ -349,5 +350,7 @@ def refuse_missing(targets: Sequence[str], cache: Path) -> None:
             except StoreNotFound as error:
                 raise SpecError(
                     f"{visible(target)}: found neither a file or folder of this name nor such a store in {cache}",
-                    hint="name a run folder, a source, a file, or a store; `ocrmaps cache list` shows stores",
+                    hint=f"of a source in object storage `ocrmaps data check {visible(target)} --page FILE` shows all"
+                    if is_url(target)
+                    else "name a run folder, a source, a file, or a store; `ocrmaps cache list` shows stores",
                 ) from error

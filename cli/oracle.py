@@ -152,8 +152,8 @@ def recommend(
     as_json: Json = False,
 ) -> None:
     """Find a recipe under a pixel budget. Example: ocrmaps recommend train=photos/a val=photos/b --out photos.toml"""
-    from ocrmaps.annotations.named import open_sources
     from ocrmaps.files import refuse_existing
+    from ocrmaps.store.far.source import open_sources
 
     opened = open_sources(sources, format=format, pictures=pictures, frame=frame.value)
     run_file = None if out is None else out.with_name(f"{out.stem}-run.toml")

@@ -21,12 +21,14 @@ from ocrmaps.cli.options import (
     Overlays,
     RawCsv,
     Replace,
+    Root,
     Scales,
     Threads,
     Tile,
     Trust,
     TrustCode,
     page_view,
+    reading_root,
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
@@ -167,17 +169,20 @@ def export(
         ),
     ] = None,
     int8: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="SOURCE", help="Round to int8, calibrated on these annotated pictures; onnx and openvino only."
+            metavar="SOURCE|STORE",
+            help="Round to int8, calibrated on annotated pictures or a store's train; onnx and openvino only.",
         ),
     ] = None,
     score_on: Annotated[
         Path | None,
         typer.Option(
-            metavar="SOURCE", help="Annotated pictures that tell what rounding costs; those of --int8 when not given."
+            metavar="SOURCE",
+            help="Annotated pictures that tell what rounding costs; else those of --int8.",
         ),
     ] = None,
+    root: Root = None,
     trust: Trust = None,
     yes: Replace = False,
     as_json: Json = False,
@@ -187,12 +192,12 @@ def export(
 
     expect_checkpoint(checkpoint)
     expect_pictures(check_on or ())
-    for source in (int8, score_on):
-        if source is not None:
-            expect_source(source)
+    calibration = None if int8 is None else _calibration(int8, root)
+    if score_on is not None:
+        expect_source(score_on)
+    from ocrmaps.detect.export import parse_size
     from ocrmaps.detect.inputs import find_inputs
     from ocrmaps.pipelines.export import export as write
-    from ocrmaps.pipelines.export import parse_size
 
     wanted = parse_size(size)
     paths = [file.path for file in find_inputs(check_on).files] if check_on else []
@@ -202,7 +207,7 @@ def export(
         format=format.value,
         size=wanted,
         pictures=paths,
-        int8=int8,
+        int8=calibration,
         score_on=score_on,
         overwrite=yes,
         trusted=allowed(trust),
@@ -210,3 +215,16 @@ def export(
     if not done.parity.boxes:
         typer.echo("note: no boxes were found, so only maps were compared; name pictures with --check-on", err=True)
     typer.echo(json.dumps(done.as_json(), indent=2) if as_json else done.sentence())
+
+
+def _calibration(named: str, root: Path | None) -> Path:
+    """Where the pictures lie: a path that is there, or else a version of the cache."""
+    from ocrmaps.kinds import expect_source, is_version
+    from ocrmaps.store.places.cache import find_version
+
+    if Path(named).exists():
+        if not is_version(Path(named)):
+            expect_source(Path(named))
+        return Path(named)
+    store, version = find_version(reading_root(root), named)
+    return store.version(version)

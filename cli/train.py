@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -37,9 +38,10 @@ def train(
     if resume not in (None, "auto"):
         expect_checkpoint(Path(resume))
     from ocrmaps.pipelines.train import train as go
+    from ocrmaps.training.launch import launched
     from ocrmaps.training.spec import load_run
 
-    spec = load_run(run, settings or ())
+    launch, spec = launched(os.environ), load_run(run, settings or ())
     report = go(
         spec,
         out=out or Path("runs") / spec.name,
@@ -47,8 +49,9 @@ def train(
         resume=resume,
         say=partial(say, err=as_json),
         progress=sys.stderr.isatty() and sys.stdout.isatty(),
+        launch=launch,
     )
-    if as_json:
+    if as_json and (launch is None or launch.place.first):
         typer.echo(json.dumps(report.as_dict(), ensure_ascii=False))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -44,12 +44,11 @@ def open_source(
     """Find the annotations in a folder or file, their format and their pictures.
 
     `format` and `pictures` overrule what would be detected. `frame` declares whether coordinates count stored pixels
-    (`raw`) or what a viewer shows (`upright`).
+    (`raw`) or what a viewer shows (`upright`). `s3://BUCKET/FOLDER` is brought to this machine first.
     """
-    from ocrmaps import annotations
+    from ocrmaps.store.far.source import open_source as go
 
-    folder = None if pictures is None else Path(pictures)
-    return annotations.open_source(Path(path), format=format, pictures=folder, frame=frame, split=split)
+    return go(path, format=format, pictures=pictures, frame=frame, split=split)
 
 
 def read_samples(source: Source | Anywhere) -> tuple[Sample, ...]:
@@ -174,19 +173,30 @@ def predict(
     batch: int = 8,
     device: str = "cpu",
     frame: Frame = "upright",
+    tile: int | Literal["auto"] | None = None,
+    scales: Sequence[float] = (1.0,),
 ) -> list[Prediction]:
-    """Find text in pictures: files, folders or patterns. A picture that cannot be read says so in its `error`."""
+    """Find text in pictures: files, folders or patterns. A picture that cannot be read says so in its `error`.
+
+    `tile` goes over large pages in windows of so many pixels, "auto" at a scale that suits the height of their texts;
+    `scales` averages maps at several multiples of the scale.
+    """
     from ocrmaps.detect.inputs import find_inputs
     from ocrmaps.detect.predict import predict_pictures
     from ocrmaps.detect.trained import Trained
+    from ocrmaps.detect.view import PageView
     from ocrmaps.errors import DataError
+    from ocrmaps.store.far.source import bring_all
 
     named: Sequence[Anywhere] = [pictures] if isinstance(pictures, str | os.PathLike) else list(pictures)
-    inputs = find_inputs([os.fspath(name) for name in named])
+    inputs = find_inputs(bring_all([os.fspath(name) for name in named]))
     if inputs.refused:
         raise DataError(": ".join(inputs.refused[0]))
     trained = detector if isinstance(detector, Trained) else load_detector(detector)
-    found = predict_pictures(trained, inputs.files, batch=batch, device=device, frame=frame, on_error="report")
+    view = PageView(tile=tile, scales=tuple(scales))
+    found = predict_pictures(
+        trained, inputs.files, batch=batch, device=device, frame=frame, on_error="report", view=view
+    )
     return list(found)
 
 
@@ -199,21 +209,26 @@ def evaluate(
     device: str = "auto",
     limit: int | None = None,
     goal: str | None = None,
+    tile: int | Literal["auto"] | None = None,
+    scales: Sequence[float] = (1.0,),
 ) -> Evaluation:
     """Score a checkpoint on one split of a version (open, or by name), or on all pictures of a `Source`.
 
     `limit` looks at so many pictures only; the scores then say that they are partial. `goal` reads maps as
-    they were tuned for it, such as `deteval`.
+    they were tuned for it, such as `deteval`. `tile` and `scales` are those of `predict`, for a `Source`.
     """
     from ocrmaps.annotations import Source
+    from ocrmaps.detect.view import PageView
     from ocrmaps.evaluation.detectors import evaluate_checkpoint
     from ocrmaps.shipped import checkpoint_path
 
     path = checkpoint_path(os.fspath(checkpoint))
+    how: dict[str, Any] = {"device": device, "limit": limit, "goal": goal}
+    how["view"] = PageView(tile=tile, scales=tuple(scales))
     if isinstance(data, Source):
-        return evaluate_checkpoint(path, source=data, device=device, limit=limit, goal=goal)
+        return evaluate_checkpoint(path, source=data, **how)
     with open_version(data, cache=cache) as reader:
-        return evaluate_checkpoint(path, version=reader.folder, split=split, device=device, limit=limit, goal=goal)
+        return evaluate_checkpoint(path, version=reader.folder, split=split, **how)
 
 
 def oracle(source: Source | Anywhere, *, longest: int = 640, limit: int | None = None) -> OracleResult:

@@ -23,8 +23,6 @@ from ocrmaps.settings.ranges import Color, Positive, Range, Rule, Side, check
 Scale = Literal["longest", "shortest", "fit", "native"]
 Anchor = Literal["top-left", "center"]
 Interpolation = Literal["nearest", "box", "linear", "cubic", "lanczos"]
-# Pillow's resampling works in fixed point, so the same picture gives the same bytes on every processor; when
-# shrinking it widens the filter with the scale, so that no pixel is skipped.
 _INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
     "box": Image.Resampling.BOX,
@@ -125,7 +123,10 @@ class CanonicalTransform:
         for frame in (source, target):
             if frame not in FRAMES:
                 raise FrameError(f"found frame {frame!r}, expected one of {', '.join(FRAMES)}")
-        return self._from_upright(target) @ self._from_upright(source).inverse()
+        if target == "upright":
+            return self._from_upright(source).inverse()
+        there = self._from_upright(target)
+        return there if source == "upright" else there @ self._from_upright(source).inverse()
 
     def apply(self, polygons: PolygonSet, to: Frame) -> PolygonSet:
         """The same polygons in another frame of this picture; unchanged points when the frame is the same."""
@@ -149,7 +150,8 @@ class CanonicalTransform:
             return Affine.identity()
         if frame == "raw":
             return upright_affine(self.orientation, self.raw_size).inverse()
-        return Affine.translation(*self.offset) @ Affine.scaling(*self.scale)
+        (x, y), (sx, sy) = self.offset, self.scale
+        return Affine.of(sx, 0, x, 0, sy, y)
 
 
 def plan(raw_size: Size, orientation: int, spec: CanonicalSpec) -> CanonicalTransform:
@@ -202,6 +204,18 @@ def needed_resolution(transform: CanonicalTransform) -> Size:
     return upright_size(transform.orientation, (2 * height, 2 * width))
 
 
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns raw pixels of an EXIF orientation upright, as `turn_upright` does: whole pixels at a time."""
+
+
 def render(picture: Picture, transform: CanonicalTransform, spec: CanonicalSpec) -> npt.NDArray[np.uint8]:
     """The canonical picture, (height, width, 3) RGB uint8: turned upright, resized, padded."""
     if picture.header.size != transform.raw_size or picture.header.orientation != transform.orientation:
@@ -210,20 +224,24 @@ def render(picture: Picture, transform: CanonicalTransform, spec: CanonicalSpec)
             f"the picture has {picture.header.size}, orientation {picture.header.orientation}",
             hint="the picture file changed since it was planned: plan again",
         )
+    from ocrmaps.resampling import resize  # numba: only whoever makes pixels needs it
+
     height, width = transform.resized
     full_height, full_width = transform.upright_size
     method = _INTERPOLATIONS[spec.shrink if height * width < full_height * full_width else spec.enlarge]
     # Resized while still in the raw frame: turning the small result is cheaper. The box is the part of the decoded
     # pixels that the raw picture covers; a reduced decode's last row and column reach beyond it.
-    target_height, target_width = upright_size(transform.orientation, transform.resized)
+    target = upright_size(transform.orientation, transform.resized)
     raw_height, raw_width = transform.raw_size
     box = (0.0, 0.0, raw_width / picture.reduction, raw_height / picture.reduction)
-    small = np.asarray(picture.image.resize((target_width, target_height), method, box=box))
-    content = turn_upright(small, transform.orientation)
+    small = resize(picture.image, target, method, box)
+    turn = _TURNS.get(transform.orientation)
+    content = small if turn is None else np.asarray(Image.fromarray(small).transpose(turn))
     out = np.empty((*transform.canvas, 3), dtype=np.uint8)
-    out[:] = spec.fill
     x, y = transform.offset
     out[y : y + height, x : x + width] = content
+    for padding in (out[:y], out[y + height :], out[y : y + height, :x], out[y : y + height, x + width :]):
+        padding[:] = spec.fill
     return out
 
 

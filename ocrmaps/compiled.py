@@ -11,7 +11,12 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, NullCache
+
+from ocrmaps.progress import listener
+
+SECONDS_A_BYTE = 5e-4
+"""About what compiling takes for a byte of Python's own code, on one core of a server."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,19 +34,50 @@ def compiled(function: F) -> F:
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
+        dispatcher._cache = _NotKept(function)
+    _bytes[function.__module__] = _bytes.get(function.__module__, 0) + len(function.__code__.co_code)
     return dispatcher
+
+
+_bytes: dict[str, int] = {}
+"""How much there is to compile in each module."""
+_told: set[str] = set()
+"""Modules of which the wait has been told."""
+
+
+def _tell(module: str, where: str) -> None:
+    """Say once that the functions of a module are compiled, and about how long that takes."""
+    if module not in _told:
+        _told.add(module)
+        seconds = max(1, round(SECONDS_A_BYTE * _bytes[module]))
+        say = listener()
+        if say is not None:
+            say(f"compiling once {where}: {module} (about {seconds} s)")
+
+
+class _NotKept(NullCache):
+    """No files at all: every process compiles."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._module = function.__module__
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        _tell(self._module, "a process, for want of a folder to keep it in")
 
 
 class _Kept(FunctionCache):
     """Numba's files of compiled code, which end no command where they cannot be written or are damaged."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = None
         try:
-            return super().load_overload(sig, target_context)
+            found = super().load_overload(sig, target_context)
         except Exception:  # a file that was cut can fail its reader in any way
             with suppress(OSError):
                 self.flush()
-            return None
+        if found is None:
+            _tell(self._py_func.__module__, "for this machine")
+        return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError):

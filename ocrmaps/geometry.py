@@ -159,7 +159,8 @@ class PolygonSet:
         k = len(offsets) - 1
         if self.frame not in FRAMES:
             raise FrameError(f"found frame {self.frame!r}, expected one of {', '.join(FRAMES)}")
-        if offsets.ndim != 1 or k < 0 or offsets[0] != 0 or offsets[-1] != len(points) or (np.diff(offsets) < 0).any():
+        falls = offsets.ndim != 1 or k < 0 or (offsets[1:] < offsets[:-1]).any()
+        if falls or offsets[0] != 0 or offsets[-1] != len(points):
             raise ValueError(f"offsets must rise from 0 to the {len(points)} points, found {offsets.tolist()[:12]}")
         if len(ignore) != k or len(texts) != k:
             raise ValueError(f"{k} polygons with {len(ignore)} ignore flags and {len(texts)} texts")

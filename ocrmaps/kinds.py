@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ocrmaps.errors import AnnotationError, DataError, SpecError, reason
 from ocrmaps.files import read_regular
+from ocrmaps.settings.files import is_url
 
 RUN_SETTINGS = "run.json"
 """The file that makes a folder the folder of a run."""
@@ -62,6 +63,11 @@ def _kind_of_toml(data: dict[str, object]) -> str:
     if "sources" in data:
         return "recipe"
     return "run file" if "data" in data else "TOML file"
+
+
+def is_version(path: Path) -> bool:
+    """Whether it is the folder of a committed version of a store."""
+    return (path / MANIFEST).is_file()
 
 
 def expect_recipe(path: Path) -> None:
@@ -124,6 +130,8 @@ def expect_run_folder(path: Path) -> None:
 
 def expect_source(path: Path) -> None:
     """Refuse a path that is not there, and files that describe a store or a training instead of pictures."""
+    if is_url(path):
+        return
     kind = kind_of(path)
     if kind == "nothing":
         raise AnnotationError(f"found no file or folder {path}", hint="check the path")
@@ -140,9 +148,8 @@ def names_pictures(text: str) -> bool:
     suffix = Path(text).suffix.lower()
     if suffix in _DETECTOR_SUFFIXES or "\0" in text:
         return False
-    return (
-        glob.has_magic(text) or suffix in _PICTURE_SUFFIXES or kind_of(Path(text)) in ("folder", "picture", "PDF file")
-    )
+    named = is_url(text) or glob.has_magic(text) or suffix in _PICTURE_SUFFIXES
+    return named or kind_of(Path(text)) in ("folder", "picture", "PDF file")
 
 
 def expect_pictures(names: Sequence[str]) -> None:
@@ -150,7 +157,7 @@ def expect_pictures(names: Sequence[str]) -> None:
     for name in names:
         if "\0" in name:
             raise DataError(f"found a NUL character in {name!r}, expected a path")
-        if not os.path.lexists(name) and not glob.has_magic(name):
+        if not is_url(name) and not os.path.lexists(name) and not glob.has_magic(name):
             raise DataError(f"found no picture file or folder {name}", hint="check the path")
 
 

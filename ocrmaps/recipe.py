@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.errors import SpecError
 from ocrmaps.maps import MapSpec
-from ocrmaps.settings.files import Draft, Form, dump, file_name, plain, read_file, read_text
+from ocrmaps.settings.files import Draft, Form, dump, file_name, is_url, plain, read_file, read_text
 from ocrmaps.settings.ranges import Name, NameOrNone, Range, Rule, check
 
 Split = Literal["train", "val", "test", ""]
@@ -30,7 +30,7 @@ class SourceRecipe:
     """One source as a recipe names it; nothing on disk has been looked at."""
 
     path: Path
-    """The annotation file, or the folder with one file per picture."""
+    """The annotation file, or the folder with one file per picture; `s3://BUCKET/FOLDER` for one in object storage."""
     format: str | None = None
     """A known annotation format, or None to take the one that the files show beyond doubt."""
     pictures: Path | None = None
@@ -148,16 +148,8 @@ def resolve_recipe(recipe: Recipe, base: Path) -> Recipe:
     for place in (base, *(s.path for s in recipe.sources)):
         if not _is_text(place):
             raise SpecError(f"{place!r}: the name of this folder is not valid Unicode, so no manifest can hold it")
-    for source in recipe.sources:
-        scheme, slash, _ = str(source.path).partition(":/")
-        if slash and scheme.isalnum():
-            raise SpecError(
-                f"sources: found a path that begins with {scheme}://, expected a file or folder on this machine",
-                hint="copy pictures and annotations here first; prepared data may lie in object storage "
-                "(docs/how-to/object-storage.md)",
-            )
     sources = (
-        replace(s, path=base / s.path, pictures=None if s.pictures is None else base / s.pictures)
+        replace(s, path=_from(base, s.path), pictures=None if s.pictures is None else _from(base, s.pictures))
         for s in recipe.sources
     )
     return replace(recipe, sources=tuple(sources))
@@ -179,6 +171,11 @@ def _repeated(recipe: Recipe) -> Iterator[tuple[str, str]]:
         first = recipe.sources.index(source)
         if first < i:
             yield f"sources[{i}]", f"the same source as sources[{first}]: {source.path}"
+
+
+def _from(base: Path, path: Path) -> Path:
+    """A path as seen from a folder; the URL of a place in object storage stays as it is."""
+    return path if is_url(path) else base / path
 
 
 def _is_text(path: Path) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ocrmaps import __version__
-from ocrmaps.annotations import Sample, Source, open_source, picture_path, read
+from ocrmaps.annotations import Sample, Source, picture_path, read
 from ocrmaps.annotations.samples import subset
 from ocrmaps.detect.load import device_for, load_any
 from ocrmaps.detect.pages import PictureFile
@@ -21,10 +21,13 @@ from ocrmaps.evaluation.audit.judge import audit
 from ocrmaps.evaluation.audit.records import MEANINGS, AuditResult, Evidence, LabelFinding
 from ocrmaps.evaluation.audit.tables import FILES, PAGE, TASKS, document, write_tables, write_tasks
 from ocrmaps.geometry import Frame
+from ocrmaps.pipelines.folds import train_folds
 from ocrmaps.progress import Stage, silent
 from ocrmaps.report.audit import audit_page
+from ocrmaps.store.far.source import open_source
 from ocrmaps.text import visible
 
+FOLDS, EPOCHS = "folds", 6
 LEAST_SCORE = 0.3
 """Detections down to this score are evidence."""
 
@@ -69,6 +72,8 @@ def run(
     path: Path,
     detectors: Sequence[Path],
     *,
+    folds: int = 1,
+    epochs: int = EPOCHS,
     format: str | None = None,
     pictures: Path | None = None,
     frame: Frame = "upright",
@@ -83,15 +88,25 @@ def run(
     device: str = "auto",
     seed: int = 0,
     overwrite: bool = False,
+    say: Callable[[str], None] = lambda line: None,
     stage: Stage = silent,
 ) -> AuditReport:
-    """Audit a source and write its four files; pictures that cannot be read are reported, not judged."""
+    """Audit a source and write its four files; pictures that cannot be read are reported, not judged.
+
+    With `folds`, so many detectors are trained from the first one before, each on the other pictures.
+    """
     check_out(out, overwrite=overwrite)
     decided = Decided() if state is None else read_decisions(state)
     source = open_source(path, format=format, pictures=pictures, frame=frame)
     samples = subset(read(source), limit)
     if not samples:
         raise AnnotationError(f"{source.annotations}: the source holds no samples")
+    if folds > 1:
+        if out is None:
+            raise SpecError("folds are trained into the folder of the audit: --out is missing")
+        detectors = train_folds(
+            source, samples, detectors[0], folds=folds, epochs=epochs, out=out / FOLDS, seed=seed, say=say, stage=stage
+        )
     with stage("looking at pictures") as progress:
         seen, failed, names = gather(
             source, samples, detectors, batch=batch, threads=threads, device=device, progress=progress
@@ -105,6 +120,7 @@ def run(
         "source": source.name,
         "frame": source.frame,
         "detector": "; ".join(names),
+        "folds": folds,
         "seed": seed,
         "decisions": len(decided.decisions),
     }

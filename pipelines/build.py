@@ -24,7 +24,9 @@ from ocrmaps.machine import cores
 from ocrmaps.pictures import decoding_bytes
 from ocrmaps.pipelines.crew import WAIT_SECONDS
 from ocrmaps.pipelines.executors import run_tasks
+from ocrmaps.pipelines.mounts import read_mounts
 from ocrmaps.recipe import Recipe
+from ocrmaps.store.far.source import bring_recipe
 from ocrmaps.store.format.manifest import Manifest
 from ocrmaps.store.places.cache import Store, building_folder
 from ocrmaps.store.places.objects import ObjectPlace
@@ -86,15 +88,21 @@ def build(
     workers: int | None = None,
     scheduler: str = "threads",
     wait_workers: float = WAIT_SECONDS,
+    mounts: Sequence[str] = (),
     allow_failures: int = 0,
     rehash: bool = False,
     dry_run: bool = False,
     progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> BuildReport:
-    """Build, resume or find the version that a recipe means. `scheduler`: `threads`, `processes` or an address."""
+    """Build, resume or find the version that a recipe means. `scheduler`: `threads`, `processes` or an address.
+
+    `mounts` has `/here=/there` for each folder that the workers of a cluster call otherwise.
+    """
     start = time.perf_counter()
+    named = read_mounts(mounts, scheduler)
     workers = workers or cores()
+    recipe = bring_recipe(recipe, progress)
     store = Store(cache, recipe.name)
     shortcut = Shortcut(recipe, cache)
     answer = None if rehash or dry_run else shortcut.answer()
@@ -126,8 +134,8 @@ def build(
             if building.committed:  # by another process, between our look and our lock
                 return _unchanged(store, refuse_damaged(store, plan.version), start)
             run_tasks(
-                building, workers=workers, scheduler=scheduler, wait_workers=wait_workers, progress=progress,
-                announce=announce,
+                building, workers=workers, scheduler=scheduler, wait_workers=wait_workers, mounts=named,
+                progress=progress, announce=announce,
             )  # fmt: skip
             assembled = building.assembled()
             failures = assembled.failures
@@ -158,7 +166,7 @@ def build(
             "drawn": how["drawn"],
             "reused": how["copied"] + how["linked"],
             "shards_resumed": building.resumed,
-            "bytes": sum(nbytes for r in building.receipts.values() for nbytes, _ in r["files"].values()),
+            "bytes": int(assembled.tables["shards"]["nbytes"].sum()),
             "raw_bytes": plan.raw_bytes,
         },
         seconds=time.perf_counter() - start,

@@ -2,22 +2,28 @@
 
 A worker is fit if its code and libraries are those of this process and it reaches the cache and the pictures. Workers
 may come and go: newcomers are asked, and shards whose workers are all gone are given to others. Only as many shards as
-keep the fit workers busy are with the cluster at a time, so none waits for a worker that will not come back.
+keep the fit workers busy for about a second are with the cluster at a time: they go out and their receipts come back
+many to a request, and none waits for a worker that will not come back.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import OcrmapsError, Problem, StoreError, reason
+from ocrmaps.pipelines.mounts import NONE, Mounts
+from ocrmaps.store.format.layout import ShardKey
+from ocrmaps.store.places.objects import read_object
+from ocrmaps.store.places.urls import bucket_and_key
 from ocrmaps.store.writing.provenance import code_files, differences, identity, identity_name
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
 
@@ -25,8 +31,10 @@ WAIT_SECONDS = 60.0
 """How long a cluster may be without a worker that can draw."""
 _SAY_SECONDS, _LOOK_SECONDS, _TICK_SECONDS = 2.0, 1.0, 0.1
 _FETCH_SECONDS = 5.0
-_AHEAD = 2
-"""Shards that a thread of a worker has in hand and waiting."""
+_AHEAD_SECONDS, _LEAST_AHEAD, _MOST_AHEAD = 1.0, 2, 32
+"""Work that a thread of a worker has in hand and waiting, and the shards that this may be."""
+_FETCHES = 16
+"""Receipts that are asked for at a time: the client joins them in few requests."""
 _FOLDERS = 64
 """Folders of pictures that a worker is asked about."""
 
@@ -44,26 +52,27 @@ class Terms:
     """Must be there and take new files."""
     pictures: tuple[str, ...]
     """One of each folder; must be readable."""
+    mounts: Mounts = NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Given:
-    task: ShardTask
+    key: ShardKey
     workers: frozenset[str]
     """Addresses that may draw it."""
 
 
-def terms_of(tasks: Sequence[ShardTask]) -> Terms:
-    """What these shards ask of a worker."""
-    first: dict[Path, str] = {}
-    for task in tasks:
-        for row in task.rows:
-            if row.copy is None:
-                first.setdefault(Path(row.picture).parent, row.picture)
+def terms_of(pictures: Iterable[str] = (), folders: Sequence[str] = (), mounts: Mounts = NONE) -> Terms:
+    """What drawing these pictures into these folders asks of a worker; paths are those of this machine."""
+    first: dict[str, str] = {}
+    for picture in pictures:
+        first.setdefault(os.path.dirname(picture), picture)
+    mounts.require_use([*folders, *first])
     return Terms(
         own={**identity(), "files": code_files()},
-        folders=tuple(dict.fromkeys(folder for task in tasks for folder in (task.tree, task.temporary))),
-        pictures=tuple(first.values())[:_FOLDERS],
+        folders=tuple(map(mounts.there, folders)),
+        pictures=tuple(map(mounts.there, first.values()))[:_FOLDERS],
+        mounts=mounts,
     )
 
 
@@ -71,10 +80,14 @@ def examine(folders: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
     """Runs on a worker: what it is, and what it cannot reach."""
     missing = [f"no folder {f} that it may write to" for f in folders if not os.access(f, os.R_OK | os.W_OK | os.X_OK)]
     for picture in pictures:
+        far = bucket_and_key(picture)
         try:
-            with open(picture, "rb") as file:
-                file.read(1)
-        except OSError as error:
+            if far is None:
+                with open(picture, "rb") as file:
+                    file.read(1)
+            else:
+                read_object(*far, nbytes=1)
+        except (OSError, OcrmapsError) as error:
             missing.append(f"cannot read {picture} ({reason(error)})")
     return {"host": platform.node(), **identity(), "files": code_files(), "missing": missing}
 
@@ -84,7 +97,13 @@ def faults(terms: Terms, told: Mapping[str, Any]) -> list[str]:
     other = differences(terms.own, told)
     found = [f"{', '.join(other)}: install the same ocrmaps and libraries there, then restart it"] if other else []
     if told["missing"]:
-        found.append(f"{', '.join(told['missing'][:3])}: mount the cache and the pictures there under the same paths")
+        missing, mounts = ", ".join(told["missing"][:3]), terms.mounts
+        found.append(
+            f"{missing}, though --map says that {mounts} there: mount it so, or correct --map"
+            if mounts.pairs
+            else f"{missing}: mount the cache and the pictures there under the same paths, or say what they are called "
+            "there with --map /here=/there"
+        )
     return found
 
 
@@ -122,6 +141,8 @@ class Crew:
         self._aside: dict[str, str] = {}
         self._told: set[str] = set()
         self._looked = 0.0
+        self._pace = _AHEAD_SECONDS / _LEAST_AHEAD
+        """Seconds that a shard takes, of late."""
         self._alone: float | None = None
         """Since when no worker can draw."""
         self.present: dict[str, int] = {}
@@ -131,7 +152,12 @@ class Crew:
     @property
     def room(self) -> int:
         """Shards that the fit workers can have at a time."""
-        return _AHEAD * sum(self.present[address] for address in self.fit)
+        ahead = math.ceil(_AHEAD_SECONDS / max(self._pace, 1e-3))
+        return min(_MOST_AHEAD, max(_LEAST_AHEAD, ahead)) * sum(self.present[address] for address in self.fit)
+
+    def note(self, seconds: float) -> None:
+        """Take in how long a shard took."""
+        self._pace += 0.1 * (seconds - self._pace)
 
     def look(self) -> None:
         """See who is there, ask newcomers, judge answers; an error where nobody has been able to draw for too long."""
@@ -216,44 +242,61 @@ class Crew:
             )
 
 
-def draw_on(client: Any, tasks: Sequence[ShardTask], record: Record, *, wait: float, say: Say) -> None:
-    """Draw all shards on the fit workers of a cluster, and record each receipt as it arrives."""
+def draw_on(
+    client: Any,
+    keys: Sequence[ShardKey],
+    make: Callable[[ShardKey], ShardTask],
+    record: Record,
+    *,
+    terms: Terms,
+    wait: float,
+    say: Say,
+) -> None:
+    """Draw shards on the fit workers of a cluster, and record receipts as they arrive; `make` gives a shard's task."""
     from distributed import wait as wait_for
 
-    crew = Crew(client, terms_of(tasks), wait=wait, say=say)
-    waiting = deque(tasks)
+    crew = Crew(client, terms, wait=wait, say=say)
+    waiting = deque(keys)
     given: dict[Any, _Given] = {}
+
+    def give() -> None:
+        """Send as many shards as there is room for, in one request."""
+        window = [waiting.popleft() for _ in range(min(len(waiting), crew.room - len(given)))]
+        workers = sorted(crew.fit)
+        names = [f"{key}-{uuid.uuid4().hex}" for key in window]
+        tasks = [terms.mounts.task(make(key)) for key in window]
+        futures = client.map(shard_on_worker, tasks, key=names, pure=False, retries=2, workers=workers)
+        given.update({f: _Given(key=key, workers=frozenset(workers)) for f, key in zip(futures, window, strict=True)})
+
     try:
-        while waiting or given:
-            crew.look()
-            for future, what in list(given.items()):
-                if not what.workers & crew.present.keys():  # nobody is left who may draw it
-                    client.cancel([future], force=True)
-                    waiting.appendleft(given.pop(future).task)
-            while waiting and len(given) < crew.room:
-                task, workers = waiting.popleft(), sorted(crew.fit)
-                key = f"{task.asked[:16]}-{task.key}-{uuid.uuid4().hex[:8]}"
-                future = client.submit(shard_on_worker, task, key=key, pure=False, retries=2, workers=workers)
-                given[future] = _Given(task=task, workers=frozenset(workers))
-            if not given:
-                time.sleep(_TICK_SECONDS)
-                continue
-            try:
-                done = wait_for(list(given), timeout=_TICK_SECONDS, return_when="FIRST_COMPLETED").done
-            except TimeoutError:
-                continue
-            receipts = []
-            for future in done:
-                answer = fetched(future)
-                if answer is None:
+        with ThreadPoolExecutor(_FETCHES) as fetchers:
+            while waiting or given:
+                crew.look()
+                for future, what in list(given.items()):
+                    if not what.workers & crew.present.keys():  # nobody is left who may draw it
+                        client.cancel([future], force=True)
+                        waiting.appendleft(given.pop(future).key)
+                if waiting and len(given) < crew.room:
+                    give()
+                if not given:
+                    time.sleep(_TICK_SECONDS)
                     continue
-                task = given.pop(future).task
-                address, host, receipt = answer
-                if crew.accepts(address, host, receipt):
-                    receipts.append(receipt)
-                else:
-                    waiting.append(task)
-            record(receipts)
+                try:
+                    done = list(wait_for(list(given), timeout=_TICK_SECONDS, return_when="FIRST_COMPLETED").done)
+                except TimeoutError:
+                    continue
+                receipts = []
+                for future, answer in zip(done, fetchers.map(fetched, done), strict=True):
+                    if answer is None:
+                        continue
+                    key = given.pop(future).key
+                    address, host, receipt = answer
+                    crew.note(receipt["seconds"])
+                    if crew.accepts(address, host, receipt):
+                        receipts.append(receipt)
+                    else:
+                        waiting.append(key)
+                record(receipts)
     except BaseException as error:
         client.cancel(list(given), force=True)
         if isinstance(error, OcrmapsError | KeyboardInterrupt) or not isinstance(error, Exception):

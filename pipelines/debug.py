@@ -20,14 +20,15 @@ from ocrmaps.detect.trained import read_checkpoint
 from ocrmaps.errors import DataError, OcrmapsError, Problem, RunError, StoreNotFound
 from ocrmaps.loader import MapLoader
 from ocrmaps.model import DetectorSpec, check_parts
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored, Where, opened
 from ocrmaps.text import visible
-from ocrmaps.training.folder import find_store, is_run, read_run
+from ocrmaps.training.folder import find_data, is_run, read_run
 from ocrmaps.training.module import Augment
 from ocrmaps.training.parts import make_augment
 from ocrmaps.training.spec import RunSpec, run_from_dict
 from ocrmaps.training.steps.capture import Captured, batch_in, batch_of_rows, load_step
 from ocrmaps.training.steps.replay import Replay, replay
+from ocrmaps.training.stores import weights_of
 from ocrmaps.trust import NOTHING, Trusted
 
 
@@ -81,24 +82,24 @@ def bundle_run(
         "trusted": trusted,
     }  # fmt: skip
     try:
-        found = find_store(card, cache=cache, run=run)
+        found = find_data(card, cache=cache, run=run)
     except StoreNotFound as error:
         absent = f"{error}; {error.hint}"
         return write_bundle(run, captured=None, reader=None, augment=None, absent=absent, **shared)
     # Before anything is written: once the bundle is begun, a part that may not be built is one more absence in it.
     check_parts(DetectorSpec.of(card["model"]), spec.loss.name, trusted)
-    with Reader(found) as reader:
+    with opened(found) as reader:
         changed = make_augment(spec, reader)
-        captured = _next_step(content, spec, reader)
+        captured = _next_step(content, spec, found, reader)
         return write_bundle(run, captured=captured, reader=reader, augment=changed, **shared)
 
 
-def _next_step(content: dict[str, Any], spec: RunSpec, reader: Reader) -> Captured:
+def _next_step(content: dict[str, Any], spec: RunSpec, found: Where, reader: Stored) -> Captured:
     settings: dict[str, Any] = {
         "batch_size": spec.data.batch_size, "drop_last": spec.data.drop_last, "seed": spec.seed, "threads": 1,
-        "ahead": 1,
+        "ahead": 1, "weights": weights_of(spec, reader),
     }  # fmt: skip
-    with MapLoader(reader.folder, split=spec.data.train, shuffle=True, **settings) as loader:
+    with MapLoader(found, split=spec.data.train, shuffle=True, **settings) as loader:
         state = content.get("MapData")
         if state:
             loader.load_state_dict(state)
@@ -116,7 +117,7 @@ def run_of(card: dict[str, Any]) -> RunSpec:
     return run_from_dict(card["run"], where="the checkpoint's run")
 
 
-def augment_of(card: dict[str, Any], reader: Reader) -> Augment | None:
+def augment_of(card: dict[str, Any], reader: Stored) -> Augment | None:
     return make_augment(run_of(card), reader)
 
 
@@ -154,12 +155,12 @@ def _against_store(path: Path, bundle: Bundle, cache: Path | None) -> str:
         return "not compared: the bundle does not say which store"
     run = bundle.path.parent.parent
     try:
-        found = find_store(card, cache=cache, run=run if is_run(run) else None)
+        found = find_data(card, cache=cache, run=run if is_run(run) else None)
     except StoreNotFound as error:
         return f"not compared: {error}; {error.hint}"
     batch = batch_in(step)
     assert batch is not None
-    with Reader(found) as reader:
+    with opened(found) as reader:
         fresh = batch_of_rows(reader, step["rows"], step["epoch"], augment_of(card, reader))
     differing = []
     for name, mine in batch._asdict().items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ocrmaps.annotations import open_source
 from ocrmaps.evaluation.diagnose.rank import diagnose
 from ocrmaps.evaluation.diagnose.reading import read_outputs
 from ocrmaps.evaluation.diagnose.records import Diagnosis
@@ -12,6 +11,7 @@ from ocrmaps.evaluation.submitted import PredictionOptions
 from ocrmaps.files import refuse_existing, write_new
 from ocrmaps.geometry import Frame
 from ocrmaps.report.diagnose import diagnosis_page
+from ocrmaps.store.far.source import open_source
 
 
 def run(

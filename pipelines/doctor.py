@@ -6,13 +6,14 @@ network; annotations without a store. Nothing is changed anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from ocrmaps.annotations import Sample, Source, open_source, scan
+from ocrmaps.annotations import Sample, Source, scan
 from ocrmaps.annotations.checks.frames import check_frame
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.debug.doctor import augmented as doctor_augmented
@@ -22,22 +23,24 @@ from ocrmaps.debug.doctor import originals as doctor_originals
 from ocrmaps.debug.doctor import pictures as doctor_pictures
 from ocrmaps.debug.doctor import stale as doctor_stale
 from ocrmaps.debug.doctor.choice import choose, facts_of
-from ocrmaps.debug.doctor.records import STAGES, Case, Report, Specs, Stage
+from ocrmaps.debug.doctor.records import STAGES, Case, Report, Specs, Stage, joined
 from ocrmaps.debug.doctor.rows import cases_of, damaged_rows
 from ocrmaps.detect.trained import Trained, load_detector, read_checkpoint
 from ocrmaps.errors import AnnotationError, OcrmapsError, SpecError, StoreError, StoreNotFound
+from ocrmaps.kinds import is_version
 from ocrmaps.maps import MapSpec
 from ocrmaps.pictures import Header, read_header
 from ocrmaps.pipelines.debug import run_of
 from ocrmaps.progress import Progress
 from ocrmaps.recipe import Recipe
-from ocrmaps.store.format.layout import MANIFEST
+from ocrmaps.store.far.source import open_source
 from ocrmaps.store.places.cache import find_version, stores
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import NO_ROWS
 from ocrmaps.store.writing.plan import SPLITS
 from ocrmaps.training.folder import find_store, is_run, places_of, read_run
 from ocrmaps.training.parts import make_augment
-from ocrmaps.training.spec import RunSpec
+from ocrmaps.training.spec import DataSpec, RunSpec
 from ocrmaps.trust import NOTHING, Trusted
 
 HEADERS = 2000
@@ -60,7 +63,7 @@ def examine(
     path = Path(target)
     if is_run(path) or path.suffix == ".ckpt":
         return _examine_run(target, path, samples, cache, progress, trusted)
-    if (path / MANIFEST).exists() or not path.exists():
+    if is_version(path) or not path.exists():
         folder = _store(target, cache or Path(".ocrmaps"))
         with Reader(folder) as reader:
             return _examine_store(target, "store", reader, samples, progress)
@@ -92,23 +95,48 @@ def _examine_run(
     run = path if is_run(path) else path.parent.parent
     checkpoint = read_run(path).checkpoint() if is_run(path) else path
     card = read_checkpoint(checkpoint)["ocrmaps"]
-    try:
-        found = find_store(card, cache=cache, run=run)
-    except StoreNotFound as error:
-        # The version it learnt from is gone. What its run file means today is examined instead, and told apart below.
-        found = _todays_store(card, run, cache, error)
-    trained = load_detector(checkpoint, trusted=trusted)
-    with Reader(found) as reader:
-        return _examine_store(
-            target, "run", reader, number, progress, trained=trained, spec=run_of(card), checkpoint=checkpoint
-        )
+    trained, spec = load_detector(checkpoint, trusted=trusted), run_of(card)
+    alone = card["store"] | {"train": spec.data.train, "val": spec.data.val}
+    learnt = card.get("stores") or [alone]
+    reports: dict[str, Report] = {}
+    for share, store in zip(_shared_out(number, len(learnt)), learnt, strict=True):
+        try:
+            found = find_store(card, store, cache=cache, run=run)
+        except StoreNotFound as error:
+            # The version it learnt from is gone. What its run file means today is examined instead, and told apart.
+            found = _todays_store(card, store, run, cache, error)
+        with Reader(found) as reader:
+            reports[reader.title] = _examine_store(
+                target, "run", reader, share, progress, trained=trained, checkpoint=checkpoint, learnt=store,
+                spec=replace(spec, data=_alone(spec.data, store)),
+            )  # fmt: skip
+    return joined(reports) if len(reports) > 1 else next(iter(reports.values()))
 
 
-def _todays_store(card: dict[str, Any], run: Path, cache: Path | None, why: StoreNotFound) -> Path:
+def _alone(data: DataSpec, learnt: Mapping[str, Any]) -> DataSpec:
+    """The data of a run as if it had one store."""
+    train: Any = "train" if learnt["train"] == NO_ROWS else learnt["train"]
+    return replace(
+        data, store=learnt["name"], stores=(), sampling=(), train=train, val="val" if train != "val" else "train"
+    )
+
+
+def _shared_out(number: int, stores: int) -> list[int]:
+    """Samples of each store, at least one.
+
+    >>> _shared_out(6, 4)
+    [2, 2, 1, 1]
+    """
+    return [max(1, number // stores + (place < number % stores)) for place in range(stores)]
+
+
+def _todays_store(
+    card: dict[str, Any], learnt: Mapping[str, Any], run: Path, cache: Path | None, why: StoreNotFound
+) -> Path:
     """The version that the run's file would be given today."""
     for place in places_of(card, cache=cache, run=run):
         try:
-            store, version = find_version(place, card["store"]["name"])
+            store, version = find_version(place, learnt["name"])
         except StoreError:
             continue
         return store.version(version)
@@ -125,15 +153,17 @@ def _examine_store(
     trained: Trained | None = None,
     spec: RunSpec | None = None,
     checkpoint: Path | None = None,
+    learnt: Mapping[str, Any] | None = None,
 ) -> Report:
     stages = _stages()
     recipe = reader.manifest.recipe
     specs = Specs(canonical=recipe.canonical, maps=recipe.maps)
     splits = [s for s in SPLITS if len(reader.select(s))]
-    train, val = (spec.data.train, spec.data.val) if spec is not None else (splits[0] if splits else "", "")
+    train, val = (learnt["train"], learnt["val"]) if learnt is not None else (splits[0] if splits else "", "")
     damaged = damaged_rows(reader, stages)
-    rows = np.concatenate([reader.select(train), reader.select(val)]) if spec is not None else reader.select()
-    cases = cases_of(reader, rows.tolist(), number, damaged, train if spec is not None else None)
+    shown = [reader.select(split) for split in (train, val) if split != NO_ROWS]
+    rows = np.concatenate(shown) if spec is not None else reader.select()
+    cases = cases_of(reader, rows.tolist(), number, damaged, train if spec is not None and train != NO_ROWS else None)
     steps: list[Callable[[], None]] = [
         lambda: doctor_pictures.look_at_files(cases, stages["file"], reader),
         lambda: doctor_stale.look_at_annotations(cases, stages["file"], reader, learnt=spec is not None),
@@ -141,8 +171,8 @@ def _examine_store(
         lambda: doctor_pictures.look_at_canonical(cases, stages["canonical"], specs, reader),
         lambda: doctor_maps.look_at_maps(cases, stages["maps"], specs, reader),
         lambda: doctor_maps.look_at_batches(
-            cases, stages["batch"], reader, split=train, batch_size=4 if spec is None else spec.data.batch_size,
-            seed=0 if spec is None else spec.seed,
+            cases, stages["batch"], reader, split=val if train == NO_ROWS else train,
+            batch_size=4 if spec is None else spec.data.batch_size, seed=0 if spec is None else spec.seed,
         ),
     ]  # fmt: skip
     if spec is None or trained is None:
@@ -158,9 +188,9 @@ def _examine_store(
     lead = f"{kind} {target}: store {name}, root {reader.root_digest[:12]}, {len(cases)} of {len(rows)} rows"
     if trained is not None and checkpoint is not None:
         lead += f"; {checkpoint.name}: {trained.identity}"
-        if trained.card["store"]["root_digest"] != reader.root_digest:
+        if learnt is not None and learnt["root_digest"] != reader.root_digest:
             stages["prediction"].note(
-                f"these weights learnt from root {trained.card['store']['root_digest'][:12]}, which is not here; this "
+                f"these weights learnt from root {learnt['root_digest'][:12]}, which is not here; this "
                 f"is root {reader.root_digest[:12]}",
                 "--root names the cache folder of the store that was learnt from",
             )
@@ -177,7 +207,7 @@ def _network_steps(
     train: str,
 ) -> list[Callable[[], None]]:
     def augmented() -> None:
-        change = make_augment(spec, reader)
+        change = None if train == NO_ROWS else make_augment(spec, reader)
         learnt = [c for c in cases if c.split == train]
         if change is None:
             stages["augmented"].skipped = "this run does not augment"

@@ -52,9 +52,9 @@ class Asked:
 def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     """The evaluation that is asked for; options that would do nothing are refused."""
     check(asked)
-    from ocrmaps.annotations import open_source
     from ocrmaps.evaluation.detectors import evaluate_checkpoint, evaluate_predictions
     from ocrmaps.evaluation.submitted import PredictionOptions
+    from ocrmaps.store.far.source import open_source
     from ocrmaps.store.places.cache import find_version
 
     spec = spec_of(asked)

@@ -7,18 +7,24 @@ is written whole, under another temporary name each time, and its bytes are the 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ocrmaps.errors import StoreError, reason
-from ocrmaps.pipelines.crew import WAIT_SECONDS, draw_on
+from ocrmaps.pipelines.crew import WAIT_SECONDS, draw_on, terms_of
+from ocrmaps.pipelines.mounts import NONE, Mounts
+from ocrmaps.store.far.source import copy_of
+from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.sources import Progress
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
+from ocrmaps.tiff import file_of
 
 ANSWER_SECONDS = 10
 """How long a named scheduler may take to answer."""
@@ -33,13 +39,14 @@ def run_tasks(
     workers: int,
     scheduler: str = "threads",
     wait_workers: float = WAIT_SECONDS,
+    mounts: Mounts = NONE,
     progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> None:
     """Run every shard that is still missing and record its receipt as it arrives."""
-    tasks = building.tasks()
+    costs = building.missing()
     total = sum(len(rows) for rows in building.plan.shards.values())
-    done = sum(len(receipt["rows"]) for receipt in building.receipts.values())
+    done = total - sum(len(building.plan.shards[key]) for key in costs)
     nbytes = failed = 0
 
     def say() -> None:
@@ -55,23 +62,47 @@ def run_tasks(
         say()
 
     say()
-    drawn = [task for task in tasks if not task.linked]
-    linked = [task for task in tasks if task.linked]
+    linked = {key for key, cost in costs.items() if not cost and building.task(key).linked}
+    drawn = [key for key in costs if key not in linked]
     # Giving files a second name is little work: it fills the gaps that drawing leaves, and receipts share one sync.
-    links = [linked[i : i + _LINKS] for i in range(0, len(linked), _LINKS)]
+    rest = [key for key in costs if key in linked]
+    links = [rest[i : i + _LINKS] for i in range(0, len(rest), _LINKS)]
     if scheduler == "threads":
-        _on_threads([[task] for task in drawn] + links, workers, record)
+        _on_threads([[key] for key in drawn] + links, building.task, workers, record)
         return
-    _on_threads(links, workers, record)
+    _on_threads(links, building.task, workers, record)
     if drawn:
+        mounts = _fetching(building, mounts)
+        pictures = (str(row.path) for key in drawn for row in building.plan.shards[key] if not building.knows(row))
         with _cluster(scheduler, min(workers, len(drawn))) as client:
             # Processes of this machine are on their way from the start: how long they load is the machine's affair.
-            wait = max(wait_workers, _START_SECONDS) if scheduler == "processes" else wait_workers
-            draw_on(client, drawn, record, wait=wait, say=announce or (lambda line: None))
+            draw_on(
+                client, drawn, building.task, record,
+                terms=terms_of(pictures, building.folders, mounts),
+                wait=max(wait_workers, _START_SECONDS) if scheduler == "processes" else wait_workers,
+                say=announce or (lambda line: None),
+            )  # fmt: skip
+
+
+def _fetching(building: Building, mounts: Mounts) -> Mounts:
+    """The same with copies of places in object storage called by their URLs: workers fetch what they draw."""
+    copies = dict(found for read in building.plan.sources if (found := copy_of(read.source.pictures)) is not None)
+    for read in building.plan.sources:
+        inside = [p for p in read.paths if copy_of(read.source.pictures) and file_of(str(p)) != str(p)][:1]
+        if inside:
+            raise StoreError(
+                f"{read.label}: found {inside[0].name}, a page or a member of an object, expected whole objects: "
+                "they are what workers fetch",
+                hint="build on this machine (--scheduler threads), or put the source into a folder that workers share",
+            )
+    return replace(mounts, fetched=tuple((os.fspath(folder), url) for folder, url in copies.items()))
 
 
 def _on_threads(
-    batches: Sequence[Sequence[ShardTask]], workers: int, record: Callable[[Sequence[dict[str, Any]]], None]
+    batches: Sequence[Sequence[ShardKey]],
+    make: Callable[[ShardKey], ShardTask],
+    workers: int,
+    record: Callable[[Sequence[dict[str, Any]]], None],
 ) -> None:
     if not batches:
         return
@@ -82,11 +113,15 @@ def _on_threads(
     waiting = deque(batches)
 
     def build_next() -> list[dict[str, Any]]:
-        return [build_shard(task, stop) for task in waiting.popleft()]
+        return [build_shard(make(key), stop) for key in waiting.popleft()]
+
+    def take(receipts: list[dict[str, Any]]) -> None:
+        record(receipts)
+        receipts.clear()  # Dask holds every result to the end
 
     # Dask chooses the order of independent keys; that of the batches is ours, the most work first.
     graph = {f"shards-{i}": (build_next,) for i in range(len(batches))}
-    arrived = Callback(posttask=lambda key, result, graph, state, worker: record(result))
+    arrived = Callback(posttask=lambda key, result, graph, state, worker: take(result))
     workers = min(workers, len(batches))
     pool = ThreadPoolExecutor(workers)
     try:

@@ -1,67 +1,33 @@
-"""`ocrmaps export`: a checkpoint as one file that other programs run, and the proof that it gives the same boxes.
-
-The graph takes bytes as they are decoded, uint8 (N, H, W, 3) RGB, and gives probabilities, float32 (N, H, W);
-normalization and sigmoid are inside. How pictures are prepared and how maps are read is embedded beside the graph, so
-that `ocrmaps predict` needs nothing but the file.
-"""
+"""`ocrmaps export`: a checkpoint as one file that other programs run, and the proof that it gives the same boxes."""
 
 from __future__ import annotations
 
-import io
-import json
-import logging
 import os
-import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
-from importlib.util import find_spec
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.export import Dim
-
-from ocrmaps import __version__
 from ocrmaps.annotations import Source, open_source
 from ocrmaps.annotations.samples import subset
+from ocrmaps.detect.export import FORMATS, Graph, as_openvino, check_size, description, quiet, require, written_by
 from ocrmaps.detect.int8 import LEAST_AGREEMENT, PICTURES, PIXELS, Int8Agreement, agreement, round_to_int8
-from ocrmaps.detect.load import EXTRA, FORMAT, PROGRAMS, SUFFIXES, WEIGHTS, kind_of, load_any
+from ocrmaps.detect.load import EXTRA, PROGRAMS, SUFFIXES, kind_of, load_any
 from ocrmaps.detect.pages import prepare
 from ocrmaps.detect.parity import Parity, compare
 from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.evaluation import EvaluationSpec
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
+from ocrmaps.evaluation.rows import check_prepared_alike, rows_of
 from ocrmaps.evaluation.sources import file_of, samples_of
 from ocrmaps.files import digest_of, refuse_existing, writing
 from ocrmaps.geometry import Size
+from ocrmaps.kinds import is_version
 from ocrmaps.maps.records import U8Array
-from ocrmaps.model.detector import START
 from ocrmaps.scratch import beside
+from ocrmaps.store.reader import Reader
 from ocrmaps.trust import NOTHING, Trusted
-
-MAX_SIDE = 16_384
-MAX_BATCH = 4096
-
-
-class Graph(nn.Module):
-    """What is exported: uint8 (N, H, W, 3) -> probability (N, H, W), and threshold where maps are read with it."""
-
-    def __init__(self, trained: Trained) -> None:
-        super().__init__()
-        self.detector = deepcopy(trained.detector).eval()
-        # Its questions about shapes would become part of the graph; whoever runs the file pads to the multiple.
-        self.detector.check_input = lambda image: None  # type: ignore[method-assign]
-        self.learned = trained.extract.binarize == "learned"
-
-    def forward(self, image: Tensor) -> Any:
-        logits = self.detector(image, threshold=self.learned)
-        probability = torch.sigmoid(logits.probability)
-        return (probability, torch.sigmoid(logits.threshold)) if self.learned else probability
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,20 +91,6 @@ class Exported:
         )
 
 
-def parse_size(text: str) -> Size | None:
-    """`dynamic`, or HEIGHTxWIDTH.
-
-    >>> parse_size("640x320"), parse_size("dynamic")
-    ((640, 320), None)
-    """
-    if text == "dynamic":
-        return None
-    height, x, width = text.partition("x")
-    if not (x and height.isdecimal() and width.isdecimal()):
-        raise SpecError(f"found size {text!r}, expected HEIGHTxWIDTH such as 640x640, or dynamic")
-    return int(height), int(width)
-
-
 def export(
     checkpoint: Path,
     out: Path,
@@ -153,8 +105,9 @@ def export(
 ) -> Exported:
     """Write the file, load it back, compare it with the checkpoint; a file that differs never gets its name.
 
-    `int8` is a source whose pictures rounding is calibrated on; scores before and after are measured on `score_on`, or
-    on that source too.
+    `int8` is a source, or the folder of a version, whose pictures rounding is calibrated on (of a version those of
+    train). Scores before and after are measured on the source `score_on`, or else on the source that calibrated, or the
+    version's val.
     """
     if format not in FORMATS:
         raise SpecError(f"found format {format!r}, expected one of {', '.join(FORMATS)}")
@@ -166,22 +119,27 @@ def export(
         )
     if int8 is not None and format not in ("onnx", "openvino"):
         raise SpecError(f"found --int8 for {format}, expected onnx or openvino", hint="torch's formats stay in float32")
+    if size is not None and int8 is not None and is_version(int8):
+        raise SpecError(
+            "found --size beside a store to calibrate on, whose pictures lie on canvases of their own",
+            hint="leave one out: --int8 SOURCE prepares pictures for one size",
+        )
     if score_on is not None and int8 is None:
         raise SpecError("--score-on measures what rounding costs: --int8 is missing", hint="--int8 SOURCE")
     targets = (out, out.with_suffix(".bin")) if format == "openvino" else (out,)
     for target in targets:
         refuse_existing(target, replace_existing=overwrite)
     if format in ("onnx", "openvino"):
-        _require("onnx", "onnxscript", "onnxruntime", *(["openvino"] if format == "openvino" else []))
+        require("onnx", "onnxscript", "onnxruntime", *(["openvino"] if format == "openvino" else []))
     trained = load_detector(checkpoint, trusted=trusted)
     multiple = int(trained.detector.multiple)
     if size is not None:
-        _check_size(size, multiple)
+        check_size(size, multiple)
         # Every picture now goes to this canvas; the rest of the policy stays.
         trained = replace(trained, canonical=replace(trained.canonical, canvases=(size,)))
     with writing(out), beside(out) as workplace:
         part = workplace / out.name
-        with _quiet():
+        with quiet():
             FORMATS[format](Graph(trained), trained, part, size)
         try:
             # Written a moment ago from a detector that is already built.
@@ -198,25 +156,26 @@ def export(
                 f"the exported file differs from the checkpoint and was not kept: {'; '.join(parity.faults)}",
                 hint="another --format may do; say which torch and onnxruntime this is in a report",
             )
-        rounded = None if int8 is None else _rounded(trained, part, size, int8, score_on or int8)
+        rounded = None if int8 is None else _rounded(trained, part, size, int8, score_on)
         number, digest = sum(part.with_name(path.name).stat().st_size for path in targets), digest_of(part)
         for path in reversed(targets):
             os.replace(part.with_name(path.name), path)
     return Exported(path=out, format=format, size=size, bytes=number, sha256=digest, parity=parity, int8=rounded)
 
 
-def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path, scoring: Path) -> Rounded:
+def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path, scoring: Path | None) -> Rounded:
     """Replace the exported file by one in whole numbers, and say what that costs."""
-    sources = {path: open_source(path) for path in (calibration, scoring)}
-    images = _prepared(trained, sources[calibration])
+    stored = is_version(calibration)
+    named = _name(calibration)
+    source = None if stored and scoring is None else open_source(scoring or calibration)
+    images = _stored(trained, calibration) if stored else _prepared(trained, open_source(calibration))
     whole, small = part.with_name("whole.onnx"), part.with_name("small.onnx")
     told = replace(trained, card={**trained.card, "precision": "int8"})
-    with _quiet():
-        _onnx(Graph(trained), told, whole, size)
-    with _written_by("onnxruntime", part):
-        round_to_int8(whole, small, images)
+    os.replace(part.with_suffix(".onnx"), whole)  # OpenVINO's file was made from one, which is still there
+    with written_by("onnxruntime", part):
+        round_to_int8(whole, small, images, {EXTRA: description(told, size)})
     if part.suffix == ".xml":
-        _as_openvino(small, part, description(told, size))
+        as_openvino(small, part, description(told, size))
     else:
         os.replace(small, part)
     found = agreement(load_any(whole, threads=1), load_any(part, threads=1), images)
@@ -225,11 +184,11 @@ def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path,
             f"in whole numbers this is another detector, and it was not kept: {found.sentence()}",
             hint=f"boxes have to agree on {LEAST_AGREEMENT:.0%}; calibrate on pictures like those it will see",
         )
-    before, after = (_scores(path, sources[scoring]) for path in (whole, part))
+    before, after = (_scores(path, source, calibration) for path in (whole, part))
     return Rounded(
-        calibrated_on=f"{len(images)} pictures of {calibration.absolute().name}",
+        calibrated_on=f"{len(images)} pictures of {named}{', train' if stored else ''}",
         agreement=found,
-        scored_on=scoring.absolute().name,
+        scored_on=f"{named}, val" if source is None else _name(scoring or calibration),
         before=before,
         after=after,
     )
@@ -237,195 +196,30 @@ def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path,
 
 def _prepared(trained: Trained, source: Source) -> list[U8Array]:
     """Pictures of a source as the network sees them: an even draw that fits into memory."""
-    largest = max(height * width for height, width in trained.canonical.canvases)
-    chosen = subset(samples_of(source)[0], max(1, min(PICTURES, PIXELS // largest)))
+    chosen = subset(samples_of(source)[0], _most(trained))
     return [prepare(file_of(source, sample), trained.canonical).pixels for sample in chosen]
 
 
-def _scores(path: Path, source: Source) -> dict[str, float]:
-    """IoU hmean at 0.5 and 0.7 on all pictures of a source."""
+def _stored(trained: Trained, version: Path) -> list[U8Array]:
+    """The same of the rows that a network would have learnt from."""
+    with Reader(version) as reader:
+        check_prepared_alike(trained, reader)
+        return [reader.read_row(row)["image"] for row in subset(rows_of(reader, "train"), _most(trained))]
+
+
+def _most(trained: Trained) -> int:
+    """How many pictures are enough, and fit into memory."""
+    return max(1, min(PICTURES, PIXELS // max(height * width for height, width in trained.canonical.canvases)))
+
+
+def _name(place: Path) -> str:
+    place = place.absolute()
+    return f"{place.parent.name}/{place.name}" if is_version(place) else place.name
+
+
+def _scores(path: Path, source: Source | None, version: Path) -> dict[str, float]:
+    """IoU hmean at 0.5 and 0.7 on all pictures of a source, or else on the val rows of a version."""
     spec = EvaluationSpec(protocols=("iou",), cuts=())
-    values = evaluate_checkpoint(path, source=source, spec=spec).scores["iou"].values
+    where: dict[str, Any] = {"version": version} if source is None else {"source": source}
+    values = evaluate_checkpoint(path, spec=spec, **where).scores["iou"].values
     return {f"IoU {t}": float(values[f"hmean@{t}"]) for t in spec.thresholds}
-
-
-def description(trained: Trained, size: Size | None) -> str:
-    """What is embedded beside the graph, as JSON: all that predicting needs."""
-    outputs = ["probability", "threshold"] if trained.extract.binarize == "learned" else ["probability"]
-    content = {
-        "format": FORMAT,
-        "ocrmaps": __version__,
-        "torch": str(torch.__version__),
-        "input": {
-            "name": "image",
-            "type": "uint8",
-            "layout": "NHWC",
-            "colors": "RGB",
-            "size": None if size is None else list(size),
-            "multiple": int(trained.detector.multiple),
-        },
-        "outputs": outputs,
-        "canonical": asdict(trained.canonical),
-        "extract": asdict(trained.extract),
-        "card": _without_places(trained.card),
-    }
-    return json.dumps(content, ensure_ascii=False)
-
-
-def _without_places(card: Mapping[str, Any]) -> dict[str, Any]:
-    """What the weights were trained on, by name and digest: where that lay means nothing where the file goes."""
-    found = json.loads(json.dumps(card))
-    run, store = found.get("run") or {}, found["store"]
-    if "data" in run:
-        run["data"] |= {"cache": None, "store": f"{store['name']}/{store['version']}"}
-    for model in (found.get("model"), run.get("model")):
-        if model:
-            model |= {name: Path(model.get(name) or "").name for name in START}
-    return found
-
-
-def _check_size(size: Size, multiple: int) -> None:
-    if not all(multiple <= side <= MAX_SIDE and side % multiple == 0 for side in size):
-        raise SpecError(
-            f"found size {size[0]}x{size[1]}, expected sides that are multiples of {multiple} up to {MAX_SIDE}"
-        )
-
-
-def _example(size: Size | None, multiple: int) -> Tensor:
-    """Two pictures with sides that coincide with nothing, so that no side is taken for a constant."""
-    height, width = size or (4 * multiple, 6 * multiple)
-    return torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-
-
-def _shapes(size: Size | None, multiple: int) -> dict[int, Any]:
-    batch: dict[int, Any] = {0: Dim("n", min=1, max=MAX_BATCH)}
-    if size is not None:
-        return batch
-    # From two multiples on: torch takes a side of one for a special case and guards against it.
-    most = MAX_SIDE // multiple
-    return batch | {1: multiple * Dim("h", min=2, max=most), 2: multiple * Dim("w", min=2, max=most)}
-
-
-def _program_of(graph: Graph, trained: Trained, size: Size | None) -> Any:
-    multiple = int(trained.detector.multiple)
-    try:
-        with torch.no_grad():
-            return torch.export.export(
-                graph, (_example(size, multiple),), dynamic_shapes=(_shapes(size, multiple),), strict=False
-            )
-    except (RuntimeError, ValueError, TypeError, torch._dynamo.exc.TorchDynamoException) as error:
-        raise RunError(
-            f"torch cannot export this model for {'any size' if size is None else f'{size[0]}x{size[1]}'} "
-            f"({str(error).splitlines()[0][:200]})",
-            hint="--size HEIGHTxWIDTH asks for less; --format torchscript records what runs",
-        ) from error
-
-
-def _forget_lines(program: Any) -> None:
-    """Take out which lines of which files on this machine made each operator: nobody's business, and never the same."""
-    for module in program.graph_module.modules():
-        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
-            node.meta.pop("stack_trace", None)
-
-
-def _onnx(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
-    multiple = int(trained.detector.multiple)
-    names = ["probability", "threshold"] if graph.learned else ["probability"]
-    program = torch.onnx.export(
-        _program_of(graph, trained, size),
-        (_example(size, multiple),),
-        input_names=["image"],
-        output_names=names,
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    model = program.model
-    for node in model.graph.all_nodes():
-        node.metadata_props.clear()  # source files and lines of this machine, which are nobody's business
-    model.metadata_props[EXTRA] = description(trained, size)
-    program.save(path)
-
-
-def _torchscript(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
-    with torch.no_grad():
-        traced = torch.jit.trace(graph, (_example(size, int(trained.detector.multiple)),), check_trace=False)
-    # In memory first: on a full disk torch's own writers of files end the process.
-    whole = io.BytesIO()
-    torch.jit.save(traced, whole, _extra_files={EXTRA: description(trained, size)})
-    # Beside the code lie the lines of source files that it was traced from. Nothing needs them to run.
-    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w") as new:
-        for record in old.infolist():
-            if not record.filename.endswith(".debug_pkl"):
-                new.writestr(zipfile.ZipInfo(record.filename), old.read(record))
-
-
-def _program(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
-    program = _program_of(graph, trained, size)
-    _forget_lines(program)
-    whole = io.BytesIO()  # as above
-    torch.export.save(program, whole, extra_files={EXTRA: description(trained, size)})
-    path.write_bytes(whole.getbuffer())
-
-
-def _openvino(graph: Graph, trained: Trained, path: Path, size: Size | None) -> None:
-    whole = path.with_suffix(".onnx")
-    _onnx(graph, trained, whole, size)
-    _as_openvino(whole, path, description(trained, size))
-
-
-def _as_openvino(onnx: Path, path: Path, told: str) -> None:
-    """The same graph as OpenVINO's two files; the first holds the description and the digest of the second."""
-    import openvino
-
-    with _written_by("openvino", path):
-        model = openvino.convert_model(str(onnx))
-        model.set_rt_info(told, [EXTRA])
-        openvino.save_model(model, str(path), compress_to_fp16=False)
-        model.set_rt_info(digest_of(path.with_suffix(".bin")), [WEIGHTS])
-        openvino.save_model(model, str(path), compress_to_fp16=False)
-
-
-FORMATS: dict[str, Callable[[Graph, Trained, Path, Size | None], None]] = {
-    "onnx": _onnx,
-    "openvino": _openvino,
-    "torchscript": _torchscript,
-    "program": _program,
-}
-
-
-def _require(*modules: str) -> None:
-    missing = [name for name in modules if find_spec(name) is None]
-    if missing:
-        raise SpecError(
-            f"this export needs {', '.join(missing)}, not installed here",
-            hint=f'pip install "ocrmaps[{"openvino" if "openvino" in missing else "onnx"}]"',
-        )
-
-
-@contextmanager
-def _written_by(library: str, path: Path) -> Iterator[None]:
-    """One message for what a library raises that writes files itself: on a full disk that is anything at all."""
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        raise RunError(
-            f"{path.name} cannot be written by {library} ({type(error).__name__}: {str(error).strip()[:200]})",
-            hint="check the space of its folder and of the temporary folder first; then the versions of the libraries",
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporters talk of their own future and of libraries that a detector does not need."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)

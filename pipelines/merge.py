@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.annotations import WRITERS, Source, WriteReport, open_source, read
+from ocrmaps.annotations import WRITERS, Source, WriteReport, read
 from ocrmaps.annotations.merging import Merge, merge_samples
 from ocrmaps.errors import AnnotationError, SpecError
 from ocrmaps.files import refuse_existing
 from ocrmaps.geometry import Frame
 from ocrmaps.pipelines.data import sized
+from ocrmaps.store.far.source import open_source
 from ocrmaps.text import visible
 
 

@@ -15,6 +15,7 @@ from ocrmaps.geometry import Frame
 from ocrmaps.recipe import load_recipe
 from ocrmaps.report.oracle import oracle_page
 from ocrmaps.report.samples import PageRequest, Stage, Written, silent
+from ocrmaps.store.far.source import bring_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ def oracle(
     """Judge the perfect maps of a source; without a shape, extraction fits what the outlines need."""
     if page is not None:
         page.check()
+    path, pictures = bring_source(path, pictures)
     source, samples = open_samples(path, format=format, pictures=pictures, frame=frame, number=sample)
     heads = headers(source, samples, workers=workers)
     chain = chain.with_shape(shape or fitting_shape(samples))

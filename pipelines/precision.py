@@ -20,9 +20,9 @@ from ocrmaps.errors import Problem, RunError, SpecError
 from ocrmaps.files import write_json, write_new
 from ocrmaps.machine import commit, machine
 from ocrmaps.pipelines.train import train
-from ocrmaps.store.places.cache import find_version
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored, opened
 from ocrmaps.training.callbacks.stop import Interrupted
+from ocrmaps.training.checkpoint import stores_card
 from ocrmaps.training.checks import check_store
 from ocrmaps.training.folder import CHECKPOINTS, METRICS, read_metrics
 from ocrmaps.training.optimization import SAFE_CLIP, Precision, accumulation, check_precision
@@ -30,6 +30,7 @@ from ocrmaps.training.paired import PairedComparison, compare
 from ocrmaps.training.prepare import device_of
 from ocrmaps.training.resume import check_same_run
 from ocrmaps.training.spec import RunSpec
+from ocrmaps.training.stores import place_of, weights_of
 
 BASELINE: Precision = "fp32"
 Say = Callable[[str], None]
@@ -112,12 +113,10 @@ def precision_check(
     for member in members[: len(chosen)]:
         check_precision(member.spec.optimizer, member.precision, device_of(member.spec))
     where = spec.data.cache or cache or Path(".ocrmaps")
-    store, version = find_version(where, spec.data.store)
-    with Reader(store.version(version)) as reader:
+    with opened(place_of(spec.data, where)) as reader:
         root, truth = reader.root_digest, _scored_texts(reader, spec.data.val)
-        learnt_from = {"name": store.name, "version": version, "root_digest": root}
         for member in members:
-            _check_member(replace(member, spec=check_store(member.spec, reader)), learnt_from)
+            _check_member(replace(member, spec=check_store(member.spec, reader)), reader)
     done: list[Member] = []
     for number, member in enumerate(members, 1):
         reused = (member.folder / "result.json").is_file()
@@ -202,7 +201,7 @@ def plan(
     return tuple(members)
 
 
-def _check_member(member: Member, store: Mapping[str, str]) -> None:
+def _check_member(member: Member, reader: Stored) -> None:
     """Refuse a folder that holds another run, or one of another machine, before hours are spent on the rest."""
     path = member.folder / CHECKPOINTS / LAST
     if not path.exists():
@@ -211,7 +210,8 @@ def _check_member(member: Member, store: Mapping[str, str]) -> None:
                 f"{member.folder}: holds something, but no checkpoint to go on from", hint="name another --out"
             )
         return
-    check_same_run(read_checkpoint(path)["ocrmaps"], {"run": member.spec.as_dict(), "store": store}, path)
+    now_card = {"run": member.spec.as_dict(), **stores_card(reader, member.spec.data, weights_of(member.spec, reader))}
+    check_same_run(read_checkpoint(path)["ocrmaps"], now_card, path)
     then = json.loads((member.folder / "environment.json").read_text(encoding="utf-8"))
     now = _arithmetic(member.spec)
     problems = [
@@ -240,7 +240,7 @@ def _final(member: Member) -> float:
     return float(rows[-1]["val/hmean"])
 
 
-def _scored_texts(reader: Reader, split: str) -> int:
+def _scored_texts(reader: Stored, split: str) -> int:
     return sum(int((~reader.polygon_set(row).ignore).sum()) for row in reader.select(split).tolist())
 
 

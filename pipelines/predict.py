@@ -21,6 +21,7 @@ from ocrmaps.errors import DataError, SpecError
 from ocrmaps.files import refuse_existing, write_new
 from ocrmaps.pagekit.pictures import Canvas, overlay, png
 from ocrmaps.progress import Progress
+from ocrmaps.store.far.source import bring_all
 from ocrmaps.text import visible_lines
 from ocrmaps.trust import NOTHING, Trusted
 
@@ -93,7 +94,7 @@ def run(
     refuse_existing(file, replace_existing=overwrite)
     if overlays is not None and overlays.exists() and not overwrite and not (overlays.is_dir() and _empty(overlays)):
         raise SpecError(f"{overlays} exists and is not an empty folder", hint="name another, or add --yes")
-    inputs = find_inputs(pictures, recursive=recursive)
+    inputs = find_inputs(bring_all(pictures), recursive=recursive)
     if strict and inputs.refused:
         raise DataError(": ".join(inputs.refused[0]))
     check_names([f.name for f in inputs.files], format)

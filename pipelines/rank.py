@@ -21,7 +21,7 @@ def main(file: Path, rank: int) -> int:
     """Take part in the run that the file describes; a failure is left beside it for the first process to tell."""
     job, meeting = json.loads(file.read_text(encoding="utf-8")), file.parent
     torch.set_num_threads(job["threads"])
-    place = Rank(rank=rank, world=job["world"])
+    place = Rank(rank=rank, world=job["world"], local=rank)
     try:
         (meeting / f"ready-{rank}").touch()
         join(place, meeting, job["device"])

@@ -32,6 +32,7 @@ from ocrmaps.progress import Progress
 from ocrmaps.recipe import FORM, Recipe, SourceRecipe, Split, dump_recipe
 from ocrmaps.settings.files import file_name
 from ocrmaps.settings.schema import schema_file, schema_line, schema_text
+from ocrmaps.store.far.source import copy_of, place_of
 
 STRIDE = 32
 """Canvas sides are multiples of this: what a detector with five halvings takes without padding of its own."""
@@ -259,6 +260,8 @@ def write_recipe(found: Recommendation, sources: Sequence[Source], out: Path) ->
     folder = out.parent.resolve()
 
     def relative(path: Path) -> Path:
+        if copy_of(path) is not None:
+            return Path(place_of(path))
         return Path(os.path.relpath(path.resolve() if ".." in path.parts else path.absolute(), folder))
 
     recipe = Recipe(

@@ -19,7 +19,7 @@ from ocrmaps import recipe
 from ocrmaps.annotations import READERS
 from ocrmaps.model import DECODERS, ENCODERS, HEADS, LOSSES
 from ocrmaps.settings.files import Form
-from ocrmaps.settings.ranges import hints, keys, parted
+from ocrmaps.settings.ranges import at, hints, keys, parted
 from ocrmaps.settings.schema import allowed, default_of, kind_of, meaning_of, meanings_of, schema_file
 from ocrmaps.training import spec as run
 
@@ -145,15 +145,24 @@ _SCHEMA = """
 
 
 def tables(form: Form) -> Iterator[tuple[str, Any]]:
-    """(heading, record) of the keys outside all tables, which have no heading, and of each table."""
+    """(heading, record) of the keys outside all tables, which have no heading, and of each table and those in it."""
     yield "", form.record
-    for key in keys(form.record):
-        kind: Any = parted(hints(form.record)[key.name])[0]
-        inner = [part for part in get_args(kind) if is_dataclass(part)]
-        if is_dataclass(kind):
-            yield f"[{key.name}]", kind
-        elif inner:
-            yield f"[[{key.name}]]", inner[0]
+    yield from _inside(form.record, "")
+
+
+def _inside(record: Any, path: str) -> Iterator[tuple[str, Any]]:
+    for key in keys(record):
+        place, found = at(path, key.name), _tables_of(record, key.name)
+        for kind in found:
+            once = kind is parted(hints(record)[key.name])[0]
+            yield f"[{place}]" if once else f"[[{place}]]", kind
+            yield from _inside(kind, place)
+
+
+def _tables_of(record: Any, key: str) -> list[Any]:
+    """The records of a key whose value is a table, or several of one kind."""
+    kind: Any = parted(hints(record)[key])[0]
+    return [part for part in (kind, *get_args(kind)) if is_dataclass(part)]
 
 
 def _page(title: str, intro: str, form: Form) -> str:
@@ -164,7 +173,7 @@ def _page(title: str, intro: str, form: Form) -> str:
         lines += ["| key | type | default | allowed | meaning |", "|---|---|---|---|---|"]
         for key in keys(record):
             hint = hints(record)[key.name]
-            if heading or not any(is_dataclass(part) for part in (parted(hint)[0], *get_args(parted(hint)[0]))):
+            if not _tables_of(record, key.name):
                 default = "the file's name" if not heading and key.name in form.filled else default_of(key)
                 known = REGISTRIES.get(f"{heading}.{key.name}")
                 may = allowed(hint) if known is None else _names(known)
@@ -188,10 +197,9 @@ def missing_meanings() -> list[str]:
     return [
         f"{record.__module__}.{record.__name__}.{key.name}"
         for form in (recipe.FORM, run.FORM)
-        for heading, record in tables(form)
+        for _, record in tables(form)
         for key in keys(record)
-        if key.name not in meanings_of(record)
-        and (heading or (f"[{key.name}]" not in dict(tables(form)) and f"[[{key.name}]]" not in dict(tables(form))))
+        if key.name not in meanings_of(record) and not _tables_of(record, key.name)
     ]
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 
 from ocrmaps.errors import DataError, SpecError, StoreNotFound
 from ocrmaps.geometry import Frame
+from ocrmaps.kinds import is_version
 from ocrmaps.report.samples import PageRequest, Place, Stage, Written, silent
-from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.places.cache import Store, find_version, stores
 from ocrmaps.text import visible
 from ocrmaps.training.folder import is_run, read_run
@@ -58,7 +58,7 @@ def find_target(text: str, cache: Path, *, kind: Kind | None = None) -> Target:
         return find_target(text, cache, kind="store")
     if found == "store":
         folder = path.absolute()
-        if not (folder / MANIFEST).is_file():
+        if not is_version(folder):
             store = Store(folder.parent, folder.name)
             folder = store.version(store.versions()[0])
         return Target(kind="store", path=folder, name=folder.parent.name)
@@ -72,7 +72,7 @@ def _kind(path: Path) -> Kind:
     if path.is_dir():
         if is_run(path):
             return "run"
-        if (path / MANIFEST).is_file():
+        if is_version(path):
             return "store"
         folder = path.absolute()
         return "store" if Store(folder.parent, folder.name).versions() else "source"
@@ -135,9 +135,9 @@ def report(
         return run_page(target.path, asked, cache=cache, checkpoint=checkpoint, quick=quick, trusted=trusted)
     if target.kind == "oracle":
         return _oracle(target.path, asked, longest=longest, format=format, pictures=pictures, frame=frame)
-    from ocrmaps.annotations.named import open_sources
     from ocrmaps.canonical import CanonicalSpec
     from ocrmaps.report.source import source_page
+    from ocrmaps.store.far.source import open_sources
 
     sources = open_sources([str(target.path), *also], format=format, pictures=pictures, frame=frame)
     if not sources:

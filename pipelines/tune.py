@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ocrmaps.annotations import Source, open_source, read
+from ocrmaps.annotations import Source, read
 from ocrmaps.annotations.samples import headers
 from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.detect.trained import Trained, checkpoint_bytes, load_detector, read_checkpoint
@@ -31,6 +31,7 @@ from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.files import digest_of, replacing
 from ocrmaps.geometry import Frame, PolygonSet
 from ocrmaps.loader.settings import default_threads
+from ocrmaps.store.far.source import open_source
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.trust import NOTHING, Trusted
@@ -82,7 +83,7 @@ def tune_stored(
     found = find_version(cache, store)
     test_samples = None if test_source is None else _opened(test_source, test_frame)
     with Reader(found[0].version(found[1])) as reader:
-        check_prepared_alike(trained.canonical, reader)
+        check_prepared_alike(trained, reader)
         for name in (split,) if test_split is None else (split, test_split):
             rows_of(reader, name)
         check_apart(reader, split, test_split, test_samples, trained.card)
@@ -158,7 +159,7 @@ def _sweep_store(
     judging.begin()
     total, done = len(reader.select(split)), 0
     try:
-        for rows, probability, level in store_maps(trained, reader, split, batch=batch, device=device):
+        for rows, probability, level in store_maps(trained, reader.folder, split, batch=batch, device=device):
             judging.add(rows, probability, level)
             done += len(rows)
             if progress is not None:

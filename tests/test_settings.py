@@ -95,11 +95,20 @@ def records(draw: Any, record: Any) -> Any:
         values[key.name] = draw(st.one_of(st.none(), fits) if key.default is None else fits)
     if record is thresholds.Threshold:
         values |= {"bench": draw(st.sampled_from(list(thresholds.BENCHES))), "limit": 1.0}
+    if record is run.DataSpec:
+        names = draw(st.sets(st.sampled_from(["a", "b", "c"]), min_size=1))
+        alone = len(names) == 1
+        stores = () if alone else tuple(run.StoreSpec(store=name, weight=0.5) for name in sorted(names))
+        values |= {"store": "a" if alone else "", "stores": stores}
+        values |= {} if alone else {"train": "train", "val": "val"}
+    if record is run.SamplingSpec:
+        values |= {"source": "a", "text_height": None, "texts": draw(st.sampled_from([None, Path("texts.csv")]))}
     try:
         return record(**values)
     except SpecError as error:
         named = {word for problem in error.problems for word in re.findall(r"\w+", problem.loc)}
     given = {key.name for key in keys(record) if key.default is MISSING and key.default_factory is MISSING}
+    given |= {"store", "stores"} if record is run.DataSpec else set()
     for many in ("canvases", "sources"):
         if many in values:
             values[many] = tuple(dict.fromkeys(values[many]))
@@ -206,10 +215,11 @@ def test_borders_are_the_same_in_constructor_file_and_schema(name, key, span, ki
 def constructed(record: Any, values: dict[str, Any]) -> list[str]:
     required: dict[str, Any] = {
         "path": "a", "name": "a", "canvases": ((64, 64),), "store": "a", "bench": "maps", "better": "higher",
-        "look": "a",
+        "look": "a", **({"weight": 1.0} if record is run.SamplingSpec else {}),
     }  # fmt: skip
     needed = {k.name: required[k.name] for k in keys(record) if k.name in required and k.default is MISSING}
     needed |= {"data": run.DataSpec(store="a")} if record is run.RunSpec else {}
+    needed |= {"texts": "texts.csv"} if record is run.SamplingSpec and "missed" in values else {}
     try:
         record(**(needed | values))
     except SpecError as error:

@@ -27,6 +27,7 @@ from ocrmaps.annotations.formats import (
     hiertext,
     icdar,
     icdar2013,
+    imagefolder,
     labelme,
     labelstudio,
     lsvt,
@@ -108,6 +109,7 @@ READERS: dict[str, Reader] = {
     "totaltext-mat": totaltext_mat.read,
     "parquet": parquet.read,
     "webdataset": webdataset.read,
+    "imagefolder": imagefolder.read,
 }
 
 WRITERS: dict[str, Writer] = {
@@ -159,6 +161,7 @@ SIGNS: dict[str, Sign] = {
     "totaltext-mat": Sign(recognize=totaltext_mat.recognize, per_picture=totaltext_mat.SUFFIXES),
     "parquet": Sign(recognize=parquet.recognize, per_picture=parquet.SUFFIXES, stated=parquet.stated),
     "webdataset": Sign(recognize=webdataset.recognize, per_picture=webdataset.SUFFIXES, stated=webdataset.stated),
+    "imagefolder": Sign(recognize=imagefolder.recognize, stated=imagefolder.stated),
 }
 
 _DECLARABLE: tuple[str, ...] = tuple(frame for frame in get_args(Frame) if frame != "canonical")

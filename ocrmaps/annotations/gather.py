@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
@@ -42,17 +43,34 @@ class GatheredOutlines:
     points: list[Any] = field(default_factory=list)
     texts: list[Any] = field(default_factory=list)
     ignore: list[Any] = field(default_factory=list)
+    scores: list[Any] = field(default_factory=list)
+    """Of detections; None where there is none."""
     places: list[str] = field(default_factory=list)
 
-    def add(self, place: str, points: Any, text: Any = None, *, ignore: Any = False) -> None:
+    def add(self, place: str, points: Any, text: Any = None, *, ignore: Any = False, score: Any = None) -> None:
         self.points.append(points)
         self.texts.append(text)
         self.ignore.append(ignore)
+        self.scores.append(score)
         self.places.append(place)
+
+
+@dataclass(frozen=True, slots=True)
+class JsonTable:
+    """A member of a json file's root that holds many values: it is read value by value."""
+
+    name: str
+    what: str
+    """What is expected, for messages."""
+    kinds: stream.Kinds = (list,)
+    optional: bool = False
 
 
 class Gather:
     """The samples, problems, notes and unused counts of one source while it is read."""
+
+    detecting = False
+    """Whether outlines are detections: they may have scores, and no text means that they are ignored."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -98,43 +116,46 @@ class Gather:
         self,
         kind: type,
         what: str,
-        *,
-        member: str = "",
-        inner: type = list,
-        inner_what: str = "",
-        optional: bool = False,
+        *choices: Sequence[JsonTable],
         ids: str | None = None,
+        begin: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, str | int, Any]]:
-        """("", key, value) of the root of the source's one json file, and (member, key, value) of one member of it.
+        """("", key, value) of the root of the source's one json file, and (name, key, value) of the tables in it.
 
+        `choices` are the sets of tables that a file may have: the first of which it has any, else the last.
         Read piece by piece, so that memory follows the samples. A file in which anything is unusual is read again as
-        a whole, from nothing: whoever iterates keeps nothing but what this gather holds.
+        a whole, from nothing: `begin` says so to whoever keeps more than this gather holds.
         """
-        path, met = self.source.annotations, False
+        path, tables = self.source.annotations, {table.name: table.kinds for choice in choices for table in choice}
+        met: set[str] = set()
+        begin()
         try:
             with open_regular(path) as file:
                 if os.fstat(file.fileno()).st_size <= MAX_BYTES:
-                    for name, key, value in stream.members(file, kind, member, inner):
-                        met |= name == member
+                    for name, key, value in stream.members(file, kind, tables):
+                        met.add(name)
                         yield name, key, value
-                    if met or not member or optional:
+                    if not choices or any(_is_whole(met - {""}, choice) for choice in choices):
                         return
         except (OSError, ValueError, RecursionError):
             pass
         self._begin()
+        begin()
         root = self.json(path, self.file, ids=ids)
-        if not self.expect(root, kind, self.file, what):
-            return
-        for key, value in _members(root):
-            if not member or key != member:
+        if self.expect(root, kind, self.file, what):
+            having = (choice for choice in choices if any(table.name in root for table in choice))
+            yield from self._whole(root, next(having, choices[-1] if choices else ()))
+
+    def _whole(self, root: Any, choice: Sequence[JsonTable]) -> Iterator[tuple[str, str | int, Any]]:
+        wanted = {table.name: table for table in choice}
+        absent = [(table.name, None) for table in choice if table.name not in root and not table.optional]
+        for key, value in chain(_members(root), absent):
+            table = wanted.get(key) if isinstance(key, str) else None
+            if table is None:
                 yield "", key, value
-        if (
-            member
-            and (member in root or not optional)
-            and self.expect(root.get(member), inner, f"{self.file}:{member}", inner_what)
-        ):
-            for key, value in _members(root[member]):
-                yield member, key, value
+            elif self.expect(value, table.kinds, f"{self.file}:{key}", table.what):
+                for inner, one in _members(value):
+                    yield table.name, inner, one
 
     def parse_json(self, text: str, file: str, *, line: int = 0, ids: str | None = None) -> Any:
         return parse_json(text, file, self._doubled_key, line=line, ids=ids)
@@ -143,12 +164,26 @@ class Gather:
         self._doubled.append(loc)
         self.problem(loc, message, kind)
 
-    def expect(self, value: object, kind: type[T], loc: str, what: str) -> TypeGuard[T]:
+    def expect(self, value: object, kind: type[T] | tuple[type[T], ...], loc: str, what: str) -> TypeGuard[T]:
         """Whether the value has the JSON type that the format puts here; a problem otherwise."""
         if isinstance(value, kind):
             return True
         self.problem(loc, f"found {shown(value)}, expected {what}", "wrong-type")
         return False
+
+    def rows(
+        self, items: object, loc: str, what: str = "an object", *, of: str = "a list"
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(place, object) of everything in a list of objects; what is none is a problem."""
+        if self.expect(items, list, loc, of):
+            for i, item in enumerate(items):
+                place = f"{loc}[{i}]"
+                if self.expect(item, dict, place, what):
+                    yield place, item
+
+    def score(self, row: Mapping[str, Any]) -> Any:
+        """The score that an object states, where outlines are detections."""
+        return None
 
     def picture(self, name: object, loc: str) -> str | None:
         """The id for a picture name that a file states, or a problem."""
@@ -166,11 +201,12 @@ class Gather:
         """The id for a path or address of which the picture folder may hold the end only; the longest that it holds."""
         if isinstance(name, str):
             try:
-                ends = address_ends(name) or _path_ends(clean_name(name))
+                address = address_ends(name)
+                ends = address or _path_ends(clean_name(name))
             except ValueError as error:
                 self.problem(loc, str(error), "unsafe-path")
                 return None
-            plain = ends[0] if not address_ends(name) else next((end for end in ends if "/" not in end), ends[-1])
+            plain = next((end for end in ends if "/" not in end), ends[-1]) if address else ends[0]
             name = next((end for end in ends if self.pictures.holds(end)), plain)
         return self.picture(name, loc)
 
@@ -215,7 +251,7 @@ class Gather:
             for i, outline in enumerate(points):
                 for kind, message in _faults(outline, ignore[i], texts[i]):
                     self.problem(where(i), message, kind)
-        elif found := crowd(flat[0].reshape(-1, 2), flat[1]):
+        elif found := crowd(flat[0].reshape(-1, 2), np.array(flat[1])):
             kind, message = found
             self.problem(loc, message, kind)
         elif id is not None and len(self.problems) == before:
@@ -253,6 +289,12 @@ def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
     return iter(value.items() if isinstance(value, dict) else enumerate(value))
 
 
+def _is_whole(met: set[str], choice: Sequence[JsonTable]) -> bool:
+    """Whether these are the tables of this choice and no others; an empty table is met as little as an absent one."""
+    names = {table.name for table in choice}
+    return met <= names and all(table.optional or table.name in met for table in choice)
+
+
 def _path_ends(name: str) -> list[str]:
     parts = name.split("/")
     return ["/".join(parts[i:]) for i in range(len(parts))][:16]
@@ -275,14 +317,33 @@ class _Touched:
         return False
 
 
+def packed(outline: Any) -> array[float] | None:
+    """An outline of plain numbers, flat and in a quarter of the memory, for those that have to wait."""
+    if type(outline) is list and outline and type(outline[0]) is list and all(map(_is_pair, outline)):
+        outline = list(chain.from_iterable(outline))
+    if type(outline) is not list or not set(map(type, outline)) <= _NUMBERS:
+        return None
+    try:
+        return array("d", outline)
+    except OverflowError:
+        return None
+
+
+def _is_pair(value: Any) -> bool:
+    return type(value) is list and len(value) == 2
+
+
 def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tuple[Any, Any] | None:
     """All outlines of a picture as (points, offsets), or None if anything at all is wrong with any of them.
 
     Type checks run over sets of types: at half a million outlines a loop over numbers would take most of the time.
     """
-    flat: list[list[Any]] = []
+    flat: list[Sequence[Any]] = []
     try:
         for outline in points:
+            if type(outline) is array:
+                flat.append(outline)
+                continue
             if type(outline) is not list:
                 return None
             if outline and type(outline[0]) is list:
@@ -300,15 +361,12 @@ def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tup
         xy = np.array(numbers, dtype=np.float64)
     except (TypeError, OverflowError, UnicodeEncodeError):
         return None
-    counts = np.array([len(outline) for outline in flat], dtype=np.int64)
-    if (
-        (counts % 2).any()
-        or (counts < 6).any()
-        or (counts > 2 * MOST_POINTS).any()
-        or not (np.abs(xy) <= MAX_COORDINATE).all()
-    ):
+    counts = list(map(len, flat))
+    if counts and not (6 <= min(counts) and max(counts) <= 2 * MOST_POINTS and not any(n % 2 for n in counts)):
         return None
-    return xy, np.concatenate([[0], np.cumsum(counts // 2)])
+    if len(xy) and not (xy.max() <= MAX_COORDINATE and xy.min() >= -MAX_COORDINATE):  # so it is where one is no number
+        return None
+    return xy, [0, *accumulate(n // 2 for n in counts)]
 
 
 def _faults(outline: Any, ignore: Any, text: Any) -> Iterator[tuple[str, str]]:
@@ -322,6 +380,7 @@ def _faults(outline: Any, ignore: Any, text: Any) -> Iterator[tuple[str, str]]:
             text.encode("utf-8")
         except UnicodeEncodeError:
             yield "invalid", f"found half a surrogate pair in the text {shown(text)}"
+    outline = list(outline) if type(outline) is array else outline
     if type(outline) is not list:
         yield "wrong-type", f"found {shown(outline)}, expected a list of points"
         return

@@ -44,9 +44,11 @@ class Outlines:
     """(k): the shorter side of each kernel."""
     rows: Mapping[int, tuple[int, int]]
     """Row -> its first text and the one after its last."""
+    every: int | None = None
+    """Rows that are this many apart are the same stored row, shown several times; None where none is."""
 
     @classmethod
-    def of(cls, texts: Iterable[tuple[int, PolygonSet]], shrink_ratio: float) -> Outlines:
+    def of(cls, texts: Iterable[tuple[int, PolygonSet]], shrink_ratio: float, *, every: int | None = None) -> Outlines:
         """From (row, polygons in canonical pixels) pairs; ignored polygons are masked already and left out."""
         if not 0 < shrink_ratio < 1:
             raise SpecError(f"found shrink ratio {shrink_ratio!r}, expected the recipe's, between 0 and 1")
@@ -57,17 +59,17 @@ class Outlines:
         for row, polygons in texts:
             if polygons.frame != "canonical":
                 raise FrameError(f"found outlines of row {row} in frame {polygons.frame!r}, expected 'canonical'")
-            every = polygons.counts()
-            kept = ~polygons.ignore & (every >= 3)
-            points.append(polygons.points[np.repeat(kept, every)])
-            counts.append(every[kept])
+            lengths = polygons.counts()
+            kept = ~polygons.ignore & (lengths >= 3)
+            points.append(polygons.points[np.repeat(kept, lengths)])
+            counts.append(lengths[kept])
             rows[int(row)] = (total, total + int(kept.sum()))
             total += int(kept.sum())
         flat, offsets = np.concatenate(points), np.cumsum([0, *np.concatenate(counts)])
-        areas, lengths = _measure(flat, offsets)
-        distances = areas * (1 - shrink_ratio**2) / np.maximum(lengths, 1e-9)
+        areas, borders = _measure(flat, offsets)
+        distances = areas * (1 - shrink_ratio**2) / np.maximum(borders, 1e-9)
         # The shorter side of the rectangle with this area and length, as `PolygonSet.equivalent_sides` has it.
-        half = lengths / 2
+        half = borders / 2
         short = np.where(half**2 < 4 * areas, np.sqrt(areas), (half - np.sqrt(np.maximum(half**2 - 4 * areas, 0))) / 2)
         return cls(
             points=read_only(flat, np.float64),
@@ -75,6 +77,7 @@ class Outlines:
             distances=read_only(distances, np.float64),
             kernel_sides=read_only(short - 2 * distances, np.float64),
             rows=rows,
+            every=every,
         )
 
     def unlearnable(self, row: int, matrix: FloatArray, source: Size, size: Size) -> list[tuple[FloatArray, float]]:
@@ -82,6 +85,7 @@ class Outlines:
 
         What the canvas itself had cut off before is not counted as cut again.
         """
+        row = row if self.every is None else row % self.every
         if row not in self.rows:
             raise SpecError(
                 f"row {row} has no outlines, {len(self.rows)} other rows have",

@@ -22,7 +22,7 @@ from ocrmaps.debug.reading import STEP
 from ocrmaps.debug.redact import Redactor
 from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import OcrmapsError
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 from ocrmaps.training.callbacks.guard import NotFinite
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.training.optimization import OptimizerSpec, accumulation
@@ -51,7 +51,7 @@ def this_machine() -> Redactor:
 def on_crash(
     run: Mapping[str, Any],
     out: Path,
-    reader: Reader,
+    reader: Stored,
     augment: Augment | None,
     tell: Say,
     *,
@@ -90,7 +90,7 @@ def _crashed(
     witness: Witness,
     run: Mapping[str, Any],
     out: Path,
-    reader: Reader,
+    reader: Stored,
     augment: Augment | None,
     trusted: Trusted,
 ) -> Path:
@@ -134,7 +134,7 @@ def write_bundle(
     reason: str,
     message: str,
     captured: Captured | None,
-    reader: Reader | None,
+    reader: Stored | None,
     card: Mapping[str, Any],
     augment: Augment | None,
     device: str,
@@ -162,7 +162,7 @@ def _fill(
     *,
     message: str,
     captured: Captured | None,
-    reader: Reader | None,
+    reader: Stored | None,
     card: Mapping[str, Any],
     augment: Augment | None,
     device: str,
@@ -213,7 +213,7 @@ def _fill(
 def _step(
     draft: BundleDraft,
     captured: Captured,
-    reader: Reader | None,
+    reader: Stored | None,
     card: Mapping[str, Any],
     augment: Augment | None,
     device: str,

@@ -22,7 +22,7 @@ from ocrmaps.loader.batch import Batch
 from ocrmaps.machine import git, in_checkout, machine
 from ocrmaps.maps.records import PROBABILITY_COUNTS
 from ocrmaps.pagekit.pictures import Canvas, overlay, png, shrink
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored, readers_of
 from ocrmaps.training import pictures as train_pictures
 from ocrmaps.training.steps.capture import detector_in, load_step
 from ocrmaps.trust import Trusted
@@ -149,17 +149,18 @@ def metrics(draft: BundleDraft, path: Path) -> None:
         draft.entry("info", "metrics", f"epoch {row.get('epoch')}", row)
 
 
-def store(card: Mapping[str, Any], reader: Reader | None) -> dict[str, Any]:
+def store(card: Mapping[str, Any], reader: Stored | None) -> dict[str, Any]:
     """The version that was learnt from: what the run says, and what is here."""
     out: dict[str, Any] = dict(card["store"])
     if reader is None:
         return out | {"place": None, "absent": "the version was not found when this bundle was made"}
     return out | {
-        "place": str(reader.folder),
+        "place": ", ".join(str(each.folder) for each in readers_of(reader)),
         "root_digest_here": reader.root_digest,
         "rows": len(reader),
-        "canvases": [list(c) for c in reader.manifest.canvases],
-        "tools": reader.manifest.recorded.get("tools"),
+        "canvases": [list(c) for c in reader.canvases],
+        "tools": readers_of(reader)[0].manifest.recorded.get("tools"),
+        **({"stores": card["stores"]} if "stores" in card else {}),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -65,8 +65,9 @@ class Int8Agreement:
         )
 
 
-def round_to_int8(path: Path, out: Path, images: Sequence[U8Array]) -> None:
-    """Write the ONNX file again with convolutions in whole numbers; what is embedded beside the graph stays."""
+def round_to_int8(path: Path, out: Path, images: Sequence[U8Array], told: Mapping[str, str]) -> None:
+    """Write the ONNX file again with convolutions in whole numbers, and `told` beside the graph."""
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class _Pictures(CalibrationDataReader):
@@ -88,6 +89,9 @@ def round_to_int8(path: Path, out: Path, images: Sequence[U8Array]) -> None:
             weight_type=QuantType.QInt8,
             op_types_to_quantize=["Conv", "ConvTranspose"],
         )
+    model = onnx.load(out)
+    onnx.helper.set_model_props(model, dict(told))
+    onnx.save(model, out)
 
 
 def agreement(mine: Trained, other: Trained, images: Sequence[U8Array]) -> Int8Agreement:

@@ -28,6 +28,7 @@ from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.maps.records import U8Array
 from ocrmaps.pictures import Picture
+from ocrmaps.resampling import resize
 
 FloatMap = npt.NDArray[np.float32]
 Maps = tuple[FloatMap, FloatMap | None]
@@ -242,7 +243,7 @@ def render_part(picture: Picture, transform: CanonicalTransform, spec: Canonical
     target = small if transform.orientation < 5 else small[::-1]
     shrinks = height * width < np.prod(transform.upright_size)
     method = RESAMPLING[spec.shrink if shrinks else spec.enlarge]
-    pixels = np.asarray(picture.image.resize(target[::-1], method, box=tuple(box.tolist())))
+    pixels = resize(picture.image, target, method, tuple(box.tolist()))
     out[y0 - top : y1 - top, x0 - left : x1 - left] = turn_upright(pixels, transform.orientation)
     return out
 

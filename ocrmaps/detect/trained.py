@@ -23,6 +23,7 @@ from ocrmaps.maps.records import U8Array
 from ocrmaps.model import Detector, DetectorSpec, build_detector
 from ocrmaps.model.head import FloatMap, Logits
 from ocrmaps.model.plain import TooMuch, read_plain
+from ocrmaps.settings.files import plain
 from ocrmaps.trust import NOTHING, Trusted
 
 FORMAT = 1
@@ -51,6 +52,11 @@ class Trained:
             f"step {card['steps']}, {card['samples']} samples, root {card['store']['root_digest'][:12]}, "
             f"seed {card['seed']}, {card['precision']}"
         )
+
+    def learnt_from(self, canonical: CanonicalSpec) -> bool:
+        """Whether it learnt from pictures prepared like this, in any of the stores that it learnt from."""
+        stores = [store["recipe"]["canonical"] for store in self.card.get("stores", ())]
+        return plain(canonical) in [plain(self.canonical), *stores]
 
     def reading(self, goal: str | None) -> Trained:
         """The detector with its maps read as `ocrmaps tune` froze it for a goal; None reads them as it stands."""
@@ -144,6 +150,9 @@ def load_detector(path: Path | str, *, device: torch.device | str = "cpu", trust
         }
         canonical, extract = CanonicalSpec(**card["canonical"]), ExtractSpec(**card["extract"])
         _ = card["store"]["root_digest"], card["steps"], card["samples"], card["seed"], card["precision"]
+        for store in card.get("stores", ()):
+            _ = [store[key] for key in ("name", "version", "root_digest", "train", "val")]
+            _ = store["recipe"]["canonical"]
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: its description is not complete ({type(error).__name__}: {error})") from error
     detector = build_detector(model, pretrained=False, trusted=trusted)

@@ -33,6 +33,7 @@ from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader.settings import default_threads
 from ocrmaps.pictures import Header
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Where, opened
 from ocrmaps.trust import NOTHING, Trusted
 
 In = TypeVar("In")
@@ -42,7 +43,7 @@ Out = TypeVar("Out")
 def evaluate_checkpoint(
     checkpoint: Path,
     *,
-    version: Path | None = None,
+    version: Where | None = None,
     split: str = "val",
     source: Source | None = None,
     spec: EvaluationSpec | None = None,
@@ -55,7 +56,7 @@ def evaluate_checkpoint(
     view: PageView | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """A checkpoint, or an exported file, on one split of a store version (a folder), or on the pictures of a source.
+    """A checkpoint, or an exported file, on one split of a store version (a folder) or of several, or of a source.
 
     From a store the network sees the stored rows in the batches of its training, so that a complete pass gives the
     score of that training again. `limit` looks at so many pictures only: a partial evaluation. `goal` reads maps as
@@ -81,9 +82,9 @@ def evaluate_checkpoint(
     }
     threads = threads or default_threads()
     if version is not None:
-        with Reader(version) as reader:
+        with opened(version) as reader:
             return evaluate_rows(
-                trained, reader, split, spec, batch=batch, threads=threads, device=where, limit=limit,
+                trained, reader, version, split, spec, batch=batch, threads=threads, device=where, limit=limit,
                 progress=progress, identity=identity,
             )  # fmt: skip
     assert source is not None
@@ -277,7 +278,7 @@ def checkpoint_identity(path: Path, trained: Trained) -> dict[str, Any]:
         "epoch": card.get("epoch"),
         "seed": card["seed"],
         "precision": card["precision"],
-        "trained_on": dict(card["store"]),
+        "trained_on": {**card["store"], **({"stores": card["stores"]} if "stores" in card else {})},
         "training_score": card.get("score"),
         "tuned": card.get("tuned"),
     }

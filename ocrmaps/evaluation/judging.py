@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ocrmaps.extract import Extraction, ExtractSpec, extract
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.machine import cores
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 
 FloatMap = npt.NDArray[np.float32]
 Verdict = TypeVar("Verdict")
@@ -75,9 +75,18 @@ class Judging(Generic[Verdict]):
 
 
 def found_in(
-    reader: Reader, row: int, spec: ExtractSpec, probability: FloatMap, threshold: FloatMap | None = None
+    reader: Stored,
+    row: int,
+    spec: ExtractSpec,
+    probability: FloatMap,
+    threshold: FloatMap | None = None,
+    *,
+    texts: bool = True,
 ) -> tuple[PolygonSet, PolygonSet, Extraction]:
-    """(truth, detections, extraction) of a stored row: both polygon sets in the frame of the annotation."""
-    truth = reader.polygon_set(row)
+    """(truth, detections, extraction) of a stored row: both polygon sets in the frame of the annotation.
+
+    `texts` is for who reads the truth's texts.
+    """
+    truth = reader.polygon_set(row, texts=texts)
     found = extract(probability, spec, threshold=threshold)
     return truth, reader.transform(row).apply(found.polygons, truth.frame), found

@@ -19,6 +19,7 @@ from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader import MapLoader
 from ocrmaps.progress import Progress
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored, Where, readers_of
 from ocrmaps.store.writing.plan import SPLITS
 
 """(done, total), called from the main thread."""
@@ -26,7 +27,8 @@ from ocrmaps.store.writing.plan import SPLITS
 
 def evaluate_rows(
     trained: Trained,
-    reader: Reader,
+    reader: Stored,
+    where: Where,
     split: str,
     spec: EvaluationSpec,
     *,
@@ -38,7 +40,7 @@ def evaluate_rows(
     identity: dict[str, Any],
 ) -> Evaluation:
     """The evaluation of one split; `identity` is completed by what the store says of itself."""
-    check_prepared_alike(trained.canonical, reader)
+    check_prepared_alike(trained, reader)
     rows = rows_of(reader, split)
     names = row_names(reader, rows)
 
@@ -59,7 +61,7 @@ def evaluate_rows(
     judging.begin()
     total, done = min(len(rows), limit or len(rows)), 0
     try:
-        for seen, probability, level in store_maps(trained, reader, split, batch=batch, device=device):
+        for seen, probability, level in store_maps(trained, where, split, batch=batch, device=device):
             kept = seen[: total - done]
             judging.add(kept, probability[: len(kept)], None if level is None else level[: len(kept)])
             done += len(kept)
@@ -74,18 +76,18 @@ def evaluate_rows(
     return evaluate(results.values(), [names[row] for row in rows], spec=spec, identity=identity)
 
 
-def store_identity(reader: Reader, split: str) -> dict[str, Any]:
+def store_identity(reader: Stored, split: str) -> dict[str, Any]:
     """What a score says about the rows it was made on."""
     return {
-        "name": reader.folder.parent.name,
-        "version": reader.manifest.version,
+        "name": "+".join(each.folder.parent.name for each in readers_of(reader)),
+        "version": reader.version,
         "root_digest": reader.root_digest,
         "split": split,
     }
 
 
 def store_maps(
-    trained: Trained, reader: Reader, split: str, *, batch: int | None = None, device: torch.device
+    trained: Trained, where: Where, split: str, *, batch: int | None = None, device: torch.device
 ) -> Iterator[tuple[list[int], FloatMap, FloatMap | None]]:
     """(rows, probability maps, threshold maps where extraction learns its threshold) of a split, batch after batch.
 
@@ -94,14 +96,14 @@ def store_maps(
     size = batch or int(trained.card["run"].get("data", {}).get("batch_size", 8))
     learned = trained.extract.binarize == "learned"
     with MapLoader(
-        reader.folder, split=split, batch_size=size, shuffle=False, device=None if device.type == "cpu" else device
+        where, split=split, batch_size=size, shuffle=False, device=None if device.type == "cpu" else device
     ) as loader:
         for item in loader:
             yield item.row.tolist(), *trained.maps(item.image, threshold=learned)
 
 
 def _candidates(
-    reader: Reader,
+    reader: Stored,
     row: int,
     how: ExtractSpec,
     spec: EvaluationSpec,
@@ -115,8 +117,14 @@ def _candidates(
     return detections, found.scores
 
 
-def check_prepared_alike(canonical: CanonicalSpec, reader: Reader) -> None:
-    """Refuse a store whose pictures were prepared in another way than the checkpoint's were."""
+def check_prepared_alike(trained: Trained, reader: Stored) -> None:
+    """Refuse a store whose pictures were prepared in another way than those of each store that was learnt from."""
+    for each in readers_of(reader):
+        if not trained.learnt_from(each.recipe.canonical):
+            _check_prepared_alike(trained.canonical, each)
+
+
+def _check_prepared_alike(canonical: CanonicalSpec, reader: Reader) -> None:
     mine, theirs = asdict(canonical), asdict(reader.manifest.recipe.canonical)
     problems = [
         Problem(loc=f"canonical.{name}", message=f"the checkpoint needs {mine[name]!r}, the store has {theirs[name]!r}")
@@ -131,20 +139,20 @@ def check_prepared_alike(canonical: CanonicalSpec, reader: Reader) -> None:
         )
 
 
-def rows_of(reader: Reader, split: str) -> list[int]:
+def rows_of(reader: Stored, split: str) -> list[int]:
     """The rows of a split; an unknown or empty one is refused with what there is."""
     rows = reader.select(split).tolist() if split in SPLITS else []
     if not rows:
         counts = {name: len(reader.select(name)) for name in SPLITS}
         found = ", ".join(f"{name!r} {n}" for name, n in counts.items() if n) or "no rows at all"
         raise SpecError(
-            f"store {reader.folder.parent.name}/{reader.manifest.version}: split {split!r} has no rows; it has {found}",
+            f"store {reader.title}: split {split!r} has no rows; it has {found}",
             hint="name one of these with --split",
         )
     return rows
 
 
-def row_names(reader: Reader, rows: Sequence[int]) -> dict[int, str]:
+def row_names(reader: Stored, rows: Sequence[int]) -> dict[int, str]:
     """What each row is called in the tables: its sample id, with source and split where two sources share ids."""
     ids = {row: reader.id(row) for row in rows}
     times = Counter(ids.values())

@@ -13,6 +13,7 @@ from ocrmaps.detect.predict import PictureFile
 from ocrmaps.errors import AnnotationError, DataError, OcrmapsError, Problem
 from ocrmaps.files import digest_of
 from ocrmaps.pictures import Header
+from ocrmaps.store.far.source import place_of
 from ocrmaps.tiff import page_of
 
 
@@ -57,8 +58,8 @@ def source_identity(source: Source) -> Mapping[str, Any]:
     named = source.annotations
     return {
         "name": source.name or named.name,
-        "annotations": str(named),
-        "pictures": str(source.pictures),
+        "annotations": place_of(named),
+        "pictures": place_of(source.pictures),
         "format": source.format,
         "frame": source.frame,
         "annotations_sha256": digest_of(named) if named.is_file() else None,

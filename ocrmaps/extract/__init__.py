@@ -34,6 +34,8 @@ from ocrmaps.geometry import PolygonSet, read_only
 __all__ = ["ExtractSpec", "Extraction", "Outcomes", "extract"]
 
 FloatMap = npt.NDArray[np.float32]
+ONE_AS_BITS = 0x3F800000
+"""1.0 as float32: as unsigned numbers, the bits of all in 0 to 1 are at most this, of all others and NaN above it."""
 
 
 def extract(
@@ -68,7 +70,16 @@ def _in_order(rings: list[Any], scores: npt.NDArray[np.float64]) -> tuple[Polygo
     tops = np.minimum.reduceat(flat[:, 1], ends[:-1])
     lefts = np.minimum.reduceat(flat[:, 0], ends[:-1])
     order = np.lexsort((-scores, lefts, tops))
-    return PolygonSet.of([rings[i] for i in order], frame="canonical"), read_only(scores[order], np.float32)
+    starts, counts = ends[:-1][order], np.diff(ends)[order]
+    offsets = np.concatenate(([0], np.cumsum(counts)))
+    polygons = PolygonSet(
+        points=flat[np.arange(len(flat)) + np.repeat(starts - offsets[:-1], counts)],
+        offsets=offsets,
+        ignore=np.zeros(len(order), dtype=np.bool_),
+        texts=(None,) * len(order),
+        frame="canonical",
+    )
+    return polygons, read_only(scores[order], np.float32)
 
 
 def _read_map(map: npt.ArrayLike, name: str) -> FloatMap:
@@ -88,6 +99,8 @@ def _read_map(map: npt.ArrayLike, name: str) -> FloatMap:
         return np.divide(array, np.float32(255), dtype=np.float32, order="C")
     if array.dtype.kind != "f" or array.dtype.itemsize > 8:
         raise SpecError(f"{name}: found numbers of type {array.dtype}, expected a float, uint8 or bool map")
+    if array.dtype == np.float32 and array.flags.c_contiguous and array.view(np.uint32).max() <= ONE_AS_BITS:
+        return array
     low, high = float(array.min()), float(array.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         bad = ~np.isfinite(array)

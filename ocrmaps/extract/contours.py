@@ -64,29 +64,78 @@ def trace_outlines(
     [[0.5, 0.0], [1.5, 0.0], [2.0, 0.5], [1.5, 1.0], [0.5, 1.0], [0.0, 0.5]]
     """
     height, width = cells.shape
-    # One ring of outside pixels makes neighbor look-ups safe; whole 8-byte words let empty space be skipped.
-    per_word = 8 // cells.dtype.itemsize
-    stride = -(-(width + 2) // per_word) * per_word
-    padded = np.zeros((height + 2, stride), dtype=np.uint8 if cells.dtype == np.bool_ else cells.dtype)
+    padded = _ringed(cells.shape, np.dtype(np.uint8) if cells.dtype == np.bool_ else cells.dtype)
     padded[1 : height + 1, 1 : width + 1] = cells
-    points, cracks, offsets, areas, holes = _trace(
+    return _traced(padded, cells.shape, values, level)
+
+
+def trace_above(values: npt.NDArray[np.float32], level: float | npt.NDArray[np.float32], *, subpixel: bool) -> Contours:
+    """`trace_outlines` of where `values` are above `level`, interpolated or half way; writes the cells only once."""
+    height, width = values.shape
+    padded = _ringed(values.shape, np.dtype(np.uint8))
+    np.greater(values, level, out=padded[1 : height + 1, 1 : width + 1].view(np.bool_))
+    return _traced(padded, values.shape, values if subpixel else None, level)
+
+
+def _ringed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros for a map of `shape` and a ring of outside pixels, which makes neighbor look-ups safe.
+
+    Rows are whole words of 8 bytes, so that empty space can be skipped.
+    """
+    height, width = shape
+    per_word = 8 // dtype.itemsize
+    return np.zeros((height + 2, -(-(width + 2) // per_word) * per_word), dtype=dtype)
+
+
+def _traced(
+    padded: Array, shape: tuple[int, ...], values: Array | None, level: float | npt.NDArray[np.float32]
+) -> Contours:
+    height, width = shape
+    n, k, holes, points, cracks, offsets, areas = _trace(
         padded,
         padded.view(np.uint64),
+        np.zeros(padded.shape, dtype=np.bool_),  # by the system: pages that nobody touches cost nothing
         height,
         width,
         _NO_MAP if values is None else values,
         0.0 if isinstance(level, np.ndarray) else float(level),
         level if isinstance(level, np.ndarray) else _NO_MAP,
     )
-    return Contours(points=points, cracks=cracks, offsets=offsets, areas=areas, holes=int(holes))
+    return Contours(
+        points=points[:n].copy(), cracks=cracks[:n].copy(), offsets=offsets[: k + 1].copy(), areas=areas[:k].copy(),
+        holes=int(holes),
+    )  # fmt: skip
+
+
+# Copies are loops: assigning a slice compiles numba's message about unequal shapes, which takes four seconds.
+@compiled
+def _longer(array: Array) -> Array:
+    """(2n): the array with as much room again."""
+    out = np.zeros(2 * len(array), dtype=array.dtype)
+    for i in range(len(array)):
+        out[i] = array[i]
+    return out
+
+
+@compiled
+def _taller(table: Array) -> Array:
+    """(2n, m): the table with as much room again."""
+    out = np.empty((2 * table.shape[0], table.shape[1]), dtype=table.dtype)
+    for i in range(table.shape[0]):
+        for j in range(table.shape[1]):
+            out[i, j] = table[i, j]
+    return out
 
 
 @compiled
 def _trace(
-    padded: Array, words: Array, height: int, width: int, values: Array, level: float, levels: Array
-) -> tuple[Array, Array, Array, Array, int]:
+    padded: Array, words: Array, walked: Array, height: int, width: int, values: Array, level: float, levels: Array
+) -> tuple[int, int, int, Array, Array, Array, Array]:
+    """How many points, outlines and holes, then the four arrays of `Contours` with room to spare.
+
+    `walked` marks the tops of pixels that an outline has passed.
+    """
     per_word = padded.shape[1] // words.shape[1]
-    walked = np.zeros(padded.shape, dtype=np.bool_)  # tops of pixels that an outline has passed
     points = np.empty((1024, 2), dtype=np.float64)
     cracks = np.empty((1024, 3), dtype=np.int32)
     offsets = np.zeros(64, dtype=np.int64)
@@ -110,12 +159,7 @@ def _trace(
                 d = 0
                 while True:
                     if n == len(points):
-                        more = np.empty((2 * n, 2), dtype=np.float64)
-                        more[:n] = points
-                        points = more
-                        grown = np.empty((2 * n, 3), dtype=np.int32)
-                        grown[:n] = cracks
-                        cracks = grown
+                        points, cracks = _taller(points), _taller(cracks)
                     share = _share(values, level, levels, y, x, d)
                     points[n, 0] = x - 0.5 + share * _OUT_X[d]
                     points[n, 1] = y - 0.5 + share * _OUT_Y[d]
@@ -149,16 +193,11 @@ def _trace(
                     n = first
                     continue
                 if k + 1 == len(offsets):
-                    wider = np.zeros(2 * len(offsets), dtype=np.int64)
-                    wider[: k + 1] = offsets[: k + 1]
-                    offsets = wider
-                    longer = np.zeros(2 * len(areas), dtype=np.int64)
-                    longer[:k] = areas[:k]
-                    areas = longer
+                    offsets, areas = _longer(offsets), _longer(areas)
                 areas[k] = area
                 k += 1
                 offsets[k] = n
-    return points[:n].copy(), cracks[:n].copy(), offsets[: k + 1].copy(), areas[:k].copy(), holes
+    return n, k, holes, points, cracks, offsets, areas
 
 
 @compiled
@@ -185,33 +224,53 @@ def enclosed_means(values: Array, cracks: Array, offsets: Array) -> Array:
     """(k) float64: mean of `values` over the pixels that each outline encloses, holes included."""
     k = len(offsets) - 1
     out = np.zeros(k)
-    width = values.shape[1]
     for i in range(k):
         lo = offsets[i]
         hi = offsets[i + 1]
-        upright = 0
+        top = bottom = np.int64(cracks[lo, 0])
+        for j in range(lo, hi):
+            top = min(top, np.int64(cracks[j, 0]))
+            bottom = max(bottom, np.int64(cracks[j, 0]))
+        # Along a row the vertical cracks, from left to right, enter and leave in turn.
+        ends = np.zeros(bottom - top + 2, dtype=np.int64)
         for j in range(lo, hi):
             if cracks[j, 2] & 1:
-                upright += 1
-        # Along a row the sorted vertical cracks enter and leave in turn.
-        keys = np.empty(upright, dtype=np.int64)
-        m = 0
-        for j in range(lo, hi):
+                ends[cracks[j, 0] - top + 1] += 1
+        for row in range(1, len(ends)):
+            ends[row] += ends[row - 1]
+        at = np.empty(ends[-1], dtype=np.int64)
+        for j in range(hi - 1, lo - 1, -1):
             if cracks[j, 2] & 1:
-                keys[m] = np.int64(cracks[j, 0]) * (width + 1) + cracks[j, 1] + (1 if cracks[j, 2] == 1 else 0)
-                m += 1
-        keys.sort()
+                row = cracks[j, 0] - top + 1
+                ends[row] -= 1
+                at[ends[row]] = cracks[j, 1] + (1 if cracks[j, 2] == 1 else 0)
         total = 0.0
         count = 0
-        for m in range(0, upright, 2):
-            y = keys[m] // (width + 1)
-            start = keys[m] - y * (width + 1)
-            stop = keys[m + 1] - y * (width + 1)
-            for x in range(start, stop):
-                total += values[y, x]
-            count += stop - start
+        for y in range(top, bottom + 1):
+            first = ends[y - top + 1]
+            last = ends[y - top + 2] if y < bottom else len(at)
+            _sort(at[first:last])
+            for m in range(first, last, 2):
+                for x in range(at[m], at[m + 1]):
+                    total += values[y, x]
+                count += at[m + 1] - at[m]
         out[i] = total / count
     return out
+
+
+@compiled
+def _sort(numbers: Array) -> None:
+    """Put a few numbers in order, in place (shell sort: numba takes a second to compile its own)."""
+    gap = len(numbers) // 2
+    while gap > 0:
+        for i in range(gap, len(numbers)):
+            number = numbers[i]
+            j = i
+            while j >= gap and numbers[j - gap] > number:
+                numbers[j] = numbers[j - gap]
+                j -= gap
+            numbers[j] = number
+        gap //= 2
 
 
 @compiled

@@ -234,18 +234,21 @@ def _means(
 def rectangle_corners(rectangles: Array, grow: Array) -> Array:
     """(m, 4, 2) corners of rectangles grown by `grow` (m) on every side: clockwise, from the smallest x + y."""
     out = np.empty((len(rectangles), 4, 2))
+    corners = np.empty((4, 2))
     for i in range(len(rectangles)):
-        cx, cy, ux, uy, a, b = rectangles[i]
+        cx, cy, ux, uy = rectangles[i, CX], rectangles[i, CY], rectangles[i, UX], rectangles[i, UY]
+        a, b = rectangles[i, A], rectangles[i, B]
         a, b = a / 2 + grow[i], b / 2 + grow[i]
         first = 0
         best = np.inf
         for j in range(4):
-            p = -a if j in (0, 3) else a
+            p = -a if j == 0 or j == 3 else a
             q = -b if j < 2 else b
-            out[i, j, 0] = cx + p * ux - q * uy
-            out[i, j, 1] = cy + p * uy + q * ux
-            if out[i, j, 0] + out[i, j, 1] < best - 1e-9:
-                best = out[i, j, 0] + out[i, j, 1]
+            corners[j, 0] = cx + p * ux - q * uy
+            corners[j, 1] = cy + p * uy + q * ux
+            if corners[j, 0] + corners[j, 1] < best - 1e-9:
+                best = corners[j, 0] + corners[j, 1]
                 first = j
-        out[i] = np.concatenate((out[i, first:], out[i, :first]))
+        for j in range(4):
+            out[i, j, 0], out[i, j, 1] = corners[(first + j) % 4, 0], corners[(first + j) % 4, 1]
     return out

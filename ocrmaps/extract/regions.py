@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ocrmaps.extract.contours import Contours, enclosed_means, polygon_means, trace_outlines
+from ocrmaps.extract.contours import Contours, enclosed_means, polygon_means, trace_above, trace_outlines
 from ocrmaps.extract.polygons import fit_polygons
 from ocrmaps.extract.records import ExtractSpec, Found, Outcomes
 from ocrmaps.extract.rectangles import UX, UY, A, B, fit_rectangles, rectangle_corners
@@ -23,13 +23,12 @@ THINNEST = 0.5
 
 def find_texts(values: FloatMap, level: float | FloatMap, spec: ExtractSpec) -> Found:
     """Rings in canonical pixels, their scores, and what became of all regions above the level."""
-    cells: Array = values > level
-    before = None
-    if spec.split is not None:
-        cells, before = split_regions(cells, spec.split)
-    outlines = trace_outlines(cells, values if spec.contour == "subpixel" else None, level)
-    parts = 0 if before is None else len(outlines) - before
-    return _fit_and_grow(values, spec, outlines, parts=parts)
+    subpixel = spec.contour == "subpixel"
+    if spec.split is None:
+        return _fit_and_grow(values, spec, trace_above(values, level, subpixel=subpixel), parts=0)
+    cells, before = split_regions(values > level, spec.split)
+    outlines = trace_outlines(cells, values if subpixel else None, level)
+    return _fit_and_grow(values, spec, outlines, parts=len(outlines) - before)
 
 
 def _fit_and_grow(values: FloatMap, spec: ExtractSpec, outlines: Contours, *, parts: int) -> Found:

@@ -48,7 +48,8 @@ class Batch(NamedTuple):
     mask: Tensor
     """uint8 (B, H, W): bits PROBABILITY_COUNTS and THRESHOLD_COUNTS."""
     row: Tensor
-    """int64 (B,): places in the version. Stays in host memory, so that seeding and naming samples never waits."""
+    """int64 (B,): places in the version, or in several as `MapLoader` counts them. Stays in host memory, so that
+    seeding and naming samples never waits."""
 
     def on(self, where: device | str, *, non_blocking: bool = False) -> Batch:
         """The same batch with its pixels on a device; `row` stays where it is."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from math import prod
 from time import perf_counter
 
+import numpy as np
 import torch
 
 from ocrmaps.errors import RunError
@@ -123,12 +125,20 @@ class DeviceCopies:
 
 def batch_of(flat: torch.Tensor, filling: Filling) -> Batch:
     """The views of a flat batch, in the layout in which it was filled."""
-    n = len(filling.rows)
     image, probability, threshold, mask = (
-        flat.as_strided((n, *shape), [prod(shape[axis:]) for axis in range(len(shape) + 1)], start)
-        for start, shape in zip(offsets(n, filling.shapes), filling.shapes, strict=False)
+        flat.as_strided(*place) for place in _places(len(filling.rows), tuple(filling.shapes))
     )
-    return Batch(image, probability, threshold, mask, torch.tensor(filling.rows, dtype=torch.int64))
+    # From NumPy, because torch.tensor of a list takes longer than all the rest.
+    return Batch(image, probability, threshold, mask, torch.from_numpy(np.array(filling.rows, dtype=np.int64)))
+
+
+@lru_cache(maxsize=64)
+def _places(rows: int, shapes: tuple[tuple[int, ...], ...]) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
+    """(size, stride, offset) of each array in the memory of a batch."""
+    return [
+        ((rows, *shape), tuple(prod(shape[axis:]) for axis in range(len(shape) + 1)), start)
+        for start, shape in zip(offsets(rows, shapes), shapes, strict=False)
+    ]
 
 
 def _end(ring: Ring, copies: DeviceCopies | None) -> None:

@@ -19,19 +19,22 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ocrmaps.errors import OcrmapsError, Problem, RunError, SpecError
 from ocrmaps.geometry import Size
 from ocrmaps.loader.batch import Batch
 from ocrmaps.loader.epoch import Pass
-from ocrmaps.loader.order import Order, Rows, share, steps
+from ocrmaps.loader.order import Lazy, Order, Rows, share, steps
 from ocrmaps.loader.ring import Bytes, Ring, Slots, offsets
 from ocrmaps.loader.settings import check_settings, default_threads, device_of
+from ocrmaps.loader.weights import in_units
+from ocrmaps.store.ahead import ReadAhead
 from ocrmaps.store.far.rows import Ahead
-from ocrmaps.store.fast import FastReader
+from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.layout import row_shape
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import AheadOfSeveral, Several, Stored, StorePart, Where, fast, opened
 from ocrmaps.store.writing.plan import SPLITS
 
 ARRAYS = Batch._fields[:4]
@@ -40,7 +43,7 @@ STATE = 1
 
 
 class MapLoader:
-    """The batches of one split of one version for one rank; an iterable, and a context manager.
+    """The batches of one split of one version, or of several, for one rank; an iterable, and a context manager.
 
     Iterating shows the epoch that `set_epoch` named, or the one after the last that was shown to its end. One pass is
     under way at a time: a new one ends the one before. Without a CUDA `device` batches are in ordinary host memory;
@@ -50,17 +53,22 @@ class MapLoader:
     With several ranks, each gets equally many batches; where they do not come out even the first ones of the epoch are
     shown again (`Batch.row` tells), or `drop_last` leaves out the last step. `drop_last` also leaves out batches with
     fewer than `batch_size` rows: `left_out` and `unreachable` say what that costs.
+
+    `weights` say how often an epoch shows each of the split's rows: 2 twice, .25 in a quarter of all epochs, 0 never;
+    every epoch is as long. With weights, or several versions, `Batch.row` counts over all versions, and a row's second
+    time in an epoch is that number plus the number of all stored rows; `ids` takes both.
     """
 
     def __init__(
         self,
-        version_folder: str | os.PathLike[str],
+        version_folder: Where,
         *,
         split: str,
         batch_size: int,
         shuffle: bool,
         seed: int = 0,
         drop_last: bool = False,
+        weights: npt.ArrayLike | None = None,
         threads: int | None = None,
         ahead: int = 3,
         rank: int = 0,
@@ -71,19 +79,16 @@ class MapLoader:
         threads = default_threads() if threads is None else threads
         check_settings(batch_size=batch_size, threads=threads, ahead=ahead, world=world, rank=rank, seed=seed)
         self._device = device_of(device)
-        self._reader = Reader(version_folder)
+        if weights is not None and isinstance(version_folder, str | os.PathLike):
+            version_folder = [StorePart(folder=version_folder)]
+        self._reader = opened(version_folder)
         # Somebody may forget to close: the version is then marked as in use for as long as this object lives, only.
         self._closing = weakref.finalize(self, self._reader.close)
         try:
             self.rows = rows_of(self._reader, split)
-            self._fast = FastReader(self._reader, check_digests=check_digests)
-            canvases = self._reader.rows["canvas"][self.rows]
-            self._order = Order(
-                rows={self._reader.manifest.canvases[c]: self.rows[canvases == c] for c in np.unique(canvases)},
-                batch_size=batch_size,
-                shuffle=shuffle,
-                seed=seed,
-                drop_last=drop_last,
+            self._fast = fast(self._reader, check_digests=check_digests)
+            self._order = order_of(
+                self._reader, self.rows, weights, batch_size=batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last
             )
             if steps(len(self._order), world, drop_last=drop_last) == 0:
                 raise SpecError(
@@ -96,19 +101,19 @@ class MapLoader:
             raise
         self.split, self._rank, self._world, self._threads, self._ahead = split, rank, world, threads, ahead
         self._slots = Slots(
-            max(offsets(min(batch_size, len(rows)), _shapes(canvas))[-1] for canvas, rows in self._order.rows.items()),
+            max(offsets(min(batch_size, rows), _shapes(canvas))[-1] for canvas, rows in self._order.counts.items()),
             keep=ahead + 2,
             pinned=self._device is not None and self._device.type == "cuda",
         )
         self._epoch, self._done, self._resume, self._start = 0, 0, 0, 0
         self._current: weakref.ref[Pass] | None = None
-        self._coming: Ahead | None = None
+        self._coming: Ahead | AheadOfSeveral | ReadAhead | None = None
         self.wait_seconds = 0.0
         """Seconds that callers have waited for a batch, over the life of this loader."""
 
     @property
     def version(self) -> str:
-        return self._reader.manifest.version
+        return self._reader.version
 
     @property
     def root_digest(self) -> str:
@@ -148,9 +153,15 @@ class MapLoader:
         batches = share(
             self._order.batches(self._epoch), start, self._rank, self._world, drop_last=self._order.drop_last
         )
-        self._coming = self._fast.ahead(int(row) for rows in batches for row in rows)
+        self._coming = self._fast.ahead(row for rows in batches for row in rows.tolist())
+        shapes = {canvas: _shapes(canvas) for canvas in self._order.rows}
+
+        def batch(step: int) -> tuple[list[int], list[tuple[int, ...]]]:
+            rows: list[int] = batches[step].tolist()
+            return rows, shapes[self._reader.canvas(rows[0])]
+
         ring = Ring(
-            [(rows.tolist(), _shapes(self._reader.canvas(int(rows[0])))) for rows in batches],
+            Lazy(len(batches), batch),
             self._read,
             self._slots,
             threads=self._threads,
@@ -220,7 +231,7 @@ class MapLoader:
 
     @property
     def _name(self) -> str:
-        return f"store {self._reader.folder.parent.name}, version {self._reader.folder.name}"
+        return name_of(self._reader)
 
     def _identity(self) -> dict[str, Any]:
         """What decides which rows batch number n of an epoch holds."""
@@ -233,6 +244,7 @@ class MapLoader:
             "shuffle": order.shuffle,
             "seed": order.seed,
             "drop_last": order.drop_last,
+            **({} if order.weights is None else {"weights": digest_of(order)}),
         }
 
     def _progress(self, which: Pass, waited: float) -> None:
@@ -267,7 +279,58 @@ def _shapes(canvas: Size) -> list[tuple[int, ...]]:
     return [row_shape(array, canvas) for array in ARRAYS]
 
 
-def rows_of(reader: Reader, split: str) -> Rows:
+def order_of(
+    reader: Stored,
+    rows: Rows,
+    weights: npt.ArrayLike | None,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    drop_last: bool,
+) -> Order:
+    """The batches of these rows, in which those of weight 0 do not come."""
+    units = None if weights is None else in_units(weights)
+    if units is not None and len(units) != len(rows):
+        raise SpecError(f"found {len(units)} weights, expected one for each of the {len(rows)} rows")
+    if units is not None:
+        rows, units = rows[units > 0], units[units > 0]
+    if not len(rows):
+        raise SpecError(f"{name_of(reader)}: no row has a weight above 0")
+    canvases = reader.rows["canvas"][rows]
+    used = np.flatnonzero(np.bincount(canvases)).tolist()
+
+    def by_canvas(column: Rows) -> dict[Size, Rows]:
+        """Of one canvas each; where there is but one, the same array again."""
+        return {reader.canvases[c]: column if len(used) == 1 else column[canvases == c] for c in used}
+
+    return Order(
+        rows=by_canvas(rows),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        drop_last=drop_last,
+        weights=None if units is None else by_canvas(units),
+        every=len(reader),
+    )
+
+
+def digest_of(order: Order) -> str:
+    """One digest over the weights of all rows."""
+    assert order.weights is not None
+    return file_digest(
+        *(a.data for canvas in sorted(order.rows) for a in (order.rows[canvas], order.weights[canvas]))
+    ).hex()
+
+
+def name_of(reader: Stored) -> str:
+    """How messages call what is read."""
+    if isinstance(reader, Several):
+        return f"stores {reader.title}"
+    return f"store {reader.folder.parent.name}, version {reader.folder.name}"
+
+
+def rows_of(reader: Stored, split: str) -> Rows:
     """The rows of a split; an unknown or empty one is refused with the splits there are."""
     if split not in SPLITS:
         raise SpecError(f"found split {split!r}, expected one of {', '.join(repr(s) for s in SPLITS)}")
@@ -276,8 +339,7 @@ def rows_of(reader: Reader, split: str) -> Rows:
         counts = {name: len(reader.select(name)) for name in SPLITS}
         found = ", ".join(f"{name!r} {n}" for name, n in counts.items() if n) or "no rows at all"
         raise SpecError(
-            f"store {reader.folder.parent.name}, version {reader.folder.name}: split {split!r} has no rows; it has "
-            f"{found}",
+            f"{name_of(reader)}: split {split!r} has no rows; it has {found}",
             hint="a source of the recipe says its split",
         )
     return rows

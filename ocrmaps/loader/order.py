@@ -6,16 +6,41 @@ neither what is in a batch nor the order of batches; a run stopped on four ranks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.geometry import Size
+from ocrmaps.loader.weights import Rows, places, rows_of_epoch
 
-Rows = npt.NDArray[np.int64]
-"""Row numbers of a version."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lazy(Sequence[T]):
+    """A sequence whose items are made when they are asked for: an epoch of a million rows is no million of objects.
+
+    >>> squares = Lazy(5, lambda i: i * i)
+    >>> squares[3], squares[-1], list(squares[2:])
+    (9, 16, [4, 9, 16])
+    """
+
+    length: int
+    make: Callable[[int], T]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            places = range(self.length)[index]
+            return Lazy(len(places), lambda i: self.make(places[i]))
+        return self.make(range(self.length)[index])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,35 +60,64 @@ class Order:
     seed: int
     drop_last: bool
     """Leave out the rows at the end of a canvas that do not fill a batch."""
+    weights: Mapping[Size, Rows] | None = None
+    """How often an epoch shows each of `rows`, in `weights.UNIT`; None shows every row once."""
+    every: int = 0
+    """The number of stored rows, which tells the times of a row apart (`ocrmaps.loader.weights`)."""
 
     def __len__(self) -> int:
         """Batches of every epoch, before they are shared out."""
-        return sum(self._of(len(rows)) for rows in self.rows.values())
+        return sum(self._of(count) for count in self.counts.values())
+
+    @property
+    def counts(self) -> dict[Size, int]:
+        """Rows of every epoch by canvas, those that fill no batch among them."""
+        if self.weights is None:
+            return {canvas: len(rows) for canvas, rows in self.rows.items()}
+        return {canvas: rows_of_epoch(self.weights[canvas]) for canvas in self.rows}
 
     @property
     def left_out(self) -> int:
         """Rows that an epoch does not show because they fill no batch; other ones in each epoch when shuffled."""
         if not self.drop_last:
             return 0
-        return sum(len(rows) % self.batch_size for rows in self.rows.values())
+        return sum(count % self.batch_size for count in self.counts.values())
 
     @property
     def unreachable(self) -> Rows:
         """Rows that no epoch shows: their canvas has fewer of them than a batch, and `drop_last` drops it each time."""
-        lost = [rows for rows in self.rows.values() if self._of(len(rows)) == 0]
+        lost = [self.rows[canvas] for canvas, count in self.counts.items() if self._of(count) == 0]
         return np.sort(np.concatenate([np.empty(0, np.int64), *lost]))
 
-    def batches(self, epoch: int) -> list[Rows]:
-        """All batches of an epoch, in the order in which they are dealt."""
-        made: list[Rows] = []
-        for number, canvas in enumerate(sorted(self.rows)):
-            rows = self.rows[canvas]
-            if self.shuffle:
-                rows = rows[_permutation(len(rows), self.seed, epoch, number + 1)]
-            made += [rows[i * self.batch_size : (i + 1) * self.batch_size] for i in range(self._of(len(rows)))]
+    def batches(self, epoch: int) -> Sequence[Rows]:
+        """All batches of an epoch, in the order in which they are dealt; each is cut out when it is asked for."""
+        canvases = [self._of_epoch(number, epoch) for number in range(len(self.rows))]
+        ends = list(accumulate(self._of(len(rows)) for rows in canvases))
+        total = ends[-1] if ends else 0
+        turns: Sequence[int] | Rows = range(total)
         if self.shuffle:
-            made = [made[i] for i in _permutation(len(made), self.seed, epoch, 0)]
-        return made
+            canvases = [
+                rows[_permutation(len(rows), self.seed, epoch, number)] for number, rows in enumerate(canvases, start=1)
+            ]
+            turns = _permutation(total, self.seed, epoch, 0)
+
+        def batch(turn: int) -> Rows:
+            made = int(turns[turn])
+            canvas = bisect_right(ends, made)
+            first = (made - (ends[canvas - 1] if canvas else 0)) * self.batch_size
+            return canvases[canvas][first : first + self.batch_size]
+
+        return Lazy(total, batch)
+
+    def _of_epoch(self, number: int, epoch: int) -> Rows:
+        """What an epoch shows of one canvas, before it is shuffled."""
+        canvas = sorted(self.rows)[number]
+        rows = self.rows[canvas]
+        if self.weights is None:
+            return rows
+        # Four words: no permutation of an epoch has this key.
+        order = _permutation(len(rows), self.seed, 0, number + 1, 1)
+        return places(rows, self.weights[canvas], self.every, epoch, order)
 
     def _of(self, rows: int) -> int:
         return rows // self.batch_size if self.drop_last else -(-rows // self.batch_size)
@@ -78,13 +132,13 @@ def steps(batches: int, world: int, *, drop_last: bool) -> int:
     return batches // world if drop_last else -(-batches // world)
 
 
-def share(batches: list[Rows], done: int, rank: int, world: int, *, drop_last: bool) -> list[Rows]:
+def share(batches: Sequence[T], done: int, rank: int, world: int, *, drop_last: bool) -> Sequence[T]:
     """What is left for one rank after `done` batches were dealt; every rank gets equally many.
 
     Where they do not come out even, the first batches of the epoch fill up the last step, or `drop_last` drops it.
     """
     count = steps(len(batches) - done, world, drop_last=drop_last)
-    return [batches[(done + i * world + rank) % len(batches)] for i in range(count)]
+    return Lazy(count, lambda i: batches[(done + i * world + rank) % len(batches)])
 
 
 def _permutation(length: int, *key: int) -> npt.NDArray[np.intp]:

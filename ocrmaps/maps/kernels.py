@@ -248,16 +248,19 @@ def _crossings(edges: Array, listed: Array, count: int, yc: float, out: Array) -
         e = listed[k]
         if not edges[e, TOP] <= yc < edges[e, BOTTOM]:
             continue
-        x = edges[e, START] + (yc - edges[e, TOP]) * edges[e, HX] / edges[e, HY]
-        j = found
-        if found < 16:
-            while j > 0 and out[j - 1] > x:
-                out[j] = out[j - 1]
-                j -= 1
-        out[j] = x
+        out[found] = edges[e, START] + (yc - edges[e, TOP]) * edges[e, HX] / edges[e, HY]
         found += 1
-    if found > 16:
-        out[:found].sort()
+    # Shell sort: numba takes a second to compile its own.
+    gap = found // 2
+    while gap > 0:
+        for i in range(gap, found):
+            x = out[i]
+            j = i
+            while j >= gap and out[j - gap] > x:
+                out[j] = out[j - gap]
+                j -= gap
+            out[j] = x
+        gap //= 2
     return found
 
 

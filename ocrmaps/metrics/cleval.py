@@ -172,6 +172,15 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
     split_price = rule.split_price * int(np.maximum(pieces - 1, 0).sum())
     merge_price = rule.merge_price * int(np.maximum(merged - 1, 0).sum())
     alarms = detection_care & (merged == 0)
+    read: dict[str, float] = {}
+    if rule.use_texts and _all_known(truth, care) and _all_known(detections, detection_care):
+        guess = characters.text_length(found_lines.aspect)
+        texts = ["#" * int(guess[j]) if t == UNREAD else t or "" for j, t in enumerate(detections.texts)]
+        sizes = np.array([len(text) for text in texts], dtype=np.int64)
+        spelled, spelled_by = _read(truth, texts, care, rows, columns, flags, begins, rule.case_sensitive)
+        read["read_recall_sum"] = spelled - split_price
+        read["read_precision_sum"] = spelled_by - merge_price
+        read["read_precision_total"] = float(sizes[detection_care].sum())
     counts = ClevalCounts(
         recall_sum=float(known.sum()) - split_price,
         recall_total=float(lengths[care].sum()),
@@ -186,20 +195,9 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
         detection_care=int(detection_care.sum()),
         detection_ignored=int((found_usable & ~detection_care).sum()),
         detection_invalid=invalid(detections),
+        unread_pictures=int(not read),
+        **read,
     )
-    if rule.use_texts and _all_known(truth, care) and _all_known(detections, detection_care):
-        guess = characters.text_length(found_lines.aspect)
-        texts = ["#" * int(guess[j]) if t == UNREAD else t or "" for j, t in enumerate(detections.texts)]
-        sizes = np.array([len(text) for text in texts], dtype=np.int64)
-        read, read_by = _read(truth, texts, care, rows, columns, flags, begins, rule.case_sensitive)
-        counts = replace(
-            counts,
-            read_recall_sum=read - split_price,
-            read_precision_sum=read_by - merge_price,
-            read_precision_total=float(sizes[detection_care].sum()),
-        )
-    else:
-        counts = replace(counts, unread_pictures=1)
     return ClevalMatch(
         counts=counts,
         truth_care=care,

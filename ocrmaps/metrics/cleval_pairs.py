@@ -41,12 +41,16 @@ def on_ignored(
         return np.zeros(m, dtype=np.bool_)
     net = np.where(ignored, share, 0.0)
     enough = np.bincount(columns, weights=net, minlength=m) >= limit - TIE
-    for j in _contested(rows, columns, ignored & enough[columns], scored, truth.bounds, m):
-        mine = columns == j
-        text = shapely.union_all(truth.shapes(rows[mine & scored]))
-        shape = found.shapes(np.array([j]))[0]
-        parts = shapely.difference(truth.shapes(rows[mine & ignored]), text)
-        net[mine & ignored] = shapely.area(shapely.intersection(parts, shape)) / found.area[j]
+    contested = _contested(rows, columns, ignored & enough[columns], scored, truth.bounds, m)
+    if contested.size:  # all outlines at once: most of their cost is the call
+        used = np.unique(rows[np.isin(columns, contested) & (scored | ignored)])
+        outlines = np.empty(len(truth.area), dtype=object)
+        outlines[used] = truth.shapes(used)
+        for j, shape in zip(contested, found.shapes(contested), strict=True):
+            mine = columns == j
+            text = shapely.union_all(outlines[rows[mine & scored]])
+            parts = shapely.difference(outlines[rows[mine & ignored]], text)
+            net[mine & ignored] = shapely.area(shapely.intersection(parts, shape)) / found.area[j]
     return _lost(rows, columns, net, holds, m, limit)
 
 

@@ -27,6 +27,8 @@ _SLIVER = 1e-8
 _MOST_BENT, _THIN = 48, 1e-4
 # Boxes of fewer pairs than this are compared each with each: sorting them costs more.
 _FEW_PAIRS = 4096
+BENT = -2.0
+"""In place of a shared area: the pair is left to `bent_overlaps`."""
 
 
 @compiled
@@ -305,7 +307,9 @@ def _bent(
     for i in range(1, 2 if row_convex else len(row) - 1):
         subject, first = row, 1.0
         if not row_convex:
-            one[0], one[1], one[2] = row[0], row[i], row[i + 1]
+            # By element: assigning rows compiles numba's message about unequal shapes, which takes two seconds.
+            for axis in range(2):
+                one[0, axis], one[1, axis], one[2, axis] = row[0, axis], row[i, axis], row[i + 1, axis]
             subject = one
             first = row_sign * _signed_area(one[:, 0], one[:, 1], 3)
         if first == 0.0:
@@ -323,7 +327,8 @@ def _bent(
                     or max(u[1], v[1], w[1]) <= y0 or min(u[1], v[1], w[1]) >= y1
                 ):  # fmt: skip
                     continue
-                two[0], two[1], two[2] = u, v, w
+                for axis in range(2):
+                    two[0, axis], two[1, axis], two[2, axis] = u[axis], v[axis], w[axis]
                 clip = two
                 turn = _signed_area(two[:, 0], two[:, 1], 3)
                 second, sign = column_sign * turn, 1.0 if turn > 0 else -1.0
@@ -352,14 +357,12 @@ def overlaps(
     row_index: IntArray,
     column_index: IntArray,
 ) -> FloatArray:
-    """Shared areas (p) of the index pairs, by half-plane clipping; -1 where either polygon is not surely simple."""
-    size = 16
-    for i in range(len(row_area)):
-        size = max(size, row_offsets[i + 1] - row_offsets[i])
-    widest = size
-    for j in range(len(column_area)):
-        widest = max(widest, column_offsets[j + 1] - column_offsets[j])
-    size += widest + 16
+    """Shared areas (p) of the index pairs, by half-plane clipping.
+
+    BENT where both are surely simple but not both convex, which `bent_overlaps` computes: it takes seconds to compile,
+    and boxes never need it. -1 where either is not surely simple.
+    """
+    size = _room(row_offsets, column_offsets)
     ax, ay, bx, by = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     out = np.full(len(row_index), -1.0)
     for p in range(len(row_index)):
@@ -367,10 +370,48 @@ def overlaps(
         if row_simple[i] and column_simple[j]:
             subject = row_points[row_offsets[i] : row_offsets[i + 1]]
             clip = column_points[column_offsets[j] : column_offsets[j + 1]]
-            one, two = 1.0 if row_area[i] > 0 else -1.0, 1.0 if column_area[j] > 0 else -1.0
             if row_convex[i] and column_convex[j]:
-                area = _clip(subject, clip, two, ax, ay, bx, by)
+                area = _clip(subject, clip, 1.0 if column_area[j] > 0 else -1.0, ax, ay, bx, by)
+                out[p] = min(area, abs(row_area[i]), abs(column_area[j]))
             else:
-                area = _bent(subject, row_convex[i], one, clip, column_convex[j], two, ax, ay, bx, by)
-            out[p] = min(area, abs(row_area[i]), abs(column_area[j]))
+                out[p] = BENT
     return out
+
+
+@compiled
+def bent_overlaps(
+    row_points: FloatArray,
+    row_offsets: IntArray,
+    row_area: FloatArray,
+    row_convex: BoolArray,
+    column_points: FloatArray,
+    column_offsets: IntArray,
+    column_area: FloatArray,
+    column_convex: BoolArray,
+    row_index: IntArray,
+    column_index: IntArray,
+    out: FloatArray,
+) -> None:
+    """Fill in the shared areas of pairs that `overlaps` left BENT; -1 where rounding leaves nothing that is sure."""
+    size = _room(row_offsets, column_offsets)
+    ax, ay, bx, by = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    for p in range(len(row_index)):
+        if out[p] == BENT:
+            i, j = row_index[p], column_index[p]
+            row = row_points[row_offsets[i] : row_offsets[i + 1]]
+            column = column_points[column_offsets[j] : column_offsets[j + 1]]
+            one, two = 1.0 if row_area[i] > 0 else -1.0, 1.0 if column_area[j] > 0 else -1.0
+            area = _bent(row, row_convex[i], one, column, column_convex[j], two, ax, ay, bx, by)
+            out[p] = min(area, abs(row_area[i]), abs(column_area[j]))
+
+
+@compiled
+def _room(row_offsets: IntArray, column_offsets: IntArray) -> int:
+    """Corners that clipping one polygon by another can take."""
+    size = 16
+    for i in range(len(row_offsets) - 1):
+        size = max(size, row_offsets[i + 1] - row_offsets[i])
+    widest = size
+    for j in range(len(column_offsets) - 1):
+        widest = max(widest, column_offsets[j + 1] - column_offsets[j])
+    return size + widest + 16

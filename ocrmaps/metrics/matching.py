@@ -195,6 +195,12 @@ def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns:
         b.points, b.offsets, detections.signed_area, detections.convex, detections.simple,
         rows, columns,
     )  # fmt: skip
+    if (overlap == clipping.BENT).any():
+        clipping.bent_overlaps(
+            a.points, a.offsets, truth.signed_area, truth.convex,
+            b.points, b.offsets, detections.signed_area, detections.convex,
+            rows, columns, overlap,
+        )  # fmt: skip
     # Whether neighbors touch at all is asked by DetEval, and rounding must not answer.
     slight = (overlap > 0) & (overlap < TIE * np.minimum(truth.area[rows], detections.area[columns]))
     left = np.flatnonzero((overlap < 0) | slight)
@@ -252,7 +258,10 @@ def _open_ring(points: FloatArray) -> FloatArray:
     """The outline without a repeated last vertex, and without vertices that repeat their predecessor."""
     if not len(points):
         return points
-    return points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+    moves = np.empty(len(points), dtype=np.bool_)
+    moves[0] = (points[0] != points[-1]).any()
+    moves[1:] = (points[1:] != points[:-1]).any(axis=1)
+    return points[moves]
 
 
 def _on_a_line(points: FloatArray) -> bool:

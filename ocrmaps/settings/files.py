@@ -6,6 +6,7 @@ import datetime
 import difflib
 import json
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -103,6 +104,18 @@ def file_name(path: Path, otherwise: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")[:64] or otherwise
 
 
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+")
+
+
+def is_url(named: str | os.PathLike[str]) -> bool:
+    """Whether a name is the URL of a place, though a `Path` made of it has lost a slash.
+
+    >>> is_url("s3://bucket/a"), is_url(Path("s3://bucket/a")), is_url("C:/a"), is_url("a/b:/c")
+    (True, True, False, False)
+    """
+    return _URL.match(os.fspath(named)) is not None
+
+
 def plain(value: Any) -> Any:
     """A record and the values in it as JSON knows them: tables as dicts, paths as text, tuples as lists."""
     if is_dataclass(value) and not isinstance(value, type):
@@ -113,7 +126,10 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, datetime.date | datetime.time):
         return str(value)
-    return value.as_posix() if isinstance(value, Path) else value
+    if isinstance(value, Path):
+        text = value.as_posix()
+        return _URL.sub(r"\1//", text, count=1) if is_url(value) and not text.startswith("file:") else text
+    return value
 
 
 def dump(record: Any) -> str:

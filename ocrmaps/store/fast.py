@@ -20,11 +20,13 @@ import numpy.typing as npt
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.files import open_at_once
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.ahead import ReadAhead
 from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import ROW_DIGEST, row_digest
 from ocrmaps.store.format.layout import ShardKey, row_shape
+from ocrmaps.store.format.shards import ABSENT, index_nbytes, tail_of
 from ocrmaps.store.reader import Reader
 
 
@@ -38,8 +40,10 @@ def shards_within(files: int) -> int:
 
 
 OPEN_SHARDS = shards_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
-_N = len(ARRAYS)
 _BYTE = np.dtype(np.uint8)
+_NO_ROW = 0xFFFF_FFFF
+_IN_MEMORY = os.RWF_NOWAIT if hasattr(os, "RWF_NOWAIT") else 0
+"""Read only what the page cache holds."""
 
 
 class FastReader:
@@ -49,29 +53,37 @@ class FastReader:
     against its length and, unless `check_digests` is off, its digest.
     """
 
-    def __init__(self, reader: Reader, *, check_digests: bool = True) -> None:
+    def __init__(self, reader: Reader, *, check_digests: bool = True, open_shards: int | None = None) -> None:
         self._reader = reader
+        self._most_open = open_shards
+        """Shards that may stay open; OPEN_SHARDS where nothing is said."""
         self._far = reader.far_rows()
         # Of a version in object storage only the digest tells a row that is here from one that is not.
         self._check = check_digests or self._far is not None
-        manifest = reader.manifest
+        manifest, tables = reader.manifest, reader.rows
         self._packings = [packing(manifest.codecs[array]) for array in ARRAYS]
         self._shapes = [[row_shape(array, canvas) for array in ARRAYS] for canvas in manifest.canvases]
-        # All that a read needs in one table: one look-up of plain numbers per row, the digests as one run of bytes.
-        tables, position = reader.rows, reader.rows["position"].astype(np.int64)
-        place = [tables["canvas"], position // manifest.rows_per_shard, position % manifest.rows_per_shard]
-        self._places = np.column_stack([*place, tables["chunk_offset"], tables["chunk_nbytes"]]).astype(np.int64)
-        self._digests = tables["chunk_digest"].reshape(len(position), -1)
+        # The columns themselves: of a million rows a copy in a handier form is 100 MB.
+        self._canvas, self._position = tables["canvas"], tables["position"]
+        self._offset, self._nbytes = tables["chunk_offset"], tables["chunk_nbytes"]
+        self._digests = tables["chunk_digest"].reshape(len(self._canvas), -1)
+        self._largest = int(self._nbytes.max(initial=0))
         self._names = [
             [f"{reader.folder}/{ShardKey(canvas, 0).path(array)}".rsplit("c.0", 1) for array in ARRAYS]
             for canvas in manifest.canvases
         ]
         """What stands before and after the number of a shard in the names of its files, by canvas and array."""
-        self._indices: dict[tuple[int, int], list[npt.NDArray[np.uint64]]] = {}
-        """Checked when a shard is first touched, and small: kept when its files are closed."""
-        self._shards: dict[tuple[int, int], _OpenShard] = {}
+        self._per_shard = manifest.rows_per_shard
+        shards = [-(-positions // self._per_shard) for positions in manifest.positions]
+        self._first = [sum(shards[:canvas]) for canvas in range(len(shards))]
+        """Shards are counted over all canvases: the number of each canvas's first."""
+        self._checked: npt.NDArray[np.bool_] = np.zeros(sum(shards), bool)
+        """Shards whose length and index were compared with the tables, which is done when one is first touched."""
+        self._rows_at = None if self._far is not None else self._rows_by_place()
+        self._shards: dict[int, _OpenShard] = {}
         self._opening = threading.Lock()
         self._own = threading.local()
+        self._coming: ReadAhead | None = None
 
     def read_rows(self, rows: Sequence[int], out: Mapping[str, npt.NDArray[np.uint8]]) -> None:
         """Fill `out[array][i]` with row `rows[i]`, for all four arrays.
@@ -89,7 +101,7 @@ class FastReader:
         if far is None:
             return self._read(row, targets)
         for look in range(LOOKS):
-            if 0 <= row < len(self._places):
+            if 0 <= row < len(self._canvas):
                 far.need(row)
             try:
                 return self._read(row, targets)
@@ -98,33 +110,36 @@ class FastReader:
                     raise
                 far.forget(row)
                 with self._opening:
-                    self._shards.pop((int(self._places[row, 0]), int(self._places[row, 1])), None)
+                    self._shards.pop(self._shard(row, int(self._canvas[row])), None)
         return None
 
-    def ahead(self, rows: Iterable[int]) -> Ahead | None:
-        """Begin to bring these rows in this order, where the version lies in object storage; `stop` ends it."""
-        return None if self._far is None else Ahead(self._far, rows)
+    def ahead(self, rows: Iterable[int]) -> Ahead | ReadAhead:
+        """Bring these rows in this order before they are read, from object storage or a disk; `stop` ends it."""
+        if self._far is not None:
+            return Ahead(self._far, rows)
+        self._coming = ReadAhead(rows, self._advise, most_rows=OPEN_SHARDS // 2)
+        return self._coming
 
     def _read(self, row: int, targets: Sequence[npt.NDArray[np.uint8]]) -> None:
-        if not 0 <= row < len(self._places):
-            raise IndexError(f"{self._reader.folder}: row {row} of {len(self._places)}")
-        canvas, shard, position, *chunks = self._places[row].tolist()
-        open_shard = self._shards.get((canvas, shard)) or self._open(canvas, shard)
+        if not 0 <= row < len(self._canvas):
+            raise IndexError(f"{self._reader.folder}: row {row} of {len(self._canvas)}")
+        # Unpacking has emptied the processor's caches of all this: each step less counts more than it seems.
+        canvas: int = self._canvas.item(row)
+        shard = self._shard(row, canvas)
+        open_shard = self._shards.get(shard) or self._open(canvas, shard)
+        handles, shapes, scratch = open_shard.handles, self._shapes[canvas], self._scratch()
+        offsets, lengths = self._offset[row].tolist(), self._nbytes[row].tolist()
         digests = self._digests[row].tobytes()
-        scratch = self._scratch(max(chunks[_N:]))
-        shapes = self._shapes[canvas]
         for number, target in enumerate(targets):
             if target.shape != shapes[number] or target.dtype != _BYTE or not target.flags.c_contiguous:
                 raise self._misfit(row, number, target)
-            offset, nbytes = chunk = [chunks[number], chunks[_N + number]]
-            if open_shard.indices and open_shard.indices[number][position] != chunk:
-                raise self._diagnosis(row, number, "an index entry that disagrees with the table of rows")
-            unpack = self._packings[number]
+            nbytes, unpack = lengths[number], self._packings[number]
+            flat = target.reshape(-1)
             # Raw rows are read to where they belong; they are proven there.
-            in_place = unpack.cname is None and nbytes == target.nbytes
-            packed = target.reshape(-1).data if in_place else scratch[:nbytes]
+            in_place = unpack.cname is None and nbytes == flat.nbytes
+            packed = flat.data if in_place else scratch[:nbytes]
             try:
-                found = os.preadv(open_shard.handles[number], [packed], offset)
+                found = self._pread(handles[number], packed, offsets[number])
             except OSError as error:
                 raise self._diagnosis(row, number, f"a read that failed ({error.strerror})") from error
             if found != nbytes:
@@ -133,52 +148,135 @@ class FastReader:
                 raise self._diagnosis(row, number, "another digest")
             if not in_place:
                 try:
-                    unpack.decode(packed, target)
+                    unpack.decode(packed, flat)
                 except StoreCorrupt as error:
                     raise self._diagnosis(row, number, str(error)) from error
+
+    def _pread(self, handle: int, into: memoryview, offset: int) -> int:
+        """Read and say how much there was; where the disk has to be waited for, whoever reads ahead is told."""
+        if self._coming is None:
+            return os.preadv(handle, [into], offset)
+        try:
+            found = os.preadv(handle, [into], offset, _IN_MEMORY)
+            if found == len(into):
+                return found
+        except BlockingIOError:
+            pass
+        except OSError:  # a file system that cannot say what is in memory, or a fault that the next read shows
+            pass
+        self._coming.found_cold()
+        return os.preadv(handle, [into], offset)
+
+    def _advise(self, row: int) -> int:
+        """Ask the system to read a row soon; its packed bytes."""
+        canvas = int(self._canvas[row])
+        shard = self._shard(row, canvas)
+        opened = self._shards.get(shard) or self._open(canvas, shard)
+        lengths = self._nbytes[row].tolist()
+        for handle, offset, nbytes in zip(opened.handles, self._offset[row].tolist(), lengths, strict=True):
+            os.posix_fadvise(handle, offset, nbytes, os.POSIX_FADV_WILLNEED)
+        return sum(lengths)
 
     def close(self) -> None:
         """Forget the open files; one that a thread is reading closes when that read ends."""
         with self._opening:
             self._shards.clear()
 
-    def _scratch(self, nbytes: int) -> memoryview:
-        """At least so much memory of this thread's own, as large as the largest row it has read."""
+    def _shard(self, row: int, canvas: int) -> int:
+        """The number of a row's shard over all canvases."""
+        position: int = self._position.item(row)
+        return self._first[canvas] + position // self._per_shard
+
+    def _scratch(self) -> memoryview:
+        """Memory of this thread's own, as large as the largest row of any array."""
         whole: memoryview | None = getattr(self._own, "scratch", None)
-        if whole is None or len(whole) < nbytes:
-            whole = self._own.scratch = memoryview(bytearray(nbytes + nbytes // 4))
+        if whole is None:
+            whole = self._own.scratch = memoryview(bytearray(self._largest))
         return whole
 
     def _open(self, canvas: int, shard: int) -> _OpenShard:
+        index = shard - self._first[canvas]
+        opened = _OpenShard()
+        for before, after in self._names[canvas]:
+            try:
+                opened.handles.append(open_at_once(f"{before}c.{index}{after}"))
+            except OSError as error:
+                raise StoreCorrupt(
+                    f"{before}c.{index}{after}: cannot be read ({error.strerror})", hint=self._reader.hint
+                ) from error
+        if self._far is not None:
+            # The tables know every offset; another request a file would prove nothing of a row.
+            os.utime(opened.handles[0])
+        elif not self._checked[shard]:
+            self._check_index(canvas, shard, opened.handles)
+            self._checked[shard] = True
         with self._opening:
-            known = self._shards.get((canvas, shard))
-            if known is not None:
-                return known
-            opened = _OpenShard()
-            for before, after in self._names[canvas]:
-                try:
-                    opened.handles.append(open_at_once(f"{before}c.{shard}{after}"))
-                except OSError as error:
-                    raise StoreCorrupt(
-                        f"{before}c.{shard}{after}: cannot be read ({error.strerror})", hint=self._reader.hint
-                    ) from error
-            checked = self._indices.get((canvas, shard))
-            if self._far is not None:
-                checked = []  # the tables know every offset; another request a file would prove nothing of a row
-                os.utime(opened.handles[0])
-            elif checked is None:
-                key = ShardKey(self._reader.manifest.canvases[canvas], shard)
-                checked = [self._reader.read_tail(h, key, a) for h, a in zip(opened.handles, ARRAYS, strict=True)]
-                self._indices[canvas, shard] = checked
-            opened.indices = [index.tolist() for index in checked]
             # Oldest first: with a random order any other choice would be as good, and dearer.
-            while len(self._shards) >= OPEN_SHARDS:
+            while len(self._shards) >= (self._most_open or OPEN_SHARDS):
                 del self._shards[next(iter(self._shards))]
-            self._shards[canvas, shard] = opened
-            return opened
+            return self._shards.setdefault(shard, opened)
+
+    def _rows_by_place(self) -> npt.NDArray[np.uint32]:
+        """The row in each place of each shard, `_NO_ROW` where there is none."""
+        first = np.array(self._first, np.int64)[self._canvas] * self._per_shard
+        at: npt.NDArray[np.uint32] = np.full(len(self._checked) * self._per_shard, _NO_ROW, np.uint32)
+        inside = self._position < np.array(self._reader.manifest.positions, np.int64)[self._canvas]
+        if inside.all():
+            at[first + self._position] = np.arange(len(self._canvas), dtype=np.uint32)
+        if int((at != _NO_ROW).sum()) != len(self._canvas):
+            raise StoreCorrupt(
+                f"{self._reader.folder}: found rows that share a place or have none, expected one place for each",
+                hint=self._reader.hint,
+            )
+        return at
+
+    def _check_index(self, canvas: int, shard: int, handles: Sequence[int]) -> None:
+        """Compare the index of each file of a shard with the table of rows."""
+        assert self._rows_at is not None
+        at = self._rows_at[shard * self._per_shard : (shard + 1) * self._per_shard]
+        slots = np.flatnonzero(at != _NO_ROW)
+        rows = at[slots]
+        if self._index_as_expected(canvas, shard, handles, slots, rows):
+            return
+        key = ShardKey(self._reader.manifest.canvases[canvas], shard - self._first[canvas])
+        for number, (handle, array) in enumerate(zip(handles, ARRAYS, strict=True)):
+            found = self._reader.read_tail(handle, key, array)[slots]
+            wrong = (found[:, 0] != self._offset[rows, number]) | (found[:, 1] != self._nbytes[rows, number])
+            if wrong.any():
+                raise self._diagnosis(
+                    int(rows[wrong][0]), number, "an index entry that disagrees with the table of rows"
+                )
+
+    def _index_as_expected(
+        self, canvas: int, shard: int, handles: Sequence[int], slots: npt.NDArray[np.intp], rows: npt.NDArray[np.uint32]
+    ) -> bool:
+        """Whether the four files have the lengths and, byte for byte, the ends that follow from the tables.
+
+        With few rows to a shard this is what the first epoch costs, so it looks at all of them at once and explains
+        nothing.
+        """
+        shards, tail_nbytes = self._reader.shards, index_nbytes(self._per_shard)
+        place = canvas, shard - self._first[canvas]
+        if shard >= len(shards["index"]) or (shards["canvas"][shard], shards["index"][shard]) != place:
+            return False
+        lengths, stated = self._nbytes[rows].astype(np.uint64), shards["nbytes"][shard]
+        ends = lengths.cumsum(axis=0)
+        offsets = ends - lengths
+        if (offsets != self._offset[rows]).any() or (ends[-1] + np.uint64(tail_nbytes) != stated).any():
+            return False
+        expected = np.full((len(ARRAYS), self._per_shard, 2), ABSENT, dtype="<u8")
+        expected[:, slots, 0], expected[:, slots, 1] = offsets.T, lengths.T
+        try:
+            # One byte more than there should be is asked for, so that a longer file shows.
+            return all(
+                os.pread(handle, tail_nbytes + 1, nbytes - tail_nbytes) == tail_of(index)
+                for handle, nbytes, index in zip(handles, stated.tolist(), expected, strict=True)
+            )
+        except OSError:
+            return False
 
     def _misfit(self, row: int, number: int, target: npt.NDArray[Any]) -> StoreError:
-        shape = self._shapes[int(self._places[row, 0])][number]
+        shape = self._shapes[int(self._canvas[row])][number]
         return StoreError(
             f"row {row} ({self._reader.name(row)}) of {ARRAYS[number]} is uint8 {shape}; its buffer is {target.dtype} "
             f"{target.shape}{'' if target.flags.c_contiguous else ', not contiguous'}",
@@ -207,14 +305,12 @@ class FastReader:
 
 
 class _OpenShard:
-    """The four open files of a shard with their indices; they close when the last thread that uses them lets go."""
+    """The four open files of a shard; they close when the last thread that uses them lets go."""
 
-    __slots__ = ("handles", "indices")
+    __slots__ = ("handles",)
 
     def __init__(self) -> None:
         self.handles: list[int] = []
-        self.indices: list[list[list[int]]] = []
-        """[offset, length] of each row, by array."""
 
     def __del__(self) -> None:
         for handle in self.handles:

@@ -25,7 +25,7 @@ from ocrmaps.canonical import CanonicalTransform
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.files import open_at_once, read_regular
 from ocrmaps.geometry import FRAMES, PolygonSet, Size
-from ocrmaps.recipe import ARRAYS
+from ocrmaps.recipe import ARRAYS, Recipe
 from ocrmaps.store.far.parts import small_by_path
 from ocrmaps.store.far.rows import FarRows
 from ocrmaps.store.far.version import far_version
@@ -34,7 +34,7 @@ from ocrmaps.store.format.identity import file_digest, row_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, list_files, row_shape
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.format.shards import ABSENT, index_nbytes, read_index
-from ocrmaps.store.format.tables import Table, unpack_text
+from ocrmaps.store.format.tables import Table, unpack_text, unpack_texts
 from ocrmaps.store.places import lock
 from ocrmaps.store.places.cache import local_folder
 from ocrmaps.store.writing.plan import SPLITS
@@ -84,7 +84,7 @@ class Reader:
             raise
         self._files = _Files(OPEN_FILES)
         self._tails: dict[tuple[str, str], npt.NDArray[np.uint64]] = {}
-        self._by_shard: dict[tuple[int, int], int] | None = None
+        self._shard_keys: npt.NDArray[np.uint64] | None = None
         self._far_rows: FarRows | None = None
         self._making = threading.Lock()
 
@@ -138,12 +138,31 @@ class Reader:
     def root_digest(self) -> str:
         return self.manifest.root_digest
 
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def canvases(self) -> tuple[Size, ...]:
+        return self.manifest.canvases
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe of the build, with the paths it had then."""
+        return self.manifest.recipe
+
+    @property
+    def title(self) -> str:
+        """STORE/VERSION."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
     def id(self, row: int) -> str:
         return unpack_text(self.rows["id_offsets"], self.rows["id_bytes"], row)
 
     def ids(self, split: str | None = None) -> list[str]:
         """Sample ids in row order, of one split or all."""
-        return [self.id(int(row)) for row in self.select(split)]
+        every = unpack_texts(self.rows["id_offsets"], self.rows["id_bytes"])
+        return every if split is None else [every[row] for row in self.select(split).tolist()]
 
     def select(self, split: str | None = None) -> npt.NDArray[np.int64]:
         """Row numbers of one split, or of all."""
@@ -166,18 +185,18 @@ class Reader:
             orientation=orientation, raw_size=(raw_h, raw_w), resized=(h, w), offset=(x, y), canvas=self.canvas(row)
         )
 
-    def polygon_set(self, row: int) -> PolygonSet:
-        """The annotation of this row in the frame of its source."""
+    def polygon_set(self, row: int, *, texts: bool = True) -> PolygonSet:
+        """The annotation of this row in the frame of its source; without its texts for who reads outlines only."""
         first, last = self.polygons["row_offsets"][row : row + 2].tolist()
         offsets = self.polygons["offsets"][first : last + 1].astype(np.int64)
-        has_text = self.polygons["has_text"]
+        has_text = self.polygons["has_text"][first:last] & texts
         return PolygonSet(
             points=self.polygons["points"][offsets[0] : offsets[-1]],
             offsets=offsets - offsets[0],
             ignore=self.polygons["ignore"][first:last],
             texts=tuple(
-                unpack_text(self.polygons["text_offsets"], self.polygons["text_bytes"], i) if has_text[i] else None
-                for i in range(first, last)
+                unpack_text(self.polygons["text_offsets"], self.polygons["text_bytes"], i) if stated else None
+                for i, stated in enumerate(has_text.tolist(), first)
             ),
             frame=FRAMES[int(self.rows["frame"][row])],  # type: ignore[arg-type]
         )
@@ -248,7 +267,11 @@ class Reader:
         path = key.path(array)
         offset = int(self.rows["chunk_offset"][row, number])
         nbytes = int(self.rows["chunk_nbytes"][row, number])
-        stored = self._tail(key, array)[int(self.rows["position"][row]) % self.manifest.rows_per_shard].tolist()
+        try:
+            tail = self._tail(key, array)
+        except StoreCorrupt as error:
+            raise StoreCorrupt(f"{self._said(row, array)}: {error}", hint=self.hint) from error
+        stored = tail[int(self.rows["position"][row]) % self.manifest.rows_per_shard].tolist()
         if stored != [offset, nbytes]:
             said = "no such row" if stored[0] == ABSENT else f"offset {stored[0]} and {stored[1]} bytes"
             raise self._damage(
@@ -272,14 +295,14 @@ class Reader:
         return tuple(d.tobytes().hex() for d in self.shards["digest"][self.shard_number(key)])
 
     def shard_number(self, key: ShardKey) -> int:
-        """The place of a shard in the table of shards."""
-        if self._by_shard is None:
-            pairs = zip(self.shards["canvas"].tolist(), self.shards["index"].tolist(), strict=True)
-            self._by_shard = {pair: i for i, pair in enumerate(pairs)}
-        try:
-            return self._by_shard[self.manifest.canvases.index(key.canvas), key.index]
-        except KeyError:
-            raise StoreCorrupt(f"{self.folder}: the table of shards has no {key}", hint=self.hint) from None
+        """The place of a shard in the table of shards, which has them by canvas and index."""
+        if self._shard_keys is None:
+            self._shard_keys = _shard_key(self.shards["canvas"], self.shards["index"])
+        wanted = _shard_key(self.manifest.canvases.index(key.canvas), key.index)
+        number = int(np.searchsorted(self._shard_keys, wanted))
+        if number == len(self._shard_keys) or self._shard_keys[number] != wanted:
+            raise StoreCorrupt(f"{self.folder}: the table of shards has no {key}", hint=self.hint)
+        return number
 
     def _read_into(self, row: int, array: str, number: int, target: npt.NDArray[np.uint8]) -> None:
         shape = row_shape(array, self.canvas(row)) if 0 <= row < len(self) else target.shape
@@ -303,14 +326,15 @@ class Reader:
             return known
         try:
             with self._files.open(self.folder / path) as handle:
-                return self.read_tail(handle, key, array)
+                index = self._tails[path, array] = self.read_tail(handle, key, array)
+                return index
         except OSError as error:
             if isinstance(error, StoreError):
                 raise
             raise StoreCorrupt(f"{self.folder / path}: cannot be read ({error.strerror})", hint=self.hint) from error
 
     def read_tail(self, handle: int, key: ShardKey, array: str) -> npt.NDArray[np.uint64]:
-        """Check the index of a shard file that is open, whose length must be the recorded one, and keep it."""
+        """Check the index of a shard file that is open, whose length must be the recorded one."""
         path, rows = key.path(array), self.manifest.rows_per_shard
         expected = int(self.shards["nbytes"][self.shard_number(key), ARRAYS.index(array)])
         tail_nbytes = index_nbytes(rows)
@@ -318,20 +342,23 @@ class Reader:
             found = os.fstat(handle).st_size
             if found != expected:
                 raise StoreCorrupt(f"found {found} bytes, expected {expected}")
-            index = read_index(os.pread(handle, tail_nbytes, expected - tail_nbytes), rows, expected)
+            return read_index(os.pread(handle, tail_nbytes, expected - tail_nbytes), rows, expected)
         except StoreCorrupt as error:
             raise StoreCorrupt(f"{self.folder / path}: {error}", hint=self.hint) from error
         except OSError as error:
             raise StoreCorrupt(f"{self.folder / path}: cannot be read ({error.strerror})", hint=self.hint) from error
-        self._tails[path, array] = index
-        return index
 
     def _damage(self, row: int, array: str, path: str, offset: int, what: str) -> StoreCorrupt:
-        return StoreCorrupt(
-            f"store {self.folder.parent.name}, version {self.folder.name}, row {row} ({self.name(row)}), {array}: "
-            f"{self.folder / path} at byte {offset}: {what}",
-            hint=self.hint,
-        )
+        return StoreCorrupt(f"{self._said(row, array)}: {self.folder / path} at byte {offset}: {what}", hint=self.hint)
+
+    def _said(self, row: int, array: str) -> str:
+        """One array of one row, as messages call it."""
+        return f"store {self.folder.parent.name}, version {self.folder.name}, row {row} ({self.name(row)}), {array}"
+
+
+def _shard_key(canvas: Any, index: Any) -> Any:
+    """One number for canvas and index of a shard, in their order."""
+    return np.asarray(canvas, np.uint64) << np.uint64(32) | np.asarray(index, np.uint64)
 
 
 class _Files:

@@ -9,11 +9,12 @@ from typing import Any
 
 from ocrmaps.errors import OcrmapsError
 from ocrmaps.evaluation.oracle.chain import BENT_SHARE, bent_share
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 from ocrmaps.training.budget import Budget
 from ocrmaps.training.resume import Resumed
 from ocrmaps.training.sharing import devices_of
 from ocrmaps.training.spec import RunSpec
+from ocrmaps.training.stores import Weights, shares_of
 from ocrmaps.training.warm import WarmStart
 
 Say = Callable[[str], None]
@@ -35,11 +36,12 @@ def caption(i: Mapping[str, Any]) -> str:
 
 def announce(
     spec: RunSpec,
-    reader: Reader,
+    reader: Stored,
     card: Mapping[str, Any],
     budget: Budget,
     tell: Say,
     *,
+    weights: Weights | None,
     resumed: Resumed | None,
     started: WarmStart | None,
 ) -> None:
@@ -48,7 +50,18 @@ def announce(
     store = f"{card['store']['name']}/{card['store']['version']}"
     counts = {split: len(reader.select(split)) for split in (spec.data.train, spec.data.val)}
     parts = ", ".join(f"{p} {built[p]['class']} {built[p]['parameters']:,}" for p in ("encoder", "decoder", "head"))
+    if spec.data.stores:
+        store = f"of {len(spec.data.stores)}"
     tell(f"run {spec.name}: store {store}, root {reader.root_digest[:12]}, rows {counts}")
+    if spec.data.stores or weights is not None:
+        shares = shares_of(spec, reader, weights)
+        total = sum(share.shown for share in shares)
+        tell(f"an epoch shows {total} rows; by store, in epoch 1 (a row more or less in others):")
+        for share in shares:
+            tell(
+                f"  {share.title}, weight {share.weight:g}: {share.shown} ({share.shown / total:.0%}), "
+                f"{share.distinct} of {share.rows} rows at least once; {share.val} validated"
+            )
     if spec.trusted.names:
         tell(f"trusted, because the run file names it: {spec.trusted}")
     size = "x".join(map(str, built["flops_size"]))
@@ -61,8 +74,9 @@ def announce(
         tell(started.sentence())
     if spec.model.freeze:
         tell(f"frozen: the first {spec.model.freeze} stages of the encoder; {built['trainable']:,} parameters learn")
-    if spec.hardware.devices > 1 or spec.hardware.compile:
-        tell(f"devices: {spec.hardware.devices}{budget.shared}; compile: {spec.hardware.compile or 'off'}")
+    if budget.devices > 1 or spec.hardware.compile:
+        machines = f" on {spec.hardware.nodes} machines" if spec.hardware.nodes > 1 else ""
+        tell(f"devices: {budget.devices}{machines}{budget.shared}; compile: {spec.hardware.compile or 'off'}")
     tell(f"budget: {budget.sentence(spec)}; seed {spec.seed}, {spec.precision}")
     extract = card["extract"]
     tell(
@@ -82,7 +96,7 @@ def announce(
         tell(f"WARNING: not resumed from the latest state: {word}")
     tell(f"resumed from {resumed.path}, step {resumed.steps}")
     before = devices_of(resumed.card["run"])
-    if before != spec.hardware.devices:
+    if before != budget.devices:
         batches = budget.devices * budget.accumulate
         tell(
             f"steps are of {batches} batches as before: devices {before}, {batches // before} batches on each; now "

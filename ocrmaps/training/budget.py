@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.loader.order import steps
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 from ocrmaps.training.optimization import accumulation
 from ocrmaps.training.spec import RunSpec
+from ocrmaps.training.stores import Weights, run_order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +47,10 @@ class Budget:
         )
 
 
-def make_budget(spec: RunSpec, reader: Reader) -> Budget:
+def make_budget(spec: RunSpec, reader: Stored, weights: Weights | None = None) -> Budget:
     """Counts from the rows of the train split; a batch has rows of one canvas."""
-    world, size, drop = spec.hardware.devices, spec.data.batch_size, spec.data.drop_last
-    rows = np.unique(reader.rows["canvas"][reader.select(spec.data.train)], return_counts=True)[1].tolist()
-    batches = sum(n // size if drop else -(-n // size) for n in rows)
+    world, drop = spec.hardware.world, spec.data.drop_last
+    batches = len(run_order(spec, reader, weights))
     each = steps(batches, world, drop_last=drop)
     accumulate = accumulation(spec.optimizer, spec.precision)
     # The end of an epoch is the end of a step, full or not.

@@ -18,17 +18,22 @@ from lightning.pytorch.callbacks import Checkpoint
 from ocrmaps.detect.trained import FORMAT, LAST
 from ocrmaps.errors import DataError, RunError
 from ocrmaps.extract import ExtractSpec
+from ocrmaps.loader.weights import in_units
 from ocrmaps.model import DetectorSpec
 from ocrmaps.model.detector import START
-from ocrmaps.store.format.manifest import Manifest
+from ocrmaps.store.format.identity import file_digest
+from ocrmaps.store.several import Stored, readers_of
 from ocrmaps.training.folder import standing
 from ocrmaps.training.module import DetectorModule
+from ocrmaps.training.spec import DataSpec
+from ocrmaps.training.stores import Weights
 
 
 def make_card(
-    manifest: Manifest,
+    reader: Stored,
     *,
-    store: str,
+    data: DataSpec,
+    weights: Weights | None,
     model: DetectorSpec,
     extract: ExtractSpec,
     seed: int,
@@ -38,19 +43,14 @@ def make_card(
     started: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What a checkpoint says about itself before anything was learnt."""
-    recipe = manifest.recipe
+    recipe = reader.recipe
     card = {
         "format": FORMAT,
         # Their weights are inside; where the first ones came from is this machine's business.
         "model": model.as_dict() | {name: Path(getattr(model, name)).name for name in START},
         "canonical": asdict(recipe.canonical),
         "extract": asdict(extract),
-        "store": {
-            "name": store,
-            "version": manifest.version,
-            "root_digest": manifest.root_digest,
-            "recipe": recipe.identity(),
-        },
+        **stores_card(reader, data, weights),
         "seed": seed,
         "precision": precision,
         "run": run,
@@ -59,6 +59,35 @@ def make_card(
     }
     # Through JSON: what is no plain data is found here, not when somebody wants to read the checkpoint.
     return json.loads(json.dumps(card))
+
+
+def stores_card(reader: Stored, data: DataSpec, weights: Weights | None) -> dict[str, Any]:
+    """What is learnt from: a store, or several as one and each of them, and a digest over how often rows are shown."""
+    found: dict[str, Any] = {
+        "store": {
+            "name": "+".join(each.folder.parent.name for each in readers_of(reader)),
+            "version": reader.version,
+            "root_digest": reader.root_digest,
+            "recipe": reader.recipe.identity(),
+        }
+    }
+    stores = [
+        {
+            "name": own.folder.parent.name,
+            "version": own.version,
+            "root_digest": own.root_digest,
+            "recipe": own.recipe.identity(),
+            "train": part.train,
+            "val": part.val,
+            "weight": part.weight,
+        }
+        for part, own in zip(data.stores, readers_of(reader), strict=False)
+    ]
+    if stores:
+        found["stores"] = stores
+    if weights is not None:
+        found["shown"] = file_digest(in_units(weights).data).hex()
+    return found
 
 
 class Keeper(Checkpoint):

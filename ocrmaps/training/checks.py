@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from ocrmaps.errors import Problem, RunError, SpecError
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import NO_ROWS, Stored, readers_of
 from ocrmaps.store.upkeep.verify import verify
 from ocrmaps.training.spec import RunSpec, resolve
+from ocrmaps.training.stores import check_alike
 
 
-def check_store(spec: RunSpec, reader: Reader) -> RunSpec:
+def check_store(spec: RunSpec, reader: Stored) -> RunSpec:
     """Refuse data that a run cannot be trusted on; the run with what follows from its store."""
-    found = verify(reader.folder, level="quick")
-    if not found.ok:
-        raise RunError(
-            f"{reader.folder}: the store is damaged:", problems=found.problems, hint=f"ocrmaps repair {reader.folder}"
-        )
-    spec = resolve(spec, reader.manifest.recipe)
+    for each in readers_of(reader):
+        found = verify(each.folder, level="quick")
+        if not found.ok:
+            raise RunError(
+                f"{each.folder}: the store is damaged:", problems=found.problems, hint=f"ocrmaps repair {each.folder}"
+            )
+    check_alike(reader)
+    spec = resolve(spec, reader.recipe)
+    _check_parts(spec, reader)
     rows = {name: reader.select(split) for name, split in (("train", spec.data.train), ("val", spec.data.val))}
     empty = [name for name, r in rows.items() if not len(r)]
     if empty:
-        splits = ", ".join(f"{k or 'no split'} {v}" for k, v in reader.manifest.written["counts"]["splits"].items())
+        found_splits = " and ".join(map(_splits, readers_of(reader)))
         raise SpecError(
             "the store has no rows for this run:",
-            problems=[Problem(f"data.{n}", f"split {getattr(spec.data, n)!r} is empty; found {splits}") for n in empty],
+            problems=[
+                Problem(f"data.{n}", f"split {getattr(spec.data, n)!r} is empty; found {found_splits}") for n in empty
+            ],
             hint="a source of the recipe says its split; build a version that has both",
         )
     textless = [name for name, r in rows.items() if all(reader.polygon_set(row).ignore.all() for row in r.tolist())]
@@ -47,8 +54,30 @@ def check_store(spec: RunSpec, reader: Reader) -> RunSpec:
     return spec
 
 
-def check_sides(spec: RunSpec, reader: Reader, multiple: int) -> None:
-    sizes = {f"canvas {h}x{w}": (h, w) for h, w in reader.manifest.canvases}
+def _check_parts(spec: RunSpec, reader: Stored) -> None:
+    """Refuse one of several stores that lacks a split which the run wants of it."""
+    problems = [
+        Problem(
+            f"data.stores[{number}].{name}", f"split {wanted!r} of {own.title} is empty; found {_splits(own)}"
+        )
+        for number, (part, own) in enumerate(zip(spec.data.stores, readers_of(reader), strict=False))
+        for name, wanted in (("train", part.train), ("val", part.val))
+        if wanted != NO_ROWS and not len(own.select(wanted))
+    ]  # fmt: skip
+    if problems:
+        raise SpecError(
+            "these stores have no rows for this run:",
+            problems=problems,
+            hint=f"name a split that it has, or {NO_ROWS!r} to take no rows of it",
+        )
+
+
+def _splits(reader: Reader) -> str:
+    return ", ".join(f"{k or 'no split'} {v}" for k, v in reader.manifest.written["counts"]["splits"].items())
+
+
+def check_sides(spec: RunSpec, reader: Stored, multiple: int) -> None:
+    sizes = {f"canvas {h}x{w}": (h, w) for h, w in reader.canvases}
     if spec.augment.size is not None:
         sizes["augment.size"] = spec.augment.size
     problems = [

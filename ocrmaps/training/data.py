@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
@@ -11,6 +10,8 @@ import torch
 
 from ocrmaps.loader import MapLoader
 from ocrmaps.loader.batch import Batch
+from ocrmaps.store.several import Where
+from ocrmaps.training.stores import Weights
 
 
 class Epochs:
@@ -32,13 +33,21 @@ class Epochs:
 
 
 class MapData(pl.LightningDataModule):
-    """The train and val split of one version; loaders are opened when a fit begins and closed when it ends."""
+    """The train and val split of one version or of several; loaders live from the start of a fit to its end."""
 
     def __init__(
-        self, folder: Path, *, train: str, val: str, batch_size: int, seed: int, drop_last: bool = False
+        self,
+        where: Where,
+        *,
+        train: str,
+        val: str,
+        batch_size: int,
+        seed: int,
+        drop_last: bool = False,
+        weights: Weights | None = None,
     ) -> None:
         super().__init__()
-        self.folder, self.train_split, self.val_split = folder, train, val
+        self.where, self.train_split, self.val_split, self.weights = where, train, val, weights
         self.batch_size, self.seed, self.drop_last = batch_size, seed, drop_last
         self.train_loader: MapLoader | None = None
         self.val_loader: MapLoader | None = None
@@ -53,9 +62,10 @@ class MapData(pl.LightningDataModule):
             "device": _device(trainer.strategy.root_device),
         }
         self.train_loader = MapLoader(
-            self.folder, split=self.train_split, shuffle=True, seed=self.seed, drop_last=self.drop_last, **shared
-        )
-        self.val_loader = MapLoader(self.folder, split=self.val_split, shuffle=False, **shared)
+            self.where, split=self.train_split, shuffle=True, seed=self.seed, drop_last=self.drop_last,
+            weights=self.weights, **shared,
+        )  # fmt: skip
+        self.val_loader = MapLoader(self.where, split=self.val_split, shuffle=False, **shared)
 
     def train_dataloader(self) -> Epochs:
         assert self.train_loader is not None and self.trainer is not None

@@ -93,7 +93,8 @@ def _open_folder(run: Prepared, tell: Say) -> None:
     """Write what a run's folder holds before the first step, and say what is trained."""
     write_json(run.out / SETTINGS, run.spec.as_dict())
     write_json(run.out / "environment.json", _environment(run.device))
-    announce(run.spec, run.reader, run.card, run.budget, tell, resumed=run.resumed, started=run.started)
+    announce(run.spec, run.reader, run.card, run.budget, tell, weights=run.weights, resumed=run.resumed,
+             started=run.started)  # fmt: skip
     if run.resumed is None:
         draw_batch(_first_batch(run), run.out / "batch.png")
 
@@ -135,7 +136,9 @@ def _environment(device: str) -> dict[str, Any]:
 
 def _first_batch(run: Prepared) -> Any:
     data = run.spec.data
-    settings: dict[str, Any] = {"batch_size": min(8, data.batch_size), "shuffle": True, "seed": run.spec.seed}
-    with MapLoader(run.reader.folder, split=data.train, **settings) as loader:
+    settings: dict[str, Any] = {
+        "batch_size": min(8, data.batch_size), "shuffle": True, "seed": run.spec.seed, "weights": run.weights
+    }  # fmt: skip
+    with MapLoader(run.data.where, split=data.train, **settings) as loader:
         batch = next(iter(loader))
         return batch if run.augment is None else run.augment(batch, 0)

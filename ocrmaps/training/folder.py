@@ -20,6 +20,7 @@ from ocrmaps.store.far.version import bring_version
 from ocrmaps.store.places.cache import place_above, reading_folder
 from ocrmaps.store.places.urls import url_of
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import StorePart, Where
 from ocrmaps.text import number
 
 CHECKPOINTS, SETTINGS, METRICS = "checkpoints", RUN_SETTINGS, "metrics.csv"
@@ -99,12 +100,27 @@ def is_run(folder: Path) -> bool:
     return (folder / SETTINGS).is_file()
 
 
-def find_store(card: Mapping[str, Any], *, cache: Path | None = None, run: Path | None = None) -> Path:
-    """The version that a checkpoint learnt from, found by its name and proven by its root digest.
+def find_data(card: Mapping[str, Any], *, cache: Path | None = None, run: Path | None = None) -> Where:
+    """The version that a checkpoint learnt from, or the parts of several, as `ocrmaps.store.several.opened` takes them.
 
     Looked for where the caller says, where the run says, and in cache folders beside and above the run.
     """
-    store, others = card["store"], []
+    places = {"cache": cache, "run": run}
+    if "stores" not in card:
+        found = find_store(card, card["store"], **places)
+        return [StorePart(folder=found)] if "shown" in card else found
+    data = card["run"]["data"]
+    return [
+        StorePart(folder=find_store(card, s, **places), splits={data["train"]: s["train"], data["val"]: s["val"]})
+        for s in card["stores"]
+    ]
+
+
+def find_store(
+    card: Mapping[str, Any], store: Mapping[str, Any], *, cache: Path | None = None, run: Path | None = None
+) -> Path:
+    """One version that a checkpoint learnt from, found by its name and proven by its root digest."""
+    others = []
     for place in places_of(card, cache=cache, run=run):
         version = place / store["name"] / store["version"]
         if not version.is_dir() and not bring_version(place, store["name"], store["version"]):
@@ -126,13 +142,14 @@ def find_store(card: Mapping[str, Any], *, cache: Path | None = None, run: Path 
 def places_of(card: Mapping[str, Any], *, cache: Path | None, run: Path | None) -> list[Path]:
     """The cache folders in which the store of a checkpoint may be, the likeliest first."""
     data = card["run"].get("data") or {}
-    given, named = data.get("cache"), str(data.get("store"))
-    if url_of(named) is not None:  # the URL of a store or version: its place is above
-        given = place_above(named)
+    given = [data["cache"]] if data.get("cache") else []
+    for said in (data, *data.get("stores", ())):
+        if url_of(str(said.get("store"))) is not None:  # the URL of a store or version: its place is above
+            given.insert(0, place_above(str(said["store"])))
     above = [] if run is None else [run.absolute(), *run.absolute().parents][:5]
     places = [
         *([cache] if cache else []),
-        *([Path(given).expanduser() if url_of(given) is None else reading_folder(given)] if given else []),
+        *(Path(each).expanduser() if url_of(each) is None else reading_folder(each) for each in given),
         *(folder / name for folder in above for name in (".ocrmaps", "cache")),
         Path(".ocrmaps"),
     ]

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint
 from ocrmaps.augment import AugmentSpec, Outlines, augment
 from ocrmaps.model import Detector, build_detector, build_loss
 from ocrmaps.model.stages import freeze_stages
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 from ocrmaps.training.callbacks.gradients import Gradients
 from ocrmaps.training.callbacks.guard import FiniteGuard
 from ocrmaps.training.callbacks.trace import Trace
@@ -30,22 +30,22 @@ from ocrmaps.training.spec import RunSpec
 Say = Callable[[str], None]
 
 
-def make_augment(spec: RunSpec, reader: Reader) -> Augment | None:
+def make_augment(spec: RunSpec, reader: Stored) -> Augment | None:
     """What training batches go through, or None where nothing is asked for."""
     chosen = spec.augment
     if chosen == AugmentSpec(fill=chosen.fill, shift=chosen.shift, cut_text=chosen.cut_text):
         return None
     outlines = None
-    if chosen.cut_text == "ignore" and any(chosen.may_cut(canvas) for canvas in reader.manifest.canvases):
+    if chosen.cut_text == "ignore" and any(chosen.may_cut(canvas) for canvas in reader.canvases):
         rows = reader.select(spec.data.train).tolist()
         texts = ((row, reader.transform(row).apply(reader.polygon_set(row), "canonical")) for row in rows)
-        outlines = Outlines.of(texts, reader.manifest.recipe.maps.shrink_ratio)
+        outlines = Outlines.of(texts, reader.recipe.maps.shrink_ratio, every=len(reader))
     return lambda batch, epoch: augment(batch, chosen, seed=spec.seed, epoch=epoch, outlines=outlines)
 
 
 def make_module(
     spec: RunSpec,
-    reader: Reader,
+    reader: Stored,
     *,
     detector: Detector | None = None,
     augment: Augment | None = None,
@@ -73,7 +73,7 @@ def make_module(
 
 
 def make_watchers(
-    spec: RunSpec, out: Path, reader: Reader, *, tell: Say = lambda line: None, first: bool = True
+    spec: RunSpec, out: Path, reader: Stored, *, tell: Say = lambda line: None, first: bool = True
 ) -> dict[str, Callback]:
     """The watchers that the run asks for; only the first process traces."""
     trace = partial(Trace, out, first=spec.watch.profile_from, steps=spec.watch.profile_steps, tell=tell)
@@ -96,7 +96,8 @@ def make_trainer(
     with quiet():
         trainer = pl.Trainer(
             accelerator=device,
-            devices=place.world if several else 1,
+            devices=place.world // place.nodes,
+            num_nodes=place.nodes,
             strategy=strategy(place, device) if several else "auto",
             precision=PRECISIONS[spec.precision],
             max_epochs=spec.budget.epochs,

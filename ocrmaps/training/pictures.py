@@ -15,7 +15,7 @@ from ocrmaps.geometry import Affine
 from ocrmaps.loader.batch import Batch
 from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.pagekit.pictures import Canvas, Pixels, beside, enlarged, overlay, png, shrink, titled
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 from ocrmaps.trust import Trusted
 
 KERNEL, BAND, UNLEARNT = (31, 111, 235), (0, 158, 115), (217, 119, 0)
@@ -74,7 +74,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, caption: str) -> 
     figure.savefig(path, dpi=110)
 
 
-def draw_pairs(reader: Reader, report: Any, folder: Path, number: int, split: str, trusted: Trusted) -> None:
+def draw_pairs(reader: Stored, report: Any, folder: Path, number: int, split: str, trusted: Trusted) -> None:
     """Truth on the left, what the best checkpoint finds on the right, for the first samples of a split."""
     if not number:
         return

@@ -15,14 +15,16 @@ import torch
 from ocrmaps.errors import SpecError
 from ocrmaps.model import build_detector, describe
 from ocrmaps.model.stages import freeze_stages
-from ocrmaps.store.places.cache import find_version, reading_folder
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.format.identity import fingerprint
+from ocrmaps.store.places.cache import reading_folder
+from ocrmaps.store.several import Stored, opened
 from ocrmaps.training.budget import Budget, check_budget, make_budget
 from ocrmaps.training.callbacks.sinks import check_sinks
 from ocrmaps.training.checkpoint import make_card
 from ocrmaps.training.checks import check_sides, check_store
 from ocrmaps.training.compiling import check_compile
 from ocrmaps.training.data import MapData
+from ocrmaps.training.differences import differences, is_operational
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.training.optimization import check_precision
 from ocrmaps.training.parts import make_augment, make_module
@@ -30,6 +32,7 @@ from ocrmaps.training.ranks import Rank, check_ranks
 from ocrmaps.training.resume import Resumed, check_folder, check_same_run, find_checkpoint
 from ocrmaps.training.sharing import check_steps, with_its_steps
 from ocrmaps.training.spec import RunSpec, portable
+from ocrmaps.training.stores import Weights, place_of, weights_of
 from ocrmaps.training.warm import WarmStart, follow_weights, warm_start
 
 
@@ -41,7 +44,10 @@ class Prepared:
     """As the store completed it."""
     out: Path
     cache: Path
-    reader: Reader
+    reader: Stored
+    """The store that is learnt from, or the several as one."""
+    weights: Weights | None
+    """How often an epoch shows each row of the train split; None shows each once."""
     device: str
     """`cpu` or `cuda`."""
     place: Rank | None
@@ -74,7 +80,7 @@ def prepare(
     """Yield the run that `spec` describes, its store open; whatever speaks against it is raised before `out` exists."""
     device = device_of(spec)
     if place is None:
-        check_ranks(spec.hardware.devices, device)
+        check_ranks(spec.hardware.devices, device, nodes=spec.hardware.nodes)
     first = place is None or place.first
     resumed = find_checkpoint(out, resume)
     if resumed is not None:
@@ -84,10 +90,11 @@ def prepare(
     if first:
         check_sinks(tensorboard=spec.watch.tensorboard, wandb=spec.watch.wandb)
     where = reading_folder(spec.data.cache or cache or ".ocrmaps")
-    store, version = find_version(where, spec.data.store)
-    with Reader(store.version(version)) as reader:
+    stored = place_of(spec.data, where)
+    with opened(stored) as reader:
         spec = check_store(spec, reader)
-        budget = make_budget(spec, reader)
+        weights = weights_of(spec, reader)
+        budget = make_budget(spec, reader, weights)
         check_budget(spec, budget)
         spec = follow_weights(spec, resumed.card if resumed else None)
         _seed(spec)
@@ -98,27 +105,38 @@ def prepare(
         origin = resumed.card.get("started") if resumed else started.as_dict() if started else None
         freeze_stages(detector, spec.model.freeze)
         card = make_card(
-            reader.manifest, store=store.name, model=spec.model, extract=spec.extract, seed=spec.seed,
+            reader, data=spec.data, weights=weights, model=spec.model, extract=spec.extract, seed=spec.seed,
             precision=spec.precision, run=portable(spec.as_dict(), Path.home()),
-            built=describe(detector, max(reader.manifest.canvases)),
+            built=describe(detector, max(reader.canvases)),
             started=origin,
         )  # fmt: skip
         if resumed is not None:
             check_same_run(resumed.card, card, resumed.path)
-            check_steps(spec, resumed.card, reader)
+            check_steps(spec, resumed.card, reader, weights)
         elif first:
             check_folder(out, resume)
         out.mkdir(parents=True, exist_ok=True)
         augment = make_augment(spec, reader)
         yield Prepared(
-            spec=spec, out=out, cache=where, reader=reader, device=device, place=place, budget=budget,
+            spec=spec, out=out, cache=where, reader=reader, weights=weights, device=device, place=place, budget=budget,
             resumed=resumed, started=started, augment=augment, card=card,
             module=make_module(spec, reader, detector=detector, augment=augment, card=card),
             data=MapData(
-                reader.folder, train=spec.data.train, val=spec.data.val, seed=spec.seed,
-                batch_size=spec.data.batch_size, drop_last=spec.data.drop_last,
+                stored, train=spec.data.train, val=spec.data.val, seed=spec.seed,
+                batch_size=spec.data.batch_size, drop_last=spec.data.drop_last, weights=weights,
             ),
         )  # fmt: skip
+
+
+def meant(run: Prepared) -> dict[str, Any]:
+    """What all processes of a run must mean alike, in few words."""
+    settings = {found.key: found.b for found in differences({}, run.card["run"]) if not is_operational(found.key)}
+    return {
+        "root digest": run.reader.root_digest,
+        "settings": fingerprint(settings)[:16],
+        "rows shown": str(run.card.get("shown")),
+        "resumed step": None if run.resumed is None else run.resumed.steps,
+    }
 
 
 def device_of(spec: RunSpec) -> str:

@@ -1,4 +1,4 @@
-"""One run on several devices of this machine: the processes beside the first, how they meet and how they end together.
+"""One run on several devices of this machine: the processes beside the first, how they meet and end together.
 
 The first process is the one that was started by a person; it checks, writes and says everything. The others are
 started by it, get the resolved run, and say something only if they fail.
@@ -38,6 +38,11 @@ class Rank:
 
     rank: int = 0
     world: int = 1
+    local: int = 0
+    """Which of the processes of its machine: the device that it takes."""
+    node: int = 0
+    """Which of the machines."""
+    nodes: int = 1
 
     @property
     def first(self) -> bool:
@@ -80,26 +85,32 @@ class KnownRanks(ClusterEnvironment):
         assert rank == self.place.rank
 
     def local_rank(self) -> int:
-        return self.place.rank
+        return self.place.local
 
     def node_rank(self) -> int:
-        return 0
+        return self.place.node
 
 
 def strategy(place: Rank, device: str) -> DDPStrategy:
     """Gradients averaged over the ranks; running statistics are the first rank's everywhere."""
-    return DDPStrategy(cluster_environment=KnownRanks(place), process_group_backend=_backend(device), timeout=TIMEOUT)
+    return DDPStrategy(cluster_environment=KnownRanks(place), process_group_backend=backend(device), timeout=TIMEOUT)
 
 
-def check_ranks(devices: int, device: str) -> None:
+def check_ranks(devices: int, device: str, *, nodes: int = 1) -> None:
     """Refuse more devices than there are, and runs that somebody else already started several times."""
     if device == "cuda" and devices > torch.cuda.device_count():
         raise SpecError(f"hardware.devices: found {devices}, torch sees {torch.cuda.device_count()} CUDA devices here")
+    if nodes > 1:
+        raise SpecError(
+            f"hardware.nodes: found {nodes}, and this process was started alone",
+            hint="torchrun or srun starts `ocrmaps train` on every machine: docs/how-to/several-hosts.md",
+        )
     started = [name for name in ("LOCAL_RANK", "TORCHELASTIC_RUN_ID") if name in os.environ]
     if started:
         raise SpecError(
             f"this process was started as one of several ({', '.join(started)} set), and each would be a run",
-            hint="start one process; hardware.devices = N starts the others itself",
+            hint="`ocrmaps train` takes its place among them; anything else is started once, and hardware.devices = N "
+            "starts the others",
         )
     if devices > 1 and not torch.distributed.is_available():
         raise SpecError("hardware.devices: this build of torch has no distributed training")
@@ -110,7 +121,7 @@ def join(place: Rank, meeting: Path, device: str) -> None:
     if device == "cuda":
         torch.cuda.set_device(place.rank)
     torch.distributed.init_process_group(
-        _backend(device), init_method=f"file://{meeting / 'meeting'}", rank=place.rank, world_size=place.world,
+        backend(device), init_method=f"file://{meeting / 'meeting'}", rank=place.rank, world_size=place.world,
         timeout=TIMEOUT,
     )  # fmt: skip
 
@@ -212,5 +223,6 @@ def _end(children: Mapping[int, subprocess.Popen[bytes]], grace: float) -> None:
             child.wait()
 
 
-def _backend(device: str) -> str:
+def backend(device: str) -> str:
+    """What the processes of a run speak."""
     return "nccl" if device == "cuda" else "gloo"

@@ -16,7 +16,7 @@ from ocrmaps.training.spec import HardwareSpec, portable
 
 Say = Callable[[str], None]
 BEFORE = {"hardware": asdict(HardwareSpec())}
-"""Tables that runs of earlier releases did not have: what they did is what the defaults say."""
+"""Settings that runs of earlier releases did not have: what they did is what the defaults say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,14 +88,22 @@ def check_same_run(theirs: Mapping[str, Any], mine: Mapping[str, Any], path: Pat
     same_steps = batches_of_step(old) == batches_of_step(new)
     problems = [
         Problem(f"run.{found.key}", f"the checkpoint has {found.a!r}, this run {found.b!r}")
-        for found in differences(BEFORE | old, new)
+        for found in differences({**old, "hardware": {**BEFORE["hardware"], **old.get("hardware", {})}}, new)
         if not is_operational(found.key) and not (same_steps and found.key in SHARING)
     ]
-    a, b = theirs["store"], mine["store"]
     hint = "resume with the settings of that run, or start another one with another --out"
-    if a["root_digest"] != b["root_digest"]:
-        learnt, found = (f"{s['name']}/{s['version']} (root {s['root_digest'][:12]})" for s in (a, b))
-        problems.append(Problem("store", f"the checkpoint learnt from {learnt}, this is {found}"))
-        hint += f"; --set data.store={a['name']}/{a['version']} asks for the version it learnt from"
+    pairs = list(zip(*(card.get("stores") or [card["store"]] for card in (theirs, mine)), strict=False))
+    for number, (a, b) in enumerate(pairs):
+        if a["root_digest"] == b["root_digest"]:
+            continue
+        place = "store" if len(pairs) == 1 else f"stores[{number}].store"
+        learnt, found_here = (f"{s['name']}/{s['version']} (root {s['root_digest'][:12]})" for s in (a, b))
+        problems.append(Problem(place, f"the checkpoint learnt from {learnt}, this is {found_here}"))
+        asks = f"{a['name']}/{a['version']}"
+        hint += f"; {'--set ' if len(pairs) == 1 else ''}data.{place}={asks} asks for the version it learnt from"
+    if theirs.get("shown") != mine.get("shown"):
+        problems.append(
+            Problem("data.sampling", "rows are shown in other shares than the checkpoint's: is a texts.csv another?")
+        )
     if problems:
         raise RunError(f"{path}: this checkpoint is of another run:", problems=problems, hint=hint)

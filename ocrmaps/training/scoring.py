@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ocrmaps.evaluation.judging import FloatMap, Judging, found_in
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.metrics.iou import IouCounts, match_iou
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 
 THRESHOLDS = (0.5, 0.7)
 Counts = dict[float, IouCounts]
@@ -45,7 +45,7 @@ class Scorer(Judging[Counts]):
 
     def __init__(
         self,
-        reader: Reader,
+        reader: Stored,
         expected: Iterable[int],
         spec: ExtractSpec,
         *,
@@ -57,7 +57,7 @@ class Scorer(Judging[Counts]):
         self.expected = frozenset(int(row) for row in expected)
 
     def _count(self, row: int, probability: FloatMap, threshold: FloatMap | None) -> Counts:
-        truth, detections, _ = found_in(self.reader, row, self.spec, probability, threshold)
+        truth, detections, _ = found_in(self.reader, row, self.spec, probability, threshold, texts=False)
         match = match_iou(truth, detections, thresholds=self.thresholds)
         return {t: match.counts(t) for t in self.thresholds}
 

@@ -11,18 +11,20 @@ from dataclasses import replace
 from typing import Any
 
 from ocrmaps.errors import RunError, SpecError
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 from ocrmaps.training.budget import make_budget
 from ocrmaps.training.optimization import OptimizerSpec, accumulation
 from ocrmaps.training.spec import RunSpec
+from ocrmaps.training.stores import Weights
 
-SHARING = ("hardware.devices", "optimizer.accumulate")
+SHARING = ("hardware.devices", "hardware.nodes", "optimizer.accumulate")
 """What may differ between a checkpoint and the run that goes on from it, if steps are of as many batches."""
 
 
 def devices_of(run: Mapping[str, Any]) -> int:
-    """Devices of a run, as its settings say."""
-    return int(run.get("hardware", {}).get("devices", 1))
+    """Devices of a run on all its machines, as its settings say."""
+    hardware = run.get("hardware", {})
+    return int(hardware.get("devices", 1)) * int(hardware.get("nodes", 1))
 
 
 def batches_of_step(run: Mapping[str, Any]) -> int:
@@ -34,7 +36,7 @@ def batches_of_step(run: Mapping[str, Any]) -> int:
 
 def with_its_steps(spec: RunSpec, card: Mapping[str, Any]) -> RunSpec:
     """The run with steps of as many batches as those that the checkpoint counts, whatever the number of devices."""
-    theirs, devices = card["run"], spec.hardware.devices
+    theirs, devices = card["run"], spec.hardware.world
     before = devices_of(theirs)
     if devices == before or spec.optimizer.accumulate != theirs["optimizer"].get("accumulate"):
         return spec
@@ -48,16 +50,17 @@ def with_its_steps(spec: RunSpec, card: Mapping[str, Any]) -> RunSpec:
     return replace(spec, optimizer=replace(spec.optimizer, accumulate=batches // devices))
 
 
-def check_steps(spec: RunSpec, card: Mapping[str, Any], reader: Reader) -> None:
+def check_steps(spec: RunSpec, card: Mapping[str, Any], reader: Stored, weights: Weights | None) -> None:
     """Refuse to go on where an epoch would have another number of steps than the checkpoint counts in."""
     before = devices_of(card["run"])
-    if before == spec.hardware.devices:
+    if before == spec.hardware.world:
         return
-    theirs = with_its_steps(replace(spec, hardware=replace(spec.hardware, devices=before)), {"run": spec.as_dict()})
-    old, new = make_budget(theirs, reader), make_budget(spec, reader)
+    alone = replace(spec.hardware, devices=before, nodes=1)
+    theirs = with_its_steps(replace(spec, hardware=alone), {"run": spec.as_dict()})
+    old, new = make_budget(theirs, reader, weights), make_budget(spec, reader, weights)
     if old.steps != new.steps:
         raise RunError(
-            f"hardware.devices: {before} devices make {old.steps} steps of this run, {spec.hardware.devices} make "
+            f"hardware.devices: {before} devices make {old.steps} steps of this run, {spec.hardware.world} make "
             f"{new.steps}",
             hint="data.drop_last leaves out other batches then; go on with as many devices as before",
         )

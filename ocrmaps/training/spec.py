@@ -26,11 +26,50 @@ from ocrmaps.trust import NOTHING, Trusted, is_own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataSpec:
-    """Which prepared data, and how much of it at a time."""
+class StoreSpec:
+    """One of several stores that a run learns from."""
 
     store: Annotated[str, Rule("the name of a store", least=1)]
     """STORE, STORE/VERSION or a version's folder or URL; a store alone means its newest version."""
+    train: Literal["train", "val", "test", "", "none"] = "train"
+    """Its split that is learnt from; none learns from nothing of it."""
+    val: Literal["train", "val", "test", "", "none"] = "val"
+    """Its split that is scored after epochs; none scores nothing of it."""
+    weight: Annotated[float, Range(gt=0, le=1000)] = 1.0
+    """How often an epoch shows each of its rows: 2 twice, 0.25 every fourth one; validation shows each once."""
+
+    def __post_init__(self) -> None:
+        check(self, "stores", _one_split)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingSpec:
+    """Rows that an epoch shows more or less often: those for which all that is said here holds."""
+
+    weight: Annotated[float, Range(ge=0, le=1000)]
+    """What the weights of these rows are multiplied by; 0 leaves them out."""
+    store: str = ""
+    """Only rows of this one of the run's stores, as the run names it."""
+    source: str = ""
+    """Only rows of the source with this name in its recipe."""
+    text_height: tuple[AtLeast0, AtLeast0] | None = None
+    """Only rows whose median text is from the first to below the second number of canonical pixels high."""
+    texts: Path | None = None
+    """Only hard rows: a texts.csv of `ocrmaps evaluate` tells which texts of a row were missed."""
+    missed: Annotated[float, Range(gt=0, le=1)] = 0.5
+    """A row is hard if at least this share of its texts that count was missed."""
+
+    def __post_init__(self) -> None:
+        check(self, "sampling", _sampling_faults)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """Which prepared data, and how much of it at a time."""
+
+    store: str = ""
+    """STORE, STORE/VERSION or a version's folder or URL; a store alone means its newest version. Empty only where
+    `[[data.stores]]` names several."""
     cache: Path | None = None
     """The cache folder, or the URL of a place in object storage; None takes the command's."""
     train: Literal["train", "val", "test", ""] = "train"
@@ -41,9 +80,13 @@ class DataSpec:
     """Samples at a time on each device."""
     drop_last: bool = False
     """Leave out the batches that the end of a canvas does not fill."""
+    stores: tuple[StoreSpec, ...] = ()
+    """Several stores in place of one: [[data.stores]]."""
+    sampling: tuple[SamplingSpec, ...] = ()
+    """Rows that an epoch shows more or less often: [[data.sampling]]."""
 
     def __post_init__(self) -> None:
-        check(self, "data", _one_split)
+        check(self, "data", _data_faults)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +165,22 @@ class WatchSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HardwareSpec:
-    """On how many devices of this machine, and whether the network is compiled for them."""
+    """On how many devices, and whether the network is compiled for them."""
 
     devices: Annotated[int, Range(ge=1, le=64)] = 1
-    """Processes with a device each; a step learns from `data.batch_size` samples on every one."""
+    """Processes with a device each, on every machine; a step learns from `data.batch_size` samples on every one."""
+    nodes: Annotated[int, Range(ge=1, le=1024)] = 1
+    """Machines, with as many devices each; torchrun or srun starts the processes of more than one."""
     compile: str = ""
     """A backend of torch.compile such as inductor; empty compiles nothing."""
 
     def __post_init__(self) -> None:
         check(self, "hardware")
+
+    @property
+    def world(self) -> int:
+        """Devices of all machines."""
+        return self.devices * self.nodes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,9 +229,41 @@ class RunSpec:
         return found
 
 
-def _one_split(data: DataSpec) -> Iterator[tuple[str, str]]:
+def _one_split(data: DataSpec | StoreSpec) -> Iterator[tuple[str, str]]:
     if data.train == data.val:
-        yield "val", f"found {data.val!r}, expected another split than data.train"
+        table = "data." if isinstance(data, DataSpec) else ""
+        yield "val", f"found {data.val!r}, expected another split than {table}train"
+
+
+def _data_faults(data: DataSpec) -> Iterator[tuple[str, str]]:
+    yield from _one_split(data)
+    if not data.stores:
+        if not data.store:
+            yield "store", "missing: the name of a store, or several by [[data.stores]]"
+        return
+    if data.store:
+        yield "store", f"found {data.store!r} beside [[data.stores]], expected one or the other"
+    for name, own in (("train", "train"), ("val", "val")):
+        yield from _idle(data, name, f"{own} in each of [[data.stores]]: here it has no effect beside them")
+    for name in ("train", "val"):
+        if all(getattr(part, name) == "none" for part in data.stores):
+            yield (
+                "stores",
+                f"found {name} none in all of them, expected one that gives rows",
+            )
+    for i, part in enumerate(data.stores):
+        same = [part.store == other.store for other in data.stores[:i]]
+        if any(same):
+            yield f"stores[{i}].store", f"found {part.store!r} twice, expected each store once: weight shows it oftener"
+
+
+def _sampling_faults(rule: SamplingSpec) -> Iterator[tuple[str, str]]:
+    if not (rule.store or rule.source or rule.text_height or rule.texts):
+        yield "weight", "says of no row that it is meant: name a store, source, text_height or texts"
+    if rule.text_height is not None and rule.text_height[0] >= rule.text_height[1]:
+        yield "text_height", f"found {list(rule.text_height)}, expected the smaller number first"
+    if rule.texts is None:
+        yield from _idle(rule, "missed", "texts beside it: alone it has no effect")
 
 
 def _budget_faults(budget: BudgetSpec) -> Iterator[tuple[str, str]]:
@@ -273,6 +355,11 @@ def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
             if table == "data" and url_of(inside[key]) is not None:
                 continue
             inside[key] = str(path.absolute().parent / inside[key])
+    inside = data.get("data")
+    rules = inside.get("sampling") if isinstance(inside, dict) else None
+    for rule in rules if isinstance(rules, list) else ():
+        if isinstance(rule, dict) and isinstance(rule.get("texts"), str):
+            rule["texts"] = str(path.absolute().parent / rule["texts"])
     return with_own_parts(_checked(draft))
 
 

@@ -24,10 +24,10 @@ from ocrmaps.scratch import scratch
 
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",
-    "predict",
+    "predict", "cli",
 )  # fmt: skip
-"""What `all` measures, in this order. `oracle` and `diagnose` give scores, not times, and
-`page` needs a browser: they are asked for by their names."""
+"""What `all` measures, in this order. `oracle` and `diagnose` give scores, not times, `page` needs a browser and
+`scale` 1.5 GB of disk: they are asked for by their names."""
 LIMIT = 180.0
 """Seconds after which a benchmark, which should take 60, is ended and counted as failed."""
 Announce = Callable[[str], None]

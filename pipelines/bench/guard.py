@@ -19,7 +19,7 @@ Record = Mapping[str, Any]
 State = Literal["ok", "noise", "not compared", "worse", "missing"]
 STATES: tuple[State, ...] = ("ok", "noise", "not compared", "worse", "missing")
 FAILED: tuple[State, ...] = ("worse", "missing")
-PORTABLE = ("x", "ratio", "times faster", "share", "share of 1", "waits", "epochs")
+PORTABLE = ("x", "ratio", "times faster", "share", "share of 1", "waits", "epochs", "packages")
 """Units that mean the same on every machine."""
 LOCAL = ("MB",)
 """Units that are compared on one and the same machine only."""

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from ocrmaps.errors import SpecError
@@ -19,6 +20,10 @@ from ocrmaps.report.bench import TIMES
 Result = dict[str, Any]
 """name, value, unit, reference, spread (of the repeats, same unit), source (what it was measured on), and whatever else
 explains the value."""
+
+
+WIDTH = 80
+"""Columns that a table for people may have."""
 
 
 def _machine(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
@@ -107,10 +112,22 @@ def _predict(repeats: int, quick: bool = False, source: Path | None = None) -> l
     return bench_predict(1 if quick else repeats, quick=quick, source=source)
 
 
+def _cli(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.cli import bench_cli
+
+    return bench_cli(1 if quick else repeats, quick=quick, source=source)
+
+
 def _page(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.page import bench_page
 
     return bench_page(repeats, quick=quick)
+
+
+def _scale(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.scale import bench_scale
+
+    return bench_scale(min(repeats, 3), quick=quick)
 
 
 BENCHES: dict[str, Callable[..., list[Result]]] = {
@@ -128,12 +145,14 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "step": _step,
     "validation": _validation,
     "predict": _predict,
+    "cli": _cli,
     "page": _page,
+    "scale": _scale,
 }
 """What can be measured, in the order in which `all` measures: (repeats, quick, source) -> figures."""
 SOURCED = (
     "maps", "extract", "metrics", "oracle", "diagnose", "build", "store", "loader", "break-even", "validation",
-    "predict",
+    "predict", "cli",
 )  # fmt: skip
 """Those that are measured on any source; the others make what they need."""
 
@@ -203,18 +222,21 @@ def _public(word: str, here: Path) -> str:
 
 
 def table(record: dict[str, Any]) -> str:
-    """The record for people: one line a figure, then how single times are spread."""
-    rows = [("figure", "value", "unit", "spread", "measured on", "reference")]
+    """The record for people, in 80 columns: figures, what each was compared with, then how single times are spread."""
+    rows = [("figure", "value", "unit", "spread", "measured on")]
     rows += [
-        (r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"], 2), r.get("source", ""), r["reference"])
+        (r["name"], spelled(r["value"]), r["unit"], spelled(r["spread"], 2), r.get("source", ""))
         for r in record["results"]
     ]
-    name, value, unit, spread, on = (max(len(row[i]) for row in rows) for i in range(5))
-    lines = [f"{r[0]:{name}}  {r[1]:>{value}}  {r[2]:{unit}}  {r[3]:>{spread}}  {r[4]:{on}}  {r[5]}" for r in rows]
+    name, value, unit, spread = (max(len(row[i]) for row in rows) for i in range(4))
+    lines = [f"{r[0]:{name}}  {r[1]:>{value}}  {r[2]:{unit}}  {r[3]:>{spread}}  {r[4]}".rstrip() for r in rows]
+    lines.append("")
+    for r in record["results"]:
+        lines += wrap(f"{r['name']}: {r['reference']}", WIDTH, subsequent_indent="    ")
     lines += _single_times(record["results"])
     m = record["machine"]
-    lines.append(f"{m['processor']}, {m['cores']} cores, {m['system']}, commit {record['commit']}")
-    lines.append(record["load"]["note"])
+    lines += wrap(f"{m['processor']}, {m['cores']} cores, {m['system']}, commit {record['commit']}", WIDTH)
+    lines += wrap(record["load"]["note"], WIDTH)
     return "\n".join(lines)
 
 
@@ -223,9 +245,10 @@ def _single_times(results: Sequence[Result]) -> list[str]:
     if not known:
         return []
     width = max(len(r["name"]) for r in known)
-    head = f"{'single times':{width}}  {'count':>7}" + "".join(f"  {name:>9}" for name in TIMES.values())
+    shown = [key for key in TIMES if key != "std_ms"]  # which the record has, and the terminal no room for
+    head = f"{'single times':{width}} {'count':>6}" + "".join(f" {TIMES[key]:>9}" for key in shown)
     rows = [
-        f"{r['name']:{width}}  {r['times']['count']:>7}" + "".join(f"  {spelled(r['times'][key]):>9}" for key in TIMES)
+        f"{r['name']:{width}} {r['times']['count']:>6}" + "".join(f" {spelled(r['times'][key]):>9}" for key in shown)
         for r in known
     ]
     return ["", head, *rows, ""]

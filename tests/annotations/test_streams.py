@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,18 +13,18 @@ from hypothesis import strategies as st
 from ocrmaps.annotations import scan
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar import stream
-from tests.annotations import test_data_sets, test_doctr, test_labelstudio, test_mmocr, test_ufo, test_via
+from tests.annotations import test_coco, test_data_sets, test_doctr, test_labelstudio, test_mmocr, test_ufo, test_via
 from tests.contracts.mutations import mutated
 from tests.contracts.reader import ReaderContract, lay, source_of
 
-MODULES = (test_data_sets, test_doctr, test_labelstudio, test_mmocr, test_ufo, test_via)
+MODULES = (test_coco, test_data_sets, test_doctr, test_labelstudio, test_mmocr, test_ufo, test_via)
 CONTRACTS = {
     contract.format: contract
     for module in MODULES
     for contract in vars(module).values()
     if isinstance(contract, type) and issubclass(contract, ReaderContract) and contract is not ReaderContract
 }
-STREAMED = ("doctr", "hiertext-lines", "hiertext-words", "labelstudio", "lsvt", "mmocr", "ufo", "via")
+STREAMED = ("coco", "doctr", "hiertext-lines", "hiertext-words", "labelstudio", "lsvt", "mmocr", "ufo", "via")
 
 
 @pytest.mark.parametrize("format", STREAMED)
@@ -57,14 +59,44 @@ def _never(*args):
     raise stream.Unstreamable
 
 
-def test_memory_follows_the_samples(tmp_path):
-    word = '{"points": [[1, 2], [30, 2], [30, 12], [1, 12]], "transcription": "%s"}'
-    picture = "[" + ", ".join([word % ("x" * 500)] * 4) + "]"
-    lay(tmp_path, {"l.json": "{" + ", ".join(f'"gt_{i}": {picture}' for i in range(2000)) + "}"})
-    source = source_of(tmp_path / "l.json", "lsvt")
+WORD = '{"points": [[1, 2], [30, 2], [30, 12], [1, 12]], "transcription": "%s"}' % ("x" * 500)
+MANY = {
+    "lsvt": "{" + ", ".join(f'"gt_{i}": [{", ".join([WORD] * 4)}]' for i in range(2000)) + "}",
+    "coco": '{"annotations": ['
+    + ", ".join(
+        f'{{"image_id": {i % 2000}, "bbox": [1, 2, 3, 4], "area": 12, "segmentation": [[1, 2, 30, 2, 30, 12]], '
+        f'"note": "{"x" * 500}"}}'
+        for i in range(8000)
+    )
+    + '], "images": ['
+    + ", ".join(f'{{"id": {i}, "file_name": "{i}.jpg"}}' for i in range(2000))
+    + "]}",
+}
+
+
+@pytest.mark.parametrize("format", MANY)
+def test_memory_follows_the_samples(tmp_path, format):
+    source = source_of(lay(tmp_path, {"l.json": MANY[format]}) / "l.json", format)
     tracemalloc.start()
     samples = scan(source).samples
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(samples) == 2000
     assert peak - held < 4 * stream.CHUNK < (tmp_path / "l.json").stat().st_size + 2**20
+
+
+def test_rows_of_coco_come_in_any_order(tmp_path):
+    rows = [
+        {"id": i, "image_id": i % 3, "segmentation": [[i, 0, 9, 0, 9, 9]], "utf8_string": f"t{i}"} for i in range(9)
+    ]
+    images = [{"id": i, "file_name": f"{i}.jpg", "set": "val" if i == 1 else "train"} for i in range(3)]
+    for order in (("images", "annotations"), ("annotations", "images")):
+        tables = {"images": images, "annotations": [*rows, {"id": 9, "image_id": 1, "bbox": "wrong", "note": 1}]}
+        lay(tmp_path, {"c.json": json.dumps({name: tables[name] for name in order})})
+        reading = scan(replace(source_of(tmp_path / "c.json", "coco"), split="train"))
+        assert [(s.id, s.polygons.texts) for s in reading.samples] == [
+            ("0.jpg", ("t0", "t3", "t6")),
+            ("2.jpg", ("t2", "t5", "t8")),
+        ]
+        assert reading.problems == ()
+        assert reading.unused == {"pictures of set 'val'": 1}

@@ -24,6 +24,7 @@ EXAMPLES = {
     "documentai": ("a.json", '{"text": "a", "pages": [{"pageNumber": 1, "layout": {}}]}'),
     "azure": ("a.json", '{"status": "succeeded", "analyzeResult": {"pages": []}}'),
     "tesseract": ("a.tsv", "level\tpage_num\tblock_num\tpar_num\n1\t1\t0\t0\n"),
+    "imagefolder": ("metadata.jsonl", '{"file_name": "a.jpg", "text": "a caption"}\n{"file_name": "b.jpg"}'),
     "webdataset": ("000.tar", b"a.jpg\0\0"),
 }
 
@@ -42,7 +43,8 @@ def test_a_format_without_reader_is_called_by_name(tmp_path, name, beside):
         pytest.skip("a reader took over: its entry can go")
     with pytest.raises(AnnotationError) as caught:
         detect(path)
-    assert f"found {UNSUPPORTED[name].title} (by {UNSUPPORTED[name].reason})" in str(caught.value)
+    (place,) = places_in(tmp_path / file, {name: UNSUPPORTED[name].sign})
+    assert f"found {UNSUPPORTED[name].title} (by {place.reason})" in str(caught.value)
     assert caught.value.hint == UNSUPPORTED[name].advice
 
 

@@ -125,6 +125,18 @@ def test_rows_find_their_own_outlines():
     assert (found.mask[1] == 1).all()
 
 
+def test_a_row_that_is_shown_again_has_its_outlines_and_a_fate_of_its_own():
+    """Rows that are `every` apart are one stored row: `MapLoader` numbers the times of a row so."""
+    outlines = Outlines.of([(3, canonical(WHOLE, CUT))], RATIO, every=10)
+    matrix = Affine.scaling(0.01, 0.01).matrix
+    found = [len(outlines.unlearnable(row, matrix, (120, 140), (120, 140))) for row in (3, 13, 23)]
+    assert found[0] and len(set(found)) == 1
+    plans = [draw_plan(AugmentSpec(rotate=20.0), [row], (120, 140), seed=0, epoch=0).matrices for row in (3, 13)]
+    assert not np.allclose(*plans)
+    with pytest.raises(SpecError, match="row 4 has no outlines"):
+        outlines.unlearnable(14, matrix, (120, 140), (120, 140))
+
+
 def test_without_outlines_cutting_is_refused_or_asked_for():
     batch = batch_of([canonical(CUT)], (120, 140))
     with pytest.raises(SpecError, match="nobody knows which pixels are whose"):

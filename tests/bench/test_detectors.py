@@ -11,23 +11,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import nn
 
 from ocrmaps.annotations import open_source
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
-from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.cli.app import main
 from ocrmaps.detect.pages import PictureFile
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import EvaluationSpec
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
-from ocrmaps.extract import ExtractSpec
-from ocrmaps.model import DetectorSpec, build_detector
 from ocrmaps.pipelines.bench import detectors as bench
 from ocrmaps.pipelines.bench import peers
 from ocrmaps.pipelines.export import export
 from ocrmaps.report.bench import read_record
-from tests.predict.bright import card
+from tests.predict.bright import light
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -44,14 +40,7 @@ def world(tmp_path_factory) -> Path:
 
     root = tmp_path_factory.mktemp("detectors")
     save(SynthSpec(num=3, seed=3, size=(256, 160), lines=(2, 4), text_height=(10.0, 16.0)), root / "annotated")
-    model = DetectorSpec(encoder="light", seed=3)
-    detector = build_detector(model).eval()
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        nn.init.normal_(detector.head.probability[-1].weight, std=0.1)
-    weights = {f"detector.{key}": value for key, value in detector.state_dict().items()}
-    about = card(CanonicalSpec.longest(128, shapes=(1.0, 0.5)), ExtractSpec(), model)
-    torch.save({"state_dict": weights, "ocrmaps": about}, root / "mine.ckpt")
+    light(root / "mine.ckpt")
     export(root / "mine.ckpt", root / "mine.onnx")
     (root / "fakeocr").mkdir()
     (root / "fakeocr" / "__init__.py").write_text("raise RuntimeError('code of a wheel is not run')\n")

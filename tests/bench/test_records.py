@@ -143,6 +143,14 @@ def test_single_times_are_told_in_the_terminal_too(record):
     assert "p99 ms" in bench.table(record)
 
 
+def test_the_table_in_the_terminal_fits_eighty_columns(record_from):
+    one = {"name": "validation/plain_decode_ms", "value": 1.5, "unit": "times faster", "spread": 0.25}
+    times = {"count": 1000, "mean_ms": 1.0, "median_ms": 1.0, "p95_ms": 1.0, "p99_ms": 1.0, "std_ms": 0.0}
+    lines = bench.table(record_from([{**one, "reference": "word " * 40, "times": times}])).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()).count("word") == 40
+
+
 def test_what_is_no_record_is_refused(tmp_path):
     (tmp_path / "x.json").write_text("{}", encoding="utf-8")
     with pytest.raises(OcrmapsError):

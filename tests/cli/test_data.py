@@ -158,6 +158,7 @@ def test_a_contradicted_frame_prints_the_table_and_the_fix(run, tmp_path):
     code, out, _ = run("data", "check", path, "--frame", "raw")
     assert code == 1
     assert "fits upright only" in out and "declare it: --frame upright" in out
+    assert max(len(line) for line in out.splitlines() if "fits upright only" in line) <= 80
     row = next(line.split() for line in out.splitlines() if line.split()[:1] == ["6"])
     assert row == ["6", "0", "3", "0", "0", "0"]
 

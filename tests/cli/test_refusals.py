@@ -130,6 +130,8 @@ WITHOUT_PATHS = (
     "cache list",
     "cache gc",
     "bench machine",
+    "bench cli",
+    "bench scale",
     "bench decode",
     "bench step",
     "bench diagnose",

@@ -85,6 +85,7 @@ class Proxy:
         handler = type("Handler", (_Handler,), {"proxy": self, "behind": port})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda request, address: None  # a client that was killed, mostly
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -93,6 +94,11 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any request is under way."""
+        return self._in_flight > 0
 
     def forget(self) -> None:
         """Count from nothing again."""

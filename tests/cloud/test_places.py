@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,8 +13,8 @@ from typer.testing import CliRunner
 from ocrmaps.cli import complete
 from ocrmaps.cli.app import app
 from ocrmaps.errors import SpecError, StoreError, StoreNotFound
-from ocrmaps.recipe import load_recipe
-from ocrmaps.store.places import objects
+from ocrmaps.progress import listen
+from ocrmaps.store.places import objects, patience
 from ocrmaps.store.places.cache import find_version, reading_folder
 from ocrmaps.store.places.objects import ObjectPlace
 from ocrmaps.store.places.urls import url_of
@@ -96,12 +97,6 @@ def test_completion_asks_nothing_over_a_network():
     assert complete.stores(SimpleNamespace(params={"root": Path("s3://bucket/maps")}), "") == []
 
 
-def test_a_source_in_object_storage_is_refused_by_name(tmp_path):
-    (tmp_path / "r.toml").write_text('[[sources]]\npath = "s3://b/x"\n\n[canonical]\ncanvases = [[64, 64]]\n')
-    with pytest.raises(SpecError, match=r"begins with s3://, expected a file or folder on this machine"):
-        load_recipe(tmp_path / "r.toml")
-
-
 def test_without_obstore_one_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(SpecError) as refusal:
@@ -150,3 +145,37 @@ def test_tries_are_bounded_and_what_is_said_holds_no_secret(proxy, bucket):
         place.get("a")
     assert proxy.requests == {"get": objects.TRIES}
     assert "secret" not in str(failure.value) and "AKID" not in str(failure.value)
+
+
+def test_a_server_that_does_not_answer_is_said_while_it_is_waited_for(tmp_path, monkeypatch):
+    place, said, heard = ObjectPlace(f"memory://{tmp_path.name}"), [], threading.Event()
+    monkeypatch.setattr(patience, "SAY_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
+    failed = []
+
+    def answer() -> bytes:
+        if len(failed) < 2:
+            failed.append(1)
+            raise OSError("nobody is there")
+        assert heard.wait(60)
+        return b"late"
+
+    def say(line: str) -> None:
+        said.append(line)
+        if "(3 of" in line:
+            heard.set()
+
+    monkeypatch.setattr(patience, "AGAIN_SECONDS", 0.0)
+    listen(say)
+    try:
+        assert place._again("get", "a", answer) == b"late"
+    finally:
+        listen(None)
+    assert f"no answer from memory://{tmp_path.name} yet, trying again (3 of {objects.TRIES})" in said
+
+
+def test_who_does_not_answer_is_named_without_what_may_be_secret(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT", "http://KEY:SECRET@minio.local:9000/x?sig=1")
+    assert objects._host("s3://bucket/a") == "minio.local:9000"
+    monkeypatch.delenv("AWS_ENDPOINT")
+    assert objects._host("gs://bucket/a/b") == "gs://bucket"

@@ -140,15 +140,13 @@ def test_a_disk_that_fills_while_a_library_writes_its_own_files_is_one_message(l
     import onnx
     from onnx import TensorProto, helper
 
-    def tiny(graph: Any, trained: Any, path: Path, size: Any) -> None:
-        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 8, 8, 3])
-        out = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [1, 8, 8, 3])
-        nodes = helper.make_graph([helper.make_node("Relu", ["image"], ["probability"])], "tiny", [image], [out])
-        onnx.save(helper.make_model(nodes, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
-
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 8, 8, 3])
+    out = helper.make_tensor_value_info("probability", TensorProto.FLOAT, [1, 8, 8, 3])
+    nodes = helper.make_graph([helper.make_node("Relu", ["image"], ["probability"])], "tiny", [image], [out])
+    tiny = helper.make_model(nodes, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(tiny, tmp_path / "x.onnx")
     monkeypatch.setattr(export, "_prepared", lambda trained, source: [np.zeros((8, 8, 3), np.float32)])
-    monkeypatch.setattr(export, "_onnx", tiny)
-    write = export.round_to_int8 if library == "onnxruntime" else export._as_openvino
+    write = export.round_to_int8 if library == "onnxruntime" else export.as_openvino
 
     def filled(*words: Any) -> None:
         with full_disk():

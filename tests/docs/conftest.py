@@ -36,9 +36,13 @@ lr = 4e-3
 [budget]
 epochs = 1
 """
+PICTURES = (
+    "ocrmaps data synth receipts/train --num {} --seed 1 --height 640 --width 320",
+    "ocrmaps data synth receipts/val --num {} --seed 2 --height 640 --width 320",
+)
 MAKE = (
-    "ocrmaps data synth receipts/train --num 8 --seed 1 --height 640 --width 320",
-    "ocrmaps data synth receipts/val --num 4 --seed 2 --height 640 --width 320",
+    PICTURES[0].format(8),
+    PICTURES[1].format(4),
     "ocrmaps build receipts.toml",
     "ocrmaps train receipts-run.toml --out runs/first",
 )
@@ -64,3 +68,13 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         code, said = run(command, folder)
         assert code == 0, f"{command}: {said}"
     return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`train` and `val` of two pictures each: a page that trains as long as is recommended has no more."""
+    folder = tmp_path_factory.mktemp("docs")
+    for command in PICTURES:
+        code, said = run(command.format(2), folder)
+        assert code == 0, f"{command}: {said}"
+    return folder / "receipts"

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LANGUAGES = ("python", "console", "sh", "toml", "json", "xml", "csv", "text")
+LANGUAGES = ("python", "console", "sh", "bash", "toml", "yaml", "json", "xml", "csv", "text")
 """What a block may say it is; `text` is what nobody runs or parses: listings and messages."""
 EMPTY = "starts from: an empty folder"
 PICTURES = "starts from: annotated pictures"

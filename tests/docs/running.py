@@ -182,7 +182,8 @@ def parse_toml(text: str) -> str:
         whole = {"name": "a", "sources": [{"path": "a"}], "canonical": {"canvases": [[64, 64]]}}
         recipe_from_dict(whole | data)
         return "recipe"
-    data["data"] = {"store": "a", **data.get("data", {})}
+    alone = {} if data.get("data", {}).get("stores") else {"store": "a"}
+    data["data"] = alone | data.get("data", {})
     run_from_dict({"name": "a"} | data)
     return "run"
 

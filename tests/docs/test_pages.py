@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.docs.pages import ROOT, all_pages, read_page
 from tests.docs.running import Reader
@@ -23,7 +25,7 @@ NEEDS = {"object-storage.md": "obstore"}
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if p.blocks], ids=lambda p: _name(p.path))
-def test_blocks_do_what_the_page_says(page, project, tmp_path):
+def test_blocks_do_what_the_page_says(page, project, pictures, tmp_path):
     assert not page.faults
     if page.path.name in NEEDS:
         pytest.importorskip(NEEDS[page.path.name], reason="needs an extra of ocrmaps")
@@ -32,7 +34,7 @@ def test_blocks_do_what_the_page_says(page, project, tmp_path):
     if page.empty or not any(block.language in ("console", "sh", "python") for block in blocks):
         folder.mkdir()
     elif page.pictures:
-        shutil.copytree(project / "receipts", folder / "receipts")
+        shutil.copytree(pictures if page.path.name == "README.md" else project / "receipts", folder / "receipts")
     else:
         shutil.copytree(project, folder)
     reader = Reader(folder)
@@ -44,6 +46,17 @@ def test_blocks_do_what_the_page_says(page, project, tmp_path):
 @pytest.mark.parametrize("block", NOT_RUN, ids=lambda b: b.where)
 def test_blocks_that_are_not_run_say_why(block):
     pytest.skip(f"{block.where} is not run: {block.not_run}")
+
+
+@pytest.mark.parametrize(
+    "block", [b for page in PAGES for b in page.blocks if b.language in ("bash", "yaml")], ids=lambda b: b.where
+)
+def test_scripts_and_configurations_for_other_machines_parse(block):
+    if block.language == "yaml":
+        assert all(isinstance(document, dict) for document in yaml.safe_load_all(block.text))
+    else:
+        done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
+        assert not done.returncode, done.stderr
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "pipelines" / "recipes").glob("*.toml")), ids=lambda p: p.name)

@@ -256,3 +256,22 @@ def test_an_answer_of_azure_without_text_details_is_no_empty_page(tmp_path):
     path.write_text(json.dumps({"analyzeResult": {"readResults": [page]}}))
     with pytest.raises(AnnotationError, match="found a page without lines"):
         read_prediction_file(path, format="azure-lines")
+
+
+@pytest.mark.parametrize(
+    ("settings", "angle", "named"),
+    [
+        ({"use_doc_orientation_classify": False, "use_doc_unwarping": False}, -1, ""),
+        ({"use_doc_orientation_classify": True, "use_doc_unwarping": False}, 0, ""),
+        ({"use_doc_orientation_classify": True, "use_doc_unwarping": False}, 90, "use_doc_orientation_classify"),
+        ({"use_doc_orientation_classify": False, "use_doc_unwarping": True}, -1, "use_doc_unwarping"),
+    ],
+)
+def test_outlines_on_a_changed_picture_are_refused(tmp_path, settings, angle, named):
+    path = tmp_path / "a_res.json"
+    path.write_text(json.dumps({**PADDLE3, "doc_preprocessor_res": {"model_settings": settings, "angle": angle}}))
+    if not named:
+        assert len(read_prediction_file(path).pictures[0].polygons) == len(WORDS)
+        return
+    with pytest.raises(AnnotationError, match=f"changed first, by {named}; predict again without"):
+        read_prediction_file(path)

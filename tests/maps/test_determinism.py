@@ -152,3 +152,23 @@ def test_importing_the_public_names_loads_no_compiler():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert importlib.import_module("ocrmaps.maps").draw_maps is draw_maps
+
+
+def test_compiling_is_told_once_where_nothing_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("ocrmaps.compiled._told", set())
+    told: list[str] = []
+    monkeypatch.setattr("ocrmaps.progress._listener", told.append)
+
+    def half(x):
+        return x / 2
+
+    def double(x):
+        return x * 2
+
+    assert compiled(half)(3.0) + compiled(double)(1.0) == 3.5
+    assert told == [f"compiling once for this machine: {__name__} (about 1 s)"]
+    monkeypatch.setattr("ocrmaps.compiled._told", set())
+    assert compiled(half)(3.0) == 1.5
+    assert len(told) == 1

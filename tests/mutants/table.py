@@ -212,7 +212,7 @@ MUTANTS = [
     ),
     *_rows(
         "store", "ocrmaps/store/fast.py", "tests/loader/test_rows.py",
-        ("a row asked for in a hurry exists", "if not 0 <= row < len(self._places):", OFF,
+        ("a row asked for in a hurry exists", "if not 0 <= row < len(self._canvas):", OFF,
          "test_rows_that_do_not_exist_are_refused"),
         ("a buffer filled in a hurry has the shape of the row", "target.shape != shapes[number] or ", "",
          "test_rows_of_another_canvas_are_refused"),
@@ -304,9 +304,9 @@ MUTANTS = [
     ),
     *_rows(
         "store", "ocrmaps/store/writing/journal.py", "tests/store/test_journal.py",
-        ("a receipt has its digest", "if body and file_digest(body).hex().encode() == digest:", "if body:",
+        ("a receipt has its digest", "if body and file_digest(body).hex().encode() == digest", "if body",
          "test_a_damaged_byte_costs_at_most_the_lines_it_touches"),
-        ("a torn receipt is cut off", "if whole != len(data):", OFF,
+        ("a torn receipt is cut off", "if length != self._end:", OFF,
          "test_a_torn_last_line_costs_only_itself_and_no_later_one"),
     ),
     *_rows(
@@ -353,7 +353,7 @@ MUTANTS = [
     ),
     *_rows(
         "annotations", "ocrmaps/annotations/gather.py", "tests/metrics/test_crowds.py",
-        ("points of an outline are bounded", "        or (counts > 2 * MOST_POINTS).any()\n", "",
+        ("points of an outline are bounded", "max(counts) <= 2 * MOST_POINTS and ", "",
          "test_an_outline_of_more_points_is_no_outline"),
     ),
     *_rows(
@@ -517,6 +517,22 @@ MUTANTS = [
          "        return future.result(timeout=_FETCH_SECONDS)\n    except TimeoutError:\n        return None",
          "pass\n    return future.result(timeout=_FETCH_SECONDS)",
          "test_a_result_that_went_away_with_its_worker_is_not_waited_for"),
+    ),
+    *_rows(
+        "crew", "pipelines/mounts.py", "tests/store/test_crew.py",
+        ("a map is of a folder that the build needs", "if not any(_below(path, here) for path in paths):", OFF,
+         "test_a_map_of_a_folder_that_the_build_does_not_need_is_refused"),
+        ("a map is for a cluster", 'if pairs and scheduler in ("threads", "processes"):', OFF,
+         "test_maps_that_mean_nothing_are_refused"),
+    ),
+    *_rows(
+        "places", "ocrmaps/store/far/source.py", "tests/cloud/test_sources.py",
+        ("an object's name is one of a file here", "if bad or key in folders:", OFF,
+         "test_objects_whose_names_are_no_files_are_refused_before_anything_is_written"),
+        ("a copy that was changed here is brought again", " and made[1] == _stamp(folder / key)", "",
+         "test_a_copy_that_was_changed_here_is_brought_again_and_what_is_gone_there_goes_here"),
+        ("a copy has room", "if missing and (missing if quota is None else total) > room:", OFF,
+         "test_sources_that_are_too_large_missing_or_of_no_kind_are_refused_with_what_to_do"),
     ),
     *_rows(
         "signing", "ocrmaps/store/upkeep/signing.py", "tests/store/test_signing.py",

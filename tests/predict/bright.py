@@ -116,6 +116,22 @@ def write_checkpoint(path: Path, trained: Trained) -> Path:
     return path
 
 
+def light(
+    path: Path,
+    canonical: CanonicalSpec = CanonicalSpec.longest(128, shapes=(1.0, 0.5)),  # noqa: B008  # nobody changes it
+    extract: ExtractSpec = ExtractSpec(),  # noqa: B008
+) -> Path:
+    """A checkpoint of a real network whose maps are not constant: its last layer has weights."""
+    model = DetectorSpec(encoder="light", seed=3)
+    detector = build_detector(model).eval()
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        nn.init.normal_(detector.head.probability[-1].weight, std=0.1)
+    weights = {f"detector.{key}": value for key, value in detector.state_dict().items()}
+    torch.save({"state_dict": weights, "ocrmaps": card(canonical, extract, model)}, path)
+    return path
+
+
 TEXTS = (
     [(60, 40), (400, 40), (400, 76), (60, 76)],
     [(80, 130), (240, 130), (240, 160), (80, 160)],

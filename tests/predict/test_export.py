@@ -18,6 +18,8 @@ from torch import nn
 from ocrmaps.annotations import open_source
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec
+from ocrmaps.detect import export as file_formats
+from ocrmaps.detect.export import description, parse_size
 from ocrmaps.detect.int8 import Int8Agreement, agreement
 from ocrmaps.detect.load import EXTRA, kind_of, load_any
 from ocrmaps.detect.parity import compare
@@ -27,11 +29,12 @@ from ocrmaps.errors import DataError, RunError, SpecError
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.files import digest_of
-from ocrmaps.model import DetectorSpec, build_detector
 from ocrmaps.pipelines import export as exporting
-from ocrmaps.pipelines.export import Exported, parse_size
+from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.export import Exported
+from ocrmaps.recipe import Recipe, SourceRecipe
 from ocrmaps.trust import Trusted
-from tests.predict.bright import TEXTS, TRUSTED, bright, card, paint, write_checkpoint
+from tests.predict.bright import TEXTS, TRUSTED, bright, light, paint, write_checkpoint
 from tests.predict.test_command import ocrmaps, scans  # noqa: F401  # fixtures
 
 HAS_ONNX = all(find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
@@ -98,7 +101,7 @@ def test_the_description_names_the_store_not_its_place():
     trained = bright()
     data = {"store": "/srv/ann/maps/receipts/0123", "cache": "/srv/ann/maps"}
     run = {"data": data, "model": {"encoder_weights": "/srv/ann/w.pth"}}
-    told = exporting.description(replace(trained, card={**trained.card, "run": run}), None)
+    told = description(replace(trained, card={**trained.card, "run": run}), None)
     assert "/srv" not in told
     store = trained.card["store"]
     assert json.loads(told)["card"]["run"]["data"]["store"] == f"{store['name']}/{store['version']}"
@@ -148,21 +151,8 @@ def test_the_onnx_file_stands_alone(done):
     assert not any(node.metadata_props for node in model.graph.node)
 
 
-def light(tmp_path: Path) -> Path:
-    """A real network whose maps are not constant: its last layer has weights."""
-    model = DetectorSpec(encoder="light", seed=3)
-    detector = build_detector(model).eval()
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        nn.init.normal_(detector.head.probability[-1].weight, std=0.1)
-    said = card(CanonicalSpec.longest(128, shapes=(1.0, 0.5)), ExtractSpec(), model)
-    weights = {f"detector.{key}": value for key, value in detector.state_dict().items()}
-    torch.save({"state_dict": weights, "ocrmaps": said}, tmp_path / "light.ckpt")
-    return tmp_path / "light.ckpt"
-
-
 def test_a_real_network_runs_at_other_sizes(format, page, tmp_path):
-    done = export(light(tmp_path), tmp_path / NAMES[format], format=format, pictures=[page])
+    done = export(light(tmp_path / "light.ckpt"), tmp_path / NAMES[format], format=format, pictures=[page])
     assert done.parity.maps < 1e-4
     maps = load_own(tmp_path / NAMES[format]).detector(torch.randint(0, 255, (3, 96, 160, 3), dtype=torch.uint8))
     assert maps.probability.shape == (3, 96, 160) and float(torch.sigmoid(maps.probability).std()) > 0.01
@@ -250,22 +240,38 @@ def source(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def light_checkpoint(tmp_path_factory) -> Path:
-    return light(tmp_path_factory.mktemp("light"))
+    return light(tmp_path_factory.mktemp("light") / "light.ckpt")
+
+
+@pytest.fixture(scope="module")
+def version(source, tmp_path_factory) -> Path:
+    """The two as train and as val of a store, prepared as the light checkpoint needs them."""
+    sources = tuple(SourceRecipe(path=source, split=split) for split in ("train", "val"))
+    recipe = Recipe(name="pair", sources=sources, canonical=CanonicalSpec.longest(128, shapes=(1.0, 0.5)))
+    cache = tmp_path_factory.mktemp("cache")
+    return cache / "pair" / build(recipe, cache).version
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("text.onnx", marks=needs_onnx), pytest.param("text.xml", marks=needs_openvino)]
+    ("name", "calibration", "named"),
+    [
+        pytest.param("text.onnx", "version", ", train", marks=needs_onnx),
+        pytest.param("text.xml", "source", "", marks=needs_openvino),
+    ],
 )
-def test_an_int8_file_stands_alone_and_says_what_it_cost(name, light_checkpoint, source, page, tmp_path):
-    out = tmp_path / name
-    done = export(light_checkpoint, out, format=kind_of(out), pictures=[page], int8=source)
+def test_an_int8_file_stands_alone_and_says_what_it_cost(
+    name, calibration, named, light_checkpoint, source, page, tmp_path, request
+):
+    out, pictures = tmp_path / name, request.getfixturevalue(calibration)
+    done = export(light_checkpoint, out, format=kind_of(out), pictures=[page], int8=pictures)
     cost = done.as_json()["int8"]
+    assert cost["calibrated_on"].startswith("2 pictures of ") and cost["calibrated_on"].endswith(named)
     assert 1e-4 < cost["agreement"]["map_largest"] < 0.5 and cost["agreement"]["pictures"] == 2
     assert set(cost["before"]) == set(cost["after"]) == {"IoU 0.5", "IoU 0.7"}
     again = load_any(out)
     assert again.identity.endswith("int8") and again.canonical == load_any(light_checkpoint).canonical
-    whole = export(light_checkpoint, tmp_path / "whole.onnx", pictures=[page])
-    assert done.bytes < (0.5 if name == "text.onnx" else 0.7) * whole.bytes
+    weights = 4 * sum(p.numel() for p in load_any(light_checkpoint).detector.parameters())
+    assert done.bytes < (0.5 if name == "text.onnx" else 0.7) * weights
     assert evaluate_checkpoint(out, source=open_source(source)).complete
 
 
@@ -286,6 +292,15 @@ def test_int8_is_refused_where_it_means_nothing(checkpoint, source, tmp_path):
         export(checkpoint, tmp_path / "t.onnx", score_on=source)
 
 
+@needs_onnx
+def test_a_store_that_was_prepared_for_another_detector_calibrates_nothing(checkpoint, version, page, tmp_path):
+    with pytest.raises(SpecError, match="canvases of their own"):
+        export(checkpoint, tmp_path / "text.onnx", pictures=[page], size=(64, 64), int8=version)
+    with pytest.raises(SpecError, match="prepared for another detector"):
+        export(checkpoint, tmp_path / "text.onnx", pictures=[page], int8=version)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_agreement_counts_boxes_with_a_partner(trained):
     picture = paint(
         (320, 320), [[(20, 20), (200, 20), (200, 60), (20, 60)], [(20, 100), (200, 100), (200, 140), (20, 140)]]
@@ -300,7 +315,7 @@ def test_agreement_counts_boxes_with_a_partner(trained):
 
 
 def test_a_missing_extra_is_named(checkpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "find_spec", lambda name: None)
+    monkeypatch.setattr(file_formats, "find_spec", lambda name: None)
     with pytest.raises(SpecError, match="onnx") as caught:
         export(checkpoint, tmp_path / "t.onnx")
     assert "ocrmaps[onnx]" in caught.value.hint

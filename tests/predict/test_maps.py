@@ -43,4 +43,4 @@ def test_logits_become_maps_in_one_place():
         for path in sorted((ROOT / room).rglob("*.py"))
         if re.search(r"sigmoid\((logits|\w+)\.(probability|threshold)", path.read_text(encoding="utf-8"))
     ]
-    assert found == ["pipelines/export.py"], "an exported graph holds its own; all others ask `maps_of`"
+    assert found == ["ocrmaps/detect/export.py"], "an exported graph holds its own; all others ask `maps_of`"

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from ocrmaps import api
 from ocrmaps.annotations import open_source
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec, plan, render
@@ -117,7 +118,7 @@ def test_pages_in_windows_are_read_in_their_own_pixels(painted, tmp_path):
     """Nine times as large as the canvas; a text lies across each seam."""
     large = Image.fromarray(np.tile(np.asarray(painted), (3, 3, 1)))
     large.save(tmp_path / "large.png")
-    (found,) = predict_pictures(bright(), [tmp_path / "large.png"], view=PageView(tile=256))
+    (found,) = api.predict(bright(), tmp_path / "large.png", tile=256)
     assert found.transform is not None and found.transform.scale == (1.0, 1.0)
     assert len(found.polygons) == 9 * len(TEXTS)
     centers = np.array([np.mean(p, axis=0) for p in found.polygons])

@@ -145,7 +145,7 @@ def test_a_store_that_changed_since_the_run_is_refused(made, run_folder, tmp_pat
     trained = load_detector(run.checkpoint())
     trained.card["store"]["root_digest"] = "0" * 64
     with pytest.raises(StoreNotFound, match=r"\(root 000000000000\) is not here; .* has root"):
-        find_store(trained.card, cache=made / "cache", run=run.folder)
+        find_store(trained.card, trained.card["store"], cache=made / "cache", run=run.folder)
 
 
 RECORD = {

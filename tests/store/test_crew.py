@@ -15,9 +15,10 @@ from types import SimpleNamespace
 import pytest
 from distributed import Client, LocalCluster, get_worker, wait
 
-from ocrmaps.errors import StoreError
+from ocrmaps.errors import SpecError, StoreError
 from ocrmaps.pipelines import crew
 from ocrmaps.pipelines.build import build
+from ocrmaps.pipelines.mounts import read_mounts
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.writing.provenance import identity
@@ -135,6 +136,55 @@ def test_a_cluster_of_unfit_workers_is_refused_with_every_reason(recipe, cache, 
     (problem,) = caught.value.problems
     assert "numba 0.1 instead of" in problem.message and "install the same" in problem.message
     assert not Store(cache, recipe.name).versions()
+
+
+SEEN: list[str] = []
+
+
+def draw_and_tell(task):
+    SEEN.extend([task.tree, task.temporary, *(row.picture for row in task.rows)])
+    return build_shard(task)
+
+
+def test_workers_with_other_mounts_draw_the_same_version(recipe, cache, cluster, quick_folder, monkeypatch):
+    grow(cluster, 1)
+    there = quick_folder.parent / f"{quick_folder.name}-there"
+    there.symlink_to(quick_folder)
+    monkeypatch.setattr(crew, "build_shard", draw_and_tell)
+    SEEN.clear()
+    report = build(
+        recipe, cache, scheduler=cluster.scheduler_address, wait_workers=600, mounts=[f"{quick_folder}={there}"]
+    )
+    assert SEEN and all(path.startswith(f"{there}/") for path in SEEN)
+    plain = build(recipe, quick_folder / "plain")
+    assert (report.version, report.root_digest) == (plain.version, plain.root_digest)
+    assert str(there) not in (report.folder / "manifest.json").read_text()
+
+
+def test_a_mount_that_a_worker_does_not_have_is_said_with_the_map(quick_folder):
+    picture = quick_folder / "train" / "a.png"
+    terms = crew.terms_of([str(picture)], [], read_mounts([f"{picture.parent}=/not-there"], "tcp://x:1"))
+    (fault,) = crew.faults(terms, crew.examine(terms.folders, terms.pictures))
+    assert "cannot read /not-there/a.png" in fault and f"--map says that {picture.parent} is /not-there there" in fault
+
+
+@pytest.mark.parametrize(
+    "written, scheduler, what",
+    [
+        (["/a=/b"], "threads", "--scheduler threads"),
+        (["a=/b"], "tcp://x:1", "two absolute folders"),
+        (["/a=b"], "tcp://x:1", "two absolute folders"),
+        (["/a=/b", "/a/=/c"], "tcp://x:1", "twice"),
+    ],
+)
+def test_maps_that_mean_nothing_are_refused(recipe, cache, written, scheduler, what):
+    with pytest.raises(SpecError, match=what):
+        build(recipe, cache, scheduler=scheduler, mounts=written)
+
+
+def test_a_map_of_a_folder_that_the_build_does_not_need_is_refused(recipe, cache, cluster, quick_folder):
+    with pytest.raises(SpecError, match="found no picture and no cache below /elsewhere"):
+        build(recipe, cache, scheduler=cluster.scheduler_address, mounts=["/elsewhere=/b"])
 
 
 def test_a_worker_tells_what_it_cannot_reach(tmp_path: Path):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -26,13 +29,22 @@ from ocrmaps.store.upkeep.verify import verify
 from tests.cloud.server import BUCKET, Proxy, environment, missing, s3_server, sometimes
 from tests.store.world import World, make_world
 
+_PUSHER = """
+import sys
+from pathlib import Path
+from ocrmaps.store.places import objects
+from ocrmaps.store.upkeep.exchange.push import push
+objects.FIRST_PAUSE, objects.LONGEST_PAUSE = 0.001, 0.02
+push(Path(sys.argv[1]), objects.ObjectPlace(sys.argv[2]))
+"""
+
 
 class _Killed(Exception):
     pass
 
 
 def through_faults(root: Path, faults: int) -> dict[str, Any]:
-    """Rounds of push, pull and reading until so many faults were done; one push in four dies, is resumed or removed."""
+    """Rounds of push, pull and reading until so many faults were done; before every other push one dies."""
     reason = missing()
     if reason:
         return {"skipped": reason}
@@ -70,6 +82,10 @@ def _round(world: World, root: Path, proxy: Proxy, number: int, counts: Counter[
     try:
         if number % 4 == 3:
             _die(world, place, rng, counts, proxy)
+            _removed_or_left(world, place, rng, counts, proxy)
+        if number % 4 == 1:
+            _kill(world, place, rng, counts, proxy)
+            _removed_or_left(world, place, rng, counts, proxy)
         push(world.folder, place)
         back = pull(place, "tiny", root / "back")
         _read(world, place, back.version, counts)
@@ -97,7 +113,7 @@ def _round(world: World, root: Path, proxy: Proxy, number: int, counts: Counter[
 
 
 def _die(world: World, place: ObjectPlace, rng: random.Random, counts: Counter[str], proxy: Proxy) -> None:
-    """A push dies after some objects; in half of the cases what it left is removed by its journal."""
+    """A push dies after some objects."""
     real, left = place.put, [rng.randrange(100)]
 
     def put(key: str, data: bytes) -> None:
@@ -113,6 +129,22 @@ def _die(world: World, place: ObjectPlace, rng: random.Random, counts: Counter[s
         counts["dead_pushes"] += 1
     finally:
         place.put = real  # type: ignore[method-assign]
+
+
+def _kill(world: World, place: ObjectPlace, rng: random.Random, counts: Counter[str], proxy: Proxy) -> None:
+    """A process that pushes gets SIGKILL after some requests."""
+    before, wanted = sum(proxy.requests.values()), rng.randrange(1, 120)
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _PUSHER, str(world.folder), place.url])
+    while process.poll() is None and sum(proxy.requests.values()) - before < wanted:
+        time.sleep(0.001)
+    process.kill()
+    counts["killed_pushes"] += process.wait() == -9
+    while proxy.busy:  # what it had sent arrives
+        time.sleep(0.001)
+
+
+def _removed_or_left(world: World, place: ObjectPlace, rng: random.Random, counts: Counter[str], proxy: Proxy) -> None:
+    """In half of the cases what a dead push left is removed by its journal, in the other it is there for the next."""
     if rng.random() < 0.5:
         for dead in dead_pushes(place, age_hours=0)[0]:
             remove_push(place, dead, age_hours=0)

@@ -29,6 +29,7 @@ from ocrmaps.training.steps.replay import replay
 from tests.known import KNOWN, SEED
 from tests.loader.test_rows import flip
 from tests.training.conftest import make_world, small_run
+from tests.training.test_interrupt import Press, assert_same
 
 pytestmark = pytest.mark.slow
 SGD = {"name": "sgd", "lr": 0.01}
@@ -100,6 +101,14 @@ def test_a_run_goes_on_with_more_and_with_fewer_devices(both, cache, tmp_path):
     a, b = weights(last), weights(whole)
     learnt = [k for k in a if k.startswith("detector.") and "running" not in k and "num_batches" not in k]
     assert max(float((a[k] - b[k]).abs().max()) for k in learnt) < 2e-5
+
+
+def test_both_stop_at_the_same_step(both, cache, tmp_path):
+    asked = Press(step=3, signal=signal.SIGTERM, beside=True)  # a scheduler may say it to every process, or to any one
+    with pytest.raises(Interrupted, match="terminated after step 5"):
+        train(two(ema=0.9), out=tmp_path / "o", cache=cache, extra=(asked,))
+    assert not torch.distributed.is_initialized()
+    assert_same(both[0], train(two(ema=0.9), out=tmp_path / "o", cache=cache, resume="auto"))
 
 
 def test_losses_and_counts_are_those_of_all_ranks(both):
@@ -209,9 +218,9 @@ def test_a_failure_of_another_rank_is_told_by_its_cause(world, tmp_path):
     assert not torch.distributed.is_initialized()
 
 
-@pytest.mark.parametrize(("rank", "what"), [(0, "loss"), (1, "gradient")])
-def test_the_guard_names_the_samples_of_the_rank_that_was_bad(cache, tmp_path, rank, what):
+def test_the_guard_names_the_samples_of_the_rank_that_was_bad(cache, tmp_path):
     """The mean gradient is bad on every rank; a bundle of the others' samples would repeat nothing."""
+    rank, what = 1, "gradient"
     store, version = find_version(cache, "tiny")
     with (
         Reader(store.version(version)) as reader,

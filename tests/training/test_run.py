@@ -238,7 +238,7 @@ def test_what_was_learnt_in_half_precision_is_validated_as_it_predicts(cache, tm
     trained = load_detector(train(spec, out=tmp_path / "o", cache=cache).last)
     store, version = find_version(cache, "tiny")
     with Reader(store.version(version)) as reader:
-        maps = store_maps(trained, reader, "val", device=torch.device("cpu"))
+        maps = store_maps(trained, reader.folder, "val", device=torch.device("cpu"))
         predicted = {row: one for rows, maps, _ in maps for row, one in zip(rows, maps, strict=True)}
     assert len(validated) == 3
     assert all(np.array_equal(predicted[row], one) for row, one in validated.items())

@@ -17,10 +17,10 @@ import torch
 from PIL import Image
 
 from ocrmaps.detect import load
+from ocrmaps.detect.export import description as describe_export
 from ocrmaps.detect.load import EXTRA, load_any
 from ocrmaps.detect.trained import load_detector
 from ocrmaps.errors import DataError, SpecError
-from ocrmaps.pipelines.export import description as describe_export
 from ocrmaps.pipelines.export import export
 from ocrmaps.shipped import shipped
 from ocrmaps.trust import Trusted

@@ -73,7 +73,7 @@ class FrameTable:
     def cells(self) -> list[list[str]]:
         """The joint table: a head, then one row an orientation."""
         rows = [[str(o), *(str(row.get(fit, 0)) for fit in FITS)] for o, row in sorted(self.rows.items())]
-        return [["orientation", *_HEADS], *rows]
+        return [["EXIF", *_HEADS], *rows]
 
     def lines(self) -> list[str]:
         """The joint table as aligned text."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head, Sign
+from ocrmaps.annotations.formats.imagefolder import EXPECTED, NAME, columns_of
 
 SUFFIXES = (".html", ".htm", ".xhtml", ".hocr")
 """Endings that no reader has, but a format here."""
@@ -26,12 +27,17 @@ class Unsupported:
     title: str
     reason: str
     """What it was recognized by."""
-    fits: Callable[[Head], bool]
+    fits: Callable[[Head], bool | str]
+    """Whether it is this; a text is a better reason."""
     advice: str = _WRITE
 
     @property
     def sign(self) -> Sign:
-        return Sign(recognize=lambda head: self.reason if self.fits(head) else "")
+        return Sign(recognize=self._why)
+
+    def _why(self, head: Head) -> str:
+        fits = self.fits(head)
+        return fits if isinstance(fits, str) else self.reason if fits else ""
 
 
 def _xml(root: str, inside: str) -> Callable[[Head], bool]:
@@ -85,6 +91,12 @@ UNSUPPORTED: dict[str, Unsupported] = {
     ),
     "azure": Unsupported("Azure Read or Document Intelligence", '"analyzeResult"', _keys("analyzeResult"), _RESULTS),
     "tesseract": Unsupported("Tesseract TSV", "a table of levels and pages", _first_line("level\tpage_num"), _RESULTS),
+    "imagefolder": Unsupported(
+        "a Hugging Face image folder without outlines",
+        f"{NAME} in each row",
+        lambda head: f"its columns {', '.join(sorted(columns_of(head)))[:200]}" if NAME in columns_of(head) else "",
+        f"expected {EXPECTED}: docs/reference/formats.md shows them",
+    ),
     "webdataset": Unsupported(
         "a tar archive of other things", "its first names: no picture with a json or txt", _ending(".tar"), _UNPACK
     ),

@@ -8,23 +8,31 @@ Where pictures carry a `set` (COCO-Text) and the source a split, only that set i
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from sys import intern
 from typing import Any
 
+import numpy as np
+
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable, packed
 from ocrmaps.annotations.grammar.contents import Doubled, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
+from ocrmaps.errors import Problem
 
 _IMAGE = {"id", "file_name", "height", "width", "set"}
 _POLYGONS = ("segmentation", "mask", "polygon", "points")
 _UNREADABLE = "."
 _TEXT = ("utf8_string", "text", "transcription")
 _FLAGS = ("iscrowd", "ignore")
+_Id = int | str
+_IDS = (int, str)
 _ANNOTATION = {"id", "image_id", "category_id", "area", "legibility", "bbox", *_POLYGONS, *_TEXT, *_FLAGS}
 
 
@@ -44,130 +52,164 @@ def recognize(head: Head) -> str:
     return ""
 
 
-@dataclass(slots=True)
-class CocoFound:
-    """The outlines of one picture, gathered from its annotations."""
-
-    points: list[Any] = field(default_factory=list)
-    ignore: list[Any] = field(default_factory=list)
-    texts: list[Any] = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
-
-    def where(self, i: int) -> str:
-        return self.places[i]
+_KINDS = (list, dict)
+_CHOICES = (
+    (JsonTable("imgs", "a list", _KINDS), JsonTable("anns", "a list", _KINDS)),
+    (JsonTable("images", "a list", _KINDS), JsonTable("annotations", "a list", _KINDS)),
+)
 
 
 def read(source: Source) -> Reading:
     """The samples of one file, in the order of its pictures."""
     g = Gather(source)
+    tables = _Tables(g)
     with g.attempt():
-        root = g.json(source.annotations, g.file, ids="imgs")
-        if g.expect(root, dict, g.file, 'an object with "images" and "annotations"'):
-            short = "imgs" in root or "anns" in root
-            names = ("imgs", "anns") if short else ("images", "annotations")
-            g.unused.update(key for key in root if key not in (*names, "imgToAnns", "categories"))
-            if isinstance(root.get("categories"), list) and len(root["categories"]) > 1:
-                g.unused["categories"] += len(root["categories"])
-            images, annotations = (_rows(g, root, name) for name in names)
-            _pictures(g, images, annotations)
+        what = 'an object with "images" and "annotations"'
+        for name, key, row in g.members(dict, what, *_CHOICES, ids="imgs", begin=tables.clear):
+            if name:
+                (tables.picture if name in ("imgs", "images") else tables.annotation)(name, key, row)
+            elif key == "categories" and isinstance(row, list):
+                g.unused["categories"] += len(row) if len(row) > 1 else 0
+            elif key not in ("categories", "imgToAnns"):
+                g.unused[str(key)] += 1
+        tables.finish()
     return g.reading()
 
 
-def _rows(g: Gather, root: dict[str, Any], name: str) -> list[tuple[str, Any]]:
-    """(place, object) of a table, which is a list, or an object by id."""
-    table, loc = root.get(name), f"{g.file}:{name}"
-    if isinstance(table, dict):
-        return [(step(loc, key), row) for key, row in table.items()]
-    if g.expect(table, list, loc, "a list"):
-        return [(f"{loc}[{i}]", row) for i, row in enumerate(table)]
-    return []
+class _Tables:
+    """The rows of both tables, which come in any order: what has to wait does so in few long columns."""
+
+    def __init__(self, g: Gather) -> None:
+        self.g = g
+        self.clear()
+
+    def clear(self) -> None:
+        self.pictures: dict[_Id, tuple[str, dict[str, Any]]] = {}
+        self.spoilt: set[_Id] = set()
+        self.unused: dict[frozenset[str], Counter[_Id]] = {}
+        self.problems: dict[_Id, list[Problem]] = {}
+        self.loc = f"{self.g.file}:annotations"
+        self.seen: dict[_Id, _Id] = {}
+        # Outline by outline: whose it is, its row and its place there, and what it is; odd ones are no plain numbers.
+        self.numbered: dict[_Id, int] = {}
+        self.owners, self.rows, self.steps = array("q"), list[_Id](), list[str]()
+        self.numbers, self.ends, self.odd = array("d"), array("q", [0]), dict[int, Any]()
+        self.texts, self.ignore = list[Any](), list[bool]()
+
+    def picture(self, name: str, key: _Id, row: Any) -> None:
+        loc = step(f"{self.g.file}:{name}", key)
+        id = _key(self.g, row, "id", loc)
+        if id is None:
+            return
+        if id in self.pictures:
+            message = f"found picture id {shown(id)} a second time, first at {self.pictures[id][0]}"
+            self.g.problem(f"{loc}.id", message, "duplicate-id")
+            self.spoilt.add(id)
+        else:
+            self.pictures[id] = loc, row
+
+    def annotation(self, name: str, key: _Id, row: Any) -> None:
+        self.loc = f"{self.g.file}:{name}"
+        loc = step(self.loc, key)
+        id = _key(self.g, row, "image_id", loc)
+        if id is None:
+            return
+        own = row.get("id")
+        key = own if own == key else key  # one string less to keep
+        if type(own) in _IDS and self.seen.setdefault(own, key) is not key:
+            message = f"found annotation id {shown(own)} a second time, first at {step(self.loc, self.seen[own])}"
+            self.g.problem(f"{loc}.id", message, "duplicate-id")
+            self.spoilt.add(id)
+        if isinstance(row, Doubled):
+            self.spoilt.add(id)
+        since, found = len(self.g.problems), GatheredOutlines()
+        unused = add_row(self.g, found, row, loc)
+        owner = self.numbered.setdefault(id, len(self.numbered))
+        for outline, place in zip(found.points, found.places, strict=True):
+            flat = packed(outline)
+            if flat is None:
+                self.odd[len(self.rows)] = outline
+            else:
+                self.numbers += flat
+            self.ends.append(len(self.numbers))
+            self.owners.append(owner)
+            self.rows.append(key)
+            self.steps.append(intern(place[len(loc) :]))
+        self.texts += found.texts
+        self.ignore += found.ignore
+        if unused:
+            self.unused.setdefault(unused, Counter())[id] += 1
+        if len(self.g.problems) > since:  # they count where the picture is read, which may stand further down
+            self.problems.setdefault(id, []).extend(self.g.problems[since:])
+            del self.g.problems[since:]
+
+    def finish(self) -> None:
+        """Add the samples."""
+        g, owners = self.g, np.array(self.owners)
+        order = np.argsort(owners, kind="stable")
+        bounds = np.searchsorted(owners[order], np.arange(len(self.numbered) + 1))
+        for id, owner in self.numbered.items():
+            if id not in self.pictures:
+                message = f"found {shown(id)}, expected the id of a picture"
+                rows = dict.fromkeys(self.rows[i] for i in order[bounds[owner] : bounds[owner + 1]])
+                for key in rows:
+                    g.problem(f"{step(self.loc, key)}.image_id", message, "unknown-picture")
+                g.problems += self.problems.get(id, [])
+        for id, (loc, row) in self.pictures.items():
+            if g.source.split and isinstance(row.get("set"), str) and row["set"] != g.source.split:
+                g.unused[f"pictures of set {shown(row['set'])}"] += 1
+                continue
+            if not row.keys() <= _IMAGE:
+                g.unused.update(f"image {key}" for key in row.keys() - _IMAGE)
+            for names, counts in self.unused.items():
+                if id in counts:
+                    g.unused.update(dict.fromkeys(names, counts[id]))
+            since = 0 if id in self.spoilt else len(g.problems)  # problems of a spoilt picture were reported already
+            g.problems += self.problems.get(id, [])
+            owner = self.numbered.get(id, -1)
+            mine = order[bounds[owner] : bounds[owner + 1]].tolist() if owner >= 0 else []
+            g.sample(
+                g.picture(row.get("file_name"), f"{loc}.file_name"),
+                loc=loc,
+                points=[self._outline(i) for i in mine],
+                ignore=[self.ignore[i] for i in mine],
+                texts=[self.texts[i] for i in mine],
+                where=partial(self._where, mine),
+                size=g.size(row.get("height"), row.get("width"), loc),
+                since=since,
+            )
+
+    def _outline(self, i: int) -> Any:
+        return self.odd[i] if i in self.odd else self.numbers[self.ends[i] : self.ends[i + 1]]
+
+    def _where(self, mine: list[int], i: int) -> str:
+        return step(self.loc, self.rows[mine[i]]) + self.steps[mine[i]]
 
 
-def _key(g: Gather, row: Any, name: str, loc: str) -> int | str | None:
+def _key(g: Gather, row: Any, name: str, loc: str) -> _Id | None:
     if not g.expect(row, dict, loc, "an object"):
         return None
-    key = row.get(name)
-    if type(key) in (int, str):
+    key: _Id | None = row.get(name)
+    if type(key) in _IDS:
         return key
     g.problem(f"{loc}.{name}", f"found {shown(key)}, expected a number or a string", "wrong-type")
     return None
 
 
-def _pictures(g: Gather, images: list[tuple[str, Any]], annotations: list[tuple[str, Any]]) -> None:
-    first: dict[int | str, str] = {}
-    owned: dict[int | str, list[tuple[str, Any]]] = {}
-    spoilt: set[int | str] = set()
-    for loc, row in images:
-        key = _key(g, row, "id", loc)
-        if key is not None and first.setdefault(key, loc) is not loc:
-            message = f"found picture id {shown(key)} a second time, first at {first[key]}"
-            g.problem(f"{loc}.id", message, "duplicate-id")
-            spoilt.add(key)
-        elif key is not None:
-            owned[key] = []
-    seen: dict[int | str, str] = {}
-    for loc, row in annotations:
-        owner = _key(g, row, "image_id", loc)
-        if owner is None:
-            continue
-        if owner not in owned:
-            g.problem(f"{loc}.image_id", f"found {shown(owner)}, expected the id of a picture", "unknown-picture")
-            continue
-        owned[owner].append((loc, row))
-        own = row.get("id")
-        if isinstance(row, Doubled):
-            spoilt.add(owner)
-        if type(own) in (int, str) and seen.setdefault(own, loc) is not loc:
-            message = f"found annotation id {shown(own)} a second time, first at {seen[own]}"
-            g.problem(f"{loc}.id", message, "duplicate-id")
-            spoilt.add(owner)
-    for loc, row in images:
-        if isinstance(row, dict) and type(row.get("id")) in (int, str) and first.get(row["id"]) is loc:
-            _picture(g, row, loc, owned[row["id"]], spoilt=row["id"] in spoilt)
-
-
-def _picture(g: Gather, row: dict[str, Any], loc: str, annotations: list[tuple[str, Any]], *, spoilt: bool) -> None:
-    since = 0 if spoilt else len(g.problems)  # problems of a spoilt picture's annotations were reported already
-    if g.source.split and isinstance(row.get("set"), str) and row["set"] != g.source.split:
-        g.unused[f"pictures of set {shown(row['set'])}"] += 1
-        return
-    if not row.keys() <= _IMAGE:
-        g.unused.update(f"image {key}" for key in row.keys() - _IMAGE)
-    found = outlines_of(g, annotations)
-    g.sample(
-        g.picture(row.get("file_name"), f"{loc}.file_name"),
-        loc=loc,
-        points=found.points,
-        ignore=found.ignore,
-        texts=found.texts,
-        where=found.where,
-        size=g.size(row.get("height"), row.get("width"), loc),
-        since=since,
-    )
-
-
-def outlines_of(g: Gather, annotations: Sequence[tuple[str, Any]]) -> CocoFound:
-    """The outlines of one picture's COCO annotations, each (place, object)."""
-    found = CocoFound()
-    for loc, row in annotations:
-        if not g.expect(row, dict, loc, "an object"):
-            continue
-        parts = _parts(g, row, loc)
-        ignore = _ignored(g, row, loc)
-        text = next((row[key] for key in _TEXT if row.get(key) is not None), None)
-        if text == _UNREADABLE and row.get("points"):
-            text, ignore = None, True
-        if not row.keys() <= _ANNOTATION:
-            g.unused.update(f"annotation {key}" for key in row.keys() - _ANNOTATION)
-        if len(parts) > 1 and text is not None:
-            g.unused["texts of outlines in several parts"] += 1
-            text = None
-        for place, part in parts:
-            found.points.append(part)
-            found.ignore.append(ignore)
-            found.texts.append(text)
-            found.places.append(place)
-    return found
+def add_row(g: Gather, found: GatheredOutlines, row: dict[str, Any], loc: str) -> frozenset[str]:
+    """Add the outlines of one COCO annotation, and name what it holds besides."""
+    parts = _parts(g, row, loc)
+    ignore = _ignored(g, row, loc)
+    text = next((row[key] for key in _TEXT if row.get(key) is not None), None)
+    if text == _UNREADABLE and row.get("points"):
+        text, ignore = None, True
+    unused = [] if row.keys() <= _ANNOTATION else [f"annotation {key}" for key in row.keys() - _ANNOTATION]
+    if len(parts) > 1 and text is not None:
+        unused.append("texts of outlines in several parts")
+        text = None
+    for place, part in parts:
+        found.add(place, part, text, ignore=ignore, score=g.score(row))
+    return frozenset(unused)
 
 
 def _parts(g: Gather, row: dict[str, Any], loc: str) -> list[tuple[str, Any]]:

@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
-from ocrmaps.annotations.grammar.contents import decode
-from ocrmaps.annotations.grammar.documents import documents, picture_of
+from ocrmaps.annotations.grammar.documents import read_json_pages
 from ocrmaps.annotations.records import Reading, Source
 from ocrmaps.geometry import Size
 
@@ -28,47 +26,30 @@ def recognize(head: Head) -> str:
 
 def read(source: Source) -> Reading:
     """The samples of a folder, a zip archive or one file, sorted by file name."""
-    g = Gather(source)
-    with g.attempt():
-        for document in documents(g, SUFFIXES):
-            with g.attempt():
-                _page(g, g.parse_json(decode(document.read(), document.name), document.name), document.name)
-    return g.reading()
+    return read_json_pages(source, SUFFIXES, add_receipt)
 
 
-def _page(g: Gather, root: Any, name: str) -> None:
-    since = len(g.problems)
-    found = GatheredOutlines()
-    if g.expect(root, dict, name, 'an object with "valid_line"'):
-        size = add_receipt(g, found, root, name)
-        g.page(picture_of(g, name), name, found, size=size, since=since)
-
-
-def add_receipt(g: Gather, found: GatheredOutlines, root: dict[str, Any], name: str) -> Size | None:
+def add_receipt(g: Gather, found: GatheredOutlines, root: Any, name: str) -> Size | None:
     """Add the words of one receipt; gives the size that it states."""
-    for place, line in _listed(g, root.get("valid_line"), f"{name}:valid_line"):
-        if g.expect(line, dict, place, 'an object with "words"'):
-            g.unused["category"] += "category" in line
-            for where, word in _listed(g, line.get("words"), f"{place}.words"):
-                _word(g, found, where, word, ignore=False)
+    if not g.expect(root, dict, name, 'an object with "valid_line"'):
+        return None
+    for place, line in g.rows(root.get("valid_line"), f"{name}:valid_line", 'an object with "words"'):
+        g.unused["category"] += "category" in line
+        _words(g, found, line.get("words"), f"{place}.words", ignore=False)
     for key in ("dontcare", "repeating_symbol"):
-        for place, group in _listed(g, root.get(key, []), f"{name}:{key}"):
-            for where, item in _listed(g, group, place):
-                _word(g, found, where, item, ignore=True)
+        groups = root.get(key, [])
+        if g.expect(groups, list, f"{name}:{key}", "a list"):
+            for i, group in enumerate(groups):
+                _words(g, found, group, f"{name}:{key}[{i}]", ignore=True)
     meta = root.get("meta")
     stated = meta.get("image_size") if isinstance(meta, dict) else None
     sides = stated if isinstance(stated, dict) else {}
     return g.size(sides.get("height"), sides.get("width"), f"{name}:meta.image_size")
 
 
-def _listed(g: Gather, items: Any, loc: str) -> Iterator[tuple[str, Any]]:
-    if g.expect(items, list, loc, "a list"):
-        yield from ((f"{loc}[{i}]", item) for i, item in enumerate(items))
-
-
-def _word(g: Gather, found: GatheredOutlines, place: str, word: Any, *, ignore: bool) -> None:
-    """A word, or in `dontcare` a bare quad."""
-    if g.expect(word, dict, place, 'an object with "quad"'):
+def _words(g: Gather, found: GatheredOutlines, words: Any, loc: str, *, ignore: bool) -> None:
+    """Words, or in `dontcare` bare quads."""
+    for place, word in g.rows(words, loc, 'an object with "quad"'):
         quad = word.get("quad", word if "x1" in word else None)
         if g.expect(quad, dict, f"{place}.quad", "an object with x1, y1, ... x4, y4"):
             found.add(f"{place}.quad", [quad.get(key) for key in _CORNERS], word.get("text"), ignore=ignore)

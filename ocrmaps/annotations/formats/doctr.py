@@ -6,11 +6,10 @@ first; `img_hash` is not checked. Both are counted, and so are the classes.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import step
 from ocrmaps.annotations.records import Reading, Source
 
@@ -40,21 +39,13 @@ def _entry(g: Gather, name: str, entry: Any) -> None:
         return
     g.unused.update(key for key in entry if key != "polygons")
     polygons = entry.get("polygons")
-    points: list[Any] = []
-    places: list[str] = []
+    groups: dict[str, Any] = {f"{loc}.polygons": polygons}
     if isinstance(polygons, dict):
-        for label, outlines in polygons.items():
-            place = step(f"{loc}.polygons", label)
-            if g.expect(outlines, list, place, "a list of outlines"):
-                points += outlines
-                places += [f"{place}[{i}]" for i in range(len(outlines))]
-                g.unused["class"] += len(outlines)
-    elif g.expect(polygons, list, f"{loc}.polygons", "a list of outlines"):
-        points = polygons
-        places = []
-    where = partial(_where, f"{loc}.polygons", places)
-    g.sample(g.picture(name, loc), loc=loc, points=points, where=where, since=since)
-
-
-def _where(loc: str, places: list[str], i: int) -> str:
-    return places[i] if places else f"{loc}[{i}]"
+        groups = {step(f"{loc}.polygons", label): outlines for label, outlines in polygons.items()}
+    found = GatheredOutlines()
+    for place, outlines in groups.items():
+        if g.expect(outlines, list, place, "a list of outlines"):
+            g.unused["class"] += len(outlines) if isinstance(polygons, dict) else 0
+            for i, outline in enumerate(outlines):
+                found.add(f"{place}[{i}]", outline)
+    g.page(g.picture(name, loc), loc, found, since=since)

@@ -9,8 +9,8 @@ from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
-from ocrmaps.annotations.grammar.contents import decode, shown
-from ocrmaps.annotations.grammar.documents import documents, picture_of
+from ocrmaps.annotations.grammar.contents import shown
+from ocrmaps.annotations.grammar.documents import read_json_pages
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Source
 
@@ -24,33 +24,19 @@ def recognize(head: Head) -> str:
 
 def read(source: Source) -> Reading:
     """The samples of a folder, a zip archive or one file, sorted by file name."""
-    g = Gather(source)
-    with g.attempt():
-        for document in documents(g, SUFFIXES):
-            with g.attempt():
-                _page(g, g.parse_json(decode(document.read(), document.name), document.name), document.name)
-    return g.reading()
+    return read_json_pages(source, SUFFIXES, _words)
 
 
-def _page(g: Gather, root: Any, name: str) -> None:
-    since = len(g.problems)
-    found = GatheredOutlines()
-    entities = root.get("form") if g.expect(root, dict, name, 'an object with "form"') else None
-    if not g.expect(entities, list, f"{name}:form", "a list of entities"):
+def _words(g: Gather, found: GatheredOutlines, root: Any, name: str) -> None:
+    if not g.expect(root, dict, name, 'an object with "form"'):
         return
-    for i, entity in enumerate(entities):
-        loc = f"{name}:form[{i}]"
-        if g.expect(entity, dict, loc, 'an object with "words"'):
-            g.unused["entities"] += 1
-            words = entity.get("words")
-            if g.expect(words, list, f"{loc}.words", "a list of words"):
-                for k, word in enumerate(words):
-                    place = f"{loc}.words[{k}]"
-                    if g.expect(word, dict, place, 'an object with "box" and "text"'):
-                        outline = _corners(g, word.get("box"), f"{place}.box")
-                        if outline is not None:
-                            found.add(f"{place}.box", outline, word.get("text"))
-    g.page(picture_of(g, name), name, found, since=since)
+    for loc, entity in g.rows(root.get("form"), f"{name}:form", 'an object with "words"', of="a list of entities"):
+        g.unused["entities"] += 1
+        what = 'an object with "box" and "text"'
+        for place, word in g.rows(entity.get("words"), f"{loc}.words", what, of="a list of words"):
+            outline = _corners(g, word.get("box"), f"{place}.box")
+            if outline is not None:
+                found.add(f"{place}.box", outline, word.get("text"))
 
 
 def _corners(g: Gather, value: Any, place: str) -> list[float] | None:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, GatheredOutlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.documents import picture_with_stem
 from ocrmaps.annotations.records import Reading, Source
 
@@ -30,9 +30,7 @@ def _read(source: Source, level: Level) -> Reading:
     """The samples of one file, in file order."""
     g = Gather(source)
     with g.attempt():
-        for member, i, row in g.members(
-            dict, 'an object with "annotations"', member="annotations", inner_what="a list"
-        ):
+        for member, i, row in g.members(dict, 'an object with "annotations"', [JsonTable("annotations", "a list")]):
             loc = f"{g.file}:annotations[{i}]"
             if member and g.expect(row, dict, loc, "an object"):
                 _picture(g, row, loc, level)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import posixpath
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from ocrmaps.annotations.discovery.pictures import clean_name
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, shown
 from ocrmaps.annotations.grammar.documents import documents
 from ocrmaps.annotations.grammar.lines import box
@@ -46,39 +45,20 @@ def read(source: Source) -> Reading:
 
 def _picture(g: Gather, root: dict[str, Any], loc: str) -> None:
     since = len(g.problems)
-    shapes = root.get("shapes")
-    if not g.expect(shapes, list, f"{loc}:shapes", "a list of shapes"):
-        return
+    found = GatheredOutlines()
     g.unused.update(key for key in root if key not in _ROOT and root[key])
-    points, texts, ignore, places = [], [], [], []
-    for i, shape in enumerate(shapes):
-        place = f"{loc}:shapes[{i}]"
-        if not g.expect(shape, dict, place, "an object with label, points and shape_type"):
-            continue
+    what = "an object with label, points and shape_type"
+    for place, shape in g.rows(root.get("shapes"), f"{loc}:shapes", what, of="a list of shapes"):
         outline = _outline(g, shape, place)
         if outline is None:
             continue
         marked = _marked(shape)
         g.unused["label"] += not marked and shape.get("label") is not None
         g.unused.update(f"shape {key}" for key in shape if key not in _SHAPE and shape[key] is not None)
-        points.append(outline)
-        texts.append(shape.get("description") or None)  # LabelMe writes "" where nobody described the shape
-        ignore.append(marked)
-        places.append(f"{place}.points")
-    g.sample(
-        _id(g, root.get("imagePath"), loc),
-        loc=loc,
-        points=points,
-        ignore=ignore,
-        texts=texts,
-        where=partial(_where, places),
-        size=g.size(root.get("imageHeight"), root.get("imageWidth"), loc),
-        since=since,
-    )
-
-
-def _where(places: list[str], i: int) -> str:
-    return places[i]
+        # LabelMe writes "" where nobody described the shape
+        found.add(f"{place}.points", outline, shape.get("description") or None, ignore=marked)
+    size = g.size(root.get("imageHeight"), root.get("imageWidth"), loc)
+    g.page(_id(g, root.get("imagePath"), loc), loc, found, size=size, since=since)
 
 
 def _outline(g: Gather, shape: dict[str, Any], place: str) -> Any:

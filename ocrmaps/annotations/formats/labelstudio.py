@@ -20,7 +20,7 @@ from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import box
-from ocrmaps.annotations.grammar.shares import is_whole, picture_size, pixels
+from ocrmaps.annotations.grammar.shares import DIGITS, is_whole, picture_size, pixels
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, number_pairs, sizes_of, write_file
 from ocrmaps.geometry import Size
@@ -66,12 +66,7 @@ def _task(g: Gather, task: dict[str, Any], loc: str) -> None:
         return
     place, results = work
     if g.expect(results, list, place, "a list of regions"):
-        regions = [
-            (f"{place}[{i}]", result)
-            for i, result in enumerate(results)
-            if g.expect(result, dict, f"{place}[{i}]", "an object with type and value")
-        ]
-        _add(g, data, f"{loc}.data", loc, list(_of_results(g, regions)), since)
+        _add(g, data, f"{loc}.data", loc, list(_of_results(g, results, place)), since)
 
 
 def _work(g: Gather, task: dict[str, Any], loc: str) -> tuple[str, Any] | None:
@@ -103,19 +98,26 @@ def _work(g: Gather, task: dict[str, Any], loc: str) -> tuple[str, Any] | None:
     return None
 
 
-def _of_results(g: Gather, regions: list[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any], Any]]:
+_SIDES = ("original_width", "original_height", "image_rotation")
+
+
+def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[tuple[str, dict[str, Any], Any]]:
     """(place, region with its labels, texts) of every id that has a shape."""
-    by_id: dict[Any, list[tuple[str, dict[str, Any]]]] = {}
-    for place, result in regions:
-        key = result.get("id")
-        by_id.setdefault(key if isinstance(key, str) else place, []).append((place, result))
+    by_id: dict[str | int, list[int]] = {}
+    for i, result in enumerate(results):
+        # Messages are made where they are needed: big files have millions of results.
+        if isinstance(result, dict) or g.expect(result, dict, f"{loc}[{i}]", "an object with type and value"):
+            key = result.get("id")
+            by_id.setdefault(key if isinstance(key, str) else i, []).append(i)
     for parts in by_id.values():
-        shape: tuple[str, dict[str, Any]] | None = None
-        labels: list[Any] = []
+        shape: tuple[int, dict[str, Any]] | None = None
+        labels: list[str] = []
         texts: Any = None
-        for place, result in parts:
+        for i in parts:
+            result = results[i]
             value = result.get("value")
-            if not g.expect(value, dict, f"{place}.value", "an object"):
+            if not isinstance(value, dict):
+                g.expect(value, dict, f"{loc}[{i}].value", "an object")
                 continue
             kind = str(result.get("type")).lower()
             if kind == "textarea":
@@ -123,16 +125,16 @@ def _of_results(g: Gather, regions: list[tuple[str, dict[str, Any]]]) -> Iterato
                 continue
             if kind.startswith(("rectangle", "polygon")) or (kind == "labels" and ("points" in value or "x" in value)):
                 if shape is None:
-                    flat = {key: result.get(key) for key in ("original_width", "original_height", "image_rotation")}
-                    shape = (f"{place}.value", {**value, **flat})
+                    shape = i, {**value, "labels": labels}
+                    shape[1].update((key, result.get(key)) for key in _SIDES)
             elif kind not in ("labels", "choices", "rating", "number", "relation"):
                 message = f"found a region of type {shown(result.get('type'))}, expected a rectangle or a polygon"
-                g.problem(f"{place}.type", f"{message}; redraw or remove it", _OTHER.get(kind, "unsupported-shape"))
+                g.problem(f"{loc}[{i}].type", f"{message}; redraw or remove it", _OTHER.get(kind, "unsupported-shape"))
             labels += _labels(value)
-        if shape is not None:
-            yield shape[0], {**shape[1], "labels": labels}, texts
-        else:
+        if shape is None:
             g.unused["results without a region"] += 1
+            continue
+        yield f"{loc}[{shape[0]}].value", shape[1], texts
 
 
 def _short(g: Gather, task: dict[str, Any], loc: str) -> None:
@@ -174,8 +176,13 @@ def _add(
     since: int,
 ) -> None:
     id = _picture(g, data, where)
-    found = GatheredOutlines()
-    sizes = {g.size(r.get("original_height"), r.get("original_width"), place) for place, r, _ in regions} - {None}
+    found, others, said = GatheredOutlines(), 0, list[Any]()
+    sizes = set[Size]()
+    for place, region, _ in regions:
+        sides = [region.get("original_height"), region.get("original_width")]
+        if sides != said:
+            said, stated = sides, g.size(sides[0], sides[1], place)
+            sizes |= set() if stated is None else {stated}
     size = next(iter(sizes), None)
     if len(sizes) > 1:
         g.problem(
@@ -190,24 +197,27 @@ def _add(
             continue
         outline = None if size is None else _outline(g, region, place, size)
         if outline is not None:
-            labels = [label.strip().lower() for label in region["labels"]]
-            ignored = any(label in IGNORE for label in labels)
-            g.unused["label"] += not ignored and bool(labels)
+            ignored = any(label.strip().lower() in IGNORE for label in region["labels"])
+            others += not ignored and bool(region["labels"])
             found.add(place, outline, _text(texts), ignore=ignored)
+    g.unused["label"] += others
     g.page(id, loc, found, size=size, since=since)
 
 
 def _text(texts: Any) -> Any:
     """One text: several lines of one region follow each other."""
-    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+    if isinstance(texts, list) and set(map(type, texts)) <= {str}:
         return "\n".join(texts) if texts else None
     return texts
 
 
 def _labels(value: dict[str, Any]) -> list[str]:
     """All that a region is called: `rectanglelabels`, `polygonlabels`, `labels`."""
-    lists = [labels for key, labels in value.items() if key.endswith("labels") and isinstance(labels, list)]
-    return [label for labels in lists for label in labels if isinstance(label, str)]
+    found: list[str] = []
+    for key, labels in value.items():
+        if key.endswith("labels") and isinstance(labels, list):
+            found += [label for label in labels if isinstance(label, str)]
+    return found
 
 
 def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[float] | None:
@@ -222,15 +232,21 @@ def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[
     if not _numbers(bounds):
         g.problem(place, f"found {shown(bounds[:4])}, expected x, y, width and height in per cent", "wrong-type")
         return None
-    left, top, w, h = (v / 100 * (height if i % 2 else width) for i, v in enumerate(bounds[:4]))
+    left, top = bounds[0] / 100 * width, bounds[1] / 100 * height
+    w, h = bounds[2] / 100 * width, bounds[3] / 100 * height
+    if not bounds[4] % 360:
+        right, bottom = round(left + w, DIGITS), round(top + h, DIGITS)
+        return box(round(left, DIGITS), round(top, DIGITS), right, bottom)
     turn = math.radians(bounds[4] % 360)
-    cos, sin = (math.cos(turn), math.sin(turn)) if turn else (1.0, 0.0)
+    cos, sin = math.cos(turn), math.sin(turn)
     corners = ((0.0, 0.0), (w, 0.0), (w, h), (0.0, h))
     return [v for x, y in corners for v in (pixels(left + x * cos - y * sin, 1), pixels(top + x * sin + y * cos, 1))]
 
 
 def _numbers(values: Sequence[Any]) -> bool:
-    return all(type(value) in (int, float) and abs(value) <= MAX_COORDINATE for value in values)
+    return set(map(type, values)) <= {int, float} and all(
+        -MAX_COORDINATE <= value <= MAX_COORDINATE for value in values
+    )
 
 
 def _picture(g: Gather, data: dict[str, Any], loc: str) -> str | None:

@@ -43,13 +43,11 @@ def read(source: Source) -> Reading:
 def _picture(g: Gather, name: str, words: Any, loc: str) -> None:
     since = len(g.problems)
     found = GatheredOutlines()
-    if g.expect(words, list, loc, "a list of outlines"):
-        for i, word in enumerate(words):
-            if g.expect(word, dict, f"{loc}[{i}]", 'an object with "points"'):
-                text, illegible = word.get("transcription"), word.get("illegibility")
-                marked = text == MARK
-                flag = marked or (False if illegible is None else illegible)
-                found.add(f"{loc}[{i}].points", word.get("points"), None if marked else text, ignore=flag)
-                if not word.keys() <= _WORD:
-                    g.unused.update(f"word {key}" for key in word.keys() - _WORD)
-        g.page(picture_with_stem(g, name, loc, ("gt_", "res_")), loc, found, since=since)
+    for place, word in g.rows(words, loc, 'an object with "points"', of="a list of outlines"):
+        text, illegible = word.get("transcription"), word.get("illegibility")
+        marked = text == MARK
+        flag = marked or (False if illegible is None else illegible)
+        found.add(f"{place}.points", word.get("points"), None if marked else text, ignore=flag)
+        if not word.keys() <= _WORD:
+            g.unused.update(f"word {key}" for key in word.keys() - _WORD)
+    g.page(picture_with_stem(g, name, loc, ("gt_", "res_")), loc, found, since=since)

@@ -7,14 +7,13 @@ The 0.x file of images and annotations is COCO json and read as that.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, peek_json
 from ocrmaps.annotations.formats import wildreceipt
-from ocrmaps.annotations.formats.coco import outlines_of
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.formats.coco import add_row
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.lines import box, numbered
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
@@ -41,7 +40,7 @@ def read(source: Source) -> Reading:
     with g.attempt():
         if _is_new(source.annotations):
             for member, i, entry in g.members(
-                dict, 'an object with "data_list"', member="data_list", inner_what="a list of pictures"
+                dict, 'an object with "data_list"', [JsonTable("data_list", "a list of pictures")]
             ):
                 if member:
                     _entry(g, entry, f"{g.file}:data_list[{i}]")
@@ -87,61 +86,36 @@ def _entry(g: Gather, entry: Any, loc: str) -> None:
         return
     if not entry.keys() <= _ENTRY:
         g.unused.update(f"picture {key}" for key in entry.keys() - _ENTRY)
-    points, ignore, texts, places = [], [], [], []
-    for i, instance in enumerate(instances):
-        if not g.expect(instance, dict, f"{loc}.instances[{i}]", 'an object with "polygon"'):
-            continue
-        polygon = instance.get("polygon")
-        if polygon is None:
-            polygon = _corners(instance.get("bbox"))
-        points.append(polygon)
-        flag = instance.get("ignore")
-        ignore.append(False if flag is None else flag)
-        texts.append(instance.get("text"))
-        places.append(i)
-        if not instance.keys() <= _INSTANCE:
-            g.unused.update(f"instance {key}" for key in instance.keys() - _INSTANCE)
-    g.sample(
-        g.picture(entry.get("img_path"), f"{loc}.img_path"),
-        loc=loc,
-        points=points,
-        ignore=ignore,
-        texts=texts,
-        where=partial(_where, loc, places),
-        size=g.size(entry.get("height"), entry.get("width"), loc),
-        since=since,
-    )
+    found = GatheredOutlines()
+    add_instances(g, found, instances, f"{loc}.instances")
+    id = g.picture(entry.get("img_path"), f"{loc}.img_path")
+    g.page(id, loc, found, size=g.size(entry.get("height"), entry.get("width"), loc), since=since)
 
 
-def _corners(bbox: Any) -> Any:
-    """x0, y0, x1, y1 as a quad; anything else comes back as it is and is refused as an outline."""
-    return box(*bbox) if isinstance(bbox, list) and len(bbox) == 4 else bbox
-
-
-def _where(loc: str, places: list[int], i: int) -> str:
-    return f"{loc}.instances[{places[i]}].polygon"
+def add_instances(g: Gather, found: GatheredOutlines, instances: Any, loc: str) -> None:
+    """Add the outlines of one picture."""
+    for place, row in g.rows(instances, loc, 'an object with "polygon"', of="a list of outlines"):
+        flag, corners = row.get("ignore"), row.get("bbox")
+        points = row.get("polygon")
+        if points is None:  # x0, y0, x1, y1; anything else is refused as an outline
+            points = box(*corners) if isinstance(corners, list) and len(corners) == 4 else corners
+        score = g.score(row)
+        found.add(f"{place}.polygon", points, row.get("text"), ignore=False if flag is None else flag, score=score)
+        if not row.keys() <= _INSTANCE:
+            g.unused.update(f"instance {key}" for key in row.keys() - _INSTANCE)
 
 
 def _old_entry(g: Gather, entry: Any, loc: str) -> None:
     since = len(g.problems)
     if not g.expect(entry, dict, loc, 'an object with "file_name" and "annotations"'):
         return
-    annotations = entry.get("annotations")
-    if not g.expect(annotations, list, f"{loc}.annotations", "a list of outlines"):
-        return
     if not entry.keys() <= _OLD_ENTRY:
         g.unused.update(f"picture {key}" for key in entry.keys() - _OLD_ENTRY)
-    found = outlines_of(g, [(f"{loc}.annotations[{i}]", item) for i, item in enumerate(annotations)])
-    g.sample(
-        g.picture(entry.get("file_name"), f"{loc}.file_name"),
-        loc=loc,
-        points=found.points,
-        ignore=found.ignore,
-        texts=found.texts,
-        where=found.where,
-        size=g.size(entry.get("height"), entry.get("width"), loc),
-        since=since,
-    )
+    found = GatheredOutlines()
+    for place, row in g.rows(entry.get("annotations"), f"{loc}.annotations", of="a list of outlines"):
+        g.unused.update(add_row(g, found, row, place))
+    id = g.picture(entry.get("file_name"), f"{loc}.file_name")
+    g.page(id, loc, found, size=g.size(entry.get("height"), entry.get("width"), loc), since=since)
 
 
 def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:

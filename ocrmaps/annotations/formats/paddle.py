@@ -6,12 +6,11 @@ The transcriptions `###` and `*` mean ignore. An empty transcription stays an em
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import refusal, shown
 from ocrmaps.annotations.grammar.lines import numbered
 from ocrmaps.annotations.records import Reading, Sample, Source
@@ -37,15 +36,20 @@ def read(source: Source) -> Reading:
         text = g.text(source.annotations, g.file)
         if not text.strip():
             raise refusal(g.file, "found an empty file, expected lines of picture name, tab, json", "empty-file")
-        for number, line in numbered(text):
-            with g.attempt():
-                _line(g, line, number)
+        read_lines(g, text, g.file)
     return g.reading()
 
 
-def _line(g: Gather, line: str, number: int) -> None:
-    since = len(g.problems)
-    loc = f"{g.file}:{number}"
+def read_lines(g: Gather, text: str, file: str) -> None:
+    """Add the pictures of one label file."""
+    for number, line in numbered(text):
+        with g.attempt():
+            _line(g, line, file, number)
+
+
+def _line(g: Gather, line: str, file: str, number: int) -> None:
+    since, found = len(g.problems), GatheredOutlines()
+    loc = f"{file}:{number}"
     name, tab, listing = line.partition("\t")
     if not tab:
         g.problem(loc, f"found {shown(line)}, expected picture name, tab, json", "invalid-line")
@@ -53,28 +57,16 @@ def _line(g: Gather, line: str, number: int) -> None:
     if name.startswith("["):
         g.problem(loc, "found a list of pictures, expected one picture name a line", "invalid-line")
         return
-    words = g.parse_json(listing, g.file, line=number)
+    words = g.parse_json(listing, file, line=number)
     if not g.expect(words, list, loc, "a list of outlines"):
         return
-    points, texts, ignore, places = [], [], [], []
-    for i, word in enumerate(words):
-        if not g.expect(word, dict, f"{loc}:[{i}]", 'an object with "points"'):
-            continue
+    for place, word in g.rows(words, f"{loc}:", 'an object with "points"'):
         text = word.get("transcription")
-        marked = isinstance(text, str) and text in MARKS
-        points.append(word.get("points"))
-        texts.append(None if marked else text)
-        ignore.append(marked)
-        places.append(i)
+        marked = not g.detecting and isinstance(text, str) and text in MARKS
+        found.add(f"{place}.points", word.get("points"), None if marked else text, ignore=marked, score=g.score(word))
         if not word.keys() <= _WORD:
             g.unused.update(f"word {key}" for key in word.keys() - _WORD if word[key] is not False)
-    id = g.picture(name, loc)
-    where = partial(_where, loc, places)
-    g.sample(id, loc=loc, points=points, ignore=ignore, texts=texts, where=where, since=since)
-
-
-def _where(loc: str, places: list[int], i: int) -> str:
-    return f"{loc}:[{places[i]}].points"
+    g.page(g.picture(name, loc), loc, found, since=since)
 
 
 def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:

@@ -17,6 +17,7 @@ from typing import Any
 from ocrmaps import members
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.cord import add_receipt
+from ocrmaps.annotations.formats.imagefolder import NAME
 from ocrmaps.annotations.formats.webdataset import files_of, inside
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import clipped, refusal
@@ -33,6 +34,11 @@ _CORD = "ground_truth"
 """The column in which CORD's tables have the json of each receipt."""
 
 
+def _column(schema: Any) -> str | None:
+    """The column of pictures, else the one of their names as the metadata of image folders has it."""
+    return members.picture_column(schema) or (NAME if NAME in schema.names else None)
+
+
 def recognize(head: Head) -> str:
     """Why this looks like such a table, or nothing."""
     return "a Parquet or Arrow table" if head.suffix in SUFFIXES else ""
@@ -43,7 +49,7 @@ def stated(path: Path) -> list[str]:
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
     try:
         opened = members.table(os.fspath(files[0]))
-        column = members.picture_column(opened.schema_arrow if hasattr(opened, "schema_arrow") else opened.schema)
+        column = _column(opened.schema_arrow if hasattr(opened, "schema_arrow") else opened.schema)
         rows = _rows(opened, column, [], path.name) if column else iter(())
         return [file for _, file in islice(rows, _FIRST) if file is not None]
     except (AnnotationError, OSError, IndexError):
@@ -70,7 +76,7 @@ def _table(g: Gather, path: Path, name: str) -> None:
     except OSError as error:
         raise refusal(name, f"found a file that cannot be opened: {reason(error)}", "unreadable-file") from None
     schema = opened.schema_arrow if hasattr(opened, "schema_arrow") else opened.schema
-    column = members.picture_column(schema)
+    column = _column(schema)
     if column is None:
         raise refusal(name, f"found the columns {', '.join(schema.names)[:200]}, expected one of pictures")
     g.unused.update(f"column {key}" for key in schema.names if key not in (*KNOWN, _CORD, column))
@@ -81,9 +87,7 @@ def _table(g: Gather, path: Path, name: str) -> None:
             found = GatheredOutlines()
             size = g.size(row.get("height"), row.get("width"), loc)
             if isinstance(row.get(_CORD), str):
-                receipt = g.parse_json(row[_CORD], f"{loc}.{_CORD}")
-                if g.expect(receipt, dict, f"{loc}.{_CORD}", 'an object with "valid_line"'):
-                    size = add_receipt(g, found, receipt, f"{loc}.{_CORD}")
+                size = add_receipt(g, found, g.parse_json(row[_CORD], f"{loc}.{_CORD}"), f"{loc}.{_CORD}")
             else:
                 add_outlines(g, found, row, loc)
             id = g.addressed(file, loc) if file is not None else g.picture(f"{inside(g, path)}#{number}", loc)
@@ -99,8 +103,8 @@ def _rows(opened: Any, column: str, wanted: list[str], name: str) -> Iterator[tu
             for batch in _bearable(table, name):
                 for row in batch.to_pylist():
                     picture = row.pop(column, None)
-                    stated = picture.get("path") if path_only and isinstance(picture, dict) else None
-                    yield row, stated
+                    stated = picture.get("path") if isinstance(picture, dict) else picture
+                    yield row, stated if path_only else None
     except AnnotationError:  # itself a ValueError
         raise
     except (pyarrow.ArrowException, OSError, ValueError, IndexError, MemoryError) as error:
@@ -130,7 +134,7 @@ def _parts(opened: Any, column: str, wanted: list[str], name: str) -> Iterator[t
         first = opened.iter_batches(batch_size=1, row_groups=[group], columns=[column], use_threads=False)
         batch = next(first, None)
         path_only = batch is not None and _has_path_alone(batch.column(0)[0].as_py())
-        columns = [*wanted, *([f"{column}.path"] if path_only else [])]
+        columns = [*wanted, *([column if column == NAME else f"{column}.path"] if path_only else [])]
         # Before anything is unpacked.
         meta = opened.metadata.row_group(group)
         number = sum(meta.column(i).num_values for i in range(meta.num_columns) if _below(meta.column(i), columns))
@@ -146,6 +150,8 @@ def _below(column: Any, names: list[str]) -> bool:
 
 
 def _has_path_alone(picture: Any) -> bool:
+    if isinstance(picture, str):
+        return True
     return isinstance(picture, dict) and picture.get("bytes") is None and picture.get("path") is not None
 
 

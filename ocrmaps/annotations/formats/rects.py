@@ -10,8 +10,8 @@ from typing import Any
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.lsvt import MARK
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
-from ocrmaps.annotations.grammar.contents import decode, shown
-from ocrmaps.annotations.grammar.documents import documents, picture_of
+from ocrmaps.annotations.grammar.contents import shown
+from ocrmaps.annotations.grammar.documents import read_json_pages
 from ocrmaps.annotations.records import Reading, Source
 
 SUFFIXES = (".json",)
@@ -26,28 +26,17 @@ def recognize(head: Head) -> str:
 
 def read(source: Source) -> Reading:
     """The samples of a folder, a zip archive or one file, sorted by file name."""
-    g = Gather(source)
-    with g.attempt():
-        for document in documents(g, SUFFIXES):
-            with g.attempt():
-                _page(g, g.parse_json(decode(document.read(), document.name), document.name), document.name)
-    return g.reading()
+    return read_json_pages(source, SUFFIXES, _lines)
 
 
-def _page(g: Gather, root: Any, name: str) -> None:
-    since = len(g.problems)
-    found = GatheredOutlines()
+def _lines(g: Gather, found: GatheredOutlines, root: Any, name: str) -> None:
     if not g.expect(root, dict, name, 'an object with "lines"'):
         return
-    lines, chars = root.get("lines"), root.get("chars")
-    if g.expect(lines, list, f"{name}:lines", "a list of lines"):
-        g.unused["chars"] += len(chars) if isinstance(chars, list) else 0
-        for i, line in enumerate(lines):
-            place = f"{name}:lines[{i}]"
-            if g.expect(line, dict, place, 'an object with "points"'):
-                text, flag = line.get("transcription"), line.get("ignore", 0)
-                if flag not in (0, 1):
-                    g.problem(f"{place}.ignore", f"found {shown(flag)}, expected 0 or 1", "wrong-type")
-                ignored = bool(flag) or text == MARK
-                found.add(f"{place}.points", line.get("points"), None if text == MARK else text, ignore=ignored)
-        g.page(picture_of(g, name), name, found, since=since)
+    chars = root.get("chars")
+    g.unused["chars"] += len(chars) if isinstance(chars, list) else 0
+    for place, line in g.rows(root.get("lines"), f"{name}:lines", 'an object with "points"', of="a list of lines"):
+        text, flag = line.get("transcription"), line.get("ignore", 0)
+        if flag not in (0, 1):
+            g.problem(f"{place}.ignore", f"found {shown(flag)}, expected 0 or 1", "wrong-type")
+        ignored = bool(flag) or text == MARK
+        found.add(f"{place}.points", line.get("points"), None if text == MARK else text, ignore=ignored)

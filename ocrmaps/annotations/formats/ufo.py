@@ -6,12 +6,11 @@ Every point is kept as written. `illegibility: true` is the ignore flag; word id
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.contents import step
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, number_pairs, write_file
@@ -33,18 +32,19 @@ def read(source: Source) -> Reading:
     with g.attempt():
         what = "an object from picture name to words"
         for member, name, image in g.members(
-            dict, 'an object with "images"', member="images", inner=dict, inner_what=what, ids="images"
+            dict, 'an object with "images"', [JsonTable("images", what, (dict,))], ids="images"
         ):
             if member:
-                _image(g, str(name), image)
+                add_image(g, str(name), image, g.file)
             else:
                 g.unused[str(name)] += 1
     return g.reading()
 
 
-def _image(g: Gather, name: str, image: Any) -> None:
-    since = len(g.problems)
-    loc = f"{g.file}:{step('images', name)}"
+def add_image(g: Gather, name: str, image: Any, file: str) -> None:
+    """Add one picture."""
+    since, found = len(g.problems), GatheredOutlines()
+    loc = f"{file}:{step('images', name)}"
     if not g.expect(image, dict, loc, 'an object with "words"'):
         return
     words = image.get("words")
@@ -53,32 +53,16 @@ def _image(g: Gather, name: str, image: Any) -> None:
         return
     if not image.keys() <= _IMAGE:
         g.unused.update(f"image {key}" for key in image.keys() - _IMAGE)
-    points, texts, ignore, keys = [], [], [], []
     for key, word in words.items():
-        if isinstance(word, dict):
-            points.append(word.get("points"))
-            texts.append(word.get("transcription"))
+        place = step(f"{loc}.words", key)
+        if g.expect(word, dict, place, 'an object with "points"'):
             illegible = word.get("illegibility")
-            ignore.append(False if illegible is None else illegible)
-            keys.append(key)
+            flag = False if illegible is None else illegible
+            points, text = word.get("points"), word.get("transcription")
+            found.add(f"{place}.points", points, text, ignore=flag, score=g.score(word))
             if not word.keys() <= _WORD:
                 g.unused.update(f"word {key}" for key in word.keys() - _WORD)
-        else:
-            g.expect(word, dict, step(f"{loc}.words", key), 'an object with "points"')
-    g.sample(
-        g.picture(name, loc),
-        loc=loc,
-        points=points,
-        ignore=ignore,
-        texts=texts,
-        where=partial(_where, loc, keys),
-        size=g.size(image.get("img_h"), image.get("img_w"), loc),
-        since=since,
-    )
-
-
-def _where(loc: str, keys: list[str], i: int) -> str:
-    return f"{step(f'{loc}.words', keys[i])}.points"
+    g.page(g.picture(name, loc), loc, found, size=g.size(image.get("img_h"), image.get("img_w"), loc), since=since)
 
 
 def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> WriteReport:

@@ -16,7 +16,7 @@ from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head
 from ocrmaps.annotations.formats.cvat import TEXT
 from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.formats.submission import long_fields
-from ocrmaps.annotations.gather import Gather, GatheredOutlines
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.contents import refusal, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Source
@@ -49,9 +49,7 @@ def read(source: Source) -> Reading:
     with g.attempt():
         if _begins_with(source.annotations, b"{"):
             what = "an object from picture to regions"
-            for member, name, entry in g.members(
-                dict, what, member=_PROJECT, inner=dict, inner_what=what, optional=True
-            ):
+            for member, name, entry in g.members(dict, what, [JsonTable(_PROJECT, what, (dict,), optional=True)]):
                 if member or not str(name).startswith("_via_"):
                     _entry(g, entry, f"{g.file}:{step(member, name)}")
         else:

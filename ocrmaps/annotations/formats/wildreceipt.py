@@ -38,13 +38,11 @@ def read(source: Source) -> Reading:
 def _line(g: Gather, entry: Any, loc: str) -> None:
     since = len(g.problems)
     found = GatheredOutlines()
-    rows = entry.get("annotations") if g.expect(entry, dict, loc, 'an object with "annotations"') else None
-    if not g.expect(rows, list, f"{loc}:annotations", "a list of outlines"):
+    if not g.expect(entry, dict, loc, 'an object with "annotations"'):
         return
-    for i, row in enumerate(rows):
-        place = f"{loc}:annotations[{i}]"
-        if g.expect(row, dict, place, 'an object with "box" and "text"'):
-            g.unused["label"] += "label" in row
-            found.add(f"{place}.box", row.get("box"), row.get("text"))
+    what = 'an object with "box" and "text"'
+    for place, row in g.rows(entry.get("annotations"), f"{loc}:annotations", what, of="a list of outlines"):
+        g.unused["label"] += "label" in row
+        found.add(f"{place}.box", row.get("box"), row.get("text"))
     size = g.size(entry.get("height"), entry.get("width"), loc)
     g.page(g.picture(entry.get("file_name"), loc), loc, found, size=size, since=since)

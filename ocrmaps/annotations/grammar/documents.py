@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations.discovery.pictures import clean_name, is_picture
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, read_bytes, refusal, refuse_nul
 from ocrmaps.annotations.records import Reading, Source
 from ocrmaps.errors import AnnotationError
 from ocrmaps.files import leads_outside, open_regular
+from ocrmaps.geometry import Size
 from ocrmaps.limits import MAX_BYTES
 
 ZIP_ERRORS = (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
@@ -199,6 +200,20 @@ def read_pages(
             where = partial(_where, name, page.lines)
             id = picture_of(g, name, prefixes)
             g.sample(id, loc=name, points=page.points, ignore=page.ignore, texts=page.texts, where=where, since=since)
+    return g.reading()
+
+
+def read_json_pages(
+    source: Source, suffixes: Sequence[str], parse: Callable[[Gather, GatheredOutlines, Any, str], Size | None]
+) -> Reading:
+    """Read every per-picture json file, sorted by name; `parse` adds the outlines and gives the size that is stated."""
+    g = Gather(source)
+    with g.attempt():
+        for document in documents(g, suffixes):
+            with g.attempt():
+                name, since, found = document.name, len(g.problems), GatheredOutlines()
+                size = parse(g, found, g.parse_json(decode(document.read(), name), name), name)
+                g.page(picture_of(g, name), name, found, size=size, since=since)
     return g.reading()
 
 

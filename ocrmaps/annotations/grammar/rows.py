@@ -19,6 +19,8 @@ _TEXTS = ("texts", "transcriptions", "words", "text", "transcription")
 _IGNORE = ("ignore", "ignored", "illegible", "illegibility", "iscrowd")
 KNOWN = {*_OUTLINES, *_CORNERS, *_TEXTS, *_IGNORE, "height", "width", "objects", "bbox"}
 _LISTS = ("objects", "annotations", "instances", "words", "lines")
+OUTLINES = (*_OUTLINES, *_CORNERS, "bbox", "objects")
+"""Columns of which a record needs one."""
 
 
 def add_outlines(g: Gather, found: GatheredOutlines, record: Mapping[str, Any], loc: str) -> None:

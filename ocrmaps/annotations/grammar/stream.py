@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 CHUNK = 2**20
@@ -20,28 +20,33 @@ class Unstreamable(ValueError):
     """This file has to be parsed as a whole."""
 
 
-def members(file: BinaryIO, root: type, member: str = "", inner: type = list) -> Iterator[tuple[str, str | int, Any]]:
-    """("", key or index, value) of the root, an object or a list; of one `member` in it, its own: (member, key, value).
+Kinds = tuple[type, ...]
+"""`dict`, `list`, or both."""
+
+
+def members(file: BinaryIO, root: type, tables: Mapping[str, Kinds] | None = None) -> Iterator[tuple[str, Any, Any]]:
+    """("", key or index, value) of the root, an object or a list; of each table in it, its own: (table, key, value).
 
     >>> from io import BytesIO
-    >>> list(members(BytesIO(b'{"version": 2, "rows": [1, {"a": 3}]}'), dict, "rows"))
+    >>> list(members(BytesIO(b'{"version": 2, "rows": [1, {"a": 3}]}'), dict, {"rows": (list,)}))
     [('', 'version', 2), ('rows', 0, 1), ('rows', 1, {'a': 3})]
     """
-    window = _Window(file)
-    for key, value in _pairs(window, root, member):
-        if value is _MEMBER:
-            for name, one in _pairs(window, inner):
-                yield member, name, one
+    window, tables = _Window(file), tables or {}
+    for key in _keys(window, (root,)):
+        if key in tables:
+            for name in _keys(window, tables[key]):
+                yield key, name, window.value()
         else:
-            yield "", key, value
+            yield "", key, window.value()
     if window.sign():
         raise Unstreamable
 
 
-_MEMBER = object()
-
-
-def _pairs(window: _Window, kind: type, member: str = "") -> Iterator[tuple[str | int, Any]]:
+def _keys(window: _Window, kinds: Kinds) -> Iterator[Any]:
+    """The keys of an object or the indices of a list; whoever iterates takes the value behind each."""
+    kind = dict if window.sign() == "{" else list
+    if kind not in kinds:
+        raise Unstreamable
     opening, closing = "{}" if kind is dict else "[]"
     window.take(opening)
     index, seen = 0, set()
@@ -58,7 +63,7 @@ def _pairs(window: _Window, kind: type, member: str = "") -> Iterator[tuple[str 
             seen.add(key)
             window.take(":")
         window.sign()
-        yield key, _MEMBER if member and key == member else window.value()
+        yield key
         index += 1
     window.take(closing)
 
@@ -74,6 +79,9 @@ class _Window:
     def sign(self) -> str:
         """The next letter that is no blank, which stays; empty at the end of the file."""
         while True:
+            sign = self.text[self.at : self.at + 1]
+            if sign > " ":
+                return sign
             self.at = _BLANKS.match(self.text, self.at).end()  # type: ignore[union-attr]
             if self.at < len(self.text) or self.ended:
                 return self.text[self.at : self.at + 1]
@@ -88,10 +96,10 @@ class _Window:
         """The JSON value that begins here."""
         while True:
             try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
-            except json.JSONDecodeError:
+                value, end = _scan(self.text, self.at)
+            except (json.JSONDecodeError, StopIteration):
                 if self.ended:
-                    raise
+                    raise Unstreamable from None
             else:
                 if end < len(self.text) or self.ended:
                     self.at = end
@@ -113,4 +121,4 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_plain)
+_scan = json.JSONDecoder(object_pairs_hook=_plain).scan_once  # type: ignore[attr-defined]

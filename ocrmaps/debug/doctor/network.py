@@ -83,7 +83,7 @@ def _check_card(stage: Stage, trained: Trained, recipe: Recipe) -> None:
     """What the weights were trained for against what they are shown."""
     mine, theirs = asdict(recipe.canonical), asdict(trained.canonical)
     differing = {k: (theirs[k], mine[k]) for k in mine if _plain(theirs[k]) != _plain(mine[k])}
-    if differing:
+    if differing and not trained.learnt_from(recipe.canonical):
         said = "; ".join(f"{k}: {_short(a)} then, {_short(b)} here" for k, (a, b) in differing.items())
         stage.problem(
             f"these weights were trained on pictures prepared in another way ({said})",

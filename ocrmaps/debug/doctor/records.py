@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,6 +165,34 @@ class Report:
             out.append("notes:")
             out += _told(notes)
         return out
+
+
+def joined(reports: Mapping[str, Report]) -> Report:
+    """One report of a target's stores, by their names: a stage holds where it holds in all of them."""
+    stages = []
+    for several in zip(*(report.stages for report in reports.values()), strict=True):
+        looked = [stage for stage in several if not stage.skipped]
+        stages.append(
+            Stage(
+                name=several[0].name,
+                skipped="" if looked else several[0].skipped,
+                said=" | ".join(stage.said for stage in looked if stage.said),
+                numbers={name: stage.numbers for name, stage in zip(reports, several, strict=True)},
+                findings=[
+                    replace(finding, sample=f"{name}: {finding.sample}" if finding.sample else name)
+                    for name, stage in zip(reports, several, strict=True)
+                    for finding in stage.findings
+                ],
+            )
+        )
+    return replace(
+        next(iter(reports.values())),
+        lead="\n".join(report.lead for report in reports.values()),
+        stages=tuple(stages),
+        cases=tuple(
+            replace(case, name=f"{name}: {case.name}") for name, report in reports.items() for case in report.cases
+        ),
+    )
 
 
 def _told(findings: Iterable[StageFinding]) -> list[str]:

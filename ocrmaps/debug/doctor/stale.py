@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from ocrmaps.annotations import open_source, scan
 from ocrmaps.debug.doctor.records import Case, Stage
 from ocrmaps.errors import OcrmapsError
+from ocrmaps.store.far.source import here
 from ocrmaps.store.format.identity import annotation_fingerprint
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.writing.plan import SPLITS
@@ -24,13 +24,13 @@ def look_at_annotations(cases: Sequence[Case], stage: Stage, reader: Reader, *, 
     changed: list[str] = []
     compared = 0
     for record, mine in _by_source(cases, reader):
-        if not Path(record["path"]).exists() or record["expected"] > READ:
+        if not here(record["path"]).exists() or record["expected"] > READ:
             continue
         try:
             source = open_source(
-                Path(record["path"]),
+                here(record["path"]),
                 format=record["format"],
-                pictures=Path(record["pictures"]),
+                pictures=here(record["pictures"]),
                 frame=record["frame"],
             )
             now = {sample.id: sample.polygons for sample in scan(source).samples}

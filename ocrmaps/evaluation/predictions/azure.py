@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.evaluation.predictions.contents import Leaf
-from ocrmaps.evaluation.predictions.detected import Detected, corners, listed, page_name, shares
-from ocrmaps.evaluation.predictions.records import Found, rank_of
+from ocrmaps.evaluation.predictions.detected import corners, page_name, shares
+from ocrmaps.evaluation.predictions.records import Found
 
 _OUTLINES = ("polygon", "boundingPolygon", "boundingBox")
 
@@ -28,14 +29,14 @@ def _read(found: Found, leaves: Sequence[Leaf], level: str) -> None:
         if not found.expect(leaf.root, dict, leaf.name, "an object with analyzeResult"):
             continue
         for i, (loc, page) in enumerate(_pages(found, leaf)):
-            since, items = len(found.problems), Detected()
+            since, items = len(found.problems), GatheredOutlines()
             for place, item in _items(found, page, loc, level):
                 outline = next((item[key] for key in _OUTLINES if item.get(key) is not None), None)
                 if isinstance(outline, list) and outline and isinstance(outline[0], dict):
                     outline = corners(outline, ("x", "y"))
                 text = item.get("content", item.get("text"))
-                items.add(place, shares(outline, page.get("width"), page.get("height")), rank_of(item), text)
-            items.to(found, page_name(leaf.stem, i), loc, since=since, relative=True)
+                items.add(place, shares(outline, page.get("width"), page.get("height")), text, score=found.score(item))
+            found.page(page_name(leaf.stem, i), loc, items, since=since, relative=True)
 
 
 read_lines, read_words = partial(_read, level="lines"), partial(_read, level="words")
@@ -51,15 +52,13 @@ def _pages(found: Found, leaf: Leaf) -> Iterator[tuple[str, dict[str, Any]]]:
     result = root.get("analyzeResult")
     if found.expect(result, dict, f"{leaf.name}:analyzeResult", "an object with pages"):
         key = "readResults" if "readResults" in result else "pages"
-        yield from listed(found, result.get(key), f"{leaf.name}:analyzeResult.{key}")
+        yield from found.rows(result.get(key), f"{leaf.name}:analyzeResult.{key}")
 
 
 def _items(found: Found, page: dict[str, Any], loc: str, level: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Lines stand in pages or blocks, words in pages or lines."""
     if "blocks" in page:
-        groups = [
-            (f"{at}.lines", block.get("lines", [])) for at, block in listed(found, page["blocks"], f"{loc}.blocks")
-        ]
+        groups = [(f"{at}.lines", block.get("lines", [])) for at, block in found.rows(page["blocks"], f"{loc}.blocks")]
     elif level == "words" and "words" in page:
         groups = [(f"{loc}.words", page["words"])]
     elif "lines" in page:
@@ -68,8 +67,8 @@ def _items(found: Found, page: dict[str, Any], loc: str, level: str) -> Iterator
         found.problem(loc, "found a page without lines, expected them: ask Azure for text details", "invalid")
         return
     for place, group in groups:
-        for at, item in listed(found, group, place):
+        for at, item in found.rows(group, place):
             if level == "words" and not place.endswith(".words"):
-                yield from listed(found, item.get("words", []), f"{at}.words")
+                yield from found.rows(item.get("words", []), f"{at}.words")
             else:
                 yield at, item

@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.annotations.formats.coco import outlines_of
+from ocrmaps.annotations.formats.coco import add_row
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.errors import AnnotationError
 from ocrmaps.evaluation.predictions.contents import Leaf, only
-from ocrmaps.evaluation.predictions.records import Found, rank_of
+from ocrmaps.evaluation.predictions.records import Found
 from ocrmaps.geometry import Size
 
 _KEYS = ("image_id", "bbox", "segmentation")
@@ -151,18 +152,8 @@ def _name(found: Found, row: dict[str, Any], table: Images | None, loc: str) -> 
 
 
 def _picture(found: Found, name: str, rows: Sequence[tuple[str, Any]], size: Size | None, file: str) -> None:
-    points: list[Any] = []
-    scores: list[Any] = []
-    texts: list[Any] = []
-    places: list[str] = []
+    part = GatheredOutlines()
     before = len(found.problems)
     for loc, row in rows:
-        part = outlines_of(found, [(loc, row)])
-        points += part.points
-        texts += part.texts
-        places += part.places
-        scores += [rank_of(row)] * len(part.points)
-    loc = rows[0][0] if rows else file
-    found.detections(
-        name, loc=loc, points=points, scores=scores, texts=texts, where=lambda i: places[i], size=size, since=before
-    )
+        found.unused.update(add_row(found, part, row, loc))
+    found.page(name, rows[0][0] if rows else file, part, size=size, since=before)

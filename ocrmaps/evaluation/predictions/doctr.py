@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.evaluation.predictions.contents import Leaf
-from ocrmaps.evaluation.predictions.detected import listed
 from ocrmaps.evaluation.predictions.google import is_document
-from ocrmaps.evaluation.predictions.records import Found, rank_of
+from ocrmaps.evaluation.predictions.records import Found
 
 
 def recognize(leaves: Sequence[Leaf]) -> bool:
@@ -45,26 +45,13 @@ def _page(found: Found, name: str, page: Any, loc: str) -> None:
         found.problem(f"{loc}.dimensions", f"found {shown(sides)}, expected [height, width]", "size")
         return
     size = found.size(sides[0], sides[1], f"{loc}.dimensions")
-    points, scores, texts, places = [], [], [], []
+    detected = GatheredOutlines()
     for place, word in _words(found, page, loc):
-        outline = word.get("geometry")
         if size is not None:
-            points.append(_pixels(outline, size))
             score = word.get("objectness_score")
-            scores.append(rank_of(word) if score is None else score)
-            texts.append(word.get("value"))
-            places.append(f"{place}.geometry")
-    found.detections(
-        name,
-        loc=loc,
-        points=points,
-        scores=scores,
-        texts=texts,
-        where=lambda i: places[i],
-        size=size,
-        relative=True,
-        since=since,
-    )
+            score = found.score(word) if score is None else score
+            detected.add(f"{place}.geometry", _pixels(word.get("geometry"), size), word.get("value"), score=score)
+    found.page(name, loc, detected, size=size, relative=True, since=since)
 
 
 def _words(found: Found, page: dict[str, Any], loc: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -74,11 +61,11 @@ def _words(found: Found, page: dict[str, Any], loc: str) -> Iterator[tuple[str, 
     else:
         groups = [
             (f"{where}.words", line.get("words"))
-            for place, block in listed(found, page.get("blocks"), f"{loc}.blocks")
-            for where, line in listed(found, block.get("lines"), f"{place}.lines")
+            for place, block in found.rows(page.get("blocks"), f"{loc}.blocks")
+            for where, line in found.rows(block.get("lines"), f"{place}.lines")
         ]
     for place, words in groups:
-        yield from listed(found, words, place)
+        yield from found.rows(words, place)
 
 
 def _pixels(outline: Any, size: tuple[int, int]) -> Any:

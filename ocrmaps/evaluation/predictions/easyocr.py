@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.evaluation.predictions.contents import Leaf
-from ocrmaps.evaluation.predictions.detected import Detected
 from ocrmaps.evaluation.predictions.records import Found
 
 
@@ -26,15 +26,15 @@ def _fits(root: Any) -> bool:
 def read(found: Found, leaves: Sequence[Leaf]) -> None:
     """One file a picture."""
     for leaf in leaves:
-        since, page = len(found.problems), Detected()
+        since, page = len(found.problems), GatheredOutlines()
         rows = [leaf.root] if isinstance(leaf.root, dict) else leaf.root
         if found.expect(rows, list, leaf.name, "a list of [box, text, confidence]"):
             for i, row in enumerate(rows):
                 place = f"{leaf.name}:[{i}]"
                 if isinstance(row, dict):
-                    page.add(place, row.get("boxes"), row.get("confident"), row.get("text"))
+                    page.add(place, row.get("boxes"), row.get("text"), score=row.get("confident"))
                 elif isinstance(row, list) and len(row) == 3:
-                    page.add(place, row[0], row[2], row[1])
+                    page.add(place, row[0], row[1], score=row[2])
                 else:
                     found.problem(place, f"found {shown(row)}, expected [box, text, confidence]", "wrong-type")
-            page.to(found, leaf.stem, leaf.name, since=since)
+            found.page(leaf.stem, leaf.name, page, since=since)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.evaluation.predictions.contents import Leaf
-from ocrmaps.evaluation.predictions.detected import Detected, corners, listed, page_name, shares
+from ocrmaps.evaluation.predictions.detected import corners, page_name, shares
 from ocrmaps.evaluation.predictions.records import Found
 
 _RESPONSES, _FULL, _FLAT = "responses", "fullTextAnnotation", "textAnnotations"
@@ -43,31 +44,31 @@ def read_vision(found: Found, leaves: Sequence[Leaf]) -> None:
         answers = leaf.root[_RESPONSES] if many else [leaf.root]
         where = f"{leaf.name}:{_RESPONSES if many else ''}"
         number = 0
-        for loc, answer in listed(found, answers, where):
+        for loc, answer in found.rows(answers, where):
             if answer.get(_FLAT) and not answer.get(_FULL):
                 _flat(found, answer[_FLAT], f"{loc}.{_FLAT}", page_name(leaf.stem, number))
                 number += 1
                 continue
             full = answer.get("fullTextAnnotation") or {"pages": [{"blocks": []}]}
             if found.expect(full, dict, f"{loc}.fullTextAnnotation", "an object with pages"):
-                for place, page in listed(found, full.get("pages"), f"{loc}.fullTextAnnotation.pages"):
-                    since, words = len(found.problems), Detected()
-                    for at, block in listed(found, page.get("blocks", []), f"{place}.blocks"):
-                        for there, paragraph in listed(found, block.get("paragraphs", []), f"{at}.paragraphs"):
-                            for spot, word in listed(found, paragraph.get("words", []), f"{there}.words"):
+                for place, page in found.rows(full.get("pages"), f"{loc}.fullTextAnnotation.pages"):
+                    since, words = len(found.problems), GatheredOutlines()
+                    for at, block in found.rows(page.get("blocks", []), f"{place}.blocks"):
+                        for there, paragraph in found.rows(block.get("paragraphs", []), f"{at}.paragraphs"):
+                            for spot, word in found.rows(paragraph.get("words", []), f"{there}.words"):
                                 _add(words, spot, word.get("boundingBox"), page, word.get("confidence"), _spelt(word))
-                    words.to(found, page_name(leaf.stem, number), place, since=since, relative=True)
+                    found.page(page_name(leaf.stem, number), place, words, since=since, relative=True)
                     number += 1
 
 
 def _flat(found: Found, items: Any, loc: str, name: str) -> None:
     """The words of an answer that has no pages: all entries but the first, which is the whole text, in pixels."""
-    since, words = len(found.problems), Detected()
-    for place, item in list(listed(found, items, loc))[1:]:
+    since, words = len(found.problems), GatheredOutlines()
+    for place, item in list(found.rows(items, loc))[1:]:
         bounds = item.get("boundingPoly")
         if found.expect(bounds, dict, f"{place}.boundingPoly", "an object with vertices"):
-            words.add(place, corners(bounds.get("vertices"), ("x", "y"), 0), None, item.get("description"))
-    words.to(found, name, loc, since=since)
+            words.add(place, corners(bounds.get("vertices"), ("x", "y"), 0), item.get("description"))
+    found.page(name, loc, words, since=since)
 
 
 def _spelt(word: dict[str, Any]) -> str | None:
@@ -77,7 +78,7 @@ def _spelt(word: dict[str, Any]) -> str | None:
     return "".join(str(symbol.get("text", "")) for symbol in symbols if isinstance(symbol, dict))
 
 
-def _add(to: Detected, place: str, bounds: Any, page: dict[str, Any], score: Any, text: Any) -> None:
+def _add(to: GatheredOutlines, place: str, bounds: Any, page: dict[str, Any], score: Any, text: Any) -> None:
     """One outline as shares of the page."""
     outline = bounds
     if isinstance(bounds, dict):
@@ -85,7 +86,7 @@ def _add(to: Detected, place: str, bounds: Any, page: dict[str, Any], score: Any
             outline = corners(bounds["normalizedVertices"], ("x", "y"), 0)
         else:
             outline = shares(corners(bounds.get("vertices"), ("x", "y"), 0), page.get("width"), page.get("height"))
-    to.add(place, outline, score, text)
+    to.add(place, outline, text, score=score)
 
 
 def _read_documents(found: Found, leaves: Sequence[Leaf], level: str) -> None:
@@ -96,15 +97,15 @@ def _read_documents(found: Found, leaves: Sequence[Leaf], level: str) -> None:
             continue
         text = root.get("text")
         content = text if isinstance(text, str) else ""
-        for i, (place, page) in enumerate(listed(found, root.get("pages"), f"{leaf.name}:pages")):
-            since, items = len(found.problems), Detected()
+        for i, (place, page) in enumerate(found.rows(root.get("pages"), f"{leaf.name}:pages")):
+            since, items = len(found.problems), GatheredOutlines()
             sides = page.get("dimension")
-            for at, item in listed(found, page.get(level, []), f"{place}.{level}"):
+            for at, item in found.rows(page.get(level, []), f"{place}.{level}"):
                 layout = item.get("layout")
                 if found.expect(layout, dict, f"{at}.layout", "an object with boundingPoly"):
                     scale = sides if isinstance(sides, dict) else {}
                     _add(items, at, layout.get("boundingPoly"), scale, layout.get("confidence"), _said(layout, content))
-            items.to(found, page_name(leaf.stem, i), place, since=since, relative=True)
+            found.page(page_name(leaf.stem, i), place, items, since=since, relative=True)
 
 
 def _said(layout: dict[str, Any], content: str) -> str | None:

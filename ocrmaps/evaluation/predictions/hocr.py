@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from functools import partial
 from html.parser import HTMLParser
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import NUMBER, box
 from ocrmaps.evaluation.predictions.contents import Leaf
-from ocrmaps.evaluation.predictions.detected import Detected, page_name
+from ocrmaps.evaluation.predictions.detected import page_name
 from ocrmaps.evaluation.predictions.records import Found
 
 _LINES = {"ocr_line", "ocr_header", "ocr_caption", "ocr_textfloat", "ocrx_line"}
@@ -35,7 +36,7 @@ class _Pages(HTMLParser):
     def __init__(self, found: Found, file: str, level: str) -> None:
         super().__init__(convert_charrefs=True)
         self.found, self.file, self.level = found, file, level
-        self.pages: list[Detected] = []
+        self.pages: list[GatheredOutlines] = []
         self.others = 0
         """Elements of the other level."""
         self._open = 0
@@ -47,7 +48,7 @@ class _Pages(HTMLParser):
         if self._open:
             self._open += tag not in ("br", "img", "hr", "meta", "link")
         if "ocr_page" in classes:
-            self.pages.append(Detected())
+            self.pages.append(GatheredOutlines())
         elif classes & _CLASSES[self.level] and not self._open:
             self._begin(said.get("title", ""))
         elif classes & (_LINES | _CLASSES["words"]):
@@ -64,7 +65,8 @@ class _Pages(HTMLParser):
         confidence = _CONFIDENCE.search(title)
         said = confidence[1].strip() if confidence and self.level == "words" else ""
         x0, y0, x1, y1 = map(float, fields)
-        self.pages[-1].add(loc, box(x0, y0, x1, y1), float(said) / 100 if NUMBER.fullmatch(said) else None)
+        score = float(said) / 100 if NUMBER.fullmatch(said) else None
+        self.pages[-1].add(loc, box(x0, y0, x1, y1), score=score)
         self._open, self._text = 1, []
 
     def handle_endtag(self, tag: str) -> None:
@@ -96,7 +98,7 @@ def _read(found: Found, leaves: Sequence[Leaf], level: str) -> None:
             found.problem(leaf.name, message, "invalid")
         broken = len(found.problems) > since
         for i, page in enumerate(parser.pages):
-            page.to(found, page_name(leaf.stem, i), leaf.name, since=-1 if broken else since)
+            found.page(page_name(leaf.stem, i), leaf.name, page, since=-1 if broken else since)
 
 
 read_lines, read_words = partial(_read, level="lines"), partial(_read, level="words")

@@ -7,8 +7,8 @@ A file without any line is a picture without detection. A folder, a zip archive,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.lines import box, is_box_and_offsets, leading, numbered, unquoted
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.layout import Line, LineLayout, decide, finite, take_apart
@@ -44,11 +44,7 @@ def read(found: Found, leaves: Sequence[Leaf], layout: str | None = None) -> Non
 
 
 def _page(found: Found, leaf: Leaf, lines: Sequence[Line], layout: LineLayout) -> None:
-    since = len(found.problems)
-    points: list[Any] = []
-    scores: list[Any] = []
-    texts: list[str | None] = []
-    places: list[str] = []
+    since, detected = len(found.problems), GatheredOutlines()
     for line in lines:
         k = layout.coordinates(line)
         if k is None:
@@ -62,20 +58,10 @@ def _page(found: Found, leaf: Leaf, lines: Sequence[Line], layout: LineLayout) -
         except ValueError as error:
             found.problem(line.loc, str(error), "invalid-line")
             continue
-        points.append(outline)
-        scores.append(score)
         text = layout.text(line, k)
-        texts.append(None if text is None else unquoted(text.removeprefix(_SIGN)))
-        places.append(line.loc)
-    found.detections(
-        leaf.stem if leaf.name.lower().endswith(".txt") else leaf.name,
-        loc=leaf.name,
-        points=points,
-        scores=scores,
-        texts=texts,
-        where=lambda i: places[i],
-        since=since,
-    )
+        detected.add(line.loc, outline, None if text is None else unquoted(text.removeprefix(_SIGN)), score=score)
+    name = leaf.stem if leaf.name.lower().endswith(".txt") else leaf.name
+    found.page(name, leaf.name, detected, since=since)
 
 
 def _outline(numbers: list[float], shape: str) -> list[float]:

@@ -6,7 +6,8 @@
     [{"img_path": "a.png", "pred_instances": {...}}, ...]            a list of such objects, or one a line
 
 and `data_list` with `instances`, where each instance has its own score. Without outlines `bboxes` (x0, y0, x1, y1)
-are taken. A file of one picture that names none belongs to the picture of its own name.
+are taken. A file of one picture that names none belongs to the picture of its own name. Outlines on a picture that
+PaddleOCR turned or unwarped first are refused.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ocrmaps.annotations.grammar.contents import shown
+from ocrmaps.annotations.formats.mmocr import add_instances
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.evaluation.predictions.contents import Leaf
-from ocrmaps.evaluation.predictions.records import Found, rank_of
+from ocrmaps.evaluation.predictions.records import Found
 
 OUTLINES = ("det_polygons", "polygons", "dt_polys", "det_bboxes", "bboxes")
 SCORES = ("det_scores", "scores", "dt_scores")
@@ -80,37 +82,43 @@ def _entry(found: Found, entry: dict[str, Any], loc: str, *, own: str | None) ->
     if name is None:
         found.problem(loc, f"found no picture name, expected {', '.join(NAMES[:3])}", "unnamed-picture")
         return
+    _refuse_bent(found, entry.get("doc_preprocessor_res"), loc)
     page = entry.get("page_index")
     if isinstance(name, str) and type(page) is int and page > 0:
         name = f"{name}#{page + 1}"
-    texts: list[Any] | None
+    detected = GatheredOutlines()
+    key = next((k for k in OUTLINES if isinstance(entry.get(k), list)), "")
     if "instances" in entry:
-        points, scores, texts = _instances(found, entry["instances"], f"{loc}.instances")
-        key = "instances"
+        add_instances(found, detected, entry["instances"], f"{loc}.instances")
+    elif not key:
+        found.problem(loc, f"found none of {', '.join(OUTLINES)}, expected a list of outlines", "invalid")
+        return
     else:
-        key = next((k for k in OUTLINES if isinstance(entry.get(k), list)), "")
-        if not key:
-            found.problem(loc, f"found none of {', '.join(OUTLINES)}, expected a list of outlines", "invalid")
-            return
-        points = entry[key]
-        if key.endswith("bboxes"):
-            points = [box(*p) if isinstance(p, list) and len(p) == 4 and _numbers(p) else p for p in points]
+        points, spoken = entry[key], entry.get(_TEXTS.get(key, ""))
         scores = _beside(found, entry, points, loc)
-        spoken = entry.get(_TEXTS.get(key, ""))
-        texts = spoken if isinstance(spoken, list) and len(spoken) == len(points) else None
-    found.detections(
-        name,
-        loc=loc,
-        points=points,
-        scores=scores,
-        texts=texts,
-        where=lambda i: f"{loc}.{key}[{i}]",
-        size=found.size(entry.get("height"), entry.get("width"), loc),
-        since=since,
-    )
+        texts = spoken if isinstance(spoken, list) and len(spoken) == len(points) else [None] * len(points)
+        for i, outline in enumerate(points):
+            if key.endswith("bboxes") and isinstance(outline, list) and len(outline) == 4 and _numbers(outline):
+                outline = box(*outline)
+            detected.add(f"{loc}.{key}[{i}]", outline, texts[i], score=scores[i])
+    size = found.size(entry.get("height"), entry.get("width"), loc)
+    found.page(name, loc, detected, size=size, since=since)
 
 
-def _beside(found: Found, entry: Mapping[str, Any], points: Sequence[Any], loc: str) -> list[Any]:
+def _refuse_bent(found: Found, prepared: Any, loc: str) -> None:
+    """PaddleOCR can turn and unwarp a picture first; its outlines are then those of a picture that nobody has."""
+    settings = prepared.get("model_settings") if isinstance(prepared, dict) else None
+    if not isinstance(settings, dict):
+        return
+    what = ["use_doc_unwarping"] if settings.get("use_doc_unwarping") is True else []
+    if prepared.get("angle") not in (None, 0, -1):
+        what.append("use_doc_orientation_classify")
+    if what:
+        message = f"found outlines on a picture that was changed first, by {' and '.join(what)}"
+        found.problem(f"{loc}.doc_preprocessor_res", f"{message}; predict again without", "unsupported-shape")
+
+
+def _beside(found: Found, entry: Mapping[str, Any], points: Sequence[Any], loc: str) -> Sequence[Any]:
     """The list of scores beside the outlines; None for each where there is no such list."""
     key = next((k for k in SCORES if entry.get(k) is not None), None)
     spoken = entry.get("rec_scores")
@@ -123,30 +131,7 @@ def _beside(found: Found, entry: Mapping[str, Any], points: Sequence[Any], loc: 
         return [scores]
     if not found.expect(scores, list, f"{loc}.{key}", "a list of scores"):
         return [None] * len(points)
-    if len(scores) != len(points):
-        message = f"found {len(scores)} scores for {len(points)} outlines, expected one for each"
-        found.problem(f"{loc}.{key}", message, "score")
-        return [None] * len(points)
-    return scores
-
-
-def _instances(found: Found, instances: Any, loc: str) -> tuple[list[Any], list[Any], list[Any]]:
-    points, scores, texts = [], [], []
-    for i, row in enumerate(instances if found.expect(instances, list, loc, "a list of outlines") else ()):
-        if not found.expect(row, dict, f"{loc}[{i}]", 'an object with "polygon"'):
-            continue
-        corners = row.get("bbox")
-        if row.get("polygon") is not None:
-            points.append(row["polygon"])
-        elif isinstance(corners, list) and len(corners) == 4 and _numbers(corners):
-            points.append(box(*corners))
-        else:
-            found.problem(f"{loc}[{i}]", f"found bbox {shown(corners)}, expected polygon, or x0, y0, x1, y1", "invalid")
-            continue
-        score = rank_of(row)
-        scores.append(row.get("bbox_score") if score is None else score)
-        texts.append(row.get("text"))
-    return points, scores, texts
+    return found.beside(scores, len(points), f"{loc}.{key}")
 
 
 def _numbers(values: Sequence[Any]) -> bool:

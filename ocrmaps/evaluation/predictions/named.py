@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import step
 from ocrmaps.evaluation.predictions import mmocr
 from ocrmaps.evaluation.predictions.contents import Leaf, only
-from ocrmaps.evaluation.predictions.records import Found, rank_of
+from ocrmaps.evaluation.predictions.records import Found
 
 
 def recognize(leaves: Sequence[Leaf]) -> bool:
@@ -37,7 +38,7 @@ def read(found: Found, leaves: Sequence[Leaf]) -> None:
 
 
 def _picture(found: Found, name: str, value: Any, loc: str) -> None:
-    since = len(found.problems)
+    since, detected = len(found.problems), GatheredOutlines()
     if isinstance(value, dict):
         points, scores = value.get("polygons"), value.get("scores")
         if isinstance(points, dict):  # docTR with classes
@@ -48,13 +49,10 @@ def _picture(found: Found, name: str, value: Any, loc: str) -> None:
         scores = [None] * len(points) if scores is None else scores
         if not found.expect(scores, list, f"{loc}.scores", "a list of scores"):
             return
-        texts = None
-    elif found.expect(value, list, loc, "a list of outlines"):
-        words = [w for i, w in enumerate(value) if found.expect(w, dict, f"{loc}[{i}]", 'an object with "points"')]
-        points, scores = [word.get("points") for word in words], [rank_of(word) for word in words]
-        texts = [word.get("transcription") for word in words]
+        scores = found.beside(scores, len(points), loc)
+        for i, outline in enumerate(points):
+            detected.add(f"{loc}[{i}]", outline, score=scores[i])
     else:
-        return
-    found.detections(
-        name, loc=loc, points=points, scores=scores, texts=texts, where=lambda i: f"{loc}[{i}]", since=since
-    )
+        for place, word in found.rows(value, loc, 'an object with "points"', of="a list of outlines"):
+            detected.add(place, word.get("points"), word.get("transcription"), score=found.score(word))
+    found.page(name, loc, detected, since=since)

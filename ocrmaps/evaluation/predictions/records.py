@@ -6,20 +6,20 @@ A reader parses only. Names of pictures are compared and never opened, so any pa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from ocrmaps.annotations.gather import Gather
+from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.records import Source
 from ocrmaps.errors import Problem
 from ocrmaps.geometry import FloatArray, Frame, PolygonSet, Size
 
-SCORE_KEYS = ("score", "confidence")
+SCORE_KEYS = ("score", "confidence", "bbox_score")
 """What an outline's score may be called; the first that is there counts."""
 Scale = Literal["probability", "rank", "none"]
 """probability: scores lie in 0 to 1; rank: any finite numbers, of which only the order counts; none: left out."""
@@ -61,6 +61,8 @@ class PredictionFile:
 class Found(Gather):
     """The detections and problems of one path while it is read."""
 
+    detecting = True
+
     def __init__(self, path: Path, *, scale: Scale = "probability") -> None:
         super().__init__(Source(annotations=path, pictures=path.parent, format="predictions"))
         self.scale = scale
@@ -77,22 +79,31 @@ class Found(Gather):
             self.problem(loc, str(error), "wrong-type")
             return None
 
-    def detections(
+    def score(self, row: Mapping[str, Any]) -> Any:
+        return next((row[key] for key in SCORE_KEYS if row.get(key) is not None), None)
+
+    def beside(self, scores: Sequence[Any], outlines: int, loc: str) -> Sequence[Any]:
+        """The list of scores that stands beside a list of outlines, if it has one for each."""
+        if len(scores) == outlines:
+            return scores
+        if self.scale != "none":
+            message = f"found {len(scores)} scores for {outlines} outlines, expected one for each, or none at all"
+            self.problem(loc, message, "score")
+        return [None] * outlines
+
+    def page(
         self,
-        name: object,
-        *,
+        id: str | None,
         loc: str,
-        points: list[Any],
-        scores: Sequence[Any],
-        where: Callable[[int], str],
-        texts: Sequence[Any] | None = None,
+        found: GatheredOutlines,
+        *,
         size: Size | None = None,
         relative: bool = False,
-        since: int | None = None,
+        since: int,
     ) -> None:
-        """Add one picture. `scores` has an entry for each outline, None where the file gives none."""
-        before = len(self.problems) if since is None else since
-        id = self.picture(name, loc)
+        """Add one picture. `relative` without a size: the points are shares of the picture's sides."""
+        scores, where = found.scores, found.places.__getitem__
+        name = None if id is None else self.picture(id, loc)
         if self.scale != "none":
             for i, score in enumerate(scores):
                 if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
@@ -100,14 +111,14 @@ class Found(Gather):
                 elif score is not None and not abs(score) < 1e300:
                     self.problem(where(i), f"found the score {shown(score)}, expected a finite number", "score")
             given = sum(score is not None for score in scores)
-            if len(scores) != len(points) or given not in (0, len(points)):
-                message = f"found {given} scores for {len(points)} outlines, expected one for each, or none at all"
+            if given not in (0, len(scores)):
+                message = f"found {given} scores for {len(scores)} outlines, expected one for each, or none at all"
                 self.problem(loc, message, "score")
-        if id is not None:
-            self._ranks.setdefault(id, list(scores))
+        if name is not None:
+            self._ranks.setdefault(name, scores)
             if relative:
-                self._relative.add(id)
-        self.sample(id, loc=loc, points=points, texts=texts, where=where, size=size, since=before)
+                self._relative.add(name)
+        self.sample(name, loc=loc, points=found.points, texts=found.texts, where=where, size=size, since=since)
 
     def pictures_found(self) -> tuple[tuple[PredictedPicture, ...], bool, tuple[Problem, ...]]:
         """(pictures, whether they are scored, problems)"""
@@ -156,8 +167,3 @@ def plain_name(name: object) -> str:
     if not parts:
         raise ValueError(f"found {shown(name)}, expected the name of a picture")
     return "/".join(parts)
-
-
-def rank_of(row: Mapping[str, Any]) -> Any:
-    """What an object says as its score, None where it says nothing."""
-    return next((row[key] for key in SCORE_KEYS if row.get(key) is not None), None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import step
 from ocrmaps.evaluation.predictions.contents import Leaf, only
-from ocrmaps.evaluation.predictions.detected import Detected, listed, page_name
-from ocrmaps.evaluation.predictions.records import Found, rank_of
+from ocrmaps.evaluation.predictions.detected import page_name
+from ocrmaps.evaluation.predictions.records import Found
 
 
 def recognize(leaves: Sequence[Leaf]) -> bool:
@@ -26,9 +27,9 @@ def read(found: Found, leaves: Sequence[Leaf]) -> None:
     for leaf in leaves:
         if found.expect(leaf.root, dict, leaf.name, "an object from picture name to pages"):
             for name, pages in leaf.root.items():
-                for i, (loc, page) in enumerate(listed(found, pages, f"{leaf.name}:{step('', name)}")):
-                    since, lines = len(found.problems), Detected()
+                for i, (loc, page) in enumerate(found.rows(pages, f"{leaf.name}:{step('', name)}")):
+                    since, lines = len(found.problems), GatheredOutlines()
                     key = "text_lines" if "text_lines" in page else "bboxes"
-                    for place, line in listed(found, page.get(key), f"{loc}.{key}"):
-                        lines.add(f"{place}.polygon", line.get("polygon"), rank_of(line), line.get("text"))
-                    lines.to(found, page_name(name, i), loc, since=since)
+                    for place, line in found.rows(page.get(key), f"{loc}.{key}"):
+                        lines.add(f"{place}.polygon", line.get("polygon"), line.get("text"), score=found.score(line))
+                    found.page(page_name(name, i), loc, lines, since=since)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.cells import plain
@@ -49,18 +50,19 @@ def read(found: Found, leaves: Sequence[Leaf]) -> None:
 
 
 def _row(found: Found, row: Sequence[str], columns: int, scores: int | None, loc: str) -> None:
-    since = len(found.problems)
+    since, detected = len(found.problems), GatheredOutlines()
     if len(row) != columns:
         message = f"found {len(row)} columns, expected {columns} as in the first line"
         found.problem(loc, message, "invalid-line")
         return
     points = [_numbers(found, part.split(), loc) for part in row[1].split("|")] if row[1].strip() else []
-    ranks: list[float | None] = [None] * len(points)
+    ranks: Sequence[float | None] = [None] * len(points)
     if scores is not None:
         ranks = list(_numbers(found, row[scores].replace("|", " ").split(), loc))
-    found.detections(
-        plain(row[0]), loc=loc, points=points, scores=ranks, where=lambda i: f"{loc}:polygon {i}", since=since
-    )
+    ranks = found.beside(ranks, len(points), loc)
+    for i, outline in enumerate(points):
+        detected.add(f"{loc}:polygon {i}", outline, score=ranks[i])
+    found.page(plain(row[0]), loc, detected, since=since)
 
 
 def _numbers(found: Found, words: Sequence[str], loc: str) -> list[float]:

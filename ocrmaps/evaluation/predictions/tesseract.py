@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import NUMBER, box, numbered
 from ocrmaps.evaluation.predictions.contents import Leaf
-from ocrmaps.evaluation.predictions.detected import Detected, page_name
+from ocrmaps.evaluation.predictions.detected import page_name
 from ocrmaps.evaluation.predictions.records import Found
 
 _COLUMNS = (
@@ -41,7 +42,7 @@ def _head(text: str) -> bool:
 def _read(found: Found, leaves: Sequence[Leaf], level: str) -> None:
     for leaf in leaves:
         since = len(found.problems)
-        pages: dict[int, Detected] = {1: Detected()}
+        pages: dict[int, GatheredOutlines] = {1: GatheredOutlines()}
         rows = numbered(leaf.text or "")
         if not _head(leaf.text or ""):
             found.problem(
@@ -58,12 +59,12 @@ def _read(found: Found, leaves: Sequence[Leaf], level: str) -> None:
             if numbers[0] == level:
                 x, y, width, height, score = map(float, numbers[6:])
                 text = "\t".join(fields[len(_COLUMNS) :])
-                page = pages.setdefault(int(float(numbers[1])) if len(numbers[1]) < 9 else 1, Detected())
+                page = pages.setdefault(int(float(numbers[1])) if len(numbers[1]) < 9 else 1, GatheredOutlines())
                 given = level == "5" and score >= 0
-                page.add(loc, box(x, y, x + width, y + height), score / 100 if given else None, text or None)
+                page.add(loc, box(x, y, x + width, y + height), text or None, score=score / 100 if given else None)
         for page_number, page in sorted(pages.items()):
             broken = len(found.problems) > since
-            page.to(found, page_name(leaf.stem, page_number - 1), leaf.name, since=-1 if broken else since)
+            found.page(page_name(leaf.stem, page_number - 1), leaf.name, page, since=-1 if broken else since)
 
 
 read_lines, read_words = partial(_read, level="4"), partial(_read, level="5")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from ocrmaps.annotations.grammar.contents import refusal, shown, step
+from ocrmaps.annotations.formats.ufo import add_image
+from ocrmaps.annotations.grammar.contents import refusal, shown
 from ocrmaps.evaluation.predictions.contents import Leaf, only
-from ocrmaps.evaluation.predictions.records import Found, rank_of
+from ocrmaps.evaluation.predictions.records import Found
 
 
 def recognize(leaves: Sequence[Leaf]) -> bool:
@@ -29,26 +29,4 @@ def read(found: Found, leaves: Sequence[Leaf]) -> None:
         images = root.get("images")
         if found.expect(images, dict, f"{leaf.name}:images", "an object from picture name to words"):
             for name, image in images.items():
-                _image(found, name, image, f"{leaf.name}:{step('images', name)}")
-
-
-def _image(found: Found, name: str, image: Any, loc: str) -> None:
-    since = len(found.problems)
-    if not found.expect(image, dict, loc, 'an object with "words"'):
-        return
-    words = image.get("words")
-    words = {} if words is None else words
-    if not found.expect(words, dict, f"{loc}.words", "an object from word id to word"):
-        return
-    kept = {k: w for k, w in words.items() if found.expect(w, dict, step(f"{loc}.words", k), 'an object with "points"')}
-    keys = list(kept)
-    found.detections(
-        name,
-        loc=loc,
-        points=[word.get("points") for word in kept.values()],
-        scores=[rank_of(word) for word in kept.values()],
-        texts=[word.get("transcription") for word in kept.values()],
-        where=lambda i: step(f"{loc}.words", keys[i]),
-        size=found.size(image.get("img_h"), image.get("img_w"), loc),
-        since=since,
-    )
+                add_image(found, name, image, leaf.name)

@@ -10,6 +10,7 @@ from ocrmaps.annotations import Source, read
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.store.format.identity import picture_fingerprint
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import NO_ROWS
 from ocrmaps.tiff import read_picture
 
 
@@ -34,19 +35,25 @@ def check_splits(split: str, test_split: str | None, test_source: Path | None, c
         raise SpecError("name --test-split or --test-source, not both")
 
 
+def learnt_split(card: Mapping[str, Any], root_digest: str) -> str | None:
+    """The split of this version that a checkpoint learnt from; None where it did not learn from the version."""
+    alone = card["store"] | {"train": card["run"].get("data", {}).get("train", "train")}
+    return next((s["train"] for s in card.get("stores") or [alone] if s["root_digest"] == root_digest), None)
+
+
 def check_apart(
     reader: Reader, split: str, test_split: str | None, test_source: Source | None, card: Mapping[str, Any]
 ) -> None:
     """No picture that was learnt is chosen on, and none that was learnt or chosen on is tested on, byte for byte."""
-    learnt = card["run"].get("data", {}).get("train", "train")
-    if split == learnt and reader.root_digest == card["store"]["root_digest"]:
+    learnt = learnt_split(card, reader.root_digest)
+    if split == learnt:
         raise SpecError(
             f"split {split!r} is what this checkpoint learnt from: every setting looks good there",
             hint="choose on a split that was held out, such as val",
         )
     digests = reader.rows["picture"]
     chosen = {digests[row].tobytes(): row for row in reader.select(split).tolist()}
-    if reader.root_digest == card["store"]["root_digest"]:
+    if learnt is not None and learnt != NO_ROWS:
         # Only the version that was learnt from tells which pictures those were.
         chosen |= {digests[row].tobytes(): row for row in reader.select(learnt).tolist()}
     both: list[Problem] = []

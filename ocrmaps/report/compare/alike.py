@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ocrmaps.training.differences import Difference, differences
@@ -25,6 +25,8 @@ def unlikeness(a: RunFolder, b: RunFolder, tables: Sequence[Any]) -> Iterator[tu
         left, right = (run.settings.get("data", {}).get(key) for run in (a, b))
         if left != right:
             data.append(Difference(key=f"data.{key}", a=left, b=right))
+    splits = [{"stores": list(map(_splits, run.settings.get("data", {}).get("stores", ())))} for run in (a, b)]
+    data += differences(splits[0], splits[1], "data.")
     yield "data", tuple(data)
     left, right = (run.settings.get("extract", {}) for run in (a, b))
     evaluation = list(differences(left, right, "extract."))
@@ -48,6 +50,10 @@ def unlikeness(a: RunFolder, b: RunFolder, tables: Sequence[Any]) -> Iterator[tu
                 )
             )
     yield "evaluation", tuple(evaluation)
+
+
+def _splits(store: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: store.get(name) for name in ("train", "val")}
 
 
 def _roots_differ(a: RunFolder, b: RunFolder) -> bool:

@@ -16,6 +16,7 @@ from ocrmaps.errors import Problem, RunError, SpecError
 from ocrmaps.evaluation import RESULT, read_evaluation
 from ocrmaps.report.compare.alike import REFUSALS, said, unlikeness
 from ocrmaps.report.compare.interval import Interval, paired_interval
+from ocrmaps.store.several import NO_ROWS
 from ocrmaps.text import visible
 from ocrmaps.training.differences import Difference, differences, is_operational
 from ocrmaps.training.folder import RunFolder, standing
@@ -221,6 +222,8 @@ def _intervals(a: RunFolder, b: RunFolder, tables: Sequence[Any]) -> tuple[tuple
 
 def _evaluate_command(run: RunFolder) -> str:
     data = run.settings.get("data", {})
+    # Of several stores one at a time is evaluated: the first that the run was validated on.
+    data = next((store for store in data.get("stores", ()) if store.get("val") != NO_ROWS), data)
     try:
         checkpoint = str(run.checkpoint())
     except RunError:

@@ -14,7 +14,6 @@ import numpy as np
 from ocrmaps.detect.trained import Trained, load_detector
 from ocrmaps.evaluation import DETECTION_REASONS, ERRORS, Evaluation, PictureResult, result_document
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
-from ocrmaps.evaluation.oracle.judge import OracleResult
 from ocrmaps.evaluation.reasons import words
 from ocrmaps.pagekit import explorer
 from ocrmaps.pagekit import page as html
@@ -22,7 +21,7 @@ from ocrmaps.pagekit.explorer import Album, DrawnOutlines, Entry, Kind, Layer, P
 from ocrmaps.pagekit.page import Html, Section
 from ocrmaps.pagekit.pictures import Pixels
 from ocrmaps.report.layers import MAPS, MASKS, PICTURE, map_picture
-from ocrmaps.report.run.judge import judge_ceiling, predicted
+from ocrmaps.report.run.judge import Ceiling, judge_ceiling, predicted
 from ocrmaps.report.run.score import error_count, quick_cards, reasons, same_score, score_cards, sweeps
 from ocrmaps.report.run.training import curves, environment, epochs, pace, settings
 from ocrmaps.report.samples import (
@@ -39,9 +38,9 @@ from ocrmaps.report.samples import (
 )
 from ocrmaps.report.samples import text_facets as facets_of
 from ocrmaps.report.store import by_row
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Several, Stored, opened, readers_of
 from ocrmaps.text import number
-from ocrmaps.training.folder import RunFolder, find_store, read_run
+from ocrmaps.training.folder import RunFolder, find_data, read_run
 from ocrmaps.trust import NOTHING, Trusted
 
 KINDS = (
@@ -77,7 +76,7 @@ class Judged:
 
     trained: Trained
     evaluation: Evaluation
-    ceiling: OracleResult
+    ceiling: Ceiling
     album: Album
     plan: PicturePlan
     store: str
@@ -148,18 +147,17 @@ def judge_run(
     """Evaluate the checkpoint on the run's validation rows, and judge perfect maps of the same rows."""
     path = checkpoint or run.checkpoint()
     trained = load_detector(path, trusted=trusted)
-    version = find_store(trained.card, cache=cache, run=run.folder)
-    name = f"{version.parent.name}/{version.name}"
+    version = find_data(trained.card, cache=cache, run=run.folder)
     split = str(run.settings.get("data", {}).get("val", "val"))
     with asked.stage("evaluating") as progress:
         evaluation = evaluate_checkpoint(path, version=version, split=split, trusted=trusted, progress=progress)
-    with Reader(version) as reader:
+    with opened(version) as reader:
         rows = reader.select(split).tolist()
         with asked.stage("judging perfect maps") as progress:
             ceiling = judge_ceiling(reader, rows, trained, workers=asked.workers, progress=progress)
-        lines = _ledger(reader, rows)
+        lines, name = _ledger(reader, rows), reader.title
         results = dict(zip(rows, evaluation.pictures, strict=True))
-        lost = {row: len(picture.lost) for row, picture in zip(rows, ceiling.pictures, strict=True)}
+        lost = dict(zip(rows, ceiling.lost, strict=True))
         see = lru_cache(maxsize=12)(lambda row: predicted(reader, row, trained))
         album, plan = collect(
             asked,
@@ -177,7 +175,7 @@ def judge_run(
 
 
 def show_result(
-    reader: Reader,
+    reader: Stored,
     row: int,
     side: int,
     result: PictureResult,
@@ -256,8 +254,13 @@ def show_result(
     }
 
 
-def _ledger(reader: Reader, rows: Sequence[int]) -> dict[int, list[Mapping[str, Any]]]:
-    lines = by_row(reader, list(reader.ledger()))
+def _ledger(reader: Stored, rows: Sequence[int]) -> dict[int, list[Mapping[str, Any]]]:
+    starts = reader.starts if isinstance(reader, Several) else [0]
+    lines = {
+        start + row: told
+        for start, each in zip(starts, readers_of(reader), strict=False)
+        for row, told in by_row(each, list(each.ledger())).items()
+    }
     return defaultdict(list, {row: lines[row] for row in rows if row in lines})
 
 

@@ -8,6 +8,7 @@ the decoded size is checked again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import Struct
 from typing import Any
 
 import numcodecs.blosc
@@ -18,6 +19,8 @@ from ocrmaps.errors import SpecError, StoreCorrupt
 
 BLOCK = 1 << 20
 """Bytes in one Blosc block. Large blocks decode faster (docs/explanation/store.md has the table)."""
+_LENGTHS = Struct("<4xI4xI").unpack_from
+"""Of a Blosc header: bytes unpacked, bytes packed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ class Packing:
         # The 16-byte Blosc header states both lengths; believing it without a look reads beyond the buffer.
         if len(packed) < 16:
             raise StoreCorrupt(f"found {len(packed)} packed bytes, expected at least the 16 of a Blosc header")
-        unpacked, _, stated = np.frombuffer(packed, dtype="<u4", count=3, offset=4).tolist()
+        unpacked, stated = _LENGTHS(packed)
         if stated != len(packed) or unpacked != out.nbytes:
             raise StoreCorrupt(
                 f"the Blosc header states {stated} bytes for {unpacked}, expected {len(packed)} for {out.nbytes}"

@@ -36,8 +36,13 @@ def assemble(rows: Sequence[bytes | None], rows_per_shard: int) -> tuple[list[by
             index[i] = (offset, len(packed))
             offset += len(packed)
             parts.append(packed)
-    parts.append(bytes(_CRC.encode(index)))
+    parts.append(tail_of(index))
     return parts, index
+
+
+def tail_of(index: Index) -> bytes:
+    """The end of a shard file with this index."""
+    return bytes(_CRC.encode(index))
 
 
 def index_nbytes(rows_per_shard: int) -> int:

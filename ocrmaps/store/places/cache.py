@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrmaps.errors import SpecError, StoreNotFound
-from ocrmaps.kinds import MANIFEST
+from ocrmaps.kinds import MANIFEST, is_version
 from ocrmaps.store.places.standin import mark_of, stand_in
 from ocrmaps.store.places.urls import folder_of, url_of
 
@@ -105,12 +105,21 @@ def reading_folder(named: str | os.PathLike[str] | None = None) -> Path:
     url = far_cache(named)
     if url is None:
         return cache_folder(None if named is None else Path(named))
+    return stand_in(url, local_cache(), quota_bytes())
+
+
+def local_cache() -> Path:
+    """The cache folder of this machine, in which copies of what lies elsewhere are."""
     mine = os.environ.get("OCRMAPS_CACHE") or ".ocrmaps"
+    return Path(".ocrmaps" if url_of(mine) is not None else mine).absolute()
+
+
+def quota_bytes() -> int | None:
+    """The most that such copies may take; None leaves a twentieth of the disk free."""
     quota = os.environ.get("OCRMAPS_QUOTA_MB")
     if quota is not None and not quota.isdecimal():
         raise SpecError(f"OCRMAPS_QUOTA_MB: found {quota!r}, expected a whole number of MB")
-    local = Path(".ocrmaps" if url_of(mine) is not None else mine).absolute()
-    return stand_in(url, local, None if quota is None else int(quota) * 1_000_000)
+    return None if quota is None else int(quota) * 1_000_000
 
 
 def far_cache(named: str | os.PathLike[str] | None = None) -> str | None:
@@ -174,7 +183,7 @@ def find_version(cache: Path, wanted: str) -> tuple[Store, str]:
         folder = local_folder(wanted)
         return Store(folder.parent.parent, folder.parent.name), folder.name
     path = Path(wanted)
-    if (path / MANIFEST).exists() or (_VERSION.fullmatch(path.absolute().name) and path.is_dir()):
+    if is_version(path) or (_VERSION.fullmatch(path.absolute().name) and path.is_dir()):
         path = path.absolute()
         return Store(path.parent.parent, path.parent.name), path.name
     name, _, start = wanted.strip("/").partition("/")

@@ -8,6 +8,7 @@ Credentials come from where the provider's own tools take them (environment, ide
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ocrmaps.errors import OcrmapsError, SpecError, StoreError
+from ocrmaps.store.places.patience import patience
 from ocrmaps.store.places.urls import url_of
 
 T = TypeVar("T")
@@ -43,8 +45,15 @@ _KNOWN = {
     ),
 }
 """What obstore says only to those who know the provider: a piece of it -> what it means, what to do."""
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
+    "az": ("AZURE_ENDPOINT", "AZURE_STORAGE_ENDPOINT"),
+}
+"""Where the environment names a server."""
 _memories: dict[str, Any] = {}
 """The stores of `memory://` of this process by name."""
+_buckets: dict[str, ObjectPlace] = {}
+"""Buckets that single objects were read from: connections stay open."""
 _opening = threading.Lock()
 _process: int | None = None
 """The process in which obstore's threads run: a fork of it has none, and would wait for them for ever."""
@@ -58,6 +67,8 @@ class Listed:
     nbytes: int
     modified: float
     """Seconds since 1970, by the clock of the place."""
+    etag: str = ""
+    """Another one where the bytes are others."""
 
 
 class ObjectPlace:
@@ -70,6 +81,7 @@ class ObjectPlace:
         self.url = found
         self._obstore = _library(found)
         self._store, self._above = _open(found, self._obstore)
+        self._host = _host(found)
 
     def __repr__(self) -> str:
         return f"ObjectPlace({self.url})"
@@ -126,6 +138,14 @@ class ObjectPlace:
             return None
         return float(head["last_modified"].timestamp())
 
+    def entry(self, key: str) -> Listed | None:
+        """What a listing says of one object, None where there is none."""
+        try:
+            meta = self._again("head", key, lambda: self._obstore.head(self._store, self._above + key))
+        except FileNotFoundError:
+            return None
+        return self._listed(meta)
+
     def entries(self, prefix: str = "") -> Iterator[Listed]:
         """Every object below a folder; keys are relative to this place."""
 
@@ -137,10 +157,15 @@ class ObjectPlace:
             found = self._again("list", prefix, read)
         except FileNotFoundError:  # a folder of `file://` that nobody made
             return
-        for meta in found:
-            yield Listed(
-                meta["path"].removeprefix(self._above), int(meta["size"]), float(meta["last_modified"].timestamp())
-            )
+        yield from map(self._listed, found)
+
+    def _listed(self, meta: Any) -> Listed:
+        return Listed(
+            key=meta["path"].removeprefix(self._above),
+            nbytes=int(meta["size"]),
+            modified=float(meta["last_modified"].timestamp()),
+            etag=str(meta["e_tag"] or ""),
+        )
 
     def folders(self, prefix: str = "") -> list[str]:
         """Names directly below a folder that hold objects of their own."""
@@ -167,22 +192,38 @@ class ObjectPlace:
         """Try until it works or TRIES is reached; what a second try cannot change is raised at once."""
         _check_process()
         last: Exception | None = None
-        for attempt in range(TRIES):
-            if attempt:
-                time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
-            try:
-                return call()
-            except (FileNotFoundError, self._obstore.exceptions.AlreadyExistsError):
-                raise
-            except (self._obstore.exceptions.BaseError, _Short, OSError) as error:
-                last = error
-                refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
-                if refused or "NoSuchBucket" in str(error):
-                    break
+        with patience(self._host, TRIES) as request:
+            for attempt in range(TRIES):
+                request.number = attempt + 1
+                if attempt:
+                    time.sleep(min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0))
+                try:
+                    return call()
+                except (FileNotFoundError, self._obstore.exceptions.AlreadyExistsError):
+                    raise
+                except (self._obstore.exceptions.BaseError, _Short, OSError) as error:
+                    last = error
+                    refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
+                    if refused or "NoSuchBucket" in str(error):
+                        break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
         said, hint = next((known for mark, known in _KNOWN.items() if mark in str(last)), (_said(last), _HINT))
         raise StoreError(f"{what} {self.url}/{key}: {said}{tried}", hint=hint) from None
+
+
+def read_object(bucket: str, key: str, nbytes: int | None = None) -> bytes:
+    """All bytes of an object, or the first so many."""
+    with _opening:
+        place = _buckets.get(bucket)
+    if place is None:
+        place = ObjectPlace(bucket)
+        with _opening:
+            _buckets[bucket] = place
+    try:
+        return place.get(key) if nbytes is None else place.range(key, 0, nbytes)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, "no such object", f"{bucket}/{key}") from None
 
 
 class _Short(Exception):
@@ -237,10 +278,16 @@ def _open(url: str, obstore: Any) -> tuple[Any, str]:
 
 def _plain_http() -> bool:
     """Whether the environment names an endpoint without TLS, as test servers and stores in a closed network have."""
-    names = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_ENDPOINT", "AZURE_STORAGE_ENDPOINT")
     return os.environ.get("AWS_ALLOW_HTTP") == "true" or any(
-        os.environ.get(name, "").startswith("http://") for name in names
+        os.environ.get(name, "").startswith("http://") for names in _ENDPOINTS.values() for name in names
     )
+
+
+def _host(url: str) -> str:
+    """Whom requests go to, for people: the endpoint of the environment, else the bucket."""
+    named = [os.environ.get(name) for name in _ENDPOINTS.get(url.partition(":")[0], ())]
+    endpoint = next(filter(None, named), "")
+    return re.sub(r"^https?://|[/?].*$|[^/@]*@", "", endpoint) or "/".join(url.split("/")[:3])
 
 
 def _said(error: Exception) -> str:

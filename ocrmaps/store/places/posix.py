@@ -192,6 +192,24 @@ def read(path: Path) -> bytes:
         return path.read_bytes()
 
 
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file with their ends, one at a time; none where there is no file."""
+    with _named("read", path):
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            yield from file
+
+
+def read_at(path: Path, start: int, nbytes: int) -> bytes:
+    """A part of a file, shorter where the file ends before it does."""
+    with _named("read", path), path.open("rb") as file:
+        file.seek(start)
+        return file.read(nbytes)
+
+
 def read_json(path: Path) -> Any:
     """A small JSON file of ours, or None where there is none; one that is not JSON is refused by name."""
     try:

@@ -54,6 +54,19 @@ def folder_of(url: str) -> Path | None:
     return Path(url.removeprefix("file://")) if url.startswith("file:///") else None
 
 
+def bucket_and_key(named: str) -> tuple[str, str] | None:
+    """The bucket and the key of an object as a listing names it, spaces and all; None for a path of this machine.
+
+    >>> bucket_and_key("s3://bucket/a b/#1.jpg"), bucket_and_key("a b/1.jpg")
+    (('s3://bucket', 'a b/#1.jpg'), None)
+    """
+    match = _URL.fullmatch(named)
+    if match is None or match[1] not in SCHEMES or match[1] == "file":
+        return None
+    bucket, _, key = match[2].partition("/")
+    return f"{match[1]}://{bucket}", key
+
+
 def join(url: str, *parts: str) -> str:
     """A place below a place."""
     return "/".join((url.rstrip("/"), *parts))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ocrmaps.errors import StoreError
 from ocrmaps.recipe import ARRAYS
@@ -76,23 +76,21 @@ def show(folder: Path, *, ledger: int = 0) -> dict[str, Any]:
 def diff(old: Path, new: Path) -> dict[str, Any]:
     """Which samples two versions do not share, and which recipe fields and algorithms differ."""
     with Reader(old) as a, Reader(new) as b:
-        rows_a, rows_b = _keys(a), _keys(b)
-        found = [Change(sample=_name(key), what="removed", redraw=False) for key in rows_a if key not in rows_b]
-        for key, j in rows_b.items():
-            i = rows_a.get(key)
-            if i is None:
-                found.append(Change(sample=_name(key), what="new", redraw=True))
-                continue
-            causes = [
-                what
-                for what, column in (("image", "picture"), ("annotation", "annotation"))
-                if not np.array_equal(a.rows[column][i], b.rows[column][j])
-            ]
-            redrawn = not np.array_equal(a.rows["fingerprint"][i], b.rows["fingerprint"][j])
-            if redrawn and not causes:
-                causes = ["recipe"]
-            if causes:
-                found.append(Change(sample=_name(key), what=", ".join(causes), redraw=redrawn))
+        in_a, in_b, only_a, only_b = _paired(a, b)
+        differs = {
+            name: (a.rows[name][in_a] != b.rows[name][in_b]).any(axis=1)
+            for name in ("picture", "annotation", "fingerprint")
+        }
+        found = [Change(sample=a.name(row), what="removed", redraw=False) for row in only_a]
+        changed = np.flatnonzero(differs["picture"] | differs["annotation"] | differs["fingerprint"])
+        of_b: dict[int, Change] = {row: Change(sample=b.name(row), what="new", redraw=True) for row in only_b}
+        for at in changed.tolist():
+            causes = [what for what, name in (("image", "picture"), ("annotation", "annotation")) if differs[name][at]]
+            row = int(in_b[at])
+            of_b[row] = Change(
+                sample=b.name(row), what=", ".join(causes) or "recipe", redraw=bool(differs["fingerprint"][at])
+            )
+        found += [of_b[row] for row in sorted(of_b)]
         return {
             "old": {"version": a.manifest.version, "root_digest": a.root_digest, "rows": len(a)},
             "new": {"version": b.manifest.version, "root_digest": b.root_digest, "rows": len(b)},
@@ -199,11 +197,33 @@ def size_of(folder: Path, *, own: bool = False) -> int:
     return total
 
 
-def _keys(reader: Reader) -> dict[tuple[str, str, str], int]:
-    sources = reader.manifest.written["sources"]
-    split, source = reader.rows["split"].tolist(), reader.rows["source"].tolist()
-    return {(SPLITS[split[i]], sources[source[i]], id): i for i, id in enumerate(reader.ids())}
+def _paired(a: Reader, b: Reader) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], list[int], list[int]]:
+    """Rows of the samples that two versions share, in the same order, and the rows that only either of them has."""
+    groups_a, groups_b = _grouped(a), _grouped(b)
+    in_a: list[int] = []
+    in_b: list[int] = []
+    only_a: list[int] = []
+    only_b: list[int] = []
+    for group in groups_a.keys() | groups_b.keys():
+        of_a, of_b = groups_a.get(group, {}), groups_b.get(group, {})
+        if list(of_a) == list(of_b):  # as it mostly is, and much quicker than looking up each
+            in_a += of_a.values()
+            in_b += of_b.values()
+            continue
+        shared = [id for id in of_b if id in of_a]
+        in_a += [of_a[id] for id in shared]
+        in_b += [of_b[id] for id in shared]
+        only_a += [row for id, row in of_a.items() if id not in of_b]
+        only_b += [row for id, row in of_b.items() if id not in of_a]
+    return np.array(in_a, np.intp), np.array(in_b, np.intp), sorted(only_a), only_b
 
 
-def _name(key: Sequence[str]) -> str:
-    return "/".join(part for part in key if part)
+def _grouped(reader: Reader) -> dict[tuple[str, str], dict[str, int]]:
+    """The row of each id, by split and source."""
+    sources, ids = reader.manifest.written["sources"], reader.ids()
+    code = reader.rows["split"].astype(np.int64) * len(sources) + reader.rows["source"]
+    out = {}
+    for which in np.flatnonzero(np.bincount(code)).tolist():
+        rows = np.flatnonzero(code == which).tolist()
+        out[SPLITS[which // len(sources)], sources[which % len(sources)]] = {ids[row]: row for row in rows}
+    return out

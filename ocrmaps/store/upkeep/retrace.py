@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ocrmaps.store.far.source import here
 from ocrmaps.store.format.identity import annotation_fingerprint, picture_fingerprint
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.reader import Reader
@@ -18,7 +19,7 @@ def picture_folders(reader: Reader, row: int) -> list[Path]:
     split = SPLITS[int(reader.rows["split"][row])]
     name = reader.manifest.written["sources"][int(reader.rows["source"][row])]
     return [
-        Path(source["pictures"])
+        here(source["pictures"])
         for source in reader.manifest.recorded["sources"]
         if (source["split"], source["name"]) == (split, name)
     ]

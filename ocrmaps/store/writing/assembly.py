@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ REACH = 0.5
 _QUIET = (OUTCOMES.index(str(Outcome.DRAWN)), OUTCOMES.index(str(Outcome.IGNORED)))
 """Outcomes that are what the annotation asked for, so the ledger does not list them."""
 
+_PLACES = struct.Struct(f"<{2 * len(ARRAYS)}Q")
+
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -42,16 +45,25 @@ class Assembled:
     """Of plan and build."""
 
 
+class _Told(NamedTuple):
+    """What a receipt says of one row, a hundred bytes or two: all rows of a version are in memory at once."""
+
+    outcomes: bytes
+    places: bytes
+    """Offset and length of each array's chunk, 8 bytes each."""
+    digests: bytes
+
+
 def assemble_version(plan: Plan, receipts: Mapping[str, Mapping[str, Any]]) -> Assembled:
     """Join the plan with one receipt for each of its shards."""
-    written: list[tuple[PlannedRow, Mapping[str, Any]]] = []
+    written: list[tuple[PlannedRow, _Told]] = []
     failures = list(plan.failures)
     shards: list[tuple[ShardKey, Mapping[str, Any]]] = []
     for key, rows in plan.shards.items():
         receipt = receipts.get(str(key))
         if receipt is None:
             raise StoreError(f"{key}: no receipt for this shard", hint="run the build again: it resumes")
-        shards.append((key, receipt))
+        shards.append((key, receipt["files"]))
         for row, told in zip(rows, receipt["rows"], strict=True):
             if told["how"] == "failed":
                 failures.append(
@@ -64,7 +76,17 @@ def assemble_version(plan: Plan, receipts: Mapping[str, Mapping[str, Any]]) -> A
                     )
                 )
             else:
-                written.append((row, told))
+                chunks = told["chunks"]
+                written.append(
+                    (
+                        row,
+                        _Told(
+                            outcomes=bytes(told["outcomes"]),
+                            places=_PLACES.pack(*(n for chunk in chunks for n in chunk[:2])),
+                            digests=bytes.fromhex("".join(chunk[2] for chunk in chunks)),
+                        ),
+                    )
+                )
     written.sort(key=lambda pair: (SPLITS.index(pair[0].split), pair[0].source, pair[0].sample.id))
     shards.sort(key=lambda pair: (plan.canvases.index(pair[0].canvas), pair[0].index))
     sources = tuple(sorted({read.name for read in plan.sources}))
@@ -86,13 +108,12 @@ def assemble_version(plan: Plan, receipts: Mapping[str, Mapping[str, Any]]) -> A
     )
 
 
-def _rows(written: Sequence[tuple[PlannedRow, Mapping[str, Any]]], sources: Sequence[str]) -> Columns:
+def _rows(written: Sequence[tuple[PlannedRow, _Told]], sources: Sequence[str]) -> Columns:
     rows = [row for row, _ in written]
     offsets, data = pack_texts([row.sample.id for row in rows])
     n = len(rows)
-    chunks = [told["chunks"] for _, told in written]
-    places = np.array([[c[:2] for c in chunk] for chunk in chunks], dtype=np.uint64).reshape(n, len(ARRAYS), 2)
-    digests = b"".join(bytes.fromhex(c[2]) for chunk in chunks for c in chunk)
+    places = np.frombuffer(b"".join(told.places for _, told in written), dtype="<u8").reshape(n, len(ARRAYS), 2)
+    digests = b"".join(told.digests for _, told in written)
     transforms = [(t.orientation, *t.raw_size, *t.resized, *t.offset) for t in (row.transform for row in rows)]
     return {
         "id_offsets": offsets,
@@ -106,7 +127,7 @@ def _rows(written: Sequence[tuple[PlannedRow, Mapping[str, Any]]], sources: Sequ
         "picture": _digests(b"".join(row.picture.sha for row in rows), n, 32),
         "annotation": _digests(b"".join(row.annotation for row in rows), n, 32),
         "fingerprint": _digests(b"".join(row.fingerprint for row in rows), n, 32),
-        "chunk_offset": places[:, :, 0],
+        "chunk_offset": places[:, :, 0].astype(np.uint64),
         "chunk_nbytes": places[:, :, 1].astype(np.uint32),
         "chunk_digest": _digests(digests, n, *TABLES["rows"]["chunk_digest"][1]),
     }
@@ -114,7 +135,7 @@ def _rows(written: Sequence[tuple[PlannedRow, Mapping[str, Any]]], sources: Sequ
 
 def _shards(plan: Plan, shards: Sequence[tuple[ShardKey, Mapping[str, Any]]]) -> Columns:
     k = len(shards)
-    files = [[receipt["files"][array] for array in ARRAYS] for _, receipt in shards]
+    files = [[of_shard[array] for array in ARRAYS] for _, of_shard in shards]
     digests = b"".join(bytes.fromhex(digest) for of_shard in files for _, digest in of_shard)
     return {
         "canvas": np.array([plan.canvases.index(key.canvas) for key, _ in shards], dtype=np.uint16),
@@ -129,14 +150,14 @@ def _digests(data: bytes, n: int, *shape: int) -> npt.NDArray[np.uint8]:
 
 
 def _polygons(
-    written: Sequence[tuple[PlannedRow, Mapping[str, Any]]],
+    written: Sequence[tuple[PlannedRow, _Told]],
 ) -> tuple[Columns, list[bytes], Counter[int]]:
     sets = [row.sample.polygons for row, _ in written]
     numbers = np.cumsum([0, *(len(s) for s in sets)], dtype=np.uint64)
     starts = np.cumsum([0, *(len(s.points) for s in sets)], dtype=np.uint64)
     texts = [text for s in sets for text in s.texts]
     text_offsets, text_bytes = pack_texts([text or "" for text in texts])
-    codes = [code for _, told in written for code in told["outcomes"]]
+    codes = np.frombuffer(b"".join(told.outcomes for _, told in written), dtype=np.uint8)
     if len(codes) != int(numbers[-1]):
         raise StoreError(f"found {len(codes)} outcomes for {int(numbers[-1])} polygons")
     columns: Columns = {
@@ -145,7 +166,7 @@ def _polygons(
         + np.concatenate([[np.uint64(0)], np.repeat(starts[:-1], [len(s) for s in sets])]),
         "points": np.concatenate([np.zeros((0, 2)), *(s.points for s in sets)]),
         "ignore": np.concatenate([np.zeros(0, np.uint8), *(s.ignore for s in sets)]).astype(np.uint8),
-        "outcome": np.array(codes, dtype=np.uint8),
+        "outcome": codes,
         "has_text": np.array([text is not None for text in texts], dtype=np.uint8),
         "text_offsets": text_offsets,
         "text_bytes": text_bytes,
@@ -157,8 +178,8 @@ def _polygons(
     leaving = set(np.repeat(np.arange(len(sets)), counts)[off].tolist())
     ledger = []
     for i, (row, told) in enumerate(written):
-        ledger += _altered(row, told["outcomes"]) + (_clipped(row, told["outcomes"]) if i in leaving else [])
-    return columns, ledger, Counter(codes)
+        ledger += _altered(row, told.outcomes) + (_clipped(row, told.outcomes) if i in leaving else [])
+    return columns, ledger, Counter(codes.tolist())
 
 
 def _altered(row: PlannedRow, outcomes: Sequence[int]) -> list[bytes]:

@@ -18,15 +18,16 @@ from typing import Any
 
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.source import named_recipe, place_of
 from ocrmaps.store.format.identity import file_digest
-from ocrmaps.store.format.layout import LEDGER, MANIFEST, array_folders, list_files
+from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, array_folders, list_files
 from ocrmaps.store.format.manifest import Manifest, read_manifest
 from ocrmaps.store.format.tables import write_afresh, write_table
 from ocrmaps.store.places import lock
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.writing.assembly import Assembled, assemble_version
-from ocrmaps.store.writing.journal import Journal
+from ocrmaps.store.writing.journal import Journal, Receipts
 from ocrmaps.store.writing.plan import Plan, PlannedRow
 from ocrmaps.store.writing.provenance import code_digests, drawn_by, tool_versions
 from ocrmaps.store.writing.reuse import Known
@@ -41,13 +42,13 @@ class Building:
 
     def __init__(self, store: Store, plan: Plan, *, known: Known | None = None, over: bool = False) -> None:
         self.store, self.plan = store, plan
-        self.receipts: dict[str, dict[str, Any]] = {}
+        self._journal = Journal(store.journal(plan.version))
+        self.receipts = Receipts(self._journal)
         self.resumed = 0
         """Shards whose receipts an earlier attempt left, proven again."""
         self._over = over
         self._lock: AbstractContextManager[None] | None = None
         self._known = known
-        self._journal = Journal(store.journal(plan.version))
         self._keys = {str(key): key for key in plan.shards}
 
     def __enter__(self) -> Building:
@@ -72,57 +73,76 @@ class Building:
     def committed(self) -> bool:
         return self.store.version(self.plan.version).exists()
 
+    @property
+    def folders(self) -> tuple[str, str]:
+        """Where shards go and where unfinished files are: whoever builds one writes into both."""
+        return os.fspath(self.store.tree(self.plan.version)), os.fspath(self.store.temporary(self.plan.version))
+
     def _prepare(self) -> None:
         version = self.plan.version
         if self.committed and not self._over:
             return
         tree = self.store.tree(version)
-        for folder in (tree, self.store.temporary(version)):
-            disk.make_folder(folder)
+        for folder in self.folders:
+            disk.make_folder(Path(folder))
         for canvas in self.plan.canvases:
             for name in array_folders(canvas):
                 disk.make_folder(tree / name, durable=False)
         for left in self.store.temporary(version).iterdir():
             disk.unlink(left)
 
-    def tasks(self) -> list[ShardTask]:
-        """The shards still to be built, the most work first; earlier receipts that prove true are taken over."""
-        told = {receipt["shard"]: receipt for receipt in self._journal.replay()}
-        tasks = []
-        for task in self.all_tasks():
-            receipt = told.get(str(task.key))
-            if receipt is not None and receipt.get("asked") == task.asked and self._holds(receipt, task):
-                self.receipts[str(task.key)] = receipt
+    def missing(self) -> dict[ShardKey, int]:
+        """The shards still to be built with what drawing them costs, the most first; 0 where all rows are known.
+
+        Earlier receipts that prove true are taken over.
+        """
+        told = {receipt["shard"]: (span, receipt.get("asked")) for span, receipt in self._journal.replay()}
+        costs = {}
+        for key, rows in self.plan.shards.items():
+            span, asked = told.get(str(key), (None, None))
+            if span is not None and asked == self._whole(key).asked and self._holds(self._journal.receipt(span), key):
+                self.receipts.add(str(key), span)
                 self.resumed += 1
             else:
-                tasks.append(task if self._known is None else self._known.reuse(task))
-        return sorted(tasks, key=lambda task: (-_work(task), task.key))
+                costs[key] = sum(_cost(row) for row in rows if not self.knows(row))
+        return dict(sorted(costs.items(), key=lambda entry: (-entry[1], entry[0])))
 
-    def all_tasks(self) -> list[ShardTask]:
-        """Every shard of the plan, to be drawn in full."""
+    def task(self, key: ShardKey) -> ShardTask:
+        """What building one shard takes; known rows are to be copied."""
+        whole = self._whole(key)
+        return whole if self._known is None else self._known.reuse(whole)
+
+    def tasks(self) -> list[ShardTask]:
+        """The tasks of all shards still to be built, the most work first."""
+        return [self.task(key) for key in self.missing()]
+
+    def knows(self, row: PlannedRow) -> bool:
+        """Whether an older version holds this row."""
+        return self._known is not None and row.fingerprint in self._known
+
+    def _whole(self, key: ShardKey) -> ShardTask:
+        """One shard, to be drawn in full."""
         recipe = self.plan.recipe
-        return [
-            ShardTask(
-                key=key,
-                rows=tuple(_row_task(row, recipe.layout.rows_per_shard) for row in rows),
-                rows_per_shard=recipe.layout.rows_per_shard,
-                canonical=recipe.canonical,
-                maps=recipe.maps,
-                codecs=recipe.layout.codecs,
-                tree=os.fspath(self.store.tree(self.plan.version)),
-                temporary=os.fspath(self.store.temporary(self.plan.version)),
-            )
-            for key, rows in self.plan.shards.items()
-        ]
+        tree, temporary = self.folders
+        return ShardTask(
+            key=key,
+            rows=tuple(_row_task(row, recipe.layout.rows_per_shard) for row in self.plan.shards[key]),
+            rows_per_shard=recipe.layout.rows_per_shard,
+            canonical=recipe.canonical,
+            maps=recipe.maps,
+            codecs=recipe.layout.codecs,
+            tree=tree,
+            temporary=temporary,
+        )
 
-    def _holds(self, receipt: Mapping[str, Any], task: ShardTask) -> bool:
+    def _holds(self, receipt: Mapping[str, Any], key: ShardKey) -> bool:
         """Whether a receipt is still true; one with failed rows is not believed: they get another chance."""
         if any(row["how"] == "failed" for row in receipt["rows"]):
             return False
         for array in ARRAYS:
             nbytes, digest = receipt["files"][array]
             try:
-                data = (self.store.tree(self.plan.version) / task.key.path(array)).read_bytes()
+                data = (self.store.tree(self.plan.version) / key.path(array)).read_bytes()
             except OSError:
                 return False
             if len(data) != nbytes or file_digest(data).hex() != digest:
@@ -143,8 +163,8 @@ class Building:
                         hint="workers must share the cache's disk with the process that starts the build",
                     )
         if receipts:
-            self._journal.append(receipts)
-        self.receipts |= {receipt["shard"]: receipt for receipt in receipts}
+            for receipt, span in zip(receipts, self._journal.append(receipts), strict=True):
+                self.receipts.add(receipt["shard"], span)
 
     def assembled(self) -> Assembled:
         return assemble_version(self.plan, self.receipts)
@@ -179,7 +199,7 @@ class Building:
                 "tables": {t: {n: c.as_dict() for n, c in columns.items()} for t, columns in tables.items()},
             },
             recorded={
-                "recipe": self.plan.recipe.as_dict(),
+                "recipe": named_recipe(self.plan.recipe).as_dict(),
                 "sources": self._sources(assembled),
                 "tools": tool_versions(),
                 "code": code_digests(),
@@ -198,9 +218,12 @@ class Building:
     def _settle(self, tree: Path, assembled: Assembled, documents: Mapping[str, bytes], ledger: int) -> None:
         """The tree holds exactly what the manifest will promise, or there is no commit."""
         expected = {LEDGER: ledger, **{path: len(data) for path, data in documents.items()}}
-        for key in self.plan.shards:
-            files = self.receipts[str(key)]["files"]
-            expected |= {key.path(array): files[array][0] for array in ARRAYS}
+        told = assembled.tables["shards"]
+        for canvas, index, lengths in zip(
+            *(told[name].tolist() for name in ("canvas", "index", "nbytes")), strict=True
+        ):
+            key = ShardKey(self.plan.canvases[canvas], index)
+            expected |= {key.path(array): nbytes for array, nbytes in zip(ARRAYS, lengths, strict=True)}
         for table, columns in assembled.tables.items():
             expected |= {f"{table}/{name}/c" + ".0" * a.ndim: a.nbytes for name, a in columns.items() if a.size}
         found = list_files(tree)
@@ -232,8 +255,8 @@ class Building:
                     "split": read.source.split,
                     "format": read.source.format,
                     "frame": read.source.frame,
-                    "path": str(read.source.annotations),
-                    "pictures": str(read.source.pictures),
+                    "path": place_of(read.source.annotations),
+                    "pictures": place_of(read.source.pictures),
                     "expected": len(ids),
                     "written": len(ids) - lost,
                     "problems": len(read.reading.problems),
@@ -254,13 +277,12 @@ def _row_task(row: PlannedRow, rows_per_shard: int) -> RowTask:
     )
 
 
-def _work(task: ShardTask) -> int:
+def _cost(row: PlannedRow) -> int:
     """What drawing costs, in decoded pixels: long tasks first leaves the workers idle for the shortest time at the end.
 
     Rendering, drawing and packing a canvas pixel take about twice the time of decoding one.
     """
-    drawn = [row.transform for row in task.rows if row.copy is None]
-    return sum(math.prod(t.raw_size) + 2 * math.prod(t.canvas) for t in drawn)
+    return math.prod(row.transform.raw_size) + 2 * math.prod(row.transform.canvas)
 
 
 def refuse_damaged(store: Store, version: str) -> Manifest:

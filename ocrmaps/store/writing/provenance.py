@@ -26,7 +26,7 @@ TOOLS = ("ocrmaps", "numba", "numcodecs", "numpy", "opencv-python-headless", "pi
 _LIBRARY = Path(ocrmaps.__file__).resolve().parent
 CODE = {
     "pictures": ["pictures.py", "geometry.py"],
-    "canonical": ["canonical.py", "geometry.py", "pictures.py"],
+    "canonical": ["canonical.py", "geometry.py", "pictures.py", "resampling.py", "compiled.py"],
     "maps": ["maps/**/*.py", "compiled.py", "geometry.py"],
 }
 """Which files decide the pixels; patterns relative to the library."""

@@ -13,6 +13,7 @@ from ocrmaps.annotations.records import Source
 from ocrmaps.errors import Problem
 from ocrmaps.pictures import Header
 from ocrmaps.recipe import Recipe
+from ocrmaps.store.far.source import bring_recipe
 from ocrmaps.store.format.identity import FORMAT, fingerprint, request
 from ocrmaps.store.places.cache import inputs_memory
 from ocrmaps.store.writing.inputs import InputPicture, Memory, examine, listing
@@ -41,6 +42,7 @@ def ask(
     progress: Progress | None = None,
 ) -> Plan:
     """What building this recipe would mean, with every annotation read and every picture's bytes accounted for."""
+    recipe = bring_recipe(recipe, progress)
     memory = Memory(inputs_memory(cache))
     sources = [
         ReadSource(source=source, reading=read_annotations(source, memory, rehash=rehash), name=asked.name)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, needed_resolution, render
-from ocrmaps.errors import DataError, StoreCorrupt, StoreError
+from ocrmaps.errors import DataError, StoreCorrupt, StoreError, reason
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import DRAWN, Maps, MapSpec, Outcome, draw_maps
 from ocrmaps.pictures import decode
@@ -28,6 +28,8 @@ from ocrmaps.store.format.identity import file_digest, fingerprint, picture_fing
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.format.shards import assemble
 from ocrmaps.store.places import posix as disk
+from ocrmaps.store.places.objects import read_object
+from ocrmaps.store.places.urls import bucket_and_key
 from ocrmaps.store.writing.provenance import UNKNOWN, identity
 from ocrmaps.tiff import read_picture
 
@@ -57,6 +59,7 @@ class RowTask:
     name: str
     """How messages call the sample: split, source and id."""
     picture: str
+    """A file, or the URL of an object."""
     picture_sha: str
     fingerprint: str
     polygons: PolygonSet
@@ -137,13 +140,14 @@ def _row(row: RowTask, task: ShardTask, packed: dict[str, list[bytes | None]]) -
 
 def _input(row: RowTask) -> bytes:
     """The picture's bytes, which must still be those that the version is named after."""
-    path = Path(row.picture)
+    path = row.picture
     try:
-        data = read_picture(path)
+        far = bucket_and_key(path)
+        data = read_picture(path) if far is None else read_object(*far)
     except OSError as error:
         # It could be read when the version got its name: that is the disk's or the network's fault, not the picture's.
         raise StoreError(
-            f"{row.name}: {path} can no longer be read ({error.strerror})", hint="the same command resumes the build"
+            f"{row.name}: {path} can no longer be read ({reason(error)})", hint="the same command resumes the build"
         ) from error
     if picture_fingerprint(data).hex() != row.picture_sha:
         raise StoreError(

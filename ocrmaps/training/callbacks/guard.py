@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ocrmaps.errors import RunError
 from ocrmaps.loader.batch import Batch
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 from ocrmaps.training.callbacks.stop import Interrupted
 from ocrmaps.training.module import DetectorModule
 from ocrmaps.training.steps.capture import Captured
@@ -45,7 +45,7 @@ class FiniteGuard(Callback):
     On several ranks the first one raises it, whoever was bad, and the others end beside it.
     """
 
-    def __init__(self, reader: Reader, *, every: int = 20) -> None:
+    def __init__(self, reader: Stored, *, every: int = 20) -> None:
         self.reader, self.every = reader, every
         self._seen: list[Seen] = []
         self._own: Tensor | None = None

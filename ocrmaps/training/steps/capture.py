@@ -21,7 +21,7 @@ from ocrmaps.detect.trained import checkpoint_bytes, read_checkpoint
 from ocrmaps.errors import DataError
 from ocrmaps.loader.batch import Batch
 from ocrmaps.model import Detector, DetectorSpec, build_detector, build_loss
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Stored
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.trust import NOTHING, Trusted
 
@@ -100,7 +100,7 @@ class Witness(Callback):
     ) -> None:
         self.inside = False
 
-    def captured(self, reader: Reader, error: BaseException) -> Captured | None:
+    def captured(self, reader: Stored, error: BaseException) -> Captured | None:
         """The step that was under way, or the last one; None where there was none."""
         if self.module is None or self.rows is None:
             return None
@@ -116,7 +116,7 @@ class Witness(Callback):
         )
 
 
-def batch_of_rows(reader: Reader, rows: list[int], epoch: int, augment: Augment | None) -> Batch:
+def batch_of_rows(reader: Stored, rows: list[int], epoch: int, augment: Augment | None) -> Batch:
     """These rows from the store, as they are learnt from in this epoch: the same tensors whenever it is asked."""
     read = [reader.read_row(row) for row in rows]
     image, probability, threshold, mask = (

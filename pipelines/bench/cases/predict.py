@@ -61,7 +61,7 @@ def bench_predict(repeats: int = 5, *, quick: bool = False, source: Path | None 
         asked, what = material(source, room / "source", 2 if quick else PICTURES)
         opened = open_source(asked.path, format=asked.format, pictures=asked.pictures)
         files = [PictureFile(name=sample.id, path=opened.pictures / sample.picture) for sample in read(opened)]
-        runners = list(_runners(room, None if quick else asked.path))
+        runners = list(_runners(room, files[0].path, None if quick else asked.path))
         for runner in runners:  # compiles, fills the page cache
             with _threads(runner.threads):
                 _one_by_one(runner, files[:1])
@@ -73,19 +73,19 @@ def bench_predict(repeats: int = 5, *, quick: bool = False, source: Path | None 
         return _figures(runners, f"{len(files)} of {what}")
 
 
-def _runners(room: Path, calibration: Path | None) -> Iterator[Runner]:
+def _runners(room: Path, picture: Path, calibration: Path | None) -> Iterator[Runner]:
     """Every runtime with one thread, and with all cores where there are more."""
     checkpoint = checkpoint_path(DETECTOR)
     paths = {"pytorch": checkpoint}
     if find_spec("onnx") is not None and find_spec("onnxruntime") is not None:
         paths["onnx"] = room / "float.onnx"
-        export(checkpoint, paths["onnx"])
+        export(checkpoint, paths["onnx"], pictures=[picture])
         if calibration is not None:
             paths["int8"] = room / "int8.onnx"
-            export(checkpoint, paths["int8"], int8=calibration)
+            export(checkpoint, paths["int8"], pictures=[picture], int8=calibration)
         if find_spec("openvino") is not None:
             paths["openvino"] = room / "float.xml"
-            export(checkpoint, paths["openvino"], format="openvino")
+            export(checkpoint, paths["openvino"], format="openvino", pictures=[picture])
     for threads in sorted({1, cores(most=16)}):
         for name, path in paths.items():
             yield Runner(name, threads, load_any(path, threads=threads))

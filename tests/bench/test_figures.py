@@ -1,18 +1,22 @@
-"""Every guarded stage, made slower on purpose, turns the guard red by name; left alone it stays green.
+"""The figures that others read out of a record are all there, and every guarded stage that gets slower is named.
 
-Stages that compute do their work ten times over. Builds and waits are counted on a virtual clock instead.
+Stages that compute do their work ten times over. Builds and waits are counted on a virtual clock instead. All share
+what was measured once.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ocrmaps.pipelines.bench import record as bench
+from ocrmaps.pipelines.bench.all import ALL
 from ocrmaps.pipelines.bench.cases import break_even as bench_break_even
 from ocrmaps.pipelines.bench.cases import build as bench_build
 from ocrmaps.pipelines.bench.cases import extract as bench_extract
@@ -22,9 +26,116 @@ from ocrmaps.pipelines.bench.cases import metrics as bench_metrics
 from ocrmaps.pipelines.bench.cases import step as bench_step
 from ocrmaps.pipelines.bench.cases import store as bench_store
 from ocrmaps.pipelines.bench.cases import validation as bench_validation
+from ocrmaps.pipelines.bench.ceilings import BOUNDS, of_ceilings
 from ocrmaps.pipelines.bench.guard import check
 from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.thresholds import Thresholds, load_thresholds
+
+NAMES = {
+    "machine": {
+        "machine/memcpy_gb_s", "machine/codec_decode_gb_s", "machine/jpeg_mpx_s", "machine/disk_sequential_gb_s",
+        "machine/disk_random_gb_s",
+    },
+    "maps": {"maps/exact_vs_reference", "maps/official_vs_reference"},
+    "extract": {"extract/vs_reference"},
+    "metrics": {"metrics/iou_vs_reference", "metrics/cleval_ms"},
+    "build": {
+        "build/vs_decode_resize", "build/two_workers", "build/unchanged", "build/one_percent", "build/bytes_share",
+        "build/two_threads_bare",
+    },
+    "store": {"store/verify_vs_read", "store/reused_share"},
+    "loader": {"loader/vs_decode", "loader/vs_dataloader_zarr", "loader/vs_on_the_fly"},
+    "break-even": {"break-even/epochs_vs_published", "break-even/epochs_vs_own"},
+    "step": {"step/callbacks_share", "step/host_syncs", "step/p95_vs_median", "memory/peak"},
+    "validation": {
+        "validation/vs_plain", "validation/read_ms", "validation/extract_ms", "validation/match_ms",
+        "validation/plain_decode_ms", "validation/plain_draw_ms", "validation/plain_box_ms",
+    },
+    "predict": {"predict/pytorch_1_ms", "predict/pytorch_1_network_ms", "predict/pytorch_1_per_second",
+                "predict/read_share"},
+    "cli": {
+        "cli/version_s", "cli/help_s", "cli/help_of_commands_s", "cli/wrong_input_s", "cli/cache_status_s",
+        "cli/data_check_s", "cli/help_vs_typer", "cli/heavy_imports",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_benchmark_gives_its_names(name, measured):
+    found = measured(name)
+    names = [result["name"] for result in found]
+    assert len(set(names)) == len(names)
+    assert NAMES[name] <= set(names)
+    for result in found:
+        assert {"name", "value", "unit", "reference", "spread"} <= set(result)
+        assert math.isfinite(result["value"])
+        assert math.isfinite(result["spread"])
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("maps", "maps/exact_ms"), ("extract", "extract/default_boxes_ms"), ("metrics", "metrics/cleval_ms"),
+        ("loader", "loader/batch_ms"), ("step", "step/ms"), ("validation", "validation/extract_ms"),
+    ],
+)  # fmt: skip
+def test_what_is_done_often_says_how_single_times_are_spread(name, figure, measured):
+    (times,) = [result["times"] for result in measured(name) if result["name"] == figure]
+    assert times["count"] > 1
+    assert 0 < times["median_ms"] <= times["p95_ms"] <= times["p99_ms"]
+
+
+def test_the_steps_of_a_validation_are_all_of_its_time(measured):
+    for chain in ("validation/plain_", "validation/"):
+        steps = [r for r in measured("validation") if r["name"].startswith(chain) and "share" in r]
+        mine = [r for r in steps if ("plain_" in r["name"]) == ("plain_" in chain)]
+        assert sum(r["share"] for r in mine) == pytest.approx(1)
+        assert len(mine) == {"validation/plain_": 5, "validation/": 4}[chain]
+
+
+def test_the_steps_of_a_prediction_are_all_of_its_time(measured):
+    found = {r["name"]: r["value"] for r in measured("predict")}
+    steps = [found[f"predict/pytorch_1_{step}_ms"] for step in ("prepare", "network", "read")]
+    assert sum(steps) == pytest.approx(found["predict/pytorch_1_ms"])
+
+
+def test_two_workers_say_what_the_machine_gives_a_bare_loop(measured):
+    found = {r["name"]: r for r in measured("build")}
+    assert found["build/two_workers"]["bare_loop"] == found["build/two_threads_bare"]["value"] > 0
+
+
+def test_all_measures_every_benchmark_but_scores_and_what_needs_a_browser_or_much_disk():
+    assert set(ALL) == set(bench.BENCHES) - {"oracle", "diagnose", "page", "scale"}
+    assert set(NAMES) == set(ALL) - {"decode"}
+    assert ALL[0] == "machine"
+
+
+def test_every_bound_is_formed_from_what_the_benchmarks_give(measured):
+    everything = [r for name in ("machine", "build", "store", "loader") for r in measured(name)]
+    everything.append(
+        {"name": "decode/full_vs_opencv", "value": 0.7, "spread": 0.1, "mpx": 34.8, "milliseconds": 900.0}
+    )
+    if not any(r["name"] == "loader/disk_gb_s" for r in everything):
+        pytest.skip("this system cannot be asked to forget files")
+    shares = of_ceilings(everything)
+    assert [share["name"] for share in shares] == list(BOUNDS)
+    assert all(share["value"] > 0 for share in shares)
+
+
+def test_a_bound_without_its_ceiling_is_left_out():
+    assert of_ceilings([{"name": "store/verify_gb_s", "value": 1.0, "spread": 0.0, "unit": "GB/s"}]) == []
+
+
+def test_a_share_is_achieved_over_ceiling_with_both_spreads():
+    figures = [
+        {"name": "store/verify_gb_s", "value": 2.0, "spread": 0.2, "unit": "GB/s"},
+        {"name": "store/read_gb_s", "value": 4.0, "spread": 0.8, "unit": "GB/s"},
+    ]
+    (share,) = of_ceilings(figures)
+    assert share["value"] == 0.5
+    assert share["spread"] == pytest.approx(0.5 * (0.1 + 0.2))
+    assert (share["figure"], share["ceiling"]) == ("store/verify_gb_s", "store/read_gb_s")
+
 
 TIMES = 10
 
@@ -101,6 +212,20 @@ def dear_build(patch: pytest.MonkeyPatch) -> None:
 
 def slow_validation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bench_validation, "epoch", often(bench_validation.epoch))
+
+
+HEAVY = """
+import sys
+if any("ocrmaps" in word for word in sys.orig_argv):
+    import numba, shapely
+"""
+
+
+@pytest.fixture
+def heavy_start(tmp_path: Path) -> Path:
+    """A folder that makes every process of ours import what it does not need, when it is on Python's path."""
+    (tmp_path / "sitecustomize.py").write_text(HEAVY, encoding="utf-8")
+    return tmp_path
 
 
 STAGES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None], set[str]]] = {
@@ -233,8 +358,17 @@ def test_a_slow_step_is_named(measured, record_from, monkeypatch):
     assert failed(record_from, before, bench.BENCHES["step"](1, True), "step") >= STEP
 
 
+COMMANDS = {"cli/help_vs_typer", "cli/heavy_imports"}
+
+
+def test_commands_that_import_what_they_do_not_need_are_named(measured, record_from, heavy_start, monkeypatch):
+    before = measured("cli")
+    monkeypatch.setenv("PYTHONPATH", str(heavy_start))
+    assert failed(record_from, before, bench.BENCHES["cli"](1, True), "cli") == COMMANDS
+
+
 def test_every_guarded_figure_has_a_seeded_fault():
-    caught = set().union(*(figures for _, _, figures in STAGES.values()), *BUILDS.values(), STEP)
+    caught = set().union(*(figures for _, _, figures in STAGES.values()), *BUILDS.values(), STEP, COMMANDS)
     on_gpu = {name for name, threshold in load_thresholds().figures.items() if threshold.needs == "gpu"}
     assert set(load_thresholds().figures) - on_gpu == caught
 

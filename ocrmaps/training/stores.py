@@ -1,0 +1,224 @@
+"""The stores of a run: finds them, opens them as one, and says how often an epoch shows each of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ocrmaps.errors import Problem, SpecError, StoreError
+from ocrmaps.evaluation.reasons import NO_LOSS
+from ocrmaps.evaluation.tables import RESULT, TEXTS, read_evaluation
+from ocrmaps.geometry import PolygonSet
+from ocrmaps.loader.loader import order_of
+from ocrmaps.loader.order import Order
+from ocrmaps.store.places.cache import find_version
+from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Several, Stored, StorePart, Where, readers_of
+from ocrmaps.training.spec import DataSpec, RunSpec, SamplingSpec, StoreSpec
+
+Weights = npt.NDArray[np.float64]
+
+
+def place_of(data: DataSpec, cache: Path) -> Where:
+    """The version of a run, or the parts of several; one that is not there, or there twice, is refused."""
+    if not data.stores:
+        store, version = find_version(cache, data.store)
+        return store.version(version)
+    parts: list[StorePart] = []
+    problems: list[Problem] = []
+    for number, said in enumerate(data.stores):
+        loc = f"data.stores[{number}].store"
+        try:
+            store, version = find_version(cache, said.store)
+        except StoreError as error:
+            problems.append(Problem(loc, str(error)))
+            continue
+        folder = store.version(version)
+        if any(Path(part.folder).absolute() == folder.absolute() for part in parts):
+            problems.append(Problem(loc, f"found {said.store!r}, which is {store.name}/{version} once more"))
+        parts.append(StorePart(folder=folder, splits={data.train: said.train, data.val: said.val}))
+    if problems:
+        raise SpecError(
+            "these stores cannot be learnt from together:",
+            problems=problems,
+            hint="`ocrmaps cache list` shows the stores; weight shows a store more often",
+        )
+    return parts
+
+
+def check_alike(reader: Stored) -> None:
+    """Refuse stores whose maps were drawn in different ways: a network cannot learn two kernels for one text."""
+    first, *others = readers_of(reader)
+    roots = [each.root_digest for each in readers_of(reader)]
+    twice = [each.title for i, each in enumerate(readers_of(reader)) if each.root_digest in roots[:i]]
+    if twice:
+        raise SpecError(
+            f"found {twice[0]}, whose bytes are those of a store before it, expected each once",
+            hint="its weight shows a store more often",
+        )
+    mine = first.recipe.maps.identity()
+    problems = [
+        Problem(f"maps.{key}", f"{first.title} has {value!r}, {other.title} has {theirs[key]!r}")
+        for other in others
+        for theirs in [other.recipe.maps.identity()]
+        for key, value in mine.items()
+        if theirs[key] != value
+    ]
+    if problems:
+        raise SpecError(
+            "the maps of these stores were drawn in different ways:",
+            problems=problems,
+            hint="build them by recipes with the same [maps]; canvases may differ",
+        )
+
+
+def stores_of(spec: RunSpec) -> tuple[StoreSpec, ...]:
+    """The stores of a run as entries; one alone has no weight to say."""
+    data = spec.data
+    if data.stores:
+        return data.stores
+    return (StoreSpec(store=data.store, train=data.train, val=data.val),)
+
+
+def weights_of(spec: RunSpec, reader: Stored) -> Weights | None:
+    """How often an epoch shows each row of the train split; None where every row is shown once.
+
+    A row's weight is its store's, times those of all rules of `[[data.sampling]]` that it falls under.
+    """
+    stores, rules = stores_of(spec), spec.data.sampling
+    if all(store.weight == 1 for store in stores) and not rules:
+        return None
+    rows = reader.select(spec.data.train)
+    parts, own = _places(reader, rows)
+    weights = np.array([store.weight for store in stores])[parts]
+    readers, problems = readers_of(reader), []
+    for number, rule in enumerate(rules):
+        loc = f"data.sampling[{number}]"
+        try:
+            here = _falls_under(rule, stores, readers, parts, own)
+        except SpecError as error:
+            problems.append(Problem(loc, str(error)))
+            continue
+        if not here.any():
+            problems.append(Problem(loc, f"found no row that it means among the {len(rows)} that are learnt from"))
+        weights[here] *= rule.weight
+    if problems:
+        raise SpecError("these rules choose no rows:", problems=problems)
+    if not (weights > 0).any():
+        raise SpecError(
+            f"no row is left to learn from: the weights of all {len(rows)} are 0",
+            hint="a rule of weight 0 leaves out every row that it means",
+        )
+    return weights
+
+
+def run_order(spec: RunSpec, reader: Stored, weights: Weights | None) -> Order:
+    """The batches of every epoch of a run."""
+    return order_of(
+        reader, reader.select(spec.data.train), weights, batch_size=spec.data.batch_size, shuffle=True, seed=spec.seed,
+        drop_last=spec.data.drop_last,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one store gives to a run."""
+
+    title: str
+    weight: float
+    rows: int
+    """Of its train split."""
+    shown: int
+    """Of them in the first epoch, a row that is shown twice twice; a row more or less in others."""
+    distinct: int
+    val: int
+
+
+def shares_of(spec: RunSpec, reader: Stored, weights: Weights | None) -> list[Share]:
+    """What each store gives to the first epoch and to validation."""
+    shown = np.concatenate([np.empty(0, np.int64), *run_order(spec, reader, weights).batches(0)])
+    count = len(readers_of(reader))
+    splits = (shown, np.unique(shown % len(reader)), reader.select(spec.data.train), reader.select(spec.data.val))
+    times, distinct, train, val = (
+        np.bincount(_places(reader, rows % len(reader))[0], minlength=count).tolist() for rows in splits
+    )
+    return [
+        Share(title=r.title, weight=s.weight, rows=train[i], shown=times[i], distinct=distinct[i], val=val[i])
+        for i, (r, s) in enumerate(zip(readers_of(reader), stores_of(spec), strict=True))
+    ]
+
+
+def _places(reader: Stored, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """(number of the store, row in it) of each row."""
+    if not isinstance(reader, Several):
+        return np.zeros(len(rows), np.int64), rows
+    starts = np.array(reader.starts, np.int64)
+    parts = np.searchsorted(starts, rows, side="right") - 1
+    return parts, rows - starts[parts]
+
+
+def _falls_under(
+    rule: SamplingSpec,
+    stores: Sequence[StoreSpec],
+    readers: Sequence[Reader],
+    parts: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+) -> npt.NDArray[np.bool_]:
+    """Which of the rows a rule means."""
+    here = np.ones(len(rows), bool)
+    if rule.store:
+        names = [store.store for store in stores]
+        if rule.store not in names:
+            raise SpecError(f"store: found {rule.store!r}, expected one of {', '.join(map(repr, names))}")
+        here &= parts == names.index(rule.store)
+    if rule.source:
+        known = [list(reader.manifest.written["sources"]) for reader in readers]
+        if not any(rule.source in names for names in known):
+            listed = ", ".join(repr(name) for name in dict.fromkeys(name for names in known for name in names))
+            raise SpecError(f"source: found {rule.source!r}, expected one of {listed}")
+        for part, names in enumerate(known):
+            mine = parts == part
+            number = names.index(rule.source) if rule.source in names else -1
+            here[mine] &= readers[part].rows["source"][rows[mine]] == number
+    if rule.text_height is not None:
+        low, high = rule.text_height
+        heights = np.array([_height(readers[p], r) for p, r in zip(parts.tolist(), rows.tolist(), strict=True)])
+        here &= (heights >= low) & (heights < high)
+    if rule.texts is not None:
+        hard, name, split = _hard(rule.texts, rule.missed)
+        meant = [
+            name in (None, reader.folder.parent.name) and split in (None, store.train)
+            for reader, store in zip(readers, stores, strict=True)
+        ]
+        if not any(meant):
+            raise SpecError(f"texts: found texts of split {split!r} of store {name!r}, which this run does not learn")
+        here &= [
+            meant[p] and not hard.isdisjoint((readers[p].id(r), readers[p].name(r)))
+            for p, r in zip(parts.tolist(), rows.tolist(), strict=True)
+        ]
+    return here
+
+
+def _height(reader: Reader, row: int) -> float:
+    """Median height of the texts that count, in canonical pixels; NaN where there are none."""
+    polygons: PolygonSet = reader.transform(row).apply(reader.polygon_set(row), "canonical")
+    heights = polygons.equivalent_sides()[~polygons.ignore, 0] if len(polygons) else np.empty(0)
+    return float(np.median(heights)) if len(heights) else float("nan")
+
+
+def _hard(path: Path, share: float) -> tuple[set[str], str | None, str | None]:
+    """Names of the pictures of which at least this share of the texts was lost; the store and split they are of."""
+    if not path.is_dir() and path.name != TEXTS:
+        raise SpecError(f"texts: found {path.name}, expected the {TEXTS} of an evaluation beside its {RESULT}")
+    found = read_evaluation(path if path.is_dir() else path.parent)
+    lost: dict[str, list[bool]] = {}
+    for text in found.texts:
+        if text["kind"] == "text" and not text["ignore"]:
+            lost.setdefault(str(text["picture"]), []).append(text["reason"] not in NO_LOSS)
+    store = (found.result.get("identity") or {}).get("store") or {}
+    hard = {name for name, each in lost.items() if sum(each) / len(each) >= share}
+    return hard, store.get("name"), store.get("split")

@@ -1,0 +1,187 @@
+"""Pictures and annotations in object storage: the same version as from files, one listing when nothing changed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+
+from ocrmaps.errors import DataError, SpecError, StoreError
+from ocrmaps.evaluation.sources import source_identity
+from ocrmaps.kinds import expect_pictures, expect_source, names_pictures
+from ocrmaps.pipelines import crew
+from ocrmaps.pipelines.build import build, repair
+from ocrmaps.recipe import Recipe, dump_recipe, load_recipe, load_text
+from ocrmaps.store.far import source as far
+from ocrmaps.store.far.source import bring, bring_all, open_source, open_sources
+from ocrmaps.store.places.cache import Store
+from ocrmaps.store.places.objects import ObjectPlace
+from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.store.writing.tasks import build_shard
+from tests.torture.cluster import source_world
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Recipe, Path]:
+    monkeypatch.setenv("OCRMAPS_CACHE", str(tmp_path / "near"))
+    recipe, _ = source_world(tmp_path / "files", samples=7)
+    return recipe, tmp_path / "files"
+
+
+def upload(folder: Path, url: str) -> ObjectPlace:
+    """Pictures and annotations as objects, and one beside them that nobody named."""
+    place = ObjectPlace(url)
+    for path in (folder / "labels.json", *(folder / "train").iterdir()):
+        place.put(path.relative_to(folder).as_posix(), path.read_bytes())
+    return place
+
+
+def recipe_at(tmp_path: Path, recipe: Recipe, url: str) -> Recipe:
+    """The recipe file that names the same source by URL."""
+    path = tmp_path / "far.toml"
+    lines = dump_recipe(recipe).splitlines()
+    named = {"path": f"{url}/labels.json", "pictures": f"{url}/train"}
+    keys = [line.partition(" = ")[0] for line in lines]
+    lines = [f'{key} = "{named[key]}"' if key in named else line for key, line in zip(keys, lines, strict=True)]
+    path.write_text("\n".join(lines))
+    return load_recipe(path)
+
+
+def test_the_same_version_as_from_files_and_one_listing_when_nothing_changed(world, tmp_path, monkeypatch):
+    recipe, folder = world
+    url = f"memory://{tmp_path.name}/receipts"
+    place = upload(folder, url)
+    asked = recipe_at(tmp_path, recipe, url)
+    plain = build(recipe, tmp_path / "plain")
+    report = build(asked, tmp_path / "cache")
+    assert (report.version, report.root_digest) == (plain.version, plain.root_digest)
+    told = json.loads((report.folder / "manifest.json").read_text())["recorded"]
+    assert (
+        told["sources"][0]["pictures"] == f"{url}/train"
+        and told["recipe"]["sources"][0]["path"] == f"{url}/labels.json"
+    )
+    calls = Counter()
+    for name in ("get", "entries", "entry", "range"):
+        real = getattr(ObjectPlace, name)
+        monkeypatch.setattr(ObjectPlace, name, lambda self, *a, _n=name, _r=real: (calls.update([_n]), _r(self, *a))[1])
+    assert build(asked, tmp_path / "cache").state == "unchanged"
+    assert calls == {"entries": 2, "entry": 1}  # of the pictures, and to learn that the other name is a file's
+    # One picture changes, one goes: only the first is read.
+    data = place.get("train/000.png")
+    place.put("train/001.png", data)
+    calls.clear()
+    assert build(asked, tmp_path / "cache").version != report.version
+    assert calls["get"] == 1
+
+
+def test_a_version_whose_pictures_are_in_a_place_is_proven_and_mended_from_its_copy(world, tmp_path):
+    recipe, folder = world
+    url = f"memory://{tmp_path.name}/receipts"
+    upload(folder, url)
+    report = build(recipe_at(tmp_path, recipe, url), tmp_path / "cache")
+    assert verify(report.folder, level="rebuild").ok
+    shard = next(report.folder.glob("canvas-*/image/c.*"))
+    data = shard.read_bytes()
+    shard.unlink()
+    (report.folder / "rows" / "fingerprint" / "c.0.0").unlink()
+    repair(Store(tmp_path / "cache", recipe.name), report.version)
+    assert shard.read_bytes() == data
+
+
+def test_nothing_is_read_outside_the_place_that_was_named(world, tmp_path):
+    _, folder = world
+    place = upload(folder, f"memory://{tmp_path.name}/all")
+    place.put("train-secret/x.png", b"x")
+    place.put("secret.json", b"x")
+    here = bring(f"{place.url}/train")
+    assert sorted(p.name for p in here.parent.rglob("*") if p.is_file() and p.parent == here) == sorted(
+        p.name for p in (folder / "train").iterdir()
+    )
+    assert not list((tmp_path / "near").rglob("secret*")) and not list((tmp_path / "near").rglob("x.png"))
+
+
+@pytest.mark.parametrize("key", ["../up.png", "a//b.png", "a/./b.png", "x" * 300])
+def test_objects_whose_names_are_no_files_are_refused_before_anything_is_written(tmp_path, monkeypatch, key):
+    monkeypatch.setenv("OCRMAPS_CACHE", str(tmp_path / "near"))
+    listed = [far.Listed(key=key, nbytes=1, modified=0.0, etag="1")]
+    with pytest.raises(DataError, match="is no name of a file"):
+        far._copy("memory://x/y", far._folder("memory://x/y"), listed, None)
+    assert not (tmp_path / "near").exists()
+
+
+def test_a_copy_that_was_changed_here_is_brought_again_and_what_is_gone_there_goes_here(world, tmp_path):
+    _, folder = world
+    place = upload(folder, f"memory://{tmp_path.name}/all")
+    here = bring(place.url)
+    original = (here / "labels.json").read_bytes()
+    (here / "labels.json").chmod(0o644)
+    (here / "labels.json").write_bytes(b"?")
+    (here / "stray.json").write_bytes(b"{}")
+    place.delete(["train/000.png"])
+    assert bring(place.url) == here and (here / "labels.json").read_bytes() == original
+    assert not (here / "stray.json").exists() and not (here / "train" / "000.png").exists()
+
+
+def test_sources_that_are_too_large_missing_or_of_no_kind_are_refused_with_what_to_do(world, tmp_path, monkeypatch):
+    _, folder = world
+    place = upload(folder, f"memory://{tmp_path.name}/all")
+    with pytest.raises(DataError, match="found nothing at memory://"):
+        open_source(f"{place.url}/nothing")
+    with pytest.raises(SpecError, match="kind http://"):
+        open_source("http://host/receipts")
+    ObjectPlace(f"memory://{tmp_path.name}").put("labels.json", b"{}")
+    with pytest.raises(SpecError, match="lies in no folder of its bucket"):
+        open_source(f"memory://{tmp_path.name}/labels.json")
+    monkeypatch.setenv("OCRMAPS_QUOTA_MB", "0")
+    with pytest.raises(StoreError, match="has room for 0 GB") as caught:
+        open_source(place.url)
+    assert "OCRMAPS_QUOTA_MB" in caught.value.hint
+
+
+def test_commands_name_sources_by_url_with_their_split(world, tmp_path):
+    _, folder = world
+    place = upload(folder, f"memory://{tmp_path.name}/all")
+    (source,) = open_sources([f"train={place.url}/labels.json"])
+    assert source.split == "train" and source.pictures.name == "train"
+    expect_source(Path(place.url))
+    expect_pictures([place.url])
+    assert names_pictures(place.url) and source_identity(source)["pictures"] == f"{place.url}/train"
+    assert bring_all([f"{place.url}/train/000.png", "scans/*.jpg"])[1] == "scans/*.jpg"
+    assert source.annotations.read_bytes() == (folder / "labels.json").read_bytes()
+
+
+def test_a_recipe_keeps_the_url_as_it_is_written(world, tmp_path):
+    recipe = recipe_at(tmp_path, world[0], "s3://bucket/receipts")
+    assert 'path = "s3://bucket/receipts/labels.json"' in dump_recipe(recipe)
+    assert load_text(dump_recipe(recipe)) == recipe
+
+
+FETCHED: list[str] = []
+
+
+def fetch_and_tell(task):
+    FETCHED.extend(row.picture for row in task.rows)
+    return build_shard(task)
+
+
+def test_the_workers_of_a_cluster_fetch_the_pictures_that_they_draw(world, tmp_path, monkeypatch, bucket):
+    recipe, folder = world
+    upload(folder, bucket)
+    asked = recipe_at(tmp_path, recipe, bucket)
+    FETCHED.clear()
+    monkeypatch.setattr(crew, "build_shard", fetch_and_tell)
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1",
+        dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, worker_dashboard_address=None,
+    ) as cluster:  # fmt: skip
+        report = build(asked, tmp_path / "cache", scheduler=cluster.scheduler_address, wait_workers=600)
+    assert len(FETCHED) == 7 and all(picture.startswith(f"{bucket}/train/") for picture in FETCHED)
+    assert report.root_digest == build(recipe, tmp_path / "plain").root_digest
+
+
+def test_a_worker_without_the_objects_says_so(tmp_path):
+    (said,) = crew.examine([], [f"memory://{tmp_path.name}/a b/1.png"])["missing"]
+    assert f"cannot read memory://{tmp_path.name}/a b/1.png (no such object)" in said
