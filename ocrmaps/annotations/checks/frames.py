@@ -127,7 +127,7 @@ def frame_table(
 def check_frame(samples: Sequence[Sample], headers: Mapping[str, Header], declared: Frame) -> FrameTable:
     """The table for samples and the headers of their pictures by sample id; missing headers are left out."""
     ids = [sample.id for sample in samples]
-    return frame_table(OutlineTable.of(samples), ids, [headers.get(i) for i in ids], declared)
+    return frame_table(OutlineTable.of(samples, near=False), ids, [headers.get(i) for i in ids], declared)
 
 
 def require_frame(table: FrameTable, name: str = "") -> None:

@@ -64,7 +64,8 @@ class OutlineTable:
     """(k): an earlier polygon (row) of the same sample with IoU >= `NEAR` that is no exact twin, or -1."""
 
     @classmethod
-    def of(cls, samples: Sequence[Sample]) -> OutlineTable:
+    def of(cls, samples: Sequence[Sample], *, near: bool = True) -> OutlineTable:
+        """The table of a source; without `near`, near duplicates, which take longest, are not looked for."""
         frames = sorted({sample.polygons.frame for sample in samples})
         if len(frames) > 1:
             raise FrameError(f"one source mixes the frames {' and '.join(frames)}, expected one declared frame")
@@ -86,7 +87,7 @@ class OutlineTable:
         crossing = ~flat & _crossing(points, offsets, turn)
         degenerate = flat | (~crossing & (area <= FLAT * perimeter**2))
         twin = _twins(points, offsets, sample, bounds)
-        near = _near(points, offsets, sample, bounds, area, skip=degenerate | crossing | absurd | (twin >= 0))
+        skip = degenerate | crossing | absurd | (twin >= 0) | (not near)
         return cls(
             frame=frames[0] if frames else None,
             samples=len(sets),
@@ -102,7 +103,7 @@ class OutlineTable:
             degenerate=degenerate,
             crossing=crossing,
             twin=twin,
-            near=near,
+            near=_near(points, offsets, sample, bounds, area, skip=skip),
         )
 
     def __len__(self) -> int:
