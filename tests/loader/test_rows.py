@@ -141,6 +141,27 @@ def test_an_index_that_is_sound_but_another_one_is_refused(own_folder: Path):
             FastReader(reader).read_rows([number], buffers(reader, number))
 
 
+def test_a_file_that_is_longer_than_recorded_is_refused(own_folder: Path):
+    with Reader(own_folder) as reader:
+        path = file_of(reader, 2, "mask")
+        overwrite(path, path.stat().st_size, b"x")
+        with pytest.raises(StoreCorrupt, match=r"row 2 .*mask.*bytes, expected|mask.*found \d+ bytes, expected"):
+            FastReader(reader).read_rows([2], buffers(reader, 2))
+
+
+@pytest.mark.parametrize("where", ["shared", "beyond"])
+def test_rows_without_a_place_of_their_own_are_refused(folder: Path, where: str):
+    """Tables whose digests somebody made fit: one place for two rows, or a place that the canvas does not have."""
+    with Reader(folder) as reader:
+        position = reader.rows["position"].copy()
+        canvas = reader.rows["canvas"]
+        one, other = np.flatnonzero(canvas == canvas[0])[:2]
+        position[one] = position[other] if where == "shared" else reader.manifest.positions[canvas[0]]
+        reader.rows._loaded["position"] = position
+        with pytest.raises(StoreCorrupt, match="rows that share a place or have none"):
+            FastReader(reader)
+
+
 def test_a_row_swapped_for_another_of_its_length_is_refused(tmp_path: Path):
     """Raw rows are all of one length, so that nothing but the digest can tell."""
     world = with_layout(make_world(tmp_path, samples=4, rows_per_shard=4), **dict.fromkeys(ARRAYS, "raw"))

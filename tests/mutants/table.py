@@ -216,6 +216,13 @@ MUTANTS = [
          "test_rows_that_do_not_exist_are_refused"),
         ("a buffer filled in a hurry has the shape of the row", "target.shape != shapes[number] or ", "",
          "test_rows_of_another_canvas_are_refused"),
+        ("an index is the one that follows from the table of rows",
+         "if self._index_as_expected(canvas, shard, handles, slots, rows):", "if True:",
+         "test_an_index_that_is_sound_but_another_one_is_refused"),
+        ("a longer file shows", "os.pread(handle, tail_nbytes + 1,", "os.pread(handle, tail_nbytes,",
+         "test_a_file_that_is_longer_than_recorded_is_refused"),
+        ("each row has a place", "if int((at != _NO_ROW).sum()) != len(self._canvas):", OFF,
+         "test_rows_without_a_place_of_their_own_are_refused"),
     ),
     *_rows(
         "store", "ocrmaps/store/reader.py", "tests/loader/test_rows.py",
