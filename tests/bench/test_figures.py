@@ -234,7 +234,7 @@ STAGES: dict[str, tuple[str, Callable[[pytest.MonkeyPatch], None], set[str]]] = 
     "matching": (
         "metrics",
         slow_matching,
-        {"metrics/iou_vs_reference", "metrics/deteval_vs_reference", "metrics/cleval_vs_reference"},
+        {name for name, t in load_thresholds().figures.items() if t.bench == "metrics"},
     ),
     "loader": (
         "loader",

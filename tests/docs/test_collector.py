@@ -80,7 +80,7 @@ def test_figures_are_compared_unless_they_vary():
     "text",
     [
         "```\nanything\n```\n",
-        "```bash\nls\n```\n",
+        "```zsh\nls\n```\n",
         "```text\n$ ocrmaps demo\n```\n",
         "say\n\n    ocrmaps demo --num 8\n",
         "<!-- not run: no -->\n```python\n1 / 0\n```\n",

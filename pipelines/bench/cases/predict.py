@@ -55,7 +55,7 @@ class Runner:
 def bench_predict(repeats: int = 5, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """Latency of each runtime by step, its throughput, and what the runtimes are to each other.
 
-    `quick` leaves int8 out, whose calibration takes longer than all the rest.
+    `quick` looks at PyTorch alone: to export takes longer than all the rest.
     """
     with scratch("bench") as room:
         asked, what = material(source, room / "source", 2 if quick else PICTURES)
@@ -77,12 +77,11 @@ def _runners(room: Path, picture: Path, calibration: Path | None) -> Iterator[Ru
     """Every runtime with one thread, and with all cores where there are more."""
     checkpoint = checkpoint_path(DETECTOR)
     paths = {"pytorch": checkpoint}
-    if find_spec("onnx") is not None and find_spec("onnxruntime") is not None:
+    if calibration is not None and find_spec("onnx") is not None and find_spec("onnxruntime") is not None:
         paths["onnx"] = room / "float.onnx"
         export(checkpoint, paths["onnx"], pictures=[picture])
-        if calibration is not None:
-            paths["int8"] = room / "int8.onnx"
-            export(checkpoint, paths["int8"], pictures=[picture], int8=calibration)
+        paths["int8"] = room / "int8.onnx"
+        export(checkpoint, paths["int8"], pictures=[picture], int8=calibration)
         if find_spec("openvino") is not None:
             paths["openvino"] = room / "float.xml"
             export(checkpoint, paths["openvino"], format="openvino", pictures=[picture])

@@ -25,7 +25,7 @@ from ocrmaps.store.upkeep.status import cache_status
 from ocrmaps.store.upkeep.verify import verify
 
 SIZES = (10_000, 100_000, 1_000_000)
-QUICK = (300, 3_000)
+QUICK = (100, 1_000)
 SMALL_SHARDS = 4
 """Rows of each shard where there are few, beside 256."""
 STEPS = {
@@ -63,7 +63,7 @@ def bench_scale(repeats: int = 3, *, quick: bool = False) -> list[dict[str, Any]
             by_rows={str(rows): round(value, 1) for rows, value in memory.items()},
         )
     )
-    return results + _small_shards(repeats, 256 if quick else 8192)
+    return results + _small_shards(repeats, 64 if quick else 8192)
 
 
 def growth(before: float, after: float, times: float) -> float:
