@@ -6,9 +6,13 @@ with apostrophes and then one of these: so every text comes back. Numbers are no
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from ocrmaps.limits import MAX_BYTES
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
@@ -61,6 +65,16 @@ def table(columns: Sequence[str], rows: Iterable[Iterable[Any]], *, raw: bool = 
     """
     lines = [columns, *([cell(value, raw=raw) for value in row] for row in rows)]
     return "".join(f"{','.join(map(_quoted, line))}\n" for line in lines)
+
+
+@contextmanager
+def long_cells() -> Iterator[None]:
+    """Let the csv module read cells of any length: the outlines of a dense page in one are longer than it expects."""
+    before = csv.field_size_limit(MAX_BYTES)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _quoted(text: str) -> str:

@@ -26,6 +26,8 @@ from ocrmaps.tiff import count_pages as tiff_pages
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 MAX_PIXELS = 200_000_000
 """Pictures with more pixels are refused as decompression bombs: a 14 000 x 14 000 scan still passes."""
+MAX_SIDE = 1_000_000
+"""Pictures with a longer side are refused: a strip of one row takes 25 kB, and resizing it gigabytes."""
 JPEG_BYTES, OTHER_BYTES = 8, 28
 """Memory that decoding takes at most, bytes a pixel besides the file's own: measured 4 for RGB and 8 for CMYK in JPEG,
 20 for alpha in PNG, 28 for alpha in WebP."""
@@ -212,6 +214,8 @@ def _open(source: Path | bytes, name: str, max_pixels: int, page: int = 0) -> It
                 f"{max_pixels / 1e6:.0f} million (a guard against decompression bombs)",
                 hint="resize the picture and its annotations first",
             )
+        if max(width, height) > MAX_SIDE:
+            raise PictureError(f"{name}: found {width}x{height}, expected sides of at most {MAX_SIDE} pixels")
         yield image
 
 

@@ -9,6 +9,8 @@ from ocrmaps.limits import MOST_LAYERS, MOST_PICTURE_POINTS, MOST_TANGLES, MOST_
 
 _FEW = 8
 """Outlines of so few corners cross themselves a dozen times at most."""
+_FLAT = 2.2
+"""An outline that is no longer than so many times the diagonal of what it spans has no teeth."""
 
 
 def crowd(points: FloatArray, offsets: IntArray) -> tuple[str, str] | None:
@@ -44,8 +46,30 @@ def _crossings(points: FloatArray, offsets: IntArray, many: IntArray) -> float:
     import shapely
 
     counts = np.diff(offsets)[many]
+    cell = max(float(np.ptp(points, axis=0).max()) / 1000, 1e-9)
     picked = np.repeat(offsets[many] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
     rings = shapely.linearrings(points[picked], indices=np.repeat(np.arange(len(many)), counts))
     length, area = shapely.length(rings), shapely.area(shapely.convex_hull(rings))
     thrown = np.divide(length**2, np.pi * area, out=np.full(len(many), np.inf), where=area > 0)
-    return float(np.maximum(np.minimum(thrown, counts**2 / 2) - counts, 0.0).sum())
+    beyond = np.maximum(np.minimum(thrown, counts**2 / 2) - counts, 0.0)
+    if beyond.sum() <= MOST_TANGLES:
+        return float(beyond.sum())
+    spans = np.hypot(*(shapely.bounds(rings)[:, 2:] - shapely.bounds(rings)[:, :2]).T)
+    for i in np.flatnonzero((beyond > 0) & (length < _FLAT * spans)).tolist():
+        ring = points[offsets[many[i]] : offsets[many[i] + 1]]
+        if min(_turns(ring[:, axis], ring[:, 1 - axis], cell) for axis in (0, 1)) == 2:
+            beyond[i] = 0.0  # a line of text: there and back again
+    return float(beyond.sum())
+
+
+def _turns(along: FloatArray, across: FloatArray, cell: float) -> int:
+    """How often a ring changes its direction along an axis: twice if it goes forth and back.
+
+    Whoever goes to and fro across within a column `cell` wide turns, too: on a canvas the column may be a line.
+    """
+    columns = np.floor(along / cell)
+    step, aside = np.diff(columns, append=columns[0]), np.diff(across, append=across[0])
+    moved = (step != 0) | (aside != 0)
+    step, aside = np.sign(step[moved]), np.sign(aside[moved])
+    ways, inside = step[step != 0], np.where(step == 0, aside, 0)
+    return int(np.count_nonzero(ways != np.roll(ways, 1)) + np.count_nonzero(inside * np.roll(inside, 1) < 0))

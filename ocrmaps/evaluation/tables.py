@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ocrmaps.cells import plain, table
+from ocrmaps.cells import long_cells, plain, table
 from ocrmaps.errors import DataError, SpecError, reason
 from ocrmaps.evaluation.records import Evaluation, PictureResult
 from ocrmaps.evaluation.totals import GROUPINGS, groups, reason_counts
@@ -235,13 +235,14 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
         raise SpecError(
             f"{folder} holds no evaluation ({RESULT} is missing)", hint="ocrmaps evaluate ... --out FOLDER writes one"
         ) from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{folder / RESULT}: cannot be read as an evaluation ({reason(error)})") from error
     if not isinstance(result, dict) or result.get("format") != FORMAT:
         found = result.get("format") if isinstance(result, dict) else type(result).__name__
         raise DataError(f"{folder / RESULT}: found format {found!r}, this ocrmaps reads evaluations of format {FORMAT}")
     raw = result.get("raw_csv", True)  # before there was a choice, text stood as it was
-    images, texts = (tuple(_read_csv(folder / name, raw=raw)) for name in (IMAGES, TEXTS))
+    with long_cells():
+        images, texts = (tuple(_read_csv(folder / name, raw=raw)) for name in (IMAGES, TEXTS))
     return StoredEvaluation(result=result, images=images, texts=texts)
 
 
@@ -256,8 +257,8 @@ def _read_csv(path: Path, *, raw: bool) -> Iterator[dict[str, Any]]:
                     yield {name: _value(name, cell, raw=raw) for name, cell in row.items()}
                 except (TypeError, ValueError) as error:
                     raise DataError(f"{path}, row {number}: cannot be read ({error})") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def _value(name: str, cell: str, *, raw: bool) -> Any:

@@ -215,10 +215,14 @@ def _hard(path: Path, share: float) -> tuple[set[str], str | None, str | None]:
     if not path.is_dir() and path.name != TEXTS:
         raise SpecError(f"texts: found {path.name}, expected the {TEXTS} of an evaluation beside its {RESULT}")
     found = read_evaluation(path if path.is_dir() else path.parent)
+    identity = found.result.get("identity") or {}
+    store = (identity.get("store") or {}) if isinstance(identity, dict) else None
+    needed = {"picture", "kind", "ignore", "reason"}
+    if not isinstance(store, dict) or not all(needed <= text.keys() for text in found.texts):
+        raise SpecError(f"texts: found other columns in {path}, or another identity beside it, than evaluate writes")
     lost: dict[str, list[bool]] = {}
     for text in found.texts:
         if text["kind"] == "text" and not text["ignore"]:
             lost.setdefault(str(text["picture"]), []).append(text["reason"] not in NO_LOSS)
-    store = (found.result.get("identity") or {}).get("store") or {}
     hard = {name for name, each in lost.items() if sum(each) / len(each) >= share}
     return hard, store.get("name"), store.get("split")

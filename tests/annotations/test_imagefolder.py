@@ -67,6 +67,13 @@ def test_cells_of_csv_are_json(tmp_path):
     assert reading.unused == {"column note": 1} and reading.problems == ()
 
 
+def test_cells_and_names_of_csv_may_be_long(tmp_path):
+    words = ",".join(f"[{i},0,{i + 1},9]" for i in range(12_000))
+    written = f'file_name,bboxes,{"x" * 140_000}\na.jpg,"[{words}]",\n'
+    lay(tmp_path, {"metadata.csv": written, "a.jpg": b""})
+    assert len(read(open_source(tmp_path))[0].polygons) == 12_000
+
+
 @pytest.mark.parametrize(
     ("broken", "kind", "place"),
     [

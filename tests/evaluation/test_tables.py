@@ -161,8 +161,23 @@ def test_folders_that_hold_no_evaluation_are_named(tmp_path, evaluation):
         read_evaluation(tmp_path)
     write_evaluation(evaluation, tmp_path, overwrite=True)
     (tmp_path / "texts.csv").unlink()
-    with pytest.raises(DataError, match=r"texts\.csv: cannot be read"):
+    for broken in (None, b"picture\n\xff\n"):
+        if broken is not None:
+            (tmp_path / "texts.csv").write_bytes(broken)
+        with pytest.raises(DataError, match=r"texts\.csv: cannot be read"):
+            read_evaluation(tmp_path)
+    (tmp_path / "result.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"result\.json: cannot be read"):
         read_evaluation(tmp_path)
+
+
+def test_outlines_of_many_points_read_back(tmp_path):
+    turn = np.linspace(0, 2 * np.pi, 5000, endpoint=False)
+    outline = np.stack([np.cos(turn), np.sin(turn)], axis=1) * 1000 / 3 + 1000
+    truth = PolygonSet.of([outline], frame="raw")
+    judged = judge_picture("a.png", truth, PolygonSet.of([], frame="raw"), spec=SPEC, scores=np.empty(0))
+    write_evaluation(evaluate([judged], ["a.png"], spec=SPEC), tmp_path)
+    assert read_evaluation(tmp_path).texts[0]["polygon"] == truth[0].tolist()
 
 
 def test_an_evaluation_of_nothing_can_be_written(tmp_path):

@@ -130,13 +130,33 @@ def line(points: np.ndarray) -> str:
     return ",".join(f"{value:.6g}" for value in points.ravel()) + ",word"
 
 
+def band(across: np.ndarray, high: float) -> np.ndarray:
+    there = np.stack([np.linspace(0, 2000, len(across)), across], axis=1)
+    return np.concatenate([there, there[::-1] + [0, high]])
+
+
+def test_lines_of_text_may_be_long_and_flat():
+    """Pages of baselines as outlines, and of long lines: they cross nowhere."""
+    for drawn in (
+        [band(np.zeros(50) + 20 * i, 1) for i in range(200)],
+        [band(np.zeros(6) + 40 * i, 33) for i in range(3000)],
+    ):
+        assert crowds.crowd(np.concatenate(drawn), np.cumsum([0, *map(len, drawn)])) is None
+
+
+@pytest.mark.parametrize("there", [np.arange(1000) * 1e-6, np.zeros(1000)])
+def test_a_comb_too_fine_for_a_canvas_is_refused(there):
+    comb = np.stack([there, np.where(np.arange(1000) % 2, 0.0, 900.0)], axis=1)
+    assert crowds.crowd(np.concatenate([comb] * 5), np.arange(6) * 1000)[0] == "too-dense"
+
+
 @pytest.mark.parametrize(
     ("outlines", "kind"),
     [
         pytest.param([BOX * 0.01] * 101, "too-many-outlines", id="texts"),
         pytest.param([BOX, np.repeat(BOX, 30, axis=0)], "too-many-points", id="points"),
         pytest.param([BOX + i * 0.01 for i in range(11)], "too-dense", id="heap"),
-        pytest.param([np.array([(i, i) for i in range(9)])] * 2, "too-dense", id="on a line"),
+        pytest.param([np.array([(i * 4 % 9, i * 4 % 9) for i in range(9)])] * 2, "too-dense", id="on a line"),
         pytest.param([comb(44)], "too-dense", id="comb"),
     ],
 )

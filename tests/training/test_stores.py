@@ -194,12 +194,15 @@ def test_rows_are_weighted_by_source_text_height_and_hard_texts(ran, two, tmp_pa
         none = several(data={"stores": BOTH, "sampling": [{"weight": 0, "text_height": [0, 1000]}]})
         with pytest.raises(SpecError, match="no row is left to learn from"):
             weights_of(none, reader)
+        write_evaluation(result, tmp_path / "odd")
+        (tmp_path / "odd/texts.csv").write_text("picture,score\na,1\n")
         for rule, words in (
             ({"source": "nowhere"}, r"data.sampling\[0\]: source: found 'nowhere', expected one of '', 'held-out'"),
             ({"store": "nowhere"}, "store: found 'nowhere', expected one of 'tiny', 'wide'"),
             ({"text_height": [900, 1000]}, "found no row that it means among the 12"),
             ({"source": "held-out"}, "found no row that it means"),
             ({"texts": "x/other.csv"}, "found other.csv, expected the texts.csv"),
+            ({"texts": str(tmp_path / "odd")}, "found other columns in .*odd, or another identity"),
         ):
             wrong = several(data={"stores": BOTH, "sampling": [{"weight": 2, **rule}]})
             with pytest.raises(SpecError, match=words):

@@ -18,7 +18,7 @@ from ocrmaps.annotations import detect, open_source, scan
 from ocrmaps.annotations.checks.survey import look
 from ocrmaps.errors import AnnotationError, OcrmapsError, PictureError
 from ocrmaps.files import open_regular, read_regular
-from ocrmaps.pictures import MAX_PIXELS, decode, read_header
+from ocrmaps.pictures import MAX_PIXELS, MAX_SIDE, decode, read_header
 from ocrmaps.store.writing.inputs import Memory, examine
 from tests.store.world import make_world
 
@@ -246,3 +246,10 @@ def test_the_limit_is_ours_to_the_pixel(format):
 def test_a_page_of_14000_by_14000_is_decoded(tmp_path):
     Image.new("1", (14_000, 14_000), 1).save(tmp_path / "big.png")
     assert decode(tmp_path / "big.png").image.size == (14_000, 14_000)
+
+
+def test_a_strip_whose_filter_would_fill_memory_is_refused():
+    assert read_header(_header("PNG", MAX_SIDE, 100), name="strip").size == (100, MAX_SIDE)
+    for size in ((MAX_SIDE + 1, 1), (1, MAX_SIDE + 1)):
+        with pytest.raises(PictureError, match="expected sides of at most 1000000 pixels"):
+            read_header(_header("PNG", *size), name="strip")

@@ -20,6 +20,7 @@ from ocrmaps.annotations.grammar.contents import refusal, shown
 from ocrmaps.annotations.grammar.lines import numbered
 from ocrmaps.annotations.grammar.rows import KNOWN, OUTLINES, add_outlines
 from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.cells import long_cells
 from ocrmaps.files import read_regular
 
 NAME = "file_name"
@@ -40,7 +41,8 @@ def columns_of(head: Head) -> set[str]:
     if head.suffix == ".jsonl" and isinstance(head.json, dict):
         return {key for key in head.json if isinstance(key, str)}  # a file cut short may have none
     if head.suffix == ".csv" and head.lines and not head.per_picture:
-        return set(next(csv.reader(head.lines[:1]), []))
+        with long_cells():
+            return set(next(csv.reader(head.lines[:1]), []))
     return set()
 
 
@@ -52,7 +54,8 @@ def stated(path: Path) -> list[str]:
             rows: Iterable[Any] = csv.DictReader(text.splitlines())
         else:
             rows = (peek_json(line) for _, line in numbered(text))
-        names = [row.get(NAME) for row in islice(rows, _FIRST) if isinstance(row, dict)]
+        with long_cells():
+            names = [row.get(NAME) for row in islice(rows, _FIRST) if isinstance(row, dict)]
     except (OSError, ValueError, csv.Error):
         return []
     return [name for name in names if isinstance(name, str)] or [path.name]
@@ -61,7 +64,7 @@ def stated(path: Path) -> list[str]:
 def read(source: Source) -> Reading:
     """The samples of one file, in the order of its rows."""
     g = Gather(source)
-    with g.attempt():
+    with g.attempt(), long_cells():
         text = g.text(source.annotations, g.file)
         if not text.strip():
             raise refusal(g.file, f"found nothing, expected rows with {EXPECTED}", "empty-file")

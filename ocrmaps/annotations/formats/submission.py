@@ -6,8 +6,7 @@ One row a picture, in file order; an empty second column means no text. Further 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -18,8 +17,7 @@ from ocrmaps.annotations.grammar.contents import refusal, shown
 from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, write_file
-from ocrmaps.cells import Numbers, plain, table
-from ocrmaps.limits import MAX_BYTES
+from ocrmaps.cells import Numbers, long_cells, plain, table
 
 COLUMNS = ("filename", "polygons")
 
@@ -35,7 +33,7 @@ def recognize(head: Head) -> str:
 def read(source: Source) -> Reading:
     """The samples of one table, in file order."""
     g = Gather(source)
-    with g.attempt(), long_fields():
+    with g.attempt(), long_cells():
         rows = csv.reader(StringIO(g.text(source.annotations, g.file), newline=""), strict=True)
         try:
             head = [name.strip().lower() for name in next(rows, [])]
@@ -48,16 +46,6 @@ def read(source: Source) -> Reading:
         except csv.Error as error:
             g.problem(f"{g.file}:{rows.line_num}", f"found a row that cannot be read: {error}", "invalid-line")
     return g.reading()
-
-
-@contextmanager
-def long_fields() -> Iterator[None]:
-    """A dense page needs more than the 131 072 letters that the csv module takes for one column."""
-    before = csv.field_size_limit(MAX_BYTES)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
 
 
 def _row(g: Gather, row: list[str], columns: int, loc: str) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head
 from ocrmaps.annotations.formats.cvat import TEXT
 from ocrmaps.annotations.formats.labelme import IGNORE
-from ocrmaps.annotations.formats.submission import long_fields
 from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.contents import refusal, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Source
+from ocrmaps.cells import long_cells
 from ocrmaps.files import open_regular
 
 _COLUMNS = ("filename", "region_shape_attributes", "region_attributes")
@@ -129,7 +129,7 @@ def _outline(g: Gather, shape: dict[str, Any], place: str) -> Any:
 
 
 def _table(g: Gather, text: str) -> None:
-    with long_fields():
+    with long_cells():
         rows = csv.reader(StringIO(text, newline=""), strict=True)
         pages: dict[str, tuple[str, GatheredOutlines]] = {}
         broken = set()

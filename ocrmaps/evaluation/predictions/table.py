@@ -6,17 +6,15 @@ An empty second column means no detection.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from io import StringIO
 
 from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import NUMBER
-from ocrmaps.cells import plain
+from ocrmaps.cells import long_cells, plain
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found
-from ocrmaps.limits import MAX_BYTES
 
 COLUMNS = ["filename", "polygons"]
 _SCORES = ("scores", "score", "confidences", "confidence")
@@ -32,7 +30,7 @@ def recognize(leaves: Sequence[Leaf]) -> bool:
 def read(found: Found, leaves: Sequence[Leaf]) -> None:
     """The rows of a table; an empty second column means no detection."""
     for leaf in leaves:
-        with _long_fields():
+        with long_cells():
             rows = csv.reader(StringIO(leaf.text or "", newline=""), strict=True)
             try:
                 head = [name.strip().lower() for name in next(rows, [])]
@@ -71,13 +69,3 @@ def _numbers(found: Found, words: Sequence[str], loc: str) -> list[float]:
         found.problem(loc, f"found {shown(wrong)}, expected numbers parted by blanks", "invalid-line")
         return []
     return [float(word) for word in words]
-
-
-@contextmanager
-def _long_fields() -> Iterator[None]:
-    """A dense page needs more than the 131 072 letters that the csv module takes for one column."""
-    before = csv.field_size_limit(MAX_BYTES)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
