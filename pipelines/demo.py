@@ -97,7 +97,7 @@ def demo(out: Path, *, num: int, seed: int, epochs: int, say: Say) -> None:
         from ocrmaps.training.callbacks.stop import Interrupted
         from ocrmaps.training.spec import load_run
 
-        changes = [f"budget.epochs={epochs}", *(["precision=bf16"] if has_bf16() else [])]
+        changes = [*(["precision=bf16"] if has_bf16() else []), f"budget.epochs={epochs}"]
         spec_of_run = load_run(RECIPES / "demo-run.toml", changes)
         folder = _fresh(out / "runs")
         try:

@@ -54,12 +54,13 @@ def launched(environ: Mapping[str, str]) -> Launch | None:
             hosted=environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
         )  # fmt: skip
     # A batch script has the numbers of its job; only what srun starts has those of a step.
-    if int(environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    if environ.get("SLURM_STEP_NUM_TASKS", "1") != "1":
         rank, world, local, nodes = _numbers(environ, "srun", *SLURM[:4])
         job = re.sub(r"\D", "", environ.get("SLURM_JOB_ID", "0"))
         port = environ.get("MASTER_PORT", str(20_000 + int(job or "0") % 20_000))
         return Launch(
-            by="srun", place=_place("srun", rank, world, local, world // nodes), port=int(port),
+            by="srun", place=_place("srun", rank, world, local, world // max(1, nodes)),
+            port=_numbers({"MASTER_PORT": port}, "srun", "MASTER_PORT")[0],
             address=environ.get("MASTER_ADDR") or first_host(_said(environ, "SLURM_STEP_NODELIST")),
             meeting=environ.get("SLURM_STEP_ID", "0"),
         )  # fmt: skip

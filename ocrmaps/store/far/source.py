@@ -126,7 +126,9 @@ def copy_of(path: Path) -> tuple[Path, str] | None:
     for folder in (path, *path.parents):
         above = folder.parent
         if above.parent.name == SOURCES and (above / MARK).is_file():
-            return folder, str(disk.read_json(above / MARK)["url"])
+            told = disk.read_json(above / MARK)
+            url = told.get("url") if isinstance(told, dict) else None
+            return (folder, url) if isinstance(url, str) else None
     return None
 
 
