@@ -65,7 +65,7 @@ def show(folder: Path, *, ledger: int = 0) -> dict[str, Any]:
             "recipe": manifest.recorded["recipe"],
             "algorithms": manifest.asked["algorithms"],
             "built": manifest.recorded.get("built", {}),
-            "tools": manifest.recorded["tools"],
+            "tools": manifest.recorded.get("tools", {}),
             "drawn_by": manifest.recorded.get("drawn_by", []),
             "ledger": {"lines": len(lines), "by_reason": dict(Counter(line["reason"] for line in lines))},
             "ledger_lines": lines[:ledger],
