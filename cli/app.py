@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from threading import Timer, main_thread
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -149,17 +150,34 @@ def main() -> None:
 
 
 class _Interruption:
-    """Remembers that Ctrl-C was pressed, which otherwise does what it always does."""
+    """Ctrl-C does what it always does, and is remembered; in the middle of an import it waits for the import's end.
+
+    Compiled modules (numpy's among them) clear whatever is raised while they set themselves up, and the command would
+    go on as if nobody had pressed.
+    """
 
     def __init__(self) -> None:
         self.happened = False
+        self._again: Timer | None = None
         # A shell that starts jobs in the background has them ignore it; that stays.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._pressed)
 
     def _pressed(self, number: int, frame: FrameType | None) -> None:
         self.happened = True
-        signal.default_int_handler(number, frame)
+        if not _in_an_import(frame):
+            signal.default_int_handler(number, frame)
+        if self._again:
+            self._again.cancel()  # one press and ten end the command once
+        self._again = Timer(0.05, signal.pthread_kill, (main_thread().ident, number))
+        self._again.daemon = True
+        self._again.start()
+
+
+def _in_an_import(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _speak_anywhere() -> None:

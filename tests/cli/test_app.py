@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import json
 import os
@@ -161,6 +162,32 @@ def test_an_interruption_that_breaks_an_import_is_still_an_interruption(monkeypa
         signal.signal(signal.SIGINT, before)
     assert ended.value.code == 130
     assert capsys.readouterr().err == "ocrmaps: interrupted\n"
+
+
+def test_an_interruption_that_an_import_swallows_is_not_lost(monkeypatch, capsys, tmp_path):
+    from ocrmaps.cli import app as cli
+
+    # What the start of a module compiled by Cython does when something is raised in it.
+    module = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept BaseException:\n    pass\nwhole = True\n"
+    (tmp_path / "compiled_by_cython.py").write_text(module, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    imported = []
+
+    def command(**_) -> None:
+        imported.append(importlib.import_module("compiled_by_cython").whole)
+        time.sleep(600)
+
+    monkeypatch.setattr(cli, "app", command)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        sys.modules.pop("compiled_by_cython", None)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "ocrmaps: interrupted\n"
+    assert imported == [True]
 
 
 def test_an_interrupted_build_is_said_once_with_what_to_do_next(monkeypatch, capsys, tmp_path):
