@@ -140,7 +140,6 @@ def build(
             assembled = building.assembled()
             failures = assembled.failures
             _within_budget(_problems(failures), len(failures), assembled.counts["rows"], allow_failures)
-            how = Counter(row["how"] for receipt in building.receipts.values() for row in receipt["rows"])
             seconds = time.perf_counter() - start
             recorded = {
                 "built": {
@@ -148,7 +147,7 @@ def build(
                     "seconds": round(seconds, 3),
                     "scheduler": scheduler,
                     "workers": workers,
-                    "rows": dict(how),
+                    "rows": dict(assembled.how),
                     "shards_resumed": building.resumed,
                     "allowed_failures": allow_failures,
                 }
@@ -163,8 +162,8 @@ def build(
         root_digest=manifest.root_digest,
         counts={
             **manifest.written["counts"],
-            "drawn": how["drawn"],
-            "reused": how["copied"] + how["linked"],
+            "drawn": assembled.how.get("drawn", 0),
+            "reused": assembled.how.get("copied", 0) + assembled.how.get("linked", 0),
             "shards_resumed": building.resumed,
             "bytes": int(assembled.tables["shards"]["nbytes"].sum()),
             "raw_bytes": plan.raw_bytes,

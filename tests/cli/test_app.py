@@ -168,7 +168,9 @@ def test_an_interruption_that_an_import_swallows_is_not_lost(monkeypatch, capsys
     from ocrmaps.cli import app as cli
 
     # What the start of a module compiled by Cython does when something is raised in it.
-    module = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept BaseException:\n    pass\nwhole = True\n"
+    module = (
+        "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept BaseException:\n    pass\nwhole = True\n"
+    )
     (tmp_path / "compiled_by_cython.py").write_text(module, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     imported = []

@@ -12,9 +12,8 @@ from ocrmaps.cli import cache as cache_commands
 from ocrmaps.errors import StoreCorrupt
 from ocrmaps.store.format.manifest import read_manifest
 from ocrmaps.store.upkeep.verify import verify
-from ocrmaps.store.writing import build as building_module
 from ocrmaps.store.writing import provenance
-from ocrmaps.store.writing.provenance import Origins, differences, drawn_by, identity, identity_name
+from ocrmaps.store.writing.provenance import Drawers, Origins, differences, identity, identity_name
 from ocrmaps.store.writing.tasks import build_shard
 from tests.store.world import World, make_world
 
@@ -78,7 +77,7 @@ def test_copied_and_linked_rows_keep_the_identity_that_drew_them(world: World, d
 
 def test_rows_of_versions_that_recorded_nothing_stay_unknown(world: World, drawing, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(building_module, "drawn_by", lambda *told: [])
+        patch.setattr(Drawers, "drawn_by", lambda *told: [])
         world.build()
     assert "nobody recorded" in show(world) and verify(world.folder).warnings == ()
     world.add("train", "99.png", seed=99)
@@ -100,16 +99,17 @@ def test_a_resumed_build_tells_what_each_attempt_drew(world: World, drawing):
 
 
 def test_a_receipt_without_an_identity_is_unknown():
-    receipts = {"canvas-64x64/3": {"rows": [{"how": "drawn"}, {"how": "failed"}]}}
-    assert drawn_by(receipts, {}) == [{"identity": "unknown", "rows": 1, "shards": 1}]
+    drawers = Drawers()
+    drawers.add("canvas-64x64/3", {"rows": [{"how": "drawn"}, {"how": "failed"}]})
+    assert drawers.drawn_by({}) == [{"identity": "unknown", "rows": 1, "shards": 1}]
 
 
 def test_where_leads_back_to_the_shards():
     one, two = identity(), {**identity(), "code": {"maps": "other"}}
-    receipts = {
-        f"canvas-64x64/{i}": {"rows": [{"how": "drawn"}], "drawn_by": two if i in (3, 4, 9) else one} for i in range(12)
-    }
-    origins = Origins({"drawn_by": drawn_by(receipts, {})})
+    drawers = Drawers()
+    for i in range(12):
+        drawers.add(f"canvas-64x64/{i}", {"rows": [{"how": "drawn"}], "drawn_by": two if i in (3, 4, 9) else one})
+    origins = Origins({"drawn_by": drawers.drawn_by({})})
     assert [i for i in range(14) if origins.of("canvas-64x64", i) == (identity_name(two),)] == [3, 4, 9]
     assert origins.of("canvas-64x64", 12) == origins.of("canvas-32x32", 0) == ("unknown",)
     assert set(origins.bodies) == {identity_name(one), identity_name(two)}

@@ -69,7 +69,7 @@ STUDENT = {
     12: ((0.259555860476, 1.36343031802, 2.20098516009, 4.02470103763), (0.0616079815, 0.244625481, 0.882891638)),
     60: ((0.254492534345, 1.29606572512, 2.00099537809, 3.23420734445), (0.118719221, 0.861617431, 0.999999992)),
 }
-"""By number of pairs: Student's quantiles at .6, .9, .975, .999, and the power at effects of .1, .4, 1 (scipy 1.17.1)."""
+"""By number of pairs: Student's quantiles at .6, .9, .975, .999; the power at effects of .1, .4, 1 (scipy 1.17.1)."""
 
 
 @pytest.mark.parametrize("count", STUDENT)

@@ -19,6 +19,7 @@ from ocrmaps.store.format.identity import canonical_json
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.format.tables import TABLES, pack_texts
 from ocrmaps.store.writing.plan import SPLITS, Failure, Plan, PlannedRow
+from ocrmaps.store.writing.provenance import Drawers
 from ocrmaps.store.writing.tasks import OUTCOMES, drawn_outcome
 
 REACH = 0.5
@@ -43,6 +44,9 @@ class Assembled:
     """Names that the `source` column refers to."""
     failures: tuple[Failure, ...]
     """Of plan and build."""
+    how: Mapping[str, int]
+    """Rows that were drawn, copied, linked, and that failed."""
+    drawers: Drawers
 
 
 class _Told(NamedTuple):
@@ -59,11 +63,15 @@ def assemble_version(plan: Plan, receipts: Mapping[str, Mapping[str, Any]]) -> A
     written: list[tuple[PlannedRow, _Told]] = []
     failures = list(plan.failures)
     shards: list[tuple[ShardKey, Mapping[str, Any]]] = []
+    how: Counter[str] = Counter()
+    drawers = Drawers()
     for key, rows in plan.shards.items():
         receipt = receipts.get(str(key))
         if receipt is None:
             raise StoreError(f"{key}: no receipt for this shard", hint="run the build again: it resumes")
         shards.append((key, receipt["files"]))
+        drawers.add(str(key), receipt)
+        how.update(told["how"] for told in receipt["rows"])
         for row, told in zip(rows, receipt["rows"], strict=True):
             if told["how"] == "failed":
                 failures.append(
@@ -105,6 +113,8 @@ def assemble_version(plan: Plan, receipts: Mapping[str, Mapping[str, Any]]) -> A
         counts=counts,
         sources=sources,
         failures=tuple(failures),
+        how=how,
+        drawers=drawers,
     )
 
 

@@ -29,7 +29,7 @@ from ocrmaps.store.places.cache import Store
 from ocrmaps.store.writing.assembly import Assembled, assemble_version
 from ocrmaps.store.writing.journal import Journal, Receipts
 from ocrmaps.store.writing.plan import Plan, PlannedRow
-from ocrmaps.store.writing.provenance import code_digests, drawn_by, tool_versions
+from ocrmaps.store.writing.provenance import code_digests, tool_versions
 from ocrmaps.store.writing.reuse import Known
 from ocrmaps.store.writing.tasks import OUTCOMES, RowTask, ShardTask
 
@@ -203,7 +203,7 @@ class Building:
                 "sources": self._sources(assembled),
                 "tools": tool_versions(),
                 "code": code_digests(),
-                "drawn_by": drawn_by(self.receipts, {} if self._known is None else self._known.identities),
+                "drawn_by": assembled.drawers.drawn_by({} if self._known is None else self._known.identities),
                 **recorded,
             },
         )

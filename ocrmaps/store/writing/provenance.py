@@ -114,32 +114,40 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     return found + [f"{word}{n}" for n in {**here, **there} if here.get(n) != there.get(n)]
 
 
-def drawn_by(receipts: Mapping[str, Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For the manifest: each identity that drew rows, how many, and in which shards where there are several.
+class Drawers:
+    """Counts the rows that each identity drew, receipt by receipt."""
 
-    Receipts are by shard; `known` has the identities of rows that were copied from older versions.
-    """
-    bodies = dict(known)
-    rows: dict[str, int] = defaultdict(int)
-    shards: dict[str, set[tuple[str, int]]] = defaultdict(set)
-    for shard, receipt in receipts.items():
+    def __init__(self) -> None:
+        self._bodies: dict[str, Mapping[str, Any]] = {}
+        self._rows: dict[str, int] = defaultdict(int)
+        self._shards: dict[str, set[tuple[str, int]]] = defaultdict(set)
+
+    def add(self, shard: str, receipt: Mapping[str, Any]) -> None:
+        """Count the rows of one shard."""
         canvas, _, index = shard.rpartition("/")
         name = UNKNOWN
         if "drawn_by" in receipt:
             name = identity_name(receipt["drawn_by"])
-            bodies[name] = receipt["drawn_by"]
+            self._bodies[name] = receipt["drawn_by"]
         for row in receipt["rows"]:
             if row["how"] == "failed":
                 continue
             for by in (name,) if row["how"] == "drawn" else row.get("by", (UNKNOWN,)):
-                rows[by] += 1
-                shards[by].add((canvas, int(index)))
-    names = sorted(rows, key=lambda by: (-rows[by], by))
-    return [
-        {"identity": by, **bodies.get(by, {}), "rows": rows[by], "shards": len(shards[by])}
-        | ({"where": _ranges(shards[by])} if len(names) > 1 else {})
-        for by in names
-    ]
+                self._rows[by] += 1
+                self._shards[by].add((canvas, int(index)))
+
+    def drawn_by(self, known: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """For the manifest: each identity that drew rows, how many, and in which shards where there are several.
+
+        `known` has the identities of rows that were copied from older versions.
+        """
+        bodies = {**known, **self._bodies}
+        names = sorted(self._rows, key=lambda by: (-self._rows[by], by))
+        return [
+            {"identity": by, **bodies.get(by, {}), "rows": self._rows[by], "shards": len(self._shards[by])}
+            | ({"where": _ranges(self._shards[by])} if len(names) > 1 else {})
+            for by in names
+        ]
 
 
 class Origins:
