@@ -144,8 +144,9 @@ def run_ocrmaps(words: Sequence[str], folder: Path, variables: dict[str, str] | 
     paths = [str(folder / p) for p in (variables or {}).get("PYTHONPATH", "").split(os.pathsep) if p]
     sys.argv = ["ocrmaps", *words]
     sys.path[:0] = paths
+    inside = _environment() | (variables or {})
     os.environ.clear()
-    os.environ.update(_environment() | (variables or {}))
+    os.environ.update(inside)
     try:
         with there(folder), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
             main()
