@@ -483,6 +483,11 @@ MUTANTS = [
          _SMALL),
     ),
     *_rows(
+        "store", "ocrmaps/store/places/standin.py", "tests/trust/test_marks.py",
+        ("a stand-in was made for its place", "if (cache.parent.name, cache.name) != (PLACES, _called(mark.url)):", OFF,
+         "test_a_folder_of_somebody_else_is_no_stand_in"),
+    ),
+    *_rows(
         "store", "ocrmaps/store/format/sense.py", "tests/store/test_sense.py",
         ("offsets rise to the end of what they delimit",
          "if int(array[0]) != 0 or int(array[-1]) != end or bool((array[1:] < array[:-1]).any()):", OFF,
