@@ -24,10 +24,11 @@ from ocrmaps.store.far import rows as far_rows
 from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.far.version import _opened
 from ocrmaps.store.fast import FastReader
-from ocrmaps.store.places.cache import find_version, local_folder, reading_folder
+from ocrmaps.store.places.cache import find_version, local_folder, reading_folder, stores
 from ocrmaps.store.places.objects import ObjectPlace
 from ocrmaps.store.places.standin import held_bytes, mark_of
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.upkeep.exchange.mirror import pull_all
 from ocrmaps.store.upkeep.exchange.push import push
 from ocrmaps.store.upkeep.verify import verify
 from tests.cloud.server import BUCKET, FAULTS, Proxy, environment, sometimes
@@ -288,6 +289,14 @@ def test_the_commands_read_from_a_url(many, url, here):
     # What only works on a folder says so.
     with pytest.raises(OcrmapsError, match="expected a cache folder on this machine"):
         run("cache clear tiny")
+
+
+def test_folders_by_names_that_no_store_has_are_left_alone(built, bucket, here):
+    place = ObjectPlace(bucket)
+    for name in ("L" * 300, "a b", "\u202egpj"):
+        place.put(f"{name}/{built.folder.name}/manifest.json", (built.folder / "manifest.json").read_bytes())
+    assert stores(reading_folder(bucket)) == [] and list(pull_all(place, here / "cache")) == []
+    assert [path.name for path in reading_folder(bucket).iterdir()] == ["place.json"]
 
 
 def test_a_version_that_is_gone_from_the_place_is_gone_from_the_stand_in(many, own_url, bucket):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections import Counter
 from pathlib import Path
@@ -21,6 +22,7 @@ from ocrmaps.store.places.cache import Store
 from ocrmaps.store.places.objects import ObjectPlace
 from ocrmaps.store.upkeep.verify import verify
 from ocrmaps.store.writing.tasks import build_shard
+from tests.cloud.server import BUCKET
 from tests.torture.cluster import source_world
 
 
@@ -110,6 +112,20 @@ def test_objects_whose_names_are_no_files_are_refused_before_anything_is_written
     with pytest.raises(DataError, match="is no name of a file"):
         far._copy("memory://x/y", far._folder("memory://x/y"), listed, None)
     assert not (tmp_path / "near").exists()
+
+
+def test_folders_that_a_console_made_are_no_files(tmp_path, monkeypatch, bucket, proxy):
+    """They are empty objects whose names end in a slash, which a listing leaves out."""
+    monkeypatch.setenv("OCRMAPS_CACHE", str(tmp_path / "near"))
+    ObjectPlace(bucket).put("a/b.jpg", b"picture")
+    for name in ("a", "alone"):
+        call = http.client.HTTPConnection("127.0.0.1", proxy.port)
+        call.request("PUT", f"/{BUCKET}{bucket.partition(BUCKET)[2]}/{name}/")
+        assert call.getresponse().status == 200
+        call.close()
+    for _ in range(2):
+        folder = bring(bucket)
+        assert [path.relative_to(folder).as_posix() for path in folder.rglob("*")] == ["a", "a/b.jpg"]
 
 
 def test_a_copy_that_was_changed_here_is_brought_again_and_what_is_gone_there_goes_here(world, tmp_path):

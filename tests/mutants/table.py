@@ -31,6 +31,7 @@ _STATE = "test_state_that_means_nothing_is_refused"
 _SENSE = "test_values_that_mean_nothing_do_not_pass_verify_or_a_reader"
 _MEANT = "test_a_manifest_that_proves_itself_and_means_nothing_is_refused"
 _OVER = "test_what_holds_itself_over_and_over_is_refused"
+_SMALL = "test_a_small_pickle_builds_nothing_large"
 _PROVE = "test_another_key_no_signature_and_a_changed_statement_prove_nothing"
 
 MUTANTS = [
@@ -469,6 +470,22 @@ MUTANTS = [
          _OVER),
         ("a tensor is no larger than what it holds", "if value.numel() * value.element_size() > held:", OFF,
          _OVER),
+        ("an archive is read in one way", 'if sign != b"PK\\x05\\x06" or comment or start + nbytes != end:', OFF,
+         "test_an_archive_that_torch_reads_in_another_way_is_refused"),
+        ("a record of 64 bits is the one that torch reads", " and place == end", "",
+         "test_an_archive_that_torch_reads_in_another_way_is_refused"),
+        ("a pickle names tensors and plain data",
+         'raise pickle.UnpicklingError(f"it names {module}', 'return lambda *_: b""  # (', _SMALL),
+        ("nothing is copied by a pickle",
+         "def __init__(self) -> None:", "def __init__(self, *_: Any) -> None:", _SMALL),
+        ("values of a tensor have one name", 'if not re.fullmatch("[0-9]+", pid[2], re.ASCII):', OFF, _SMALL),
+        ("every pickle of an archive is looked through", '.lower().endswith("/data.pkl")', '.endswith("/data.pkl")',
+         _SMALL),
+    ),
+    *_rows(
+        "store", "ocrmaps/store/places/standin.py", "tests/trust/test_marks.py",
+        ("a stand-in was made for its place", "if (cache.parent.name, cache.name) != (PLACES, _called(mark.url)):", OFF,
+         "test_a_folder_of_somebody_else_is_no_stand_in"),
     ),
     *_rows(
         "store", "ocrmaps/store/format/sense.py", "tests/store/test_sense.py",

@@ -7,7 +7,6 @@ W / strides[i]). Decoders are built from the declarations alone.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,7 +133,7 @@ def _read_weights(path: Path) -> Mapping[str, Tensor]:
         content: Any = read_plain(path)
     except FileNotFoundError as error:
         raise SpecError(f"{path}: no such weights file") from error
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
+    except Exception as error:  # a file that is not ours can fail the reader in any way
         raise DataError(
             f"{path}: cannot be read as weights ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
             hint="only files of plain tensors are read, never code: save a state dict, not a whole model",

@@ -176,7 +176,9 @@ def _folder(url: str, shown: str = "") -> Path:
 
 def _copy(url: str, folder: Path, listed: Sequence[Listed], progress: Progress | None) -> Path:
     """Make a folder hold these objects and nothing else."""
-    wanted = {entry.key: entry for entry in listed if not entry.key.endswith("/")}
+    folders = _folders(entry.key for entry in listed)
+    # An empty object with the name of a folder is how consoles of providers make one.
+    wanted = {e.key: e for e in listed if not e.key.endswith("/") and (e.nbytes or e.key not in folders)}
     _refuse_names(url, wanted)
     above = folder.parent
     with lock.building(above / "lock", f"the copy of {url}"):
@@ -191,8 +193,11 @@ def _copy(url: str, folder: Path, listed: Sequence[Listed], progress: Progress |
         place, saved = ObjectPlace(url), time.monotonic()
 
         def one(entry: Listed) -> Listed:
-            data = place.get(entry.key, entry.nbytes)
-            write_whole(folder / entry.key, data)
+            try:
+                write_whole(folder / entry.key, place.get(entry.key, entry.nbytes))
+            except FileNotFoundError as error:
+                if entry.nbytes:  # otherwise a folder without files: its name ends in a slash, which listings leave out
+                    raise DataError(f"{url}/{entry.key}: was removed meanwhile", hint="run it again") from error
             return entry
 
         with ThreadPoolExecutor(IN_FLIGHT) as pool:
@@ -235,9 +240,13 @@ def _remove_others(folder: Path, kept: Iterable[str]) -> None:
                 os.rmdir(path)
 
 
+def _folders(keys: Iterable[str]) -> set[str]:
+    return {key[:at] for key in keys for at, letter in enumerate(key) if letter == "/"}
+
+
 def _refuse_names(url: str, wanted: Iterable[str]) -> None:
     """Refuse objects whose names mean no file here, or one elsewhere."""
-    folders = {key[:at] for key in wanted for at, letter in enumerate(key) if letter == "/"}
+    folders = _folders(wanted)
     for key in wanted:
         parts = key.split("/")
         bad = any(part in ("", ".", "..") or "\0" in part or len(part.encode()) > 255 for part in parts)

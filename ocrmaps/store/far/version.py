@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ocrmaps.errors import StoreCorrupt, StoreNotFound
 from ocrmaps.kinds import MANIFEST
+from ocrmaps.settings.ranges import NAME_PATTERN
 from ocrmaps.store.far.parts import Part, far_manifest, fetch
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.manifest import Manifest
@@ -97,7 +98,7 @@ def bring_versions(cache: Path, store: str | None = None) -> None:
         return
     place = place_at(mark.url)
     for name in place.folders() if store is None else [store]:
-        if name.startswith("."):
+        if not re.fullmatch(NAME_PATTERN, name):  # nothing that ocrmaps pushed
             continue
         there = {version for version in place.folders(name) if _VERSION.fullmatch(version)}
         for version in there:

@@ -43,23 +43,36 @@ class Mark:
 
 def stand_in(url: str, cache: Path, quota: int | None) -> Path:
     """The folder below `cache` that stands for a place; it is made."""
-    name = re.sub(r"[^a-z0-9]+", "-", url.lower()).strip("-")[:60]
-    folder = cache / PLACES / f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    folder = cache / PLACES / _called(url)
     if mark_of(folder) != Mark(url, quota):
         disk.make_folder(folder, durable=False)
         disk.publish(folder / MARK, [json.dumps({"url": url, "quota": quota}).encode()])
     return folder
 
 
+def _called(url: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", url.lower()).strip("-")[:60]
+    return f"{name}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+
+
 def mark_of(cache: Path) -> Mark | None:
-    """The place that a cache folder stands for; None for a folder that stands for itself."""
+    """The place that a cache folder stands for; None for a folder that stands for itself.
+
+    What a place lacks is removed from its stand-in, so a folder of somebody else is not one because it says so.
+    """
     found = disk.read_json(cache / MARK)
     if found is None:
         return None
     try:
-        return Mark(str(found["url"]), None if found["quota"] is None else int(found["quota"]))
+        mark = Mark(str(found["url"]), None if found["quota"] is None else int(found["quota"]))
     except (TypeError, KeyError, ValueError) as error:
         raise StoreError(f"{cache / MARK}: found {found!r}, expected a place", hint="remove that folder") from error
+    if (cache.parent.name, cache.name) != (PLACES, _called(mark.url)):
+        raise StoreError(
+            f"{cache / MARK}: this folder was not made for {mark.url}, which it names",
+            hint="name the place itself with --root; if the folder is an ordinary cache, remove that file",
+        )
+    return mark
 
 
 def write_whole(path: Path, data: bytes) -> None:
