@@ -35,7 +35,7 @@ from ocrmaps.cli.options import (
     Scales,
     Scores,
     Split,
-    StoreName,
+    StoreNames,
     Threads,
     Tile,
     Trust,
@@ -79,7 +79,7 @@ def evaluate(
             help="Checkpoint of a run, file of `ocrmaps export` or name of `ocrmaps models`; none with --predictions.",
         ),
     ] = None,
-    store: StoreName = None,
+    store: StoreNames = None,
     split: Split = None,
     source: Annotated[
         Path | None, typer.Option(metavar="SOURCE", help="Annotated pictures instead of a store.")
@@ -145,7 +145,7 @@ def evaluate(
 
     asked = Asked(
         checkpoint=checkpoint,
-        store=store,
+        stores=tuple(store or ()),
         split=split,
         source=source,
         predictions=predictions,
@@ -175,8 +175,7 @@ def evaluate(
     for path in (source, predictions):
         if path is not None:
             expect_source(path)
-    if store is not None:
-        _found(store, root)
+    _found(store, root)
     from ocrmaps.evaluation import result_document, write_evaluation
     from ocrmaps.evaluation.summary import table
 
@@ -203,11 +202,15 @@ def evaluate(
 def tune(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new checkpoint.", rich_help_panel=RESULTS)],
-    store: StoreName = None,
+    store: StoreNames = None,
     split: Annotated[
-        str,
-        typer.Option(metavar="SPLIT", help="Split that settings are chosen on.", autocompletion=complete.splits),
-    ] = "val",
+        str | None,
+        typer.Option(
+            metavar="SPLIT",
+            help="Split that settings are chosen on; val when not given.",
+            autocompletion=complete.splits,
+        ),
+    ] = None,
     test_split: Annotated[
         str | None,
         typer.Option(
@@ -274,11 +277,8 @@ def tune(
     as_json: Json = False,
 ) -> None:
     """Choose how maps are read, and freeze it. Example: ocrmaps tune best.ckpt --store receipts --out tuned.ckpt"""
-    from ocrmaps.errors import SpecError
     from ocrmaps.kinds import expect_checkpoint, expect_source
 
-    if store is None:
-        raise SpecError("settings are chosen on a store: --store is missing", hint="`ocrmaps cache list` shows them")
     expect_checkpoint(checkpoint)
     if test_source is not None:
         expect_source(test_source)
@@ -293,7 +293,7 @@ def tune(
         tuned = tune_stored(
             checkpoint,
             out=out,
-            store=store,
+            store=store or (),
             cache=reading_root(root),
             split=split,
             test_split=test_split,
@@ -311,8 +311,9 @@ def tune(
     typer.echo(json.dumps(tuned.as_dict(), ensure_ascii=False) if as_json else table(tuned))
 
 
-def _found(store: str, root: Path | None) -> None:
-    """Refuse a store that is not there before anything heavy is imported."""
+def _found(stores: list[str] | None, root: Path | None) -> None:
+    """Refuse stores that are not there before anything heavy is imported."""
     from ocrmaps.store.places.cache import find_version
 
-    find_version(reading_root(root), store)
+    for store in stores or ():
+        find_version(reading_root(root), store)

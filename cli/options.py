@@ -107,6 +107,15 @@ StoreName = Annotated[
         autocompletion=complete.versions,
     ),
 ]
+StoreNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--store",
+        metavar="VERSION",
+        help="STORE, STORE/VERSION or a version's folder, as often as needed; what it learnt from when not given.",
+        autocompletion=complete.versions,
+    ),
+]
 Split = Annotated[
     str | None,
     typer.Option(metavar="SPLIT", help="Split of the store; val when not given.", autocompletion=complete.splits),

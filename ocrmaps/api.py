@@ -202,9 +202,9 @@ def predict(
 
 def evaluate(
     checkpoint: Anywhere,
-    data: Source | Reader | Anywhere,
+    data: Source | Reader | Anywhere | Sequence[Reader | Anywhere] | None = None,
     *,
-    split: str = "val",
+    split: str | None = None,
     cache: Anywhere | None = None,
     device: str = "auto",
     limit: int | None = None,
@@ -214,21 +214,28 @@ def evaluate(
 ) -> Evaluation:
     """Score a checkpoint on one split of a version (open, or by name), or on all pictures of a `Source`.
 
+    Several versions count as one, and `.stores` of the result has each alone. Without `data` they are those that the
+    checkpoint learnt from; without `split` it is what its run validated on, or `val`.
     `limit` looks at so many pictures only; the scores then say that they are partial. `goal` reads maps as
     they were tuned for it, such as `deteval`. `tile` and `scales` are those of `predict`, for a `Source`.
     """
     from ocrmaps.annotations import Source
+    from ocrmaps.detect.load import load_any
     from ocrmaps.detect.view import PageView
     from ocrmaps.evaluation.detectors import evaluate_checkpoint
     from ocrmaps.shipped import checkpoint_path
+    from ocrmaps.training.folder import rows_asked
 
     path = checkpoint_path(os.fspath(checkpoint))
     how: dict[str, Any] = {"device": device, "limit": limit, "goal": goal}
     how["view"] = PageView(tile=tile, scales=tuple(scales))
     if isinstance(data, Source):
         return evaluate_checkpoint(path, source=data, **how)
-    with open_version(data, cache=cache) as reader:
-        return evaluate_checkpoint(path, version=reader.folder, split=split, **how)
+    versions = [data] if isinstance(data, str | os.PathLike) else data or ()
+    names = [os.fspath(each) for each in versions]
+    card = {} if names else load_any(path).card
+    version, split = rows_asked(names, split, cache=_cache(cache), checkpoint=path, card=card)
+    return evaluate_checkpoint(path, version=version, split=split, **how)
 
 
 def oracle(source: Source | Anywhere, *, longest: int = 640, limit: int | None = None) -> OracleResult:

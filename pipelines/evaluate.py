@@ -24,7 +24,8 @@ class Asked:
     """A checkpoint on a store or a source, or predictions on a source."""
 
     checkpoint: Path | None
-    store: str | None
+    stores: tuple[str, ...]
+    """With a checkpoint, neither stores nor a source: what it learnt from."""
     split: str | None
     source: Path | None
     predictions: Path | None
@@ -52,10 +53,12 @@ class Asked:
 def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     """The evaluation that is asked for; options that would do nothing are refused."""
     check(asked)
+    from ocrmaps.detect.load import load_any
     from ocrmaps.evaluation.detectors import evaluate_checkpoint, evaluate_predictions
     from ocrmaps.evaluation.submitted import PredictionOptions
     from ocrmaps.store.far.source import open_source
-    from ocrmaps.store.places.cache import find_version
+    from ocrmaps.store.several import find_parts
+    from ocrmaps.training.folder import rows_asked
 
     spec = spec_of(asked)
     options = PredictionOptions(
@@ -65,19 +68,20 @@ def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
         scores=asked.predictions_scores,
         leave_out_unknown=asked.leave_out_unknown,
     )
+    if asked.source is None and asked.predictions is not None:
+        return evaluate_predictions(
+            asked.predictions, version=find_parts(asked.cache, asked.stores), split=asked.split or "val",
+            options=options, spec=spec, threads=asked.threads, limit=asked.limit, progress=progress,
+        )  # fmt: skip
     if asked.source is None:
-        assert asked.store is not None
-        store, version = find_version(asked.cache, asked.store)
-        if asked.predictions is not None:
-            return evaluate_predictions(
-                asked.predictions, version=store.version(version), split=asked.split or "val", options=options,
-                spec=spec, threads=asked.threads, limit=asked.limit, progress=progress,
-            )  # fmt: skip
         assert asked.checkpoint is not None
+        card = {} if asked.stores else load_any(asked.checkpoint, trusted=asked.trusted).card
+        version, split = rows_asked(
+            asked.stores, asked.split, cache=asked.cache, checkpoint=asked.checkpoint, card=card
+        )  # fmt: skip
         return evaluate_checkpoint(
-            asked.checkpoint, version=store.version(version), split=asked.split or "val", spec=spec, batch=asked.batch,
-            threads=asked.threads, device=asked.device, limit=asked.limit, goal=asked.goal, trusted=asked.trusted,
-            progress=progress,
+            asked.checkpoint, version=version, split=split, spec=spec, batch=asked.batch, threads=asked.threads,
+            device=asked.device, limit=asked.limit, goal=asked.goal, trusted=asked.trusted, progress=progress,
         )  # fmt: skip
     source = open_source(asked.source, format=asked.format, pictures=asked.pictures, frame=asked.frame)
     if asked.predictions is not None:
@@ -118,10 +122,11 @@ def check_out(out: Path | None, *, overwrite: bool) -> None:
 
 def check(asked: Asked) -> None:
     """Refuse options that do not go together; nothing heavy is imported for it."""
-    a, model, stored = asked, asked.checkpoint is not None, asked.store is not None
+    a, model, stored = asked, asked.checkpoint is not None, asked.source is None
     rules = (
         (model == (a.predictions is None), "name a checkpoint, or --predictions FILE", "checkpoint"),
-        (stored == (a.source is None), "name --store NAME, or --source DIR", "--store"),
+        (not (a.stores and a.source), "name --store NAME, or --source DIR", "--store"),
+        (model or a.stores or a.source, "name --store NAME, or --source DIR", "--store"),
         (a.split is None or a.source is None, "a source is evaluated as a whole", "--split"),
         (not stored or (a.format, a.pictures) == (None, None), "only for --source", "--format, --pictures"),
         (not stored or a.frame == "upright", "only for --source: a store knows its frame", "--frame"),
@@ -147,5 +152,5 @@ def check(asked: Asked) -> None:
         raise SpecError(
             "these options do not go together:",
             problems=problems,
-            hint="ocrmaps evaluate CHECKPOINT, or --predictions FILE, with --store NAME or --source DIR",
+            hint="ocrmaps evaluate CHECKPOINT, or --predictions FILE with --store NAME or --source DIR",
         )

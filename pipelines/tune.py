@@ -8,11 +8,12 @@ matching. Memory: the maps that wait (`ocrmaps.evaluation.judging.WAITING`) and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from ocrmaps.annotations import Source, read
@@ -22,18 +23,18 @@ from ocrmaps.detect.trained import Trained, checkpoint_bytes, load_detector, rea
 from ocrmaps.errors import AnnotationError, DataError, SpecError
 from ocrmaps.evaluation.detectors import in_threads
 from ocrmaps.evaluation.judging import FloatMap, Judging
-from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, rows_of, store_maps
+from ocrmaps.evaluation.rows import Progress, check_prepared_alike, device_of, rows_of, store_identity, store_maps
 from ocrmaps.evaluation.sources import file_of
 from ocrmaps.evaluation.tune.checks import check_apart, check_out, check_splits
 from ocrmaps.evaluation.tune.goals import SHOWN, Goal, Sweep, goal_from, sweep_texts
-from ocrmaps.evaluation.tune.grid import Choice, Grid, Tuned, choose, swept
+from ocrmaps.evaluation.tune.grid import Choice, Grid, Tuned, choose, on_store, swept
 from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.files import digest_of, replacing
 from ocrmaps.geometry import Frame, PolygonSet
 from ocrmaps.loader.settings import default_threads
 from ocrmaps.store.far.source import open_source
-from ocrmaps.store.places.cache import find_version
-from ocrmaps.store.reader import Reader
+from ocrmaps.store.several import Several, Stored, Where, opened, split_in
+from ocrmaps.training.folder import rows_asked
 from ocrmaps.trust import NOTHING, Trusted
 
 
@@ -54,9 +55,9 @@ def tune_stored(
     checkpoint: Path,
     *,
     out: Path,
-    store: str,
+    store: str | Sequence[str] = (),
     cache: Path,
-    split: str = "val",
+    split: str | None = None,
     test_split: str | None = None,
     test_source: Path | None = None,
     test_frame: Frame = "upright",
@@ -71,37 +72,69 @@ def tune_stored(
 ) -> Tuned:
     """Choose on `split` of a store for every goal, freeze into `out`, then score the test pictures once.
 
+    Of several stores the pictures of all count together, and what the choice is worth on each alone is told; where none
+    is named, they are those that the checkpoint learnt from, and `split` is what its run validated on.
     Where no goal is named, maps are read as it is best for the first.
     """
     check_out(checkpoint, out, overwrite=overwrite)
     grid, threads, where = grid or Grid(), threads or default_threads(), device_of(device)
     trained = load_detector(checkpoint, device=where, trusted=trusted)
+    names = [store] if isinstance(store, str) else store
+    place, split = rows_asked(names, split, cache=cache, checkpoint=checkpoint, card=trained.card)
     check_splits(split, test_split, test_source, trained.card)
     settings, cuts = grid.settings(trained.extract), grid.cuts(trained.extract)
     protocols = frozenset(goal.protocol for goal in goals)
     tried = Tried(settings=settings, cuts=cuts, thresholds=swept(goals), protocols=protocols)
-    found = find_version(cache, store)
     test_samples = None if test_source is None else _opened(test_source, test_frame)
-    with Reader(found[0].version(found[1])) as reader:
+    tests: Swept | None = None
+    with opened(place) as reader:
         check_prepared_alike(trained, reader)
         for name in (split,) if test_split is None else (split, test_split):
             rows_of(reader, name)
         check_apart(reader, split, test_split, test_samples, trained.card)
-        sweeps = _sweep_store(trained, reader, split, tried, batch, threads, where, progress)
-        chosen_on = _identity(reader, split)
-        test_sweeps = None
-        tested_on: Mapping[str, Any] | None = None
+        sweeps = _sweep_store(trained, reader, place, split, tried, batch, threads, where, progress)
         if test_split is not None:
-            test_sweeps = _sweep_store(trained, reader, test_split, tried, batch, threads, where, progress)
-            tested_on = _identity(reader, test_split)
+            tests = _sweep_store(trained, reader, place, test_split, tried, batch, threads, where, progress)
     if test_samples is not None:
-        test_sweeps = _sweep_source(trained, test_samples, tried, batch or 8, threads, where, progress)
-        tested_on = {"source": str(test_source), "frame": test_frame, "pictures": len(read(test_samples))}
-    choices = tuple(choose(goal, settings, sweeps, test_sweeps, own=trained.extract) for goal in goals)
+        tests = Swept(
+            whole=_sweep_source(trained, test_samples, tried, batch or 8, threads, where, progress),
+            on={"source": str(test_source), "frame": test_frame, "pictures": len(read(test_samples))},
+        )
+    choices = tuple(_chosen(goal, settings, sweeps, tests, own=trained.extract) for goal in goals)
+    chosen_on, tested_on = sweeps.on, None if tests is None else tests.on
     for choice in choices:
         refuse_zeros(choice, checkpoint, split)
     freeze(checkpoint, out, choices, chosen_on=chosen_on, grid=grid, trusted=trusted)
     return Tuned(checkpoint=checkpoint, out=out, chosen_on=chosen_on, tested_on=tested_on, choices=choices)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """What every setting scores on one set of pictures."""
+
+    whole: list[Sweep]
+    on: Mapping[str, Any]
+    stores: Mapping[str, Swept] = field(default_factory=dict)
+    """By name and version, where the pictures are of several stores: on those of each alone."""
+
+
+def _chosen(
+    goal: Goal, settings: Sequence[ExtractSpec], sweeps: Swept, tests: Swept | None, *, own: ExtractSpec
+) -> Choice:
+    """The choice over all pictures, with what it is worth on each of several stores."""
+    choice = choose(goal, settings, sweeps.whole, None if tests is None else tests.whole, own=own)
+    there = {} if tests is None else tests.stores
+    alone = []
+    for title in {**sweeps.stores, **there}:
+        mine, test = sweeps.stores.get(title), there.get(title)
+        said = next(each.on for each in (mine, test) if each is not None)
+        on = {
+            **{key: said[key] for key in ("store", "version", "root_digest")},
+            "pictures": 0 if mine is None else mine.on["pictures"],
+            "test_pictures": 0 if test is None else test.on["pictures"],
+        }
+        alone.append(on_store(choice, settings, on, *(None if each is None else each.whole for each in (mine, test))))
+    return replace(choice, stores=tuple(alone))
 
 
 def _readings(
@@ -143,14 +176,15 @@ def _added(parts: Iterable[list[Sweep]], number: int) -> list[Sweep]:
 
 def _sweep_store(
     trained: Trained,
-    reader: Reader,
+    reader: Stored,
+    where: Where,
     split: str,
     tried: Tried,
     batch: int | None,
     threads: int,
     device: torch.device,
     progress: Progress | None,
-) -> list[Sweep]:
+) -> Swept:
     def judge(row: int, probability: FloatMap, level: FloatMap | None) -> list[Sweep]:
         truth, transform = reader.polygon_set(row), reader.transform(row)
         return _readings(truth, lambda p: transform.apply(p, truth.frame), probability, level, tried)
@@ -159,7 +193,7 @@ def _sweep_store(
     judging.begin()
     total, done = len(reader.select(split)), 0
     try:
-        for rows, probability, level in store_maps(trained, reader.folder, split, batch=batch, device=device):
+        for rows, probability, level in store_maps(trained, where, split, batch=batch, device=device):
             judging.add(rows, probability, level)
             done += len(rows)
             if progress is not None:
@@ -167,7 +201,17 @@ def _sweep_store(
         results = judging.results()
     finally:
         judging.close()
-    return _added((results[row] for row in reader.select(split).tolist()), len(tried.settings))
+
+    def added(rows: npt.NDArray[np.int64]) -> list[Sweep]:
+        return _added((results[row] for row in rows.tolist()), len(tried.settings))
+
+    stores = {}
+    if isinstance(reader, Several):
+        stores = {
+            own.title: Swept(whole=added(own.select(its_split) + start), on=_identity(own, its_split))
+            for own, its_split, start in split_in(reader, split)
+        }
+    return Swept(whole=added(reader.select(split)), on=_identity(reader, split), stores=stores)
 
 
 def _sweep_source(
@@ -214,13 +258,16 @@ def _opened(path: Path, frame: Frame) -> Source:
     return source
 
 
-def _identity(reader: Reader, split: str) -> dict[str, Any]:
+def _identity(reader: Stored, split: str) -> dict[str, Any]:
+    said = store_identity(reader, split)
+    more = {}
+    if isinstance(reader, Several):
+        more["stores"] = [_identity(own, its_split) for own, its_split, _ in split_in(reader, split)]
     return {
-        "store": reader.folder.parent.name,
-        "version": reader.manifest.version,
-        "root_digest": reader.root_digest,
-        "split": split,
+        "store": said["name"],
+        **{key: said[key] for key in ("version", "root_digest", "split")},
         "pictures": len(reader.select(split)),
+        **more,
     }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from ocrmaps.detect.trained import Trained
 from ocrmaps.detect.view import PageView
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
-from ocrmaps.evaluation.rows import Progress, device_of, evaluate_rows, row_names, rows_of, store_identity
+from ocrmaps.evaluation.rows import Progress, device_of, evaluate_rows, evaluate_stored, row_names, rows_of
 from ocrmaps.evaluation.sources import file_of, samples_of, source_identity
 from ocrmaps.evaluation.submitted import PredictionOptions, read_predictions
 from ocrmaps.extract import ExtractSpec, extract
@@ -32,7 +33,6 @@ from ocrmaps.files import digest_of
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader.settings import default_threads
 from ocrmaps.pictures import Header
-from ocrmaps.store.reader import Reader
 from ocrmaps.store.several import Where, opened
 from ocrmaps.trust import NOTHING, Trusted
 
@@ -100,7 +100,7 @@ def evaluate_predictions(
     predictions: Path,
     source: Source | None = None,
     *,
-    version: Path | None = None,
+    version: Where | None = None,
     split: str = "val",
     options: PredictionOptions | None = None,
     spec: EvaluationSpec | None = None,
@@ -108,7 +108,7 @@ def evaluate_predictions(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Predictions against the annotations of a source, or of one split of a store version (a folder).
+    """Predictions against the annotations of a source, or of one split of a store version (a folder) or of several.
 
     Pictures that the predictions do not name count as empty; a picture that nobody expects is refused, or left out
     where `options` say so. Coordinates are in the frame of the annotations unless the options or the file say another,
@@ -121,52 +121,54 @@ def evaluate_predictions(
     if options.scores == "rank":
         spec = replace(spec, cuts=())  # cuts through scores of an unknown scale would say nothing
     threads = threads or default_threads()
-    if version is not None:
-        with Reader(version) as reader:
-            rows = rows_of(reader, split)
-            names = row_names(reader, rows)
-            truths = {names[row]: reader.polygon_set(row) for row in rows}
-            transforms = {names[row]: reader.transform(row) for row in rows}
-            identity: dict[str, Any] = {"store": store_identity(reader, split)}
-        heads = {
-            id: Header(size=t.raw_size, orientation=t.orientation, orientation_tag=None, format="", mode="")
-            for id, t in transforms.items()
-        }
-        frames = {truth.frame for truth in truths.values()}
-        found = read_predictions(
-            predictions, heads, truth_frame=frames.pop() if len(frames) == 1 else "upright", options=options
-        )
-    else:
+    reader = None if version is None else opened(version)
+    with nullcontext() if reader is None else reader:
+        if reader is not None:
+            names = row_names(reader, rows_of(reader, split))
+            truths = {name: reader.polygon_set(row) for row, name in names.items()}
+            transforms = {name: reader.transform(row) for row, name in names.items()}
+            heads = {
+                id: Header(size=t.raw_size, orientation=t.orientation, orientation_tag=None, format="", mode="")
+                for id, t in transforms.items()
+            }
+            frames = {truth.frame for truth in truths.values()}
+            found = read_predictions(
+                predictions, heads, truth_frame=frames.pop() if len(frames) == 1 else "upright", options=options
+            )
+        else:
+            assert source is not None
+            samples, headers_ = samples_of(source)
+            truths, transforms = {sample.id: sample.polygons for sample in samples}, {}
+            heads = dict(zip(truths, headers_, strict=True))
+            found = read_predictions(
+                predictions,
+                heads,
+                truth_frame=source.frame,
+                options=options,
+                images=source.annotations if source.format == "coco" else None,
+                folder=source.pictures,
+            )
+
+        def judge(pair: tuple[str, PolygonSet]) -> PictureResult:
+            id, truth = pair
+            polygons, scores = found.of(id, heads[id], truth.frame)
+            return judge_picture(
+                id,
+                truth,
+                polygons,
+                spec=spec,
+                scores=scores,
+                transform=transforms.get(id),
+                header=heads[id],
+                status="scored" if id in found.pictures else "unpredicted",
+            )
+
+        results = in_threads(subset(list(truths.items()), limit), judge, threads, progress)
+        identity: dict[str, Any] = {"predictions": found.identity}
+        if reader is not None:
+            return evaluate_stored(results, reader, split, names, spec, identity)
         assert source is not None
-        samples, headers_ = samples_of(source)
-        truths, transforms = {sample.id: sample.polygons for sample in samples}, {}
-        heads = dict(zip(truths, headers_, strict=True))
-        identity = {"source": source_identity(source)}
-        found = read_predictions(
-            predictions,
-            heads,
-            truth_frame=source.frame,
-            options=options,
-            images=source.annotations if source.format == "coco" else None,
-            folder=source.pictures,
-        )
-
-    def judge(pair: tuple[str, PolygonSet]) -> PictureResult:
-        id, truth = pair
-        polygons, scores = found.of(id, heads[id], truth.frame)
-        return judge_picture(
-            id,
-            truth,
-            polygons,
-            spec=spec,
-            scores=scores,
-            transform=transforms.get(id),
-            header=heads[id],
-            status="scored" if id in found.pictures else "unpredicted",
-        )
-
-    results = in_threads(subset(list(truths.items()), limit), judge, threads, progress)
-    return evaluate(results, list(truths), spec=spec, identity={"predictions": found.identity, **identity})
+        return evaluate(results, list(truths), spec=spec, identity=identity | {"source": source_identity(source)})
 
 
 def _on_source(

@@ -130,6 +130,8 @@ class Evaluation:
     sweep: IouSweep | None
     identity: Mapping[str, Any] = field(default_factory=dict)
     """What was evaluated on what: checkpoint, store, source, predictions, extraction."""
+    stores: tuple[Evaluation, ...] = ()
+    """Of a pass over several stores: that over each alone; their identity says which. None of a pass over one."""
 
     @property
     def complete(self) -> bool:

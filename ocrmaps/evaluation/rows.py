@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from ocrmaps.geometry import PolygonSet
 from ocrmaps.loader import MapLoader
 from ocrmaps.progress import Progress
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.several import Stored, Where, readers_of
+from ocrmaps.store.several import Several, Stored, Where, readers_of, split_in
 from ocrmaps.store.writing.plan import SPLITS
 
 """(done, total), called from the main thread."""
@@ -72,18 +72,49 @@ def evaluate_rows(
         results = judging.results()
     finally:
         judging.close()
-    identity |= {"store": store_identity(reader, split), "precision": "fp32"}
-    return evaluate(results.values(), [names[row] for row in rows], spec=spec, identity=identity)
+    return evaluate_stored(results.values(), reader, split, names, spec, identity | {"precision": "fp32"})
+
+
+def evaluate_stored(
+    results: Iterable[PictureResult],
+    reader: Stored,
+    split: str,
+    names: Mapping[int, str],
+    spec: EvaluationSpec,
+    identity: Mapping[str, Any],
+) -> Evaluation:
+    """The evaluation over the named rows; where they are of several stores, with that over each of them alone."""
+    identity = {**identity, "store": store_identity(reader, split)}
+    whole = evaluate(results, list(names.values()), spec=spec, identity=identity)
+    if not isinstance(reader, Several):
+        return whole
+    by_store: dict[Reader, list[str]] = {}
+    for row, name in names.items():
+        by_store.setdefault(reader.at(row)[0], []).append(name)
+    seen = {picture.picture: picture for picture in whole.pictures}
+    alone = tuple(
+        evaluate(
+            [seen[name] for name in by_store[own] if name in seen],
+            by_store[own],
+            spec=spec,
+            identity={**identity, "store": store_identity(own, its_split)},
+        )
+        for own, its_split, _ in split_in(reader, split)
+    )
+    return replace(whole, stores=alone)
 
 
 def store_identity(reader: Stored, split: str) -> dict[str, Any]:
-    """What a score says about the rows it was made on."""
-    return {
+    """What a score says about the rows it was made on; of several stores as one and of each."""
+    said: dict[str, Any] = {
         "name": "+".join(each.folder.parent.name for each in readers_of(reader)),
         "version": reader.version,
         "root_digest": reader.root_digest,
         "split": split,
     }
+    if isinstance(reader, Several):
+        said["stores"] = [store_identity(own, its_split) for own, its_split, _ in split_in(reader, split)]
+    return said
 
 
 def store_maps(
@@ -140,15 +171,17 @@ def _check_prepared_alike(canonical: CanonicalSpec, reader: Reader) -> None:
 
 
 def rows_of(reader: Stored, split: str) -> list[int]:
-    """The rows of a split; an unknown or empty one is refused with what there is."""
-    rows = reader.select(split).tolist() if split in SPLITS else []
-    if not rows:
-        counts = {name: len(reader.select(name)) for name in SPLITS}
-        found = ", ".join(f"{name!r} {n}" for name, n in counts.items() if n) or "no rows at all"
-        raise SpecError(
-            f"store {reader.title}: split {split!r} has no rows; it has {found}",
-            hint="name one of these with --split",
-        )
+    """The rows of a split; an unknown or empty one, also of one store among several, is refused with what there is."""
+    parts = list(split_in(reader, split)) or [(own, split, 0) for own in readers_of(reader)]
+    for own, its_split, _ in parts:
+        if its_split not in SPLITS or not len(own.select(its_split)):
+            counts = {name: len(own.select(name)) for name in SPLITS}
+            found = ", ".join(f"{name!r} {n}" for name, n in counts.items() if n) or "no rows at all"
+            raise SpecError(
+                f"store {own.title}: split {its_split!r} has no rows; it has {found}",
+                hint="name one of these with --split",
+            )
+    rows: list[int] = reader.select(split).tolist()
     return rows
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from ocrmaps.evaluation import Evaluation, groups
 from ocrmaps.evaluation.reasons import words
 from ocrmaps.evaluation.submitted import left_out
+from ocrmaps.evaluation.tables import store_title
 from ocrmaps.evaluation.totals import reason_counts
 
 Row = tuple[str, ...]
@@ -16,7 +17,7 @@ _PARTS = ("hmean", "precision", "recall")
 
 def table(evaluation: Evaluation) -> str:
     """Everything on one screen; each line of scores says if it is of a part of the pictures only."""
-    parts = [_about(evaluation), *_scores(evaluation), *_nothing(evaluation), ""]
+    parts = [_about(evaluation), *_scores(evaluation), *_nothing(evaluation), *_stores(evaluation), ""]
     parts += [*_reasons(evaluation), "", *_heights(evaluation)]
     return "\n".join(parts)
 
@@ -34,7 +35,10 @@ def _about(evaluation: Evaluation) -> str:
         lines += [f"{found['path']}: {held}, {read_as}, {scores}", *left_out(found)]
     if "store" in identity:
         store = identity["store"]
-        lines.append(f"on {store['name']}/{store['version']}, {store['split']}, root {store['root_digest'][:12]}")
+        lines += [
+            f"on {each['name']}/{each['version']}, {each['split']}, root {each['root_digest'][:12]}"
+            for each in store.get("stores", [store])
+        ]
     if "source" in identity:
         lines.append(f"on {identity['source']['annotations']}, coordinates {identity['source']['frame']}")
     state = evaluation.state if not evaluation.complete else f"all {len(evaluation.expected)}"
@@ -50,6 +54,19 @@ def _scores(evaluation: Evaluation) -> list[str]:
     if all(not values for values in evaluation.seen.values()):
         return ["no text to be found in these pictures: there is no score"]
     return _aligned(score_rows(evaluation))
+
+
+def _stores(evaluation: Evaluation) -> list[str]:
+    """The hmean of each of several stores alone, under every protocol; then of all pictures together."""
+    if not evaluation.stores:
+        return []
+    names = [name for name, *_ in score_rows(evaluation)[1:]]
+    rows: list[Row] = [("hmean of each store", "pictures", *names)]
+    for title, of in (*((store_title(each), each) for each in evaluation.stores), ("all pictures", evaluation)):
+        scored = {name: hmean for name, hmean, *_ in score_rows(of)[1:]}
+        pictures = str(len(of.expected)) if of.complete else f"{len(of.pictures)}/{len(of.expected)}"
+        rows.append((title, pictures, *(scored.get(name, "no text") for name in names)))
+    return ["", *_aligned(rows, words=(0,))]
 
 
 def _nothing(evaluation: Evaluation) -> list[str]:
@@ -126,9 +143,8 @@ def _share(value: float) -> str:
     return f"{value:.4f}"
 
 
-def _aligned(rows: Sequence[Row]) -> list[str]:
+def _aligned(rows: Sequence[Row], words: Sequence[int] = (0, 4)) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    words = (0, 4)
     return [
         "  ".join(row[i].ljust(w) if i in words else row[i].rjust(w) for i, w in enumerate(widths)).rstrip()
         for row in rows

@@ -81,7 +81,23 @@ def result_document(evaluation: Evaluation) -> dict[str, Any]:
         "groups": {by: groups(evaluation, by) for by in GROUPINGS},
         "sweep": _curves(evaluation),
         "identity": dict(evaluation.identity),
+        "stores": [_alone(store) for store in evaluation.stores],
     }
+
+
+_OF_EACH = ("state", "hmean", "pictures", "totals", "protocols", "reasons")
+"""What the document says of each of several stores, besides its name, version, root digest and split."""
+
+
+def _alone(store: Evaluation) -> dict[str, Any]:
+    document = result_document(store)
+    return {**store.identity["store"], **{key: document[key] for key in _OF_EACH}}
+
+
+def store_title(store: Evaluation) -> str:
+    """What one of several stores is called in tables."""
+    said = store.identity["store"]
+    return f"{said['name']}/{said['version']}"
 
 
 def _missing(evaluation: Evaluation) -> Iterator[str]:
@@ -118,7 +134,8 @@ def _curves(evaluation: Evaluation) -> dict[str, Any] | None:
 
 
 def image_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    """One plain record a picture."""
+    """One plain record a picture; of several stores it ends with the picture's store."""
+    store_of = {picture.picture: store_title(store) for store in evaluation.stores for picture in store.pictures}
     for picture in evaluation.pictures:
         transform, first = picture.transform, picture.match.counts(evaluation.spec.iou)
         reasons = reason_counts([picture])
@@ -147,6 +164,8 @@ def image_rows(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
             row |= {f"cleval_{part}": getattr(picture.cleval.counts, part) for part in _PARTS}
         row |= {f"text_{reason}": number for reason, number in reasons["text"].items()}
         row |= {f"detection_{reason}": number for reason, number in reasons["detection"].items()}
+        if store_of:
+            row["store"] = store_of[picture.picture]
         yield row
 
 
@@ -246,7 +265,7 @@ def read_evaluation(folder: Path) -> StoredEvaluation:
     return StoredEvaluation(result=result, images=images, texts=texts)
 
 
-_WORDS = {"picture", "kind", "reason", "status", "problem", "direction", "canvas", "text"}
+_WORDS = {"picture", "store", "kind", "reason", "status", "problem", "direction", "canvas", "text"}
 
 
 def _read_csv(path: Path, *, raw: bool) -> Iterator[dict[str, Any]]:

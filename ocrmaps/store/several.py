@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -19,12 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.canonical import CanonicalTransform
+from ocrmaps.errors import SpecError
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.recipe import ARRAYS, Recipe
 from ocrmaps.store.ahead import ReadAhead
 from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.fast import OPEN_SHARDS, FastReader
 from ocrmaps.store.format.identity import fingerprint, version_name
+from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 
 NO_ROWS = "none"
@@ -47,10 +51,16 @@ class Several:
         self.parts = tuple(parts)
         with ExitStack() as opened:
             self.readers = tuple(opened.enter_context(Reader(part.folder)) for part in self.parts)
+            _refuse_twice(self.readers)
             self._closing = opened.pop_all()
         self.starts = np.cumsum([0, *map(len, self.readers)]).tolist()
         """Where the rows of each version begin, and where the last ones end."""
         self.rows = _Columns(self)
+        times = Counter(reader.folder.parent.name for reader in self.readers)
+        self._called = {
+            reader: reader.folder.parent.name if times[reader.folder.parent.name] == 1 else reader.title
+            for reader in self.readers
+        }
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -103,21 +113,17 @@ class Several:
 
     def select(self, split: str) -> npt.NDArray[np.int64]:
         """Row numbers of one split, as the parts name it."""
-        found = [np.empty(0, np.int64)]
-        for part, reader, start in zip(self.parts, self.readers, self.starts, strict=False):
-            own = part.splits.get(split, split)
-            if own != NO_ROWS:
-                found.append(reader.select(own) + start)
-        return np.concatenate(found)
+        found = [reader.select(own) + start for reader, own, start in split_in(self, split)]
+        return np.concatenate([np.empty(0, np.int64), *found])
 
     def id(self, row: int) -> str:
         reader, own = self.at(row)
         return reader.id(own)
 
     def name(self, row: int) -> str:
-        """How messages call a row: store, split, source and id."""
+        """How messages call a row: store (of two versions of one, which), split, source and id."""
         reader, own = self.at(row)
-        return f"{reader.folder.parent.name}: {reader.name(own)}"
+        return f"{self._called[reader]}: {reader.name(own)}"
 
     def canvas(self, row: int) -> Size:
         reader, own = self.at(row)
@@ -138,6 +144,16 @@ class Several:
     def read_row(self, row: int, arrays: Sequence[str] = ARRAYS) -> dict[str, npt.NDArray[np.uint8]]:
         reader, own = self.at(row)
         return reader.read_row(own, arrays)
+
+
+def _refuse_twice(readers: Sequence[Reader]) -> None:
+    roots = [each.root_digest for each in readers]
+    twice = [each.title for i, each in enumerate(readers) if each.root_digest in roots[:i]]
+    if twice:
+        raise SpecError(
+            f"found {twice[0]}, whose bytes are those of a store before it, expected each once",
+            hint="in a run its weight shows a store more often",
+        )
 
 
 class _Columns:
@@ -173,6 +189,28 @@ def opened(where: Where) -> Stored:
 def readers_of(stored: Stored) -> tuple[Reader, ...]:
     """Every version's own reader."""
     return stored.readers if isinstance(stored, Several) else (stored,)
+
+
+def split_in(stored: Stored, split: str) -> Iterator[tuple[Reader, str, int]]:
+    """(version, what it calls this split, number of its first row) of each that gives rows to a split."""
+    if isinstance(stored, Reader):
+        yield stored, split, 0
+        return
+    for part, reader, start in zip(stored.parts, stored.readers, stored.starts, strict=False):
+        own = part.splits.get(split, split)
+        if own != NO_ROWS:
+            yield reader, own, start
+
+
+def find_parts(cache: Path, names: Sequence[str]) -> Where:
+    """The version that one name means (`find_version`), or the parts of several, each of them once."""
+    folders = []
+    for name in names:
+        store, version = find_version(cache, name)
+        folders.append(store.version(version))
+        if folders[-1] in folders[:-1]:
+            raise SpecError(f"found {name!r}, which is {store.name}/{version} once more", hint="name each version once")
+    return folders[0] if len(folders) == 1 else [StorePart(folder=folder) for folder in folders]
 
 
 class FastSeveral:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ocrmaps.store.far.version import bring_version
 from ocrmaps.store.places.cache import place_above, reading_folder
 from ocrmaps.store.places.urls import url_of
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.several import StorePart, Where
+from ocrmaps.store.several import StorePart, Where, find_parts
 from ocrmaps.text import number
 
 CHECKPOINTS, SETTINGS, METRICS = "checkpoints", RUN_SETTINGS, "metrics.csv"
@@ -114,6 +114,26 @@ def find_data(card: Mapping[str, Any], *, cache: Path | None = None, run: Path |
         StorePart(folder=find_store(card, s, **places), splits={data["train"]: s["train"], data["val"]: s["val"]})
         for s in card["stores"]
     ]
+
+
+def rows_asked(
+    names: Sequence[str], split: str | None, *, cache: Path, checkpoint: Path, card: Mapping[str, Any]
+) -> tuple[Where, str]:
+    """The named versions and the split that is meant, `val` where none is said.
+
+    Where no version is named, those that the checkpoint learnt from, and the split that its run validated on.
+    """
+    if names:
+        return find_parts(cache, names), split or "val"
+    run = next((folder for folder in checkpoint.absolute().parents[:2] if is_run(folder)), None)
+    try:
+        where = find_data(card, cache=cache, run=run)
+    except StoreNotFound as error:
+        raise StoreNotFound(
+            f"{checkpoint}: neither --store nor --source is named, and of what it learnt from {error}",
+            hint="--store NAME or --source DIR scores it elsewhere; --root names the cache folder of its own stores",
+        ) from error
+    return where, split or str((card["run"].get("data") or {}).get("val", "val"))
 
 
 def find_store(

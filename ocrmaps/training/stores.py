@@ -53,13 +53,6 @@ def place_of(data: DataSpec, cache: Path) -> Where:
 def check_alike(reader: Stored) -> None:
     """Refuse stores whose maps were drawn in different ways: a network cannot learn two kernels for one text."""
     first, *others = readers_of(reader)
-    roots = [each.root_digest for each in readers_of(reader)]
-    twice = [each.title for i, each in enumerate(readers_of(reader)) if each.root_digest in roots[:i]]
-    if twice:
-        raise SpecError(
-            f"found {twice[0]}, whose bytes are those of a store before it, expected each once",
-            hint="its weight shows a store more often",
-        )
     mine = first.recipe.maps.identity()
     problems = [
         Problem(f"maps.{key}", f"{first.title} has {value!r}, {other.title} has {theirs[key]!r}")

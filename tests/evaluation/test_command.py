@@ -83,7 +83,6 @@ def test_a_limit_says_partial(typed, checkpoint):
     ("words", "message"),
     [
         ((), "name a checkpoint"),
-        (("CHECKPOINT",), "name --store NAME"),
         (("CHECKPOINT", "--store", "tiny", "--source", "."), "name --store NAME"),
         (("--predictions", "x"), "name --store NAME"),
         (("CHECKPOINT", "--predictions", "x", "--store", "tiny"), "name a checkpoint"),
@@ -113,7 +112,9 @@ def test_tune_writes_a_checkpoint_and_says_what_is_no_result(typed, checkpoint, 
     assert code == 0 and new.is_file() and "not a result" in out
     code, out, _ = typed("tune", checkpoint, "--store", "tiny", "--out", new, *grid, "--yes", "--json")
     assert code == 0 and json.loads(out)["tried"] == 4 and json.loads(out)["test"] is None
-    assert typed("tune", checkpoint, "--out", new, "--yes")[0] == 2
+    code, out, _ = typed("tune", checkpoint, "--out", new, *grid, "--yes", "--json")
+    on = json.loads(out)["chosen_on"]
+    assert code == 0 and (on["store"], on["split"]) == ("tiny", "val"), "what its run validated on"
 
 
 def test_the_benchmark_scores_every_row_as_the_oracle_would(version):

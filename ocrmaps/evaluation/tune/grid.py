@@ -90,6 +90,19 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreChoice:
+    """What a choice on several stores is worth on one of them alone."""
+
+    on: Mapping[str, Any]
+    """Store, version, root digest; pictures and test pictures of it."""
+    before: Point | None
+    """At the checkpoint's own settings; None where the store gives no row to the split."""
+    chosen: Point | None
+    test_before: Point | None
+    test: Point | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What was chosen for one goal, and what it is worth elsewhere."""
 
@@ -105,6 +118,8 @@ class Choice:
     """At the chosen settings."""
     test_best: Point | None = None
     """The best of all settings on the test pictures: no result, for it was chosen on them."""
+    stores: tuple[StoreChoice, ...] = ()
+    """Where settings are chosen on several stores: what they are worth on each alone."""
 
     def as_dict(self) -> dict[str, Any]:
         def told(point: Point | None) -> dict[str, Any] | None:
@@ -119,6 +134,16 @@ class Choice:
             "test_before": told(self.test_before),
             "test": told(self.test),
             "not_a_result": None if self.test_best is None else {"best_of_sweep_on_test": told(self.test_best)},
+            "stores": [
+                {
+                    **store.on,
+                    "before": told(store.before),
+                    "chosen": told(store.chosen),
+                    "test_before": told(store.test_before),
+                    "test": told(store.test),
+                }
+                for store in self.stores
+            ],
         }
 
 
@@ -160,19 +185,40 @@ def choose(
     """The best setting for a goal, and what it scores on the test pictures where there are any."""
     points = rank(settings, sweeps, own=own, goal=goal)
     tests = () if test_sweeps is None else rank(settings, test_sweeps, own=own, goal=goal)
-
-    def at(how: ExtractSpec) -> Point | None:
-        return next((point for point in tests if point.extract == how), None)
-
     return Choice(
         goal=goal,
         before=next(point for point in points if point.extract == own),
         chosen=points[0],
         points=points,
-        test_before=at(own),
-        test=at(points[0].extract),
+        test_before=_at(own, tests),
+        test=_at(points[0].extract, tests),
         test_best=tests[0] if tests else None,
     )
+
+
+def on_store(
+    choice: Choice,
+    settings: Sequence[ExtractSpec],
+    on: Mapping[str, Any],
+    sweeps: Sequence[Sweep] | None,
+    test_sweeps: Sequence[Sweep] | None,
+) -> StoreChoice:
+    """What a choice is worth on one store alone, from that store's own sweeps."""
+    own, chosen = choice.before.extract, choice.chosen.extract
+    points, tests = (
+        () if each is None else rank(settings, each, own=own, goal=choice.goal) for each in (sweeps, test_sweeps)
+    )
+    return StoreChoice(
+        on=on,
+        before=_at(own, points),
+        chosen=_at(chosen, points),
+        test_before=_at(own, tests),
+        test=_at(chosen, tests),
+    )
+
+
+def _at(how: ExtractSpec, points: Sequence[Point]) -> Point | None:
+    return next((point for point in points if point.extract == how), None)
 
 
 def grid_from(

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocrmaps.evaluation.tune.goals import SHOWN, Goal
-from ocrmaps.evaluation.tune.grid import Choice, Point, Tuned
+from ocrmaps.evaluation.tune.grid import Choice, Point, StoreChoice, Tuned
 from ocrmaps.extract import ExtractSpec
 
 
 def table(tuned: Tuned) -> str:
     """Before and after on the split that was chosen on, for every goal; then the test, then what is no result."""
     on = tuned.chosen_on
-    where = f"{on['pictures']} pictures of {on['store']}/{on['version']}, {on['split']}"
+    stores = " and ".join(f"{each['store']}/{each['version']}" for each in on.get("stores", [on]))
+    where = f"{on['pictures']} pictures of {stores}, {on['split']}"
     lines = [f"{len(tuned.choices[0].points)} settings on {where}"]
     for choice in tuned.choices:
         lines += _chosen(choice, tuned.tested_on)
@@ -31,6 +32,7 @@ def _chosen(choice: Choice, tested_on: Mapping[str, Any] | None) -> list[str]:
         f"  chosen  {_line(choice.chosen, choice.goal)}",
         *(f"  next    {_line(point, choice.goal)}" for point in choice.points[1:4]),
         *_lost(choice.before, choice.chosen),
+        *(_alone(store, choice.goal) for store in choice.stores),
     ]
     if choice.test is None or choice.test_best is None or tested_on is None:
         return lines
@@ -44,6 +46,21 @@ def _chosen(choice: Choice, tested_on: Mapping[str, Any] | None) -> list[str]:
         "not a result, for it is chosen on the test pictures themselves:",
         f"  best    {_line(choice.test_best, choice.goal)}",
     ]
+
+
+def _alone(store: StoreChoice, goal: Goal) -> str:
+    """What the choice is worth on one of several stores."""
+    said = [
+        f"{point.worth(goal):.4f} {when}"
+        for point, when in (
+            (store.before, "before"),
+            (store.chosen, "chosen"),
+            (store.test_before, "in the test before"),
+            (store.test, "in the test"),
+        )
+        if point is not None
+    ]
+    return f"  on {store.on['store']}/{store.on['version']} alone: {', '.join(said)}"
 
 
 def _line(point: Point, goal: Goal) -> str:
