@@ -21,7 +21,7 @@ from ocrmaps.evaluation.audit.judge import audit
 from ocrmaps.evaluation.audit.records import MEANINGS, AuditResult, Evidence, LabelFinding
 from ocrmaps.evaluation.audit.tables import FILES, PAGE, TASKS, document, write_tables, write_tasks
 from ocrmaps.geometry import Frame
-from ocrmaps.pipelines.folds import train_folds
+from ocrmaps.pipelines.folds import fold_of, train_folds
 from ocrmaps.progress import Stage, silent
 from ocrmaps.report.audit import audit_page
 from ocrmaps.store.far.source import open_source
@@ -101,15 +101,17 @@ def run(
     samples = subset(read(source), limit)
     if not samples:
         raise AnnotationError(f"{source.annotations}: the source holds no samples")
+    looks = None
     if folds > 1:
         if out is None:
             raise SpecError("folds are trained into the folder of the audit: --out is missing")
+        looks = fold_of(source, samples, folds)
         detectors = train_folds(
             source, samples, detectors[0], folds=folds, epochs=epochs, out=out / FOLDS, seed=seed, say=say, stage=stage
         )
     with stage("looking at pictures") as progress:
         seen, failed, names = gather(
-            source, samples, detectors, batch=batch, threads=threads, device=device, progress=progress
+            source, samples, detectors, looks, batch=batch, threads=threads, device=device, progress=progress
         )
     judged = [replace(s, size=s.size or seen[s.id].transform.size(s.polygons.frame)) for s in samples if s.id in seen]
     with stage("judging labels") as progress:
@@ -153,6 +155,7 @@ def gather(
     source: Source,
     samples: Sequence[Sample],
     detectors: Sequence[Path],
+    looks: Sequence[int] | None = None,
     *,
     batch: int,
     threads: int | None,
@@ -161,7 +164,8 @@ def gather(
 ) -> tuple[dict[str, Evidence], list[tuple[str, str]], list[str]]:
     """What detectors see: the evidence by picture, what could not be read, and who looked.
 
-    Of K detectors, number i modulo K looks at picture i: so each can judge pictures that it did not learn from.
+    `looks` says which detector looks at each picture; of K, number i modulo K looks at picture i when not given. So each
+    can judge pictures that it did not learn from.
     """
     seen: dict[str, Evidence] = {}
     failed: list[tuple[str, str]] = []
@@ -170,7 +174,7 @@ def gather(
     for fold, checkpoint in enumerate(detectors):
         trained = load_any(checkpoint)
         names.append(f"{checkpoint.name} ({trained.identity})")
-        mine = samples[fold :: len(detectors)]
+        mine = [s for i, s in enumerate(samples) if (i % len(detectors) if looks is None else looks[i]) == fold]
         files = [PictureFile(name=s.id, path=picture_path(source, s), page=1) for s in mine]
         found = predict_pictures(
             trained,

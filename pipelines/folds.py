@@ -12,10 +12,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.annotations import Sample, Source
+from ocrmaps.annotations import Sample, Source, picture_path
 from ocrmaps.annotations.formats import ufo
 from ocrmaps.detect.trained import load_detector
 from ocrmaps.errors import SpecError
+from ocrmaps.files import digest_of
 from ocrmaps.maps import MapSpec
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.train import train
@@ -30,6 +31,16 @@ CARRIED = ("margin", "binarize", "score", "score_min", "split")
 """How maps are read goes on from the first detector to those that start from it."""
 
 
+def fold_of(source: Source, samples: Sequence[Sample], folds: int) -> list[int]:
+    """The fold of every sample: its number modulo `folds`, but that of the first sample with the same picture."""
+    places = [picture_path(source, sample) for sample in samples]
+    first: dict[str, int] = {}
+    return [
+        first.setdefault(digest_of(place) if place.is_file() else str(place), i % folds)
+        for i, place in enumerate(places)
+    ]
+
+
 def train_folds(
     source: Source,
     samples: Sequence[Sample],
@@ -42,7 +53,7 @@ def train_folds(
     say: Callable[[str], None] = lambda line: None,
     stage: Stage = silent,
 ) -> list[Path]:
-    """One checkpoint a fold: number i learnt from the samples j with j modulo `folds` other than i."""
+    """One checkpoint a fold: number i learnt from the samples of all folds but i, as `fold_of` tells them."""
     if len(samples) < LEAST_PICTURES * folds:
         raise SpecError(
             f"found {len(samples)} pictures for {folds} folds, expected at least {LEAST_PICTURES} for each",
@@ -66,8 +77,12 @@ def train_folds(
         "watch": {"pictures": 0},
     }
     found = []
+    placed = fold_of(source, samples, folds)
     for fold in range(folds):
-        parts = {"train": [s for i, s in enumerate(samples) if i % folds != fold], "val": samples[fold::folds]}
+        parts = {
+            "train": [s for s, own in zip(samples, placed, strict=True) if own != fold],
+            "val": [s for s, own in zip(samples, placed, strict=True) if own == fold],
+        }
         for split, part in parts.items():
             ufo.write(part, out / f"{split}-{fold}.json", overwrite=True)
         recipe = Recipe(

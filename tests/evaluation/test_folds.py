@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ocrmaps.annotations import open_source, read
+from ocrmaps.annotations import open_source, picture_path, read
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.detect.trained import load_detector, read_checkpoint
@@ -18,8 +18,12 @@ PICTURES, FOLDS = 8, 2
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
+    """Pictures of which the second is the first once more."""
     spec = SynthSpec(num=PICTURES, seed=4, size=(256, 160), lines=(2, 4), text_height=(10.0, 16.0))
-    return save(spec, tmp_path_factory.mktemp("labels")).source.annotations
+    source = save(spec, tmp_path_factory.mktemp("labels")).source
+    one, two = (picture_path(source, sample) for sample in list(read(source))[:2])
+    two.write_bytes(one.read_bytes())
+    return source.annotations
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,7 @@ def test_each_picture_is_judged_by_the_detector_that_did_not_learn_from_it(label
         last = tmp_path / "a" / "folds" / f"fold-{fold}" / "checkpoints" / "last.ckpt"
         card = read_checkpoint(last)["ocrmaps"]
         learnt = [sample.id for sample in read(open_source(tmp_path / "a" / "folds" / f"train-{fold}.json"))]
-        assert card["samples"] == len(learnt) == PICTURES - PICTURES // FOLDS
+        assert card["samples"] == len(learnt) == (3, 5)[fold], "a picture and its double are in one fold"
         assert sorted(learnt + looked[card["store"]["version"]]) == sorted(everything)
         assert load_detector(last).extract.binarize == 0.4
     assert done.identity["folds"] == FOLDS and not (tmp_path / "a" / "folds" / "cache").exists()
