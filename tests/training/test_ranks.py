@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
 from ocrmaps.training import ranks
 from ocrmaps.training.callbacks.guard import NotFinite
-from ocrmaps.training.callbacks.stop import Interrupted
+from ocrmaps.training.callbacks.stop import Interrupted, Stop
 from ocrmaps.training.folder import read_metrics
 from ocrmaps.training.ranks import check_ranks
 from ocrmaps.training.scoring import Scorer
@@ -112,6 +113,14 @@ def test_both_stop_at_the_same_step(cache, tmp_path):
         train(two(ema=0.9), out=tmp_path / "o", cache=cache, extra=(asked,))
     assert not torch.distributed.is_initialized()
     assert read_checkpoint(tmp_path / "o" / "checkpoints" / "last.ckpt")["ocrmaps"]["steps"] == 5
+
+
+def test_who_is_asked_to_stop_while_the_ranks_agree_asks_again(monkeypatch):
+    stop, trainer = Stop(keeper=None), SimpleNamespace(world_size=2)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda number, *_, **__: setattr(stop, "asked", signal.SIGTERM))
+    assert not stop._agreed(trainer)  # the others do not know it yet
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda number, *_, **__: None)
+    assert stop._agreed(trainer) and stop.asked == signal.SIGTERM
 
 
 def test_losses_and_counts_are_those_of_all_ranks(both):

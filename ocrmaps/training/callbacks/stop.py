@@ -126,6 +126,8 @@ class Stop(Callback):
         if trainer.world_size > 1:
             number = torch.tensor(self.asked)
             torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX, group=self._group)
+            if not number:
+                return False  # who was asked while the others answered asks the next time
             self.asked = int(number)
         return bool(self.asked)
 
