@@ -218,6 +218,7 @@ class FastReader:
 
     def _rows_by_place(self) -> npt.NDArray[np.uint32]:
         """The row in each place of each shard, `_NO_ROW` where there is none."""
+        _ = self._reader.shards["index"]  # as many shards as the manifest says, before memory is taken for their places
         first = np.array(self._first, np.int64)[self._canvas] * self._per_shard
         at: npt.NDArray[np.uint32] = np.full(len(self._checked) * self._per_shard, _NO_ROW, np.uint32)
         inside = self._position < np.array(self._reader.manifest.positions, np.int64)[self._canvas]

@@ -152,6 +152,9 @@ def test_a_row_of_no_shard_is_refused(version):
         (("recorded", "sources"), [None]),
         (("recorded", "recipe"), None),
         (("asked", "recipe", "layout", "rows_per_shard"), 0),
+        (("asked", "recipe", "layout", "rows_per_shard"), 1),
+        (("asked", "recipe", "layout", "rows_per_shard"), 2**31),
+        (("written", "canvases", 0, "positions"), 2**32 - 1),
         (("asked", "recipe", "layout", "mask"), "rot13"),
     ],
     ids=str,
@@ -166,6 +169,23 @@ def test_a_manifest_that_proves_itself_and_means_nothing_is_refused(path, value,
     folder = forge(version, change)
     with pytest.raises(StoreCorrupt, match="not a manifest as ocrmaps writes it"):
         read_manifest(folder)
+    use(folder)
+
+
+def test_a_manifest_names_no_more_canvases_than_rows_can_tell_apart(version):
+    folder = forge(version, lambda body: body["written"]["canvases"].extend([{"size": [1, 1], "positions": 0}] * 65_535))
+    with pytest.raises(StoreCorrupt, match="expected at most 65535"):
+        read_manifest(folder)
+
+
+def test_no_memory_is_taken_for_a_column_that_its_file_does_not_have(version):
+    """A terabyte is stated."""
+
+    def change(body: dict[str, Any]) -> None:
+        body["written"]["tables"]["polygons"]["text_bytes"]["shape"] = [2**40 - 1]
+
+    folder = forge(version, change)
+    assert any("expected 1099511627775" in str(problem) for problem in verify(folder, level="quick").problems)
     use(folder)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from ocrmaps.errors import StoreCorrupt
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.identity import file_digest
-from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, ShardKey
+from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, ShardKey, canvas_name
 from ocrmaps.store.format.manifest import Manifest, parse_manifest
 from ocrmaps.store.format.tables import column_path
 from ocrmaps.store.places.objects import ObjectPlace
@@ -77,7 +78,8 @@ def fetch(place: ObjectPlace, folder: str, part: Part) -> bytes:
 def sane(manifest: Manifest, where: str) -> Manifest:
     """The manifest, refused if it names anything that is not a plain file of a version."""
     try:
-        odd = next((path for path in possible_paths(manifest) if not _PATH.fullmatch(path)), None)
+        paths = chain((part.path for part in small_parts(manifest)), (canvas_name(c) for c in manifest.canvases))
+        odd = next((path for path in paths if not _PATH.fullmatch(path)), None)
         files, nbytes = manifest.at_most()
     except _MALFORMED as error:
         raise StoreCorrupt(f"{where}: not a manifest that ocrmaps could have written ({error!r})") from error

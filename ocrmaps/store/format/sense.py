@@ -18,6 +18,8 @@ from ocrmaps.store.format.layout import SPLITS
 
 _SIDE = 65_535
 _ROWS = 2**32
+_PER_SHARD = 4096
+"""As in a recipe."""
 _VALUES = 2**40
 _DELIMITED = {
     "rows/id_offsets": "rows/id_bytes",
@@ -33,12 +35,14 @@ Tables = Mapping[str, Mapping[str, tuple[str, tuple[int, ...]]]]
 def check_manifest(asked: Any, written: Any, recorded: Any, tables: Tables) -> None:
     """Refuse, with a ValueError that says where, what no build writes."""
     layout = _of(_of(_of(asked, dict, "asked")["recipe"], dict, "recipe")["layout"], dict, "layout")
-    _whole(layout["rows_per_shard"], 1, _ROWS, "rows_per_shard")
+    _whole(layout["rows_per_shard"], 1, _PER_SHARD, "rows_per_shard")
     for array in ARRAYS:
         _text(layout[array], f"layout of {array}")
     _check_recorded(_of(recorded, dict, "recorded"))
     written = _of(written, dict, "written")
     canvases = _each(written["canvases"], dict, "canvases")
+    if len(canvases) > _SIDE:
+        raise ValueError(f"canvases: found {len(canvases)}, expected at most {_SIDE}")
     for canvas in canvases:
         _whole(canvas["positions"], 0, _ROWS, "positions")
         for side in _each(canvas["size"], int, "size", length=2):
@@ -54,6 +58,13 @@ def check_manifest(asked: Any, written: Any, recorded: Any, tables: Tables) -> N
         for value in _of(counts[name], dict, f"counts of {name}").values():
             _whole(value, 0, _ROWS, f"counts of {name}")
     _check_columns(_of(written["tables"], dict, "tables"), tables, counts["rows"], counts["polygons"])
+    # What is stated without a file that has as much, somebody takes memory or time for.
+    positions = [canvas["positions"] for canvas in canvases]
+    if sum(positions) > counts["rows"] + counts["failed"]:
+        raise ValueError(f"positions: found {sum(positions)}, expected one for each row or failed picture")
+    shards, found = sum(-(-n // layout["rows_per_shard"]) for n in positions), written["tables"]["shards"]["index"]
+    if found["shape"] != [shards]:
+        raise ValueError(f"shards: found {found['shape'][0]} in their table, expected {shards}")
 
 
 def _check_columns(found: Mapping[str, Any], tables: Tables, rows: int, polygons: int) -> None:

@@ -6,6 +6,7 @@ read-only; nothing is mapped, so a file that somebody truncates later cannot cra
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -171,9 +172,10 @@ class Table:
         if self._bring is not None:
             self._bring(path)
         try:
-            # One byte more than stated is asked for, so that a longer file shows.
             with open_regular(file) as opened:
-                data = np.fromfile(opened, dtype=np.uint8, count=column.nbytes + 1)
+                there = os.fstat(opened.fileno()).st_size
+                # Looked at first, because memory is taken for what is asked for.
+                data = np.fromfile(opened, dtype=np.uint8, count=column.nbytes if there == column.nbytes else 0)
         except FileNotFoundError as error:
             raise StoreCorrupt(
                 f"{file}: the file is missing, expected {column.nbytes} bytes", hint=self._hint
@@ -181,7 +183,7 @@ class Table:
         except OSError as error:
             raise StoreCorrupt(f"{file}: cannot be read ({reason(error)})", hint=self._hint) from error
         if data.nbytes != column.nbytes:
-            raise StoreCorrupt(f"{file}: found {file.stat().st_size} bytes, expected {column.nbytes}", hint=self._hint)
+            raise StoreCorrupt(f"{file}: found {there} bytes, expected {column.nbytes}", hint=self._hint)
         found = file_digest(data).hex()
         if found != column.digest:
             raise StoreCorrupt(f"{file}: found digest {found}, expected {column.digest}", hint=self._hint)
