@@ -23,6 +23,7 @@ VERTICAL_ASPECT = 0.5
 LONGEST_GUESS = 10
 # Keeps sides of no length apart from zero; part of the published definition, so it decides rounding.
 _SIDE = 1e-5
+_NO_BOXES = np.zeros((0, 4, 2))
 # Hulls of more corners are left to the geometry engine: here the work grows with their square.
 _ROUND = 64
 
@@ -46,12 +47,24 @@ def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Sp
     >>> s.points.tolist(), s.aspect.round(3).tolist()
     ([[0.0, 1.0], [8.0, 1.0]], [4.0])
     """
-    counts = polygons.counts()
-    odd = np.flatnonzero((counts >= 3) & (counts % 2 == 1))
-    with np.errstate(over="ignore", invalid="ignore"):
-        boxes = np.array([_level_box(polygons[int(i)]) for i in odd]).reshape(-1, 4, 2)
+    odd, boxes = _odd(polygons.offsets), _NO_BOXES
+    if odd.size:
+        with np.errstate(over="ignore", invalid="ignore"):
+            boxes = np.array([_level_box(polygons[i]) for i in odd.tolist()])
     aspect, points, offsets = _spines(polygons.points, polygons.offsets, boxes, vertical_aspect)
     return Spines(aspect=aspect, points=points, offsets=offsets)
+
+
+@compiled
+def _odd(offsets: IntArray) -> IntArray:
+    """Polygons of 3, 5, 7, ... points."""
+    out, count = np.empty(len(offsets) - 1, dtype=np.int64), 0
+    for i in range(len(out)):
+        n = offsets[i + 1] - offsets[i]
+        if n >= 3 and n % 2 == 1:
+            out[count] = i
+            count += 1
+    return out[:count]
 
 
 @compiled
@@ -114,6 +127,16 @@ def text_length(aspect: FloatArray) -> IntArray:
 def false_alarm_length(aspect: FloatArray) -> IntArray:
     """(k): characters charged for a detection on nothing; by its height over its width, as the reference has it."""
     return _lengths(1.0 / (aspect + _SIDE))
+
+
+@compiled
+def lengths(written: IntArray, guessed: IntArray, guess: BoolArray, usable: BoolArray) -> IntArray:
+    """(k): as written, guessed where nothing (-1) is written or marked so, 0 for what is not scored."""
+    out = np.zeros(len(written), dtype=np.int64)
+    for i in range(len(written)):
+        if usable[i]:
+            out[i] = guessed[i] if guess[i] or written[i] < 0 else written[i]
+    return out
 
 
 @compiled

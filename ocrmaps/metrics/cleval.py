@@ -13,22 +13,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 
 from ocrmaps.errors import SpecError
-from ocrmaps.geometry import BoolArray, IntArray, PolygonSet
+from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
 from ocrmaps.metrics import characters, cleval_pairs, transcripts
 from ocrmaps.metrics.clipping import candidate_pairs
-from ocrmaps.metrics.matching import OUT_OF_RANGE, Measured, invalid, measured, same_frame
+from ocrmaps.metrics.matching import invalid, measured, same_frame
 from ocrmaps.settings.ranges import AtLeast0, Range, check
 
 SCALE_BINS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.1, 0.5, 1.0)
 """Text height over the longer side of the picture; both edges of a bin belong to it, as in the reference."""
 UNREAD = "###"
 """A detected text that says it was not read: it stands for as many `#` as its guessed length."""
+
+# Cutting to whole pixels moves a point by less than one: with these margins no character and no area is lost.
+_MARGIN = np.array([-1.0, -1.0, 1.0, 1.0])
 
 _Area = Annotated[float, Range(gt=0, le=1)]
 
@@ -145,21 +148,20 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
     """`match_cleval` where the length of `wordless` truths is guessed, whatever their text."""
     same_frame(truth, detections)
     lines, found_lines = characters.spines(truth, rule.vertical_aspect), characters.spines(detections)
-    guessed = characters.text_length(lines.aspect)
-    written = np.array([-1 if text is None else len(text) for text in truth.texts], dtype=np.int64)
-    lengths = np.where((written < 0) | wordless | (not rule.use_texts), guessed, written)
-    whole, found = measured(_whole_pixels(truth)), measured(_whole_pixels(detections))
-    usable, found_usable = _has_outline(whole), _has_outline(found)
-    lengths[~usable] = 0
+    whole, found = measured(truth, whole_pixels=True), measured(detections, whole_pixels=True)
+    usable = cleval_pairs.outlined(truth.offsets, whole.status)
+    found_usable = cleval_pairs.outlined(detections.offsets, found.status)
+    written = [-1 if text is None or not rule.use_texts else len(text) for text in truth.texts]
+    lengths = characters.lengths(
+        np.array(written, dtype=np.int64), characters.text_length(lines.aspect), wordless, usable
+    )
     middles, starts = characters.centers(lines.points, lines.offsets, lengths)
 
     care = usable & ~truth.ignore
-    # Cutting moves a point by less than a pixel: with these margins no character and no area is lost.
-    margin = np.array([-1.0, -1.0, 1.0, 1.0])
-    rows, columns = candidate_pairs(whole.bounds + 2 * margin, usable, found.bounds + margin, found_usable)
+    rows, columns = candidate_pairs(whole.bounds + 2 * _MARGIN, usable, found.bounds + _MARGIN, found_usable)
     share = cleval_pairs.shares(whole, found, rows, columns)
     flags, begins, holds = characters.characters_inside(
-        middles, starts, found.polygons.points, found.polygons.offsets, found.bounds, rows, columns
+        middles, starts, found.points, detections.offsets, found.bounds, rows, columns
     )
 
     limit = rule.area_precision
@@ -169,31 +171,33 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
     known, pieces, merged, correct, held, overlaps = cleval_pairs.hold(
         flags, begins, starts, rows, columns, len(detection_care)
     )
-    split_price = rule.split_price * int(np.maximum(pieces - 1, 0).sum())
-    merge_price = rule.merge_price * int(np.maximum(merged - 1, 0).sum())
-    alarms = detection_care & (merged == 0)
+    splits, merges, further, more, recalled, wanted, scored, right, ignored, used, other, alarms = cleval_pairs.summed(
+        pieces, merged, known, correct, lengths, truth.ignore, care, found_usable, detection_care
+    )
+    split_price, merge_price = rule.split_price * further, rule.merge_price * more
+    charged = 0
+    if alarms:
+        charged = characters.false_alarm_length(found_lines.aspect[detection_care & (merged == 0)]).sum()
     read: dict[str, float] = {}
     if rule.use_texts and _all_known(truth, care) and _all_known(detections, detection_care):
-        guess = characters.text_length(found_lines.aspect)
-        texts = ["#" * int(guess[j]) if t == UNREAD else t or "" for j, t in enumerate(detections.texts)]
-        sizes = np.array([len(text) for text in texts], dtype=np.int64)
-        spelled, spelled_by = _read(truth, texts, care, rows, columns, flags, begins, rule.case_sensitive)
+        texts = _read_as(detections, found_lines.aspect)
+        spelled, spelled_by = _read(truth, texts, rows, columns, flags, begins, rule.case_sensitive)
         read["read_recall_sum"] = spelled - split_price
         read["read_precision_sum"] = spelled_by - merge_price
-        read["read_precision_total"] = float(sizes[detection_care].sum())
+        read["read_precision_total"] = float(sum(map(len, itertools.compress(texts, detection_care.tolist()))))
     counts = ClevalCounts(
-        recall_sum=float(known.sum()) - split_price,
-        recall_total=float(lengths[care].sum()),
-        precision_sum=float(correct.sum()) - merge_price,
-        precision_total=float(held + characters.false_alarm_length(found_lines.aspect[alarms]).sum()),
-        splits=int((pieces >= 2).sum()),
-        merges=int((merged >= 2).sum()),
-        overlaps=int(overlaps),
-        truth_care=int(care.sum()),
-        truth_ignored=int(truth.ignore.sum()),
+        recall_sum=float(recalled) - split_price,
+        recall_total=float(wanted),
+        precision_sum=right - merge_price,
+        precision_total=float(held + charged),
+        splits=splits,
+        merges=merges,
+        overlaps=overlaps,
+        truth_care=scored,
+        truth_ignored=ignored,
         truth_invalid=invalid(truth),
-        detection_care=int(detection_care.sum()),
-        detection_ignored=int((found_usable & ~detection_care).sum()),
+        detection_care=used,
+        detection_ignored=other,
         detection_invalid=invalid(detections),
         unread_pictures=int(not read),
         **read,
@@ -206,7 +210,7 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
         found=known,
         pieces=pieces,
         merged=merged,
-        pairs=np.stack([rows, columns], axis=1),
+        pairs=np.array([rows, columns]).T,
     )
 
 
@@ -252,22 +256,20 @@ def _hmean(recall: float, precision: float) -> float:
     return 2.0 * recall * precision / (recall + precision) if recall + precision else 0.0
 
 
-def _whole_pixels(polygons: PolygonSet) -> PolygonSet:
-    return replace(polygons, points=np.trunc(polygons.points))
-
-
-def _has_outline(side: Measured) -> BoolArray:
-    return (side.polygons.counts() >= 3) & (side.status != OUT_OF_RANGE)
-
-
 def _all_known(polygons: PolygonSet, scored: BoolArray) -> bool:
-    return all(polygons.texts[i] is not None for i in np.flatnonzero(scored))
+    return None not in polygons.texts or all(polygons.texts[i] is not None for i in np.flatnonzero(scored))
+
+
+def _read_as(detections: PolygonSet, aspect: FloatArray) -> list[str]:
+    if UNREAD not in detections.texts:
+        return [text or "" for text in detections.texts]
+    guess = characters.text_length(aspect)
+    return ["#" * int(guess[j]) if text == UNREAD else text or "" for j, text in enumerate(detections.texts)]
 
 
 def _read(
     truth: PolygonSet,
     texts: Sequence[str],
-    care: BoolArray,
     rows: IntArray,
     columns: IntArray,
     flags: BoolArray,
@@ -275,7 +277,7 @@ def _read(
     case_sensitive: bool,
 ) -> tuple[float, float]:
     """Characters read over all truths, and over all detections."""
-    wanted = [(text or "") if scored else "" for text, scored in zip(truth.texts, care, strict=True)]
+    wanted: Sequence[str] = [text or "" for text in truth.texts]
     if not case_sensitive:
         wanted, texts = [_lower(text) for text in wanted], [_lower(text) for text in texts]
     codes, starts = transcripts.code_points(wanted)

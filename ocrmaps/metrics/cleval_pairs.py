@@ -10,18 +10,49 @@ import shapely
 
 from ocrmaps.compiled import compiled
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
-from ocrmaps.metrics.matching import CROSSING, TIE, VALID, Measured, shared_areas
+from ocrmaps.limits import MOST_PAIRS
+from ocrmaps.metrics import clipping
+from ocrmaps.metrics.clipping import CROSSING, OUT_OF_RANGE, TIE, VALID
+from ocrmaps.metrics.matching import Measured, shared_areas
+
+
+@compiled
+def outlined(offsets: IntArray, status: IntArray) -> BoolArray:
+    """(k): at least three points, near enough for an area."""
+    out = np.zeros(len(status), dtype=np.bool_)
+    for i in range(len(status)):
+        out[i] = offsets[i + 1] - offsets[i] >= 3 and status[i] != OUT_OF_RANGE
+    return out
 
 
 def shares(truth: Measured, found: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
     """(p): area of each pair over the detection's shoelace area; 0 where either encloses nothing."""
-    # An outline that crosses itself may have no shoelace area and still fill some.
-    whole = (truth.area > 0) & (truth.status == VALID) | (truth.status == CROSSING)
-    piece = (found.area > 0) & ((found.status == VALID) | (found.status == CROSSING))
-    both = whole[rows] & piece[columns]
+    both = _enclosing(truth.area, truth.status, found.area, found.status, rows, columns)
+    if len(both) == len(rows):
+        return shared_areas(truth, found, rows, columns) / found.area[columns]
     out = np.zeros(len(rows))
     out[both] = shared_areas(truth, found, rows[both], columns[both]) / found.area[columns[both]]
     return out
+
+
+@compiled
+def _enclosing(
+    truth_area: FloatArray,
+    truth_status: IntArray,
+    area: FloatArray,
+    status: IntArray,
+    rows: IntArray,
+    columns: IntArray,
+) -> IntArray:
+    """Pairs of which both enclose something; an outline that crosses itself may do so without a shoelace area."""
+    out, count = np.empty(len(rows), dtype=np.int64), 0
+    for p in range(len(rows)):
+        i, j = rows[p], columns[p]
+        whole = truth_status[i] == CROSSING or (truth_status[i] == VALID and truth_area[i] > 0)
+        if whole and area[j] > 0 and (status[j] == VALID or status[j] == CROSSING):
+            out[count] = p
+            count += 1
+    return out[:count]
 
 
 def on_ignored(
@@ -36,49 +67,102 @@ def on_ignored(
 ) -> BoolArray:
     """(detections): on one ignored truth, or on several that it holds characters of, where no scored truth lies."""
     m = len(found.area)
-    ignored, scored = truth.polygons.ignore[rows] & (share > 0), care[rows] & (share > 0)
-    if not ignored.any():
-        return np.zeros(m, dtype=np.bool_)
-    net = np.where(ignored, share, 0.0)
-    enough = np.bincount(columns, weights=net, minlength=m) >= limit - TIE
-    contested = _contested(rows, columns, ignored & enough[columns], scored, truth.bounds, m)
-    if contested.size:  # all outlines at once: most of their cost is the call
-        used = np.unique(rows[np.isin(columns, contested) & (scored | ignored)])
+    net, size, starts, ignored, scored = _contested(
+        rows, columns, share, truth.polygons.ignore, care, truth.bounds, m, limit, MOST_PAIRS
+    )
+    if size:
+        clipping.bear(size, MOST_PAIRS, "of ignored and scored truths lie under detections")
+        _uncover(truth, found, net, rows, columns, starts, ignored, scored)
+    return _lost(rows, columns, net, holds, m, limit)
+
+
+def _uncover(
+    truth: Measured,
+    found: Measured,
+    net: FloatArray,
+    rows: IntArray,
+    columns: IntArray,
+    starts: IntArray,
+    ignored: IntArray,
+    scored: IntArray,
+) -> None:
+    """Take out of `net` what scored truths cover: of each pair in `ignored` by scored[starts[q]:starts[q + 1]].
+
+    By clipping where all are surely convex and no two cover the same, by shapely elsewhere.
+    """
+    i, j = rows[ignored], columns[ignored]
+    again = np.repeat(np.arange(len(ignored)), np.diff(starts))
+    cover = shared_areas(truth, truth, i[again], scored)
+    area = clipping.uncovered(
+        truth.points, truth.polygons.offsets, truth.signed_area, truth.convex,
+        found.points, found.polygons.offsets, found.signed_area, found.convex,
+        i, j, starts, scored, cover,
+    )  # fmt: skip
+    left = np.flatnonzero(area == clipping.BENT)
+    if left.size:  # all outlines at once: most of their cost is the call
+        covered = cover > 0
+        used = np.unique(np.concatenate([i[left], scored[covered & np.isin(again, left)]]))
         outlines = np.empty(len(truth.area), dtype=object)
         outlines[used] = truth.shapes(used)
-        for j, shape in zip(contested, found.shapes(contested), strict=True):
-            mine = columns == j
-            text = shapely.union_all(outlines[rows[mine & scored]])
-            parts = shapely.difference(outlines[rows[mine & ignored]], text)
-            net[mine & ignored] = shapely.area(shapely.intersection(parts, shape)) / found.area[j]
-    return _lost(rows, columns, net, holds, m, limit)
+        text = [shapely.union_all(outlines[scored[covered & (again == q)]]) for q in left]
+        parts = shapely.difference(outlines[i[left]], np.array(text, dtype=object))
+        area[left] = shapely.area(shapely.intersection(parts, found.shapes(j[left])))
+    taken = np.flatnonzero(area >= 0)
+    net[ignored[taken]] = area[taken] / found.area[j[taken]]
 
 
 @compiled
 def _contested(
-    rows: IntArray, columns: IntArray, ignored: BoolArray, scored: BoolArray, bounds: FloatArray, m: int
-) -> IntArray:
-    """Detections that touch an ignored and a scored truth whose bounds touch each other: the scored one cuts it."""
-    starts = np.zeros(m + 1, dtype=np.int64)
+    rows: IntArray, columns: IntArray, share: FloatArray, ignore: BoolArray, care: BoolArray, bounds: FloatArray,
+    m: int, limit: float, most: int,
+) -> tuple[FloatArray, int, IntArray, IntArray, IntArray]:  # fmt: skip
+    """(p): the shares of ignored truths; how many scored truths may cut them, starts (q + 1), pairs (q), these truths.
+
+    Such a truth shares area with the same detection, and its bounds touch those of the ignored one. Pairs of
+    detections that lie on ignored truths by less than the limit are left out: cutting makes them less still.
+    Over `most` are counted no further and not put anywhere.
+    """
+    net, total = np.zeros(len(rows)), np.zeros(m)
+    places = np.zeros(m + 1, dtype=np.int64)
     for p in range(len(rows)):
-        starts[columns[p] + 1] += scored[p]
+        if share[p] > 0:
+            if ignore[rows[p]]:
+                net[p] = share[p]
+                total[columns[p]] += share[p]
+            elif care[rows[p]]:
+                places[columns[p] + 1] += 1
     for j in range(m):
-        starts[j + 1] += starts[j]
-    texts, place = np.empty(starts[m], dtype=np.int64), starts.copy()
+        places[j + 1] += places[j]
+    texts, place = np.empty(places[m], dtype=np.int64), places.copy()
     for p in range(len(rows)):
-        if scored[p]:
+        if share[p] > 0 and care[rows[p]]:
             texts[place[columns[p]]] = rows[p]
             place[columns[p]] += 1
-    hit = np.zeros(m, dtype=np.bool_)
-    for p in range(len(rows)):
-        if ignored[p] and not hit[columns[p]]:
-            a = bounds[rows[p]]
-            for q in range(starts[columns[p]], starts[columns[p] + 1]):
+    starts, pairs, scored = np.zeros(1, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    size = 0
+    for fill in range(2):
+        found, size = 0, 0
+        for p in range(len(rows)):
+            j = columns[p]
+            if not net[p] > 0 or not total[j] >= limit - TIE:
+                continue
+            a, before = bounds[rows[p]], size
+            for q in range(places[j], places[j + 1]):
                 b = bounds[texts[q]]
                 if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]:
-                    hit[columns[p]] = True
-                    break
-    return np.flatnonzero(hit)
+                    if fill:
+                        scored[size] = texts[q]
+                    size += 1
+            if size > before:
+                if fill:
+                    pairs[found], starts[found + 1] = p, size
+                found += 1
+            if size > most:
+                return net, size, starts, pairs, scored
+        if not fill:
+            starts, pairs = np.zeros(found + 1, dtype=np.int64), np.empty(found, dtype=np.int64)
+            scored = np.empty(size, dtype=np.int64)
+    return net, size, starts, pairs, scored
 
 
 @compiled
@@ -142,7 +226,9 @@ def only(
         if match[p]:
             out_rows[at], out_columns[at] = rows[p], columns[p]
             out_begins[at + 1] = out_begins[at] + begins[p + 1] - begins[p]
-            out_flags[out_begins[at] : out_begins[at + 1]] = flags[begins[p] : begins[p + 1]]
+            # By element: assigning slices compiles numba's message about unequal shapes, which takes two seconds.
+            for c in range(begins[p + 1] - begins[p]):
+                out_flags[out_begins[at] + c] = flags[begins[p] + c]
             at += 1
     return out_rows, out_columns, out_flags, out_begins
 
@@ -162,7 +248,7 @@ def hold(
         for c in range(begins[p + 1] - begins[p]):
             times[starts[rows[p]] + c] += flags[begins[p] + c]
     correct, merged = np.zeros(detections), np.zeros(detections, dtype=np.int64)
-    held = 0
+    held, once = 0, 0
     for p in range(len(rows)):
         merged[columns[p]] += 1
         for c in range(begins[p + 1] - begins[p]):
@@ -172,4 +258,34 @@ def hold(
     for i in range(k):
         for c in range(starts[i], starts[i + 1]):
             found[i] += times[c] > 0
-    return found, pieces, merged, correct, held, held - found.sum()
+            once += times[c] > 0
+    return found, pieces, merged, correct, held, held - once
+
+
+@compiled
+def summed(
+    pieces: IntArray, merged: IntArray, known: IntArray, correct: FloatArray, lengths: IntArray,
+    ignore: BoolArray, care: BoolArray, detection_usable: BoolArray, detection_care: BoolArray,
+) -> tuple[int, int, int, int, int, int, int, float, int, int, int, int]:  # fmt: skip
+    """Splits and merges, further pieces and further truths, characters found and to be found, ..., false alarms.
+
+    In between: characters held, shared where several hold the same one; scored and ignored truths; scored and other
+    detections.
+    """
+    splits, further, recalled, wanted, scored, ignored = 0, 0, 0, 0, 0, 0
+    for i in range(len(care)):
+        splits += pieces[i] >= 2
+        further += max(pieces[i] - 1, 0)
+        recalled += known[i]
+        wanted += lengths[i] if care[i] else 0
+        scored += care[i]
+        ignored += ignore[i]
+    merges, more, used, other, alarms, right = 0, 0, 0, 0, 0, 0.0
+    for j in range(len(detection_care)):
+        merges += merged[j] >= 2
+        more += max(merged[j] - 1, 0)
+        used += detection_care[j]
+        other += detection_usable[j] and not detection_care[j]
+        alarms += detection_care[j] and merged[j] == 0
+        right += correct[j]
+    return splits, merges, further, more, recalled, wanted, scored, right, ignored, used, other, alarms

@@ -29,6 +29,13 @@ _MOST_BENT, _THIN = 48, 1e-4
 _FEW_PAIRS = 4096
 BENT = -2.0
 """In place of a shared area: the pair is left to `bent_overlaps`."""
+VALID, TOO_FEW_POINTS, NO_AREA, CROSSING, OUT_OF_RANGE = range(5)
+"""What a polygon can be."""
+DOUBTFUL = -1
+"""In place of a status: the geometry engine decides."""
+# A quotient this near to a threshold is decided by the geometry engine that the reference evaluators use,
+# because there the last bits decide: half of a box against the whole has IoU 0.5 "plus or minus nothing".
+TIE = 1e-9
 
 
 @compiled
@@ -97,17 +104,21 @@ def _clearly_simple(x: FloatArray, y: FloatArray, n: int, area: float) -> bool:
 
 
 @compiled
-def measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, BoolArray]:
+def measure(
+    points: FloatArray, offsets: IntArray
+) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int]:
     """Signed shoelace areas (k), bounds x0 y0 x1 y1 (k, 4), and of each polygon (k) what is surely so.
 
-    Convex; simple, which all convex ones are; and out of range, with no area then.
+    Convex; simple, which all convex ones are; VALID where simple, OUT_OF_RANGE without an area where too far away, and
+    DOUBTFUL elsewhere, with the number of these.
     """
     k = len(offsets) - 1
-    areas, bounds = np.zeros(k), np.zeros((k, 4))
-    convex, simple, far = np.zeros(k, dtype=np.bool_), np.zeros(k, dtype=np.bool_), np.zeros(k, dtype=np.bool_)
+    areas, bounds, status, doubtful = np.zeros(k), np.zeros((k, 4)), np.full(k, DOUBTFUL, dtype=np.int64), 0
+    convex, simple = np.zeros(k, dtype=np.bool_), np.zeros(k, dtype=np.bool_)
     for i in range(k):
         start, stop = offsets[i], offsets[i + 1]
         n = stop - start
+        doubtful += 1
         if n == 0:
             continue
         x, y = points[start:stop, 0], points[start:stop, 1]
@@ -115,14 +126,20 @@ def measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatArr
         for p in range(1, n):
             x0, y0, x1, y1 = min(x0, x[p]), min(y0, y[p]), max(x1, x[p]), max(y1, y[p])
         bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3] = x0, y0, x1, y1
-        far[i] = max(-x0, -y0, x1, y1) > FARTHEST
-        if n < 3 or far[i]:
+        if max(-x0, -y0, x1, y1) > FARTHEST:
+            status[i] = OUT_OF_RANGE
+            doubtful -= 1
+            continue
+        if n < 3:
             continue
         areas[i] = _signed_area(x, y, n)
         if areas[i] != 0.0 and math.isfinite(areas[i]):
             convex[i] = _clearly_convex(x, y, n, 1.0 if areas[i] > 0 else -1.0, abs(areas[i]))
             simple[i] = convex[i] or (n <= _MOST_BENT and _clearly_simple(x, y, n, abs(areas[i])))
-    return areas, bounds, convex, simple, far
+        if simple[i]:
+            status[i] = VALID
+            doubtful -= 1
+    return areas, bounds, convex, simple, status, doubtful
 
 
 def candidate_pairs(
@@ -133,6 +150,8 @@ def candidate_pairs(
     Rows are looked up by their left or upper edge, whichever leaves less to compare: the work follows the picture,
     not rows times columns.
     """
+    if len(rows) * len(columns) <= min(_FEW_PAIRS, MOST_PAIRS):
+        return _few_touching(rows, row_ok, columns, column_ok)
     usable, wanted = np.flatnonzero(row_ok), np.flatnonzero(column_ok)
     looks = len(usable) * len(wanted)
     order, first, last = usable, np.zeros(len(wanted), dtype=np.int64), np.full(len(wanted), len(usable))
@@ -140,11 +159,11 @@ def candidate_pairs(
         looks, order, first, last = min(
             (_lookup(rows, usable, columns[wanted], axis) for axis in (0, 1)), key=lambda found: found[0]
         )
-    _bear(looks, MOST_LOOKS, "lie above or beside each other")
+    bear(looks, MOST_LOOKS, "lie above or beside each other")
     pairs, out_rows, out_columns = _touching(
         rows[order], order, columns[wanted], wanted, first, last, len(rows), MOST_PAIRS
     )
-    _bear(pairs, MOST_PAIRS, "overlap")
+    bear(pairs, MOST_PAIRS, "overlap")
     return out_rows, out_columns
 
 
@@ -160,9 +179,38 @@ def _lookup(
     return int(np.maximum(last - first, 0).sum()), order, first, last
 
 
+@compiled
+def _few_touching(
+    rows: FloatArray, row_ok: BoolArray, columns: FloatArray, column_ok: BoolArray
+) -> tuple[IntArray, IntArray]:
+    """`candidate_pairs`, each with each."""
+    count = 0
+    out_rows, out_columns = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    for fill in range(2):
+        if fill:
+            out_rows, out_columns = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+        count = 0
+        for i in range(len(rows)):
+            if not row_ok[i]:
+                continue
+            x0, y0, x1, y1 = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3]
+            for j in range(len(columns)):
+                if (
+                    column_ok[j]
+                    and x0 < columns[j, 2] and columns[j, 0] < x1
+                    and y0 < columns[j, 3] and columns[j, 1] < y1
+                ):  # fmt: skip
+                    if fill:
+                        out_rows[count], out_columns[count] = i, j
+                    count += 1
+    return out_rows, out_columns
+
+
 def refuse_long(rows: IntArray, columns: IntArray, row_index: IntArray, column_index: IntArray) -> None:
     """Refuse index pairs of outlines, `offsets` each, whose corners are too many to be compared with each other."""
-    _bear(
+    if rows[-1] * columns[-1] <= MOST_LOOKS:
+        return
+    bear(
         int((np.diff(rows)[row_index] * np.diff(columns)[column_index]).sum()), MOST_LOOKS, "of their corners are near"
     )
 
@@ -173,10 +221,11 @@ def refuse_tangles(
     """Refuse index pairs of outlines, (points, offsets) each, that cross too often to be intersected."""
     corners = int(np.diff(rows[1])[row_index].sum() + np.diff(columns[1])[column_index].sum())
     most = MOST_CROSSINGS + 10 * corners
-    _bear(_meeting_edges(*rows, *columns, row_index, column_index, most), most, "of their edges meet")
+    bear(_meeting_edges(*rows, *columns, row_index, column_index, most), most, "of their edges meet")
 
 
-def _bear(found: int, most: int, what: str) -> None:
+def bear(found: int, most: int, what: str) -> None:
+    """Refuse a page of more pairs than can be worked on."""
     if found > most:
         raise CrowdError(
             f"found outlines of which over {most} pairs {what}: no text is written like that",
@@ -258,8 +307,24 @@ def _clip(
     subject: FloatArray, clip: FloatArray, sign: float, ax: FloatArray, ay: FloatArray, bx: FloatArray, by: FloatArray
 ) -> float:
     """Area of a convex subject inside a convex clip polygon, or -1 if the buffers would not hold it."""
+    n, turned = _cut(subject, clip, sign, ax, ay, bx, by)
+    if n < 0:
+        return -1.0
+    if n == 0:
+        return 0.0
+    return abs(_signed_area(bx, by, n) if turned else _signed_area(ax, ay, n))
+
+
+@compiled
+def _cut(
+    subject: FloatArray, clip: FloatArray, sign: float, ax: FloatArray, ay: FloatArray, bx: FloatArray, by: FloatArray
+) -> tuple[int, bool]:
+    """Corners of a convex subject inside a convex clip polygon, from its first corner, and whether they are in bx, by.
+
+    0 where nothing is inside, -1 if the buffers would not hold it.
+    """
     ox, oy = clip[0, 0], clip[0, 1]
-    n = len(subject)
+    n, turned = len(subject), False
     for i in range(n):
         ax[i], ay[i] = subject[i, 0] - ox, subject[i, 1] - oy
     m = len(clip)
@@ -274,7 +339,7 @@ def _clip(
         for i in range(n):
             side = sign * (ex * (ay[i] - py) - ey * (ax[i] - px))
             if count + 2 > len(bx):
-                return -1.0
+                return -1, turned
             if (side > 0.0 and side_last < 0.0) or (side < 0.0 and side_last > 0.0):
                 t = side_last / (side_last - side)
                 # Exact on level and upright edges, so that whole boxes have whole areas.
@@ -286,10 +351,72 @@ def _clip(
                 count += 1
             last, side_last = i, side
         ax, ay, bx, by = bx, by, ax, ay
+        turned = not turned
         n = count
         if n < 3:
-            return 0.0
-    return abs(_signed_area(ax, ay, n))
+            return 0, turned
+    return n, turned
+
+
+@compiled
+def uncovered(
+    points: FloatArray, offsets: IntArray, area: FloatArray, convex: BoolArray,
+    found_points: FloatArray, found_offsets: IntArray, found_area: FloatArray, found_convex: BoolArray,
+    row_index: IntArray, column_index: IntArray, starts: IntArray, covers: IntArray, cover: FloatArray,
+) -> FloatArray:  # fmt: skip
+    """(q): area that rows share with columns outside of covers[starts[q]:starts[q + 1]], rows too.
+
+    `cover` is what each of these shares with the row. -1 where none shares anything; BENT where an outline is not
+    surely convex, or where two covers share some of the area.
+    """
+    size = 2 * _room(offsets, found_offsets)
+    ax, ay, bx, by = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
+    piece, part = np.empty((size, 2)), np.empty((size, 2))
+    out = np.full(len(row_index), -1.0)
+    for q in range(len(row_index)):
+        i, j = row_index[q], column_index[q]
+        some, plain = False, convex[i] and found_convex[j]
+        for c in range(starts[q], starts[q + 1]):
+            some |= cover[c] > 0
+            plain &= cover[c] <= 0 or convex[covers[c]]
+        if not some:
+            continue
+        out[q] = BENT
+        if not plain:
+            continue
+        row, column = points[offsets[i] : offsets[i + 1]], found_points[found_offsets[j] : found_offsets[j + 1]]
+        n = _kept(row, column, found_area[j], ax, ay, bx, by, piece)
+        left = abs(_signed_area(piece[:, 0], piece[:, 1], n)) if n > 0 else 0.0
+        for c in range(starts[q], starts[q + 1]):
+            if n <= 0 or cover[c] <= 0:
+                continue
+            text = points[offsets[covers[c]] : offsets[covers[c] + 1]]
+            k = _kept(piece[:n], text, area[covers[c]], ax, ay, bx, by, part)
+            if k <= 0:
+                n = -1 if k < 0 else n
+                continue
+            left -= abs(_signed_area(part[:, 0], part[:, 1], k))
+            for other in range(starts[q], c):
+                if cover[other] > 0 and n > 0:
+                    again = points[offsets[covers[other]] : offsets[covers[other] + 1]]
+                    if _clip(part[:k], again, 1.0 if area[covers[other]] > 0 else -1.0, ax, ay, bx, by) != 0.0:
+                        n = -1
+        if n >= 0:
+            out[q] = max(left, 0.0)
+    return out
+
+
+@compiled
+def _kept(
+    subject: FloatArray, clip: FloatArray, clip_area: float,
+    ax: FloatArray, ay: FloatArray, bx: FloatArray, by: FloatArray, out: FloatArray,
+) -> int:  # fmt: skip
+    """Put the corners of a convex subject inside a convex clip polygon in `out`: how many, or -1 without room."""
+    n, turned = _cut(subject, clip, 1.0 if clip_area > 0 else -1.0, ax, ay, bx, by)
+    for p in range(n):
+        out[p, 0] = (bx[p] if turned else ax[p]) + clip[0, 0]
+        out[p, 1] = (by[p] if turned else ay[p]) + clip[0, 1]
+    return n
 
 
 @compiled
@@ -356,12 +483,13 @@ def overlaps(
     column_simple: BoolArray,
     row_index: IntArray,
     column_index: IntArray,
-) -> FloatArray:
-    """Shared areas (p) of the index pairs, by half-plane clipping.
+) -> tuple[FloatArray, int]:
+    """Shared areas (p) of the index pairs, by half-plane clipping, and how many of them are BENT.
 
     BENT where both are surely simple but not both convex, which `bent_overlaps` computes: it takes seconds to compile,
     and boxes never need it. -1 where either is not surely simple.
     """
+    bent = 0
     size = _room(row_offsets, column_offsets)
     ax, ay, bx, by = np.empty(size), np.empty(size), np.empty(size), np.empty(size)
     out = np.full(len(row_index), -1.0)
@@ -375,7 +503,8 @@ def overlaps(
                 out[p] = min(area, abs(row_area[i]), abs(column_area[j]))
             else:
                 out[p] = BENT
-    return out
+                bent += 1
+    return out, bent
 
 
 @compiled
@@ -403,6 +532,48 @@ def bent_overlaps(
             one, two = 1.0 if row_area[i] > 0 else -1.0, 1.0 if column_area[j] > 0 else -1.0
             area = _bent(row, row_convex[i], one, column, column_convex[j], two, ax, ay, bx, by)
             out[p] = min(area, abs(row_area[i]), abs(column_area[j]))
+
+
+@compiled
+def unsure(
+    overlap: FloatArray, row_area: FloatArray, column_area: FloatArray, row_index: IntArray, column_index: IntArray
+) -> IntArray:
+    """Pairs whose shared area is not known, or so slight that rounding may have made it.
+
+    Whether neighbors touch at all is asked by DetEval, and rounding must not answer.
+    """
+    out, count = np.empty(len(overlap), dtype=np.int64), 0
+    for p in range(len(overlap)):
+        if overlap[p] < TIE * min(row_area[row_index[p]], column_area[column_index[p]]) and overlap[p] != 0.0:
+            out[count] = p
+            count += 1
+    return out[:count]
+
+
+@compiled
+def quotients(
+    overlap: FloatArray,
+    row_area: FloatArray,
+    column_area: FloatArray,
+    row_index: IntArray,
+    column_index: IntArray,
+    over: int,
+    levels: FloatArray,
+) -> tuple[FloatArray, IntArray]:
+    """(p): shared area over that of the row (0), of the column (1) or of both together (2), and who is near a level."""
+    value, near, count = np.empty(len(overlap)), np.empty(len(overlap), dtype=np.int64), 0
+    for p in range(len(overlap)):
+        row, column = row_area[row_index[p]], column_area[column_index[p]]
+        whole = row + column - overlap[p]
+        if over < 2:
+            whole = column if over else row
+        value[p] = min(overlap[p] / whole, 1.0) if whole > 0.0 else 1.0
+        for t in range(len(levels)):
+            if abs(value[p] - levels[t]) < TIE:
+                near[count] = p
+                count += 1
+                break
+    return value, near[:count]
 
 
 @compiled

@@ -11,12 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated
 
 import numpy as np
 
+from ocrmaps.compiled import compiled
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
-from ocrmaps.metrics.matching import TIE, Measured, PairGeometry, pair_geometry
+from ocrmaps.metrics.clipping import TIE
+from ocrmaps.metrics.matching import PairGeometry, pair_geometry
 from ocrmaps.settings.ranges import Range, Share, check
 
 _Area = Annotated[float, Range(gt=0, le=1)]
@@ -101,55 +104,20 @@ def deteval_geometry(geometry: PairGeometry, *, rule: DetEvalRule = DETEVAL) -> 
     truth_valid, detection_valid = geometry.truth.valid, geometry.detections.valid
     truth_care = truth_valid & ~geometry.truth.polygons.ignore
     detection_care = detection_valid & ~geometry.on_ignored(rule.area_precision)
-    scored = truth_care[rows] & detection_care[columns]
-    free_truth, free_detection = truth_care.copy(), detection_care.copy()
-
-    around_truth = np.bincount(rows[detection_care[columns]], minlength=len(truth_care))
-    around_detection = np.bincount(columns[truth_care[rows]], minlength=len(detection_care))
-    strong = (recall >= rule.area_recall) & (precision >= rule.area_precision)
-    # What is not scored does not count as touched, but a strong pair with it stands in the way, as in the reference.
-    rivals = np.bincount(rows[strong], minlength=len(truth_care))[rows]
-    rivals = np.maximum(rivals, np.bincount(columns[strong], minlength=len(detection_care))[columns])
-    single = (around_truth[rows] == 1) & (around_detection[columns] == 1) & (rivals == 1)
-    one_to_one = splits = merges = 0
-    recall_sum = precision_sum = 0.0
-
-    for p in np.flatnonzero(single & scored & strong):
-        if _center_distance(geometry, int(p)) < rule.center_distance:
-            free_truth[rows[p]] = free_detection[columns[p]] = False
-            one_to_one += 1
-
-    used_pairs = scored & (precision >= rule.area_precision) & (around_truth[rows] >= 2)
-    for i, members in _groups(rows, used_pairs):
-        used = members[free_detection[columns[members]]]
-        if free_truth[i] and used.size and _reaches(recall[used], rule.area_recall):
-            free_truth[i], free_detection[columns[used]] = False, False
-            if used.size == 1:
-                one_to_one += 1
-            else:
-                recall_sum += rule.split_credit
-                precision_sum += rule.split_credit * used.size
-                splits += 1
-
-    order = np.argsort(columns, kind="stable")
-    used_pairs = scored & (recall >= rule.area_recall) & (around_detection[columns] >= 2)
-    for j, places in _groups(columns[order], used_pairs[order]):
-        used = order[places][free_truth[rows[order[places]]]]
-        if free_detection[j] and used.size and _reaches(precision[used], rule.area_precision):
-            free_detection[j], free_truth[rows[used]] = False, False
-            if used.size == 1:
-                one_to_one += 1
-            else:
-                recall_sum += rule.merge_credit * used.size
-                precision_sum += rule.merge_credit
-                merges += 1
-
+    t, d = geometry.truth, geometry.detections
+    one_to_one, splits, merges, recall_sum, precision_sum = _credited(
+        rows, columns, recall, precision, truth_care, detection_care,
+        t.points, t.polygons.offsets, t.bounds, d.points, d.polygons.offsets, d.bounds,
+        rule.area_recall, rule.area_precision, _least(rule.area_recall), _least(rule.area_precision),
+        rule.center_distance, rule.split_credit, rule.merge_credit,
+    )  # fmt: skip
+    scored, found = int(truth_care.sum()), int(detection_care.sum())
     return DetEvalCounts(
-        truth_care=int(truth_care.sum()),
-        truth_ignored=int((truth_valid & ~truth_care).sum()),
+        truth_care=scored,
+        truth_ignored=int(truth_valid.sum()) - scored,
         truth_invalid=int((~truth_valid).sum()),
-        detection_care=int(detection_care.sum()),
-        detection_ignored=int((detection_valid & ~detection_care).sum()),
+        detection_care=found,
+        detection_ignored=int(detection_valid.sum()) - found,
         detection_invalid=int((~detection_valid).sum()),
         recall_sum=recall_sum + one_to_one,
         precision_sum=precision_sum + one_to_one,
@@ -164,26 +132,115 @@ def total_deteval(pictures: Iterable[DetEvalCounts]) -> DetEvalCounts:
     return sum(pictures, DetEvalCounts())
 
 
-def _groups(index: IntArray, mask: BoolArray) -> Iterable[tuple[int, IntArray]]:
-    """Positions of the marked pairs, group by group of an index that rises."""
-    places = np.flatnonzero(mask)
-    values, starts = np.unique(index[places], return_index=True)
-    return zip(values.tolist(), np.split(places, starts[1:]), strict=True) if places.size else ()
+@cache
+def _least(limit: float) -> float:
+    """The least sum of shares that reaches a limit: the protocol rounds sums to four digits before it compares."""
+    least = (math.ceil((limit - TIE) * 10_000) - 0.5) / 10_000
+    while round(least, 4) < limit - TIE:
+        least = math.nextafter(least, math.inf)
+    while round(math.nextafter(least, -math.inf), 4) >= limit - TIE:
+        least = math.nextafter(least, -math.inf)
+    return least
 
 
-def _reaches(shares: FloatArray, limit: float) -> bool:
-    """The protocol rounds sums of shares to four digits before it compares them."""
-    return round(float(shares.sum()), 4) >= limit - TIE
+@compiled
+def _credited(
+    rows: IntArray, columns: IntArray, recall: FloatArray, precision: FloatArray,
+    truth_care: BoolArray, detection_care: BoolArray,
+    truth_points: FloatArray, truth_offsets: IntArray, truth_bounds: FloatArray,
+    found_points: FloatArray, found_offsets: IntArray, found_bounds: FloatArray,
+    area_recall: float, area_precision: float, least_recall: float, least_precision: float,
+    center_distance: float, split_credit: float, merge_credit: float,
+) -> tuple[int, int, int, float, float]:  # fmt: skip
+    """One to one pairs, split truths, merged detections; the credits of splits and merges for recall and precision.
+
+    Pairs come truth after truth with rising detections.
+    """
+    k, m = len(truth_care), len(detection_care)
+    around_truth, around_detection = np.zeros(k, dtype=np.int64), np.zeros(m, dtype=np.int64)
+    row_strong, column_strong = np.zeros(k, dtype=np.int64), np.zeros(m, dtype=np.int64)
+    starts = np.zeros(m + 1, dtype=np.int64)
+    for p in range(len(rows)):
+        i, j = rows[p], columns[p]
+        around_truth[i] += detection_care[j]
+        around_detection[j] += truth_care[i]
+        # What is not scored is not touched, but a strong pair with it stands in the way, as in the reference.
+        strong = recall[p] >= area_recall and precision[p] >= area_precision
+        row_strong[i] += strong
+        column_strong[j] += strong
+        starts[j + 1] += 1
+    for j in range(m):
+        starts[j + 1] += starts[j]
+    by_detection, place = np.empty(len(rows), dtype=np.int64), starts.copy()
+    for p in range(len(rows)):
+        by_detection[place[columns[p]]] = p
+        place[columns[p]] += 1
+    free_truth, free_detection = truth_care.copy(), detection_care.copy()
+    one_to_one, splits, merges, recall_sum, precision_sum = 0, 0, 0, 0.0, 0.0
+
+    for p in range(len(rows)):
+        i, j = rows[p], columns[p]
+        if not (truth_care[i] and detection_care[j] and around_truth[i] == 1 and around_detection[j] == 1):
+            continue
+        if row_strong[i] == 1 and column_strong[j] == 1 and recall[p] >= area_recall and precision[p] >= area_precision:
+            x0, y0 = _center(truth_points, truth_offsets[i], truth_offsets[i + 1])
+            x1, y1 = _center(found_points, found_offsets[j], found_offsets[j + 1])
+            diagonals = _diagonal(truth_bounds[i]) + _diagonal(found_bounds[j])
+            if 2.0 * math.hypot(x0 - x1, y0 - y1) / diagonals < center_distance:
+                free_truth[i] = free_detection[j] = False
+                one_to_one += 1
+
+    stop = 0
+    while stop < len(rows):
+        start, i, size, covered = stop, rows[stop], 0, 0.0
+        while stop < len(rows) and rows[stop] == i:
+            if free_detection[columns[stop]] and precision[stop] >= area_precision:
+                size += 1
+                covered += recall[stop]
+            stop += 1
+        if free_truth[i] and around_truth[i] >= 2 and size and covered >= least_recall:
+            free_truth[i] = False
+            for p in range(start, stop):
+                if precision[p] >= area_precision:
+                    free_detection[columns[p]] = False
+            if size == 1:
+                one_to_one += 1
+            else:
+                splits += 1
+                recall_sum += split_credit
+                precision_sum += split_credit * size
+
+    for j in range(m):
+        size, used = 0, 0.0
+        for p in by_detection[starts[j] : starts[j + 1]]:
+            if free_truth[rows[p]] and recall[p] >= area_recall:
+                size += 1
+                used += precision[p]
+        if free_detection[j] and around_detection[j] >= 2 and size and used >= least_precision:
+            free_detection[j] = False
+            for p in by_detection[starts[j] : starts[j + 1]]:
+                if recall[p] >= area_recall:
+                    free_truth[rows[p]] = False
+            if size == 1:
+                one_to_one += 1
+            else:
+                merges += 1
+                recall_sum += merge_credit * size
+                precision_sum += merge_credit
+    return one_to_one, splits, merges, recall_sum, precision_sum
 
 
-def _center_distance(geometry: PairGeometry, pair: int) -> float:
-    i, j = int(geometry.truth_index[pair]), int(geometry.detection_index[pair])
-    a, b = geometry.truth.polygons[i], geometry.detections.polygons[j]
-    apart = math.dist(a.mean(axis=0), b.mean(axis=0))
-    return 2.0 * apart / (_diagonal(geometry.truth, i) + _diagonal(geometry.detections, j))
+@compiled
+def _center(points: FloatArray, start: int, stop: int) -> tuple[float, float]:
+    """The mean of the corners."""
+    x, y = 0.0, 0.0
+    for p in range(start, stop):
+        x += points[p, 0]
+        y += points[p, 1]
+    return x / (stop - start), y / (stop - start)
 
 
-def _diagonal(side: Measured, index: int) -> float:
-    """The diagonal of the bounds, also for turned quads, as in the reference."""
-    x0, y0, x1, y1 = side.bounds[index]
-    return math.hypot(x1 - x0, y1 - y0)
+@compiled
+def _diagonal(bounds: FloatArray) -> float:
+    """Of the upright rectangle, also for turned quads, as in the reference."""
+    return math.hypot(bounds[2] - bounds[0], bounds[3] - bounds[1])

@@ -9,27 +9,26 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 
 from ocrmaps.errors import FrameError, SpecError
-from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet, read_only
+from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
 from ocrmaps.metrics import clipping, pairing
+from ocrmaps.metrics.clipping import CROSSING, NO_AREA, TOO_FEW_POINTS, VALID
 
 STATUSES = ("valid", "too-few-points", "no-area", "crossing", "out-of-range")
 """What a polygon can be, in the order of the status codes."""
-VALID, TOO_FEW_POINTS, NO_AREA, CROSSING, OUT_OF_RANGE = range(len(STATUSES))
+
+# What a shared area is divided by.
+_TRUTH, _DETECTION, _UNION = range(3)
 
 Order = Literal["first", "best"]
 """first: truths in their order take the first free detection above the threshold; best: as many pairs as possible."""
 ORDERS: tuple[str, ...] = get_args(Order)
-
-# A quotient this near to a threshold is decided by the geometry engine that the reference evaluators use,
-# because there the last bits decide: half of a box against the whole has IoU 0.5 "plus or minus nothing".
-TIE = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,6 +36,8 @@ class Measured:
     """One polygon set with what the metrics ask of each polygon."""
 
     polygons: PolygonSet
+    points: FloatArray
+    """(n, 2): the polygons' own, or cut to whole pixels."""
     area: FloatArray
     """(k) absolute; what the shoelace formula says even where the status is not valid."""
     bounds: FloatArray
@@ -59,10 +60,14 @@ class Measured:
         Members with fewer than three different vertices in a row have none.
         """
         wanted, place = np.unique(index, return_inverse=True)
-        out = _shapes(self.polygons, wanted)
+        out = _shapes([self.ring(i) for i in wanted.tolist()])
         for i in np.flatnonzero(self.status[wanted] != VALID):
             out[i] = _even_odd(out[i])
         return out[place]
+
+    def ring(self, index: int) -> FloatArray:
+        """The outline without a repeated last vertex, and without vertices that repeat their predecessor."""
+        return _open_ring(self.points[self.polygons.offsets[index] : self.polygons.offsets[index + 1]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,9 +89,7 @@ class PairGeometry:
 
     def iou(self, thresholds: Iterable[float] = ()) -> FloatArray:
         """(p): intersection over union; within `TIE` of a threshold, by the reference's engine and its own union."""
-        union = self.truth.area[self.truth_index] + self.detections.area[self.detection_index] - self.overlap
-        value = np.minimum(self.overlap / union, 1.0)
-        near = np.flatnonzero(_near(value, thresholds))
+        value, near = self._quotients(_UNION, thresholds)
         if near.size:
             # Detection first, as the reference has it: the order decides the last bit.
             b, a = self._shapes(near)
@@ -95,19 +98,24 @@ class PairGeometry:
 
     def share_of_detection(self, thresholds: Iterable[float] = ()) -> FloatArray:
         """(p): part of the detection's area inside the truth (area precision)."""
-        return self._share(self.detections, self.detection_index, thresholds)
+        return self._share(_DETECTION, thresholds)
 
     def share_of_truth(self, thresholds: Iterable[float] = ()) -> FloatArray:
         """(p): part of the truth's area inside the detection (area recall)."""
-        return self._share(self.truth, self.truth_index, thresholds)
+        return self._share(_TRUTH, thresholds)
 
-    def _share(self, side: Measured, index: IntArray, thresholds: Iterable[float]) -> FloatArray:
-        value = np.minimum(self.overlap / side.area[index], 1.0)
-        near = np.flatnonzero(_near(value, thresholds))
+    def _share(self, over: int, thresholds: Iterable[float]) -> FloatArray:
+        value, near = self._quotients(over, thresholds)
         if near.size:
             a, b = self._shapes(near)
-            value[near] = shapely.area(shapely.intersection(a, b)) / shapely.area(side.shapes(index[near]))
+            value[near] = shapely.area(shapely.intersection(a, b)) / shapely.area(b if over == _DETECTION else a)
         return value
+
+    def _quotients(self, over: int, thresholds: Iterable[float]) -> tuple[FloatArray, IntArray]:
+        return clipping.quotients(
+            self.overlap, self.truth.area, self.detections.area, self.truth_index, self.detection_index,
+            over, np.array(tuple(thresholds), dtype=np.float64),
+        )  # fmt: skip
 
     def _shapes(self, pairs: IntArray) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
         return self.truth.shapes(self.truth_index[pairs]), self.detections.shapes(self.detection_index[pairs])
@@ -122,34 +130,52 @@ class PairGeometry:
         return out
 
 
-def measured(polygons: PolygonSet) -> Measured:
-    """Areas, bounds and the status of every polygon."""
-    signed, bounds, convex, simple, far = clipping.measure(polygons.points, polygons.offsets)
-    status = np.where(far, OUT_OF_RANGE, VALID)
-    doubtful = np.flatnonzero(~simple & ~far)
-    if doubtful.size:
-        counts = np.array([len(_open_ring(polygons[int(i)])) for i in doubtful])
-        status[doubtful[counts < 3]] = TOO_FEW_POINTS
-        rings = doubtful[counts >= 3]
-        sound = shapely.is_valid(_shapes(polygons, rings))
-        status[rings[sound]] = VALID
-        # An outline that crosses itself can cancel its own area; one on a line has none to begin with.
-        flat = np.array([_on_a_line(polygons[int(i)]) for i in rings[~sound]], dtype=np.bool_)
-        status[rings[~sound]] = np.where(flat, NO_AREA, CROSSING)
-    return Measured(
+def measured(polygons: PolygonSet, *, whole_pixels: bool = False) -> Measured:
+    """Areas, bounds and the status of every polygon, on request with its points cut to whole pixels."""
+    points = np.trunc(polygons.points) if whole_pixels else polygons.points
+    signed, bounds, convex, simple, status, doubtful = clipping.measure(points, polygons.offsets)
+    out = Measured(
         polygons=polygons,
-        area=read_only(np.abs(signed), np.float64),
-        bounds=read_only(bounds, np.float64),
-        status=read_only(status, np.int64),
-        convex=read_only(convex, np.bool_),
-        simple=read_only(simple, np.bool_),
-        signed_area=read_only(signed, np.float64),
+        points=points,
+        area=np.abs(signed),
+        bounds=bounds,
+        status=status,
+        convex=convex,
+        simple=simple,
+        signed_area=signed,
     )
+    if doubtful:
+        status[:] = _decided(out)
+    _seal(points, out.area, bounds, status, convex, simple, signed)
+    return out
+
+
+def _decided(side: Measured) -> IntArray:
+    """(k): the statuses, with those that clipping leaves doubtful."""
+    status = side.status.copy()
+    doubtful = np.flatnonzero(status == clipping.DOUBTFUL)
+    outlines = [side.ring(i) for i in doubtful.tolist()]
+    counts = np.array([len(outline) for outline in outlines])
+    status[doubtful[counts < 3]] = TOO_FEW_POINTS
+    rings = doubtful[counts >= 3]
+    sound = shapely.is_valid(_shapes([outline for outline in outlines if len(outline) >= 3]))
+    status[rings[sound]] = VALID
+    # An outline that crosses itself can cancel its own area; one on a line has none to begin with.
+    offsets = side.polygons.offsets
+    flat = [_on_a_line(side.points[offsets[i] : offsets[i + 1]]) for i in rings[~sound]]
+    status[rings[~sound]] = np.where(np.array(flat, dtype=np.bool_), NO_AREA, CROSSING)
+    return status
+
+
+def _seal(*arrays: npt.NDArray[Any]) -> None:
+    """Make arrays that nobody else holds read-only: what is measured is shared between metrics."""
+    for array in arrays:
+        array.flags.writeable = False
 
 
 def invalid(polygons: PolygonSet) -> int:
     """How many polygons enclose nothing sure."""
-    if clipping.measure(polygons.points, polygons.offsets)[3].all():
+    if not clipping.measure(polygons.points, polygons.offsets)[4].any():  # all VALID
         return 0
     return int((~measured(polygons).valid).sum())
 
@@ -168,13 +194,9 @@ def pair_geometry(truth: PolygonSet, detections: PolygonSet) -> PairGeometry:
     rows, columns = clipping.candidate_pairs(t.bounds, t.valid, d.bounds, d.valid)
     overlap = shared_areas(t, d, rows, columns)
     kept = overlap > 0
-    return PairGeometry(
-        truth=t,
-        detections=d,
-        truth_index=read_only(rows[kept], np.int64),
-        detection_index=read_only(columns[kept], np.int64),
-        overlap=read_only(overlap[kept], np.float64),
-    )
+    rows, columns, overlap = rows[kept], columns[kept], overlap[kept]
+    _seal(rows, columns, overlap)
+    return PairGeometry(truth=t, detections=d, truth_index=rows, detection_index=columns, overlap=overlap)
 
 
 def same_frame(truth: PolygonSet, detections: PolygonSet) -> None:
@@ -188,24 +210,22 @@ def same_frame(truth: PolygonSet, detections: PolygonSet) -> None:
 
 def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
     """(p): area that each pair of members shares: by clipping where both are surely simple, by shapely elsewhere."""
-    a, b = truth.polygons, detections.polygons
-    clipping.refuse_long(a.offsets, b.offsets, rows, columns)
-    overlap = clipping.overlaps(
-        a.points, a.offsets, truth.signed_area, truth.convex, truth.simple,
-        b.points, b.offsets, detections.signed_area, detections.convex, detections.simple,
+    a, b = truth.polygons.offsets, detections.polygons.offsets
+    clipping.refuse_long(a, b, rows, columns)
+    overlap, bent = clipping.overlaps(
+        truth.points, a, truth.signed_area, truth.convex, truth.simple,
+        detections.points, b, detections.signed_area, detections.convex, detections.simple,
         rows, columns,
     )  # fmt: skip
-    if (overlap == clipping.BENT).any():
+    if bent:
         clipping.bent_overlaps(
-            a.points, a.offsets, truth.signed_area, truth.convex,
-            b.points, b.offsets, detections.signed_area, detections.convex,
+            truth.points, a, truth.signed_area, truth.convex,
+            detections.points, b, detections.signed_area, detections.convex,
             rows, columns, overlap,
         )  # fmt: skip
-    # Whether neighbors touch at all is asked by DetEval, and rounding must not answer.
-    slight = (overlap > 0) & (overlap < TIE * np.minimum(truth.area[rows], detections.area[columns]))
-    left = np.flatnonzero((overlap < 0) | slight)
+    left = clipping.unsure(overlap, truth.area, detections.area, rows, columns)
     if left.size:
-        clipping.refuse_tangles((a.points, a.offsets), (b.points, b.offsets), rows[left], columns[left])
+        clipping.refuse_tangles((truth.points, a), (detections.points, b), rows[left], columns[left])
         both = shapely.intersection(truth.shapes(rows[left]), detections.shapes(columns[left]))
         overlap[left] = shapely.area(both)
     return overlap
@@ -246,16 +266,7 @@ def checked_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
     return out
 
 
-def _near(value: FloatArray, thresholds: Iterable[float]) -> BoolArray:
-    levels = np.sort(np.array(list(thresholds), dtype=np.float64))
-    if not levels.size:
-        return np.zeros(value.shape, dtype=np.bool_)
-    above = np.clip(np.searchsorted(levels, value), 0, levels.size - 1)
-    return np.minimum(np.abs(value - levels[above]), np.abs(value - levels[np.maximum(above - 1, 0)])) < TIE
-
-
 def _open_ring(points: FloatArray) -> FloatArray:
-    """The outline without a repeated last vertex, and without vertices that repeat their predecessor."""
     if not len(points):
         return points
     moves = np.empty(len(points), dtype=np.bool_)
@@ -287,10 +298,9 @@ def _even_odd(outline: shapely.Polygon | None) -> shapely.Geometry:
     return shapely.coverage_union_all(faces[odd])
 
 
-def _shapes(polygons: PolygonSet, index: IntArray) -> npt.NDArray[np.object_]:
-    """Shapely polygons of members that have at least three different vertices in a row."""
-    if not len(index):
+def _shapes(rings: Sequence[FloatArray]) -> npt.NDArray[np.object_]:
+    """Shapely polygons of rings with at least three vertices."""
+    if not len(rings):
         return np.zeros(0, dtype=object)
-    rings = [_open_ring(polygons[int(i)]) for i in index]
     place = np.repeat(np.arange(len(rings)), [len(r) for r in rings])
     return shapely.polygons(shapely.linearrings(np.concatenate(rings), indices=place))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ def code_points(texts: Sequence[str]) -> tuple[IntArray, IntArray]:
     [[97, 98, 99], [0, 2, 2, 3]]
     """
     joined = "".join(texts).encode("utf-32-le", "surrogatepass")
-    starts = np.concatenate([[0], np.cumsum([len(text) for text in texts])]).astype(np.int64)
+    starts = np.array([0, *itertools.accumulate(map(len, texts))], dtype=np.int64)
     return np.frombuffer(joined, dtype=np.uint32).astype(np.int64), starts
 
 

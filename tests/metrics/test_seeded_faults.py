@@ -46,12 +46,13 @@ def _cleval(seed: int) -> bool:
 
 
 def _all_valid(points: Any, offsets: Any) -> Any:
-    areas, bounds, convex, simple, far = clipping.measure(points, offsets)
-    return areas, bounds, np.ones_like(convex), np.ones_like(simple), far
+    areas, bounds, convex, simple, status, _ = clipping.measure(points, offsets)
+    return areas, bounds, np.ones_like(convex), np.ones_like(simple), np.zeros_like(status), 0
 
 
 def _bigger(*args: Any) -> Any:
-    return clipping.overlaps(*args) * 1.2
+    areas, bent = clipping.overlaps(*args)
+    return areas * 1.2, bent
 
 
 def _columns_swapped(*args: Any) -> Any:

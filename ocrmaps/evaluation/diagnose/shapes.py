@@ -10,7 +10,8 @@ import numpy as np
 
 from ocrmaps.evaluation.diagnose.records import Cure, PageOutput, Pages, geometry_of, share
 from ocrmaps.geometry import BoolArray, FloatArray, PolygonSet
-from ocrmaps.metrics.matching import CROSSING, measured
+from ocrmaps.metrics.clipping import CROSSING
+from ocrmaps.metrics.matching import measured
 
 UPRIGHT = 0.02
 """A side leans when it leaves its axis by more than this share of its length."""
