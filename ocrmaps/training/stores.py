@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from ocrmaps.errors import Problem, SpecError, StoreError
 from ocrmaps.evaluation.reasons import NO_LOSS
 from ocrmaps.evaluation.tables import RESULT, TEXTS, read_evaluation
-from ocrmaps.geometry import PolygonSet
+from ocrmaps.geometry import FRAMES, PolygonSet
 from ocrmaps.loader.loader import order_of
 from ocrmaps.loader.order import Order
 from ocrmaps.store.places.cache import find_version
@@ -21,6 +22,8 @@ from ocrmaps.store.several import Several, Stored, StorePart, Where, readers_of
 from ocrmaps.training.spec import DataSpec, RunSpec, SamplingSpec, StoreSpec
 
 Weights = npt.NDArray[np.float64]
+AT_ONCE = 10_000
+"""Rows whose outlines are measured together."""
 
 
 def place_of(data: DataSpec, cache: Path) -> Where:
@@ -179,32 +182,91 @@ def _falls_under(
             here[mine] &= readers[part].rows["source"][rows[mine]] == number
     if rule.text_height is not None:
         low, high = rule.text_height
-        heights = np.array([_height(readers[p], r) for p, r in zip(parts.tolist(), rows.tolist(), strict=True)])
+        heights = np.empty(len(rows))
+        for part, reader in enumerate(readers):
+            heights[parts == part] = text_heights(reader, rows[parts == part])
         here &= (heights >= low) & (heights < high)
     if rule.texts is not None:
-        hard, name, split = _hard(rule.texts, rule.missed)
+        hard, scored = _hard(rule.texts, rule.missed)
         meant = [
-            name in (None, reader.folder.parent.name) and split in (None, store.train)
+            any(
+                each.get("name") in (None, reader.folder.parent.name) and each.get("split") in (None, store.train)
+                for each in scored
+            )
             for reader, store in zip(readers, stores, strict=True)
         ]
         if not any(meant):
-            raise SpecError(f"texts: found texts of split {split!r} of store {name!r}, which this run does not learn")
+            said = " and ".join(f"split {each.get('split')!r} of store {each.get('name')!r}" for each in scored)
+            raise SpecError(f"texts: found texts of {said}, which this run does not learn")
         here &= [
-            meant[p] and not hard.isdisjoint((readers[p].id(r), readers[p].name(r)))
+            meant[p] and not hard.isdisjoint(_called(readers[p], r))
             for p, r in zip(parts.tolist(), rows.tolist(), strict=True)
         ]
     return here
 
 
-def _height(reader: Reader, row: int) -> float:
-    """Median height of the texts that count, in canonical pixels; NaN where there are none."""
-    polygons: PolygonSet = reader.transform(row).apply(reader.polygon_set(row), "canonical")
-    heights = polygons.equivalent_sides()[~polygons.ignore, 0] if len(polygons) else np.empty(0)
-    return float(np.median(heights)) if len(heights) else float("nan")
+def _called(reader: Reader, row: int) -> tuple[str, ...]:
+    """Everything that an evaluation may call a row, of one store or of several."""
+    name = reader.name(row)
+    return reader.id(row), name, f"{reader.folder.parent.name}: {name}", f"{reader.title}: {name}"
 
 
-def _hard(path: Path, share: float) -> tuple[set[str], str | None, str | None]:
-    """Names of the pictures of which at least this share of the texts was lost; the store and split they are of."""
+def text_heights(reader: Reader, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Median height of the texts that count in each row, in canonical pixels; NaN where there are none."""
+    parts = [_heights(reader, rows[at : at + AT_ONCE]) for at in range(0, len(rows), AT_ONCE)]
+    return np.concatenate([np.empty(0), *parts])
+
+
+def _heights(reader: Reader, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    table, own = reader.polygons, np.arange(len(rows))
+    texts, of = _spans(table["row_offsets"], rows)
+    row = own[of]
+    corners, text = _spans(table["offsets"], texts)
+    a, b, c, d, e, f = _matrices(reader, rows)[row[text]].T
+    x, y = table["points"][corners].astype(np.float64).T
+    outlines = PolygonSet(
+        points=np.stack([a * x + b * y + c, d * x + e * y + f], axis=1),
+        offsets=np.concatenate([[0], np.cumsum(np.bincount(text, minlength=len(texts)))]),
+        ignore=table["ignore"][texts],
+        texts=(None,) * len(texts),
+        frame="canonical",
+    )
+    counts = ~outlines.ignore
+    row, heights = row[counts], outlines.equivalent_sides()[counts, 0]
+    heights = heights[np.lexsort((heights, row))]  # by row, the lowest first
+    numbers = np.bincount(row, minlength=len(rows))
+    first, some = np.cumsum(numbers) - numbers, numbers > 0
+    medians = np.full(len(rows), np.nan)
+    low, high = (first[some] + (numbers[some] - odd) // 2 for odd in (1, 0))
+    medians[some] = (heights[low] + heights[high]) / 2
+    return medians
+
+
+def _spans(offsets: npt.NDArray[Any], of: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """What the spans from offsets[i] to offsets[i + 1] hold for each i of `of`, one after the other: (item, place in
+    `of` of the span that it is in)."""
+    first = offsets[of].astype(np.int64)
+    lengths = offsets[of + 1].astype(np.int64) - first
+    place = np.repeat(np.arange(len(of)), lengths)
+    return np.arange(len(place)) + (first - (np.cumsum(lengths) - lengths))[place], place
+
+
+def _matrices(reader: Reader, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(n, 6): the map of each row from the frame of its annotation to canonical pixels."""
+    orientation, raw_h, raw_w, h, w, x, y = reader.rows["transform"][rows].T.astype(np.int64)
+    turned, zero = orientation >= 5, np.zeros(len(rows))
+    upright_h, upright_w = np.where(turned, raw_w, raw_h), np.where(turned, raw_h, raw_w)
+    found = np.stack([w / upright_w, zero, x, zero, h / upright_h, y], axis=1)
+    frame = reader.rows["frame"][rows]
+    plain = (frame == FRAMES.index("upright")) | ((frame == FRAMES.index("raw")) & (orientation == 1))
+    for at in np.flatnonzero(~plain).tolist():
+        said = FRAMES[int(frame[at])]
+        found[at] = reader.transform(int(rows[at])).matrix(said, "canonical").matrix[:2].ravel()  # type: ignore[arg-type]
+    return found
+
+
+def _hard(path: Path, share: float) -> tuple[set[str], list[dict[str, Any]]]:
+    """Names of the pictures of which at least this share of the texts was lost; the stores and splits they are of."""
     if not path.is_dir() and path.name != TEXTS:
         raise SpecError(f"texts: found {path.name}, expected the {TEXTS} of an evaluation beside its {RESULT}")
     found = read_evaluation(path if path.is_dir() else path.parent)
@@ -218,4 +280,4 @@ def _hard(path: Path, share: float) -> tuple[set[str], str | None, str | None]:
         if text["kind"] == "text" and not text["ignore"]:
             lost.setdefault(str(text["picture"]), []).append(text["reason"] not in NO_LOSS)
     hard = {name for name, each in lost.items() if sum(each) / len(each) >= share}
-    return hard, store.get("name"), store.get("split")
+    return hard, store.get("stores") or [store]

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -32,7 +33,7 @@ from ocrmaps.training.folder import find_data
 from ocrmaps.training.prepare import prepare
 from ocrmaps.training.resume import check_same_run
 from ocrmaps.training.spec import load_run
-from ocrmaps.training.stores import place_of, weights_of
+from ocrmaps.training.stores import place_of, text_heights, weights_of
 from tests.training.conftest import recipe, small_run
 from tests.training.test_ranks import Ask
 
@@ -187,6 +188,11 @@ def test_rows_are_weighted_by_source_text_height_and_hard_texts(ran, two, tmp_pa
     with read(spec, two) as reader:
         # After 18 steps nothing is found: all of them are hard, and those of the other store with the same names not.
         assert weights_of(spec, reader).tolist() == [3.0] * 6 + [1.0] * 6
+        whole = evaluate_checkpoint(ran[0].last, version=find_data(load_detector(ran[0].last).card, cache=two),
+                                    split="train", spec=EvaluationSpec(protocols=("iou",)))  # fmt: skip
+        write_evaluation(whole, tmp_path / "both")
+        hard = several(data={"stores": BOTH, "sampling": [{"weight": 2, "texts": str(tmp_path / "both"), "missed": 1}]})
+        assert weights_of(hard, reader).tolist() == [2.0] * 6 + [1.0] * 6, "an evaluation of both means rows of both"
         small = replace(spec, data=replace(spec.data, sampling=several(
             data={"stores": BOTH, "sampling": [{"weight": 2, "text_height": [0, 8]}]}).data.sampling))  # fmt: skip
         heights = weights_of(small, reader)
@@ -207,6 +213,22 @@ def test_rows_are_weighted_by_source_text_height_and_hard_texts(ran, two, tmp_pa
             wrong = several(data={"stores": BOTH, "sampling": [{"weight": 2, **rule}]})
             with pytest.raises(SpecError, match=words):
                 weights_of(wrong, reader)
+
+
+def test_heights_of_all_rows_at_once_are_those_of_each(two, monkeypatch):
+    monkeypatch.setattr("ocrmaps.training.stores.AT_ONCE", 4)
+    for store, version in (find_version(two, name) for name in ("tiny", "wide")):
+        folder = store.version(version)
+        with Reader(folder) as reader:
+            expected = []
+            for row in range(len(reader)):
+                shown = reader.transform(row).apply(reader.polygon_set(row), "canonical")
+                heights = shown.equivalent_sides()[~shown.ignore, 0]
+                expected.append(np.median(heights) if len(heights) else np.nan)
+            rows = np.arange(len(reader))
+            assert np.array_equal(text_heights(reader, rows), expected, equal_nan=True)
+            assert np.array_equal(text_heights(reader, rows[::-2]), expected[::-2], equal_nan=True)
+            assert text_heights(reader, rows[:0]).shape == (0,)
 
 
 @pytest.mark.parametrize(
