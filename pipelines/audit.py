@@ -164,8 +164,8 @@ def gather(
 ) -> tuple[dict[str, Evidence], list[tuple[str, str]], list[str]]:
     """What detectors see: the evidence by picture, what could not be read, and who looked.
 
-    `looks` says which detector looks at each picture; of K, number i modulo K looks at picture i when not given. So each
-    can judge pictures that it did not learn from.
+    `looks` says which detector looks at each picture; of K, number i modulo K looks at picture i when not given. So
+    each can judge pictures that it did not learn from.
     """
     seen: dict[str, Evidence] = {}
     failed: list[tuple[str, str]] = []

@@ -1,6 +1,7 @@
 """`ocrmaps bench audit`: errors of known kinds are put into a source, and the audit has to find them.
 
-Each kind is put in by itself at each rate and with each seed; the audit ranks what it thinks is of that kind.
+Each kind is put in by itself at each rate and with each seed; the audit ranks what it thinks is of that kind. Then all
+kinds of single labels together strike as many labels, and the probabilities of all findings are held against the truth.
 `cleanlab` ranks the same boxes by the same detections in the same run where it is installed, each kind by the score of
 its that suits it best: `overlooked` for text without an outline, `badloc` for outlines, the label quality for pictures.
 """
@@ -29,6 +30,10 @@ from ocrmaps.pipelines.audit import gather
 Ranked = list[tuple[float, int]]
 """(score, the error that it points at, or -1)."""
 _SURE = 0.5
+_DOUBTFUL = 0.05
+"""Probabilities from here on are held against the truth: the many below would make any error look small."""
+TOGETHER = (0.01, 0.05, 0.1)
+"""Shares of wrong labels at which probabilities are held against the truth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +61,7 @@ def measure_kinds(
     kinds: Sequence[str] = KINDS,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Measure], list[dict[str, float]]]:
-    """Every kind at every rate, and the reliability of the probabilities over all of it."""
+    """Every kind by itself at every rate, and the reliability of the probabilities over all of it."""
     sizes = {s.id: seen[s.id].transform.size(s.polygons.frame) for s in samples}
     peer = find_spec("cleanlab") is not None
     out: list[Measure] = []
@@ -130,6 +135,77 @@ def reliability(trusted: Sequence[tuple[float, bool]], bins: int = 5) -> list[di
                 }
             )
     return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """How far probabilities can be trusted where errors of all kinds strike this share of the labels."""
+
+    rate: float
+    errors: int
+    findings: int
+    expected_calibration_error: float
+    """How far the probability is from the share that is right, in the mean over all findings, in ten ranges."""
+    brier: float
+    """The mean square of probability less truth over all findings; knowing nothing but their share gives `brier_share`.
+    """
+    brier_share: float
+    expected: float
+    """Wrong labels that the audit expects."""
+    reliability: list[dict[str, float]]
+
+
+def measure_together(
+    samples: Sequence[Sample],
+    seen: Mapping[str, Evidence],
+    *,
+    rates: Sequence[float],
+    seeds: Sequence[int],
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Trust]:
+    """All kinds of single labels at once, sharing each rate evenly."""
+    sizes = {s.id: seen[s.id].transform.size(s.polygons.frame) for s in samples}
+    kinds = [kind for kind in KINDS if kind not in PICTURE_KINDS]
+    out = []
+    for rate in rates:
+        trusted: list[tuple[float, bool]] = []
+        errors, expected = 0, 0.0
+        for seed in seeds:
+            faulty = put_in(samples, sizes, dict.fromkeys(kinds, rate / len(kinds)), seed)
+            result = audit([f.sample for f in faulty], seen, seed=seed + 500)
+            errors += sum(len(f.faults) for f in faulty)
+            expected += sum(result.expected.values())
+            hits = _hits(result, faulty, seen)
+            trusted += [(f.probability, hit) for f, hit in hits if f.probability >= _DOUBTFUL]
+        out.append(
+            Trust(
+                rate=rate,
+                errors=errors,
+                findings=len(trusted),
+                **calibration_of(trusted),
+                expected=expected,
+                reliability=reliability(trusted),
+            )
+        )
+        say(f"together at {rate:.0%}: {errors} errors, calibration error {out[-1].expected_calibration_error:.3f}")
+    return out
+
+
+def calibration_of(trusted: Sequence[tuple[float, bool]]) -> dict[str, float]:
+    """The expected calibration error in ten ranges, the Brier score, and that of the share of what is right.
+
+    >>> calibration_of([(0.75, True), (0.75, False)])
+    {'expected_calibration_error': 0.25, 'brier': 0.3125, 'brier_share': 0.25}
+    """
+    ranges = reliability(trusted, bins=10)
+    right = np.array([hit for _, hit in trusted], dtype=float)
+    apart = sum(r["findings"] * abs(r["probability"] - r["right"]) for r in ranges) / max(len(trusted), 1)
+    square = float(np.mean((np.array([p for p, _ in trusted]) - right) ** 2)) if trusted else 0.0
+    return {
+        "expected_calibration_error": float(apart),
+        "brier": square,
+        "brier_share": float(right.var()) if trusted else 0.0,
+    }
 
 
 class _Errors:
@@ -252,6 +328,7 @@ def bench_audit(
     seen, failed, names = gather(source, samples, detectors, batch=4, threads=None, device="auto")
     judged = [sample for sample in samples if sample.id in seen]
     measures, ranges = measure_kinds(judged, seen, rates=rates, seeds=seeds, say=say)
+    together = measure_together(judged, seen, rates=TOGETHER, seeds=seeds, say=say)
     record = {
         "source": source.name,
         "pictures": len(judged),
@@ -262,6 +339,7 @@ def bench_audit(
         "measures": [asdict(m) for m in measures],
         "mean": means(measures),
         "reliability": ranges,
+        "together": [asdict(t) for t in together],
         "machine": machine(),
         "commit": commit(),
     }
@@ -299,4 +377,11 @@ def table(record: Mapping[str, Any]) -> str:
     for mean in record["mean"]:
         peer = "-" if mean["cleanlab"] is None else f"{mean['cleanlab']:.3f}"
         lines.append(f"{'mean':14}{mean['rate']:6.0%}{'':8}{mean['average_precision']:8.3f}{'':18}{peer:>10}")
+    lines.append("probabilities where all kinds together are in this share of the labels:")
+    lines += [
+        f"{t['rate']:4.0%}: {t['errors']} errors put in, {t['expected']:.0f} expected; calibration error "
+        f"{t['expected_calibration_error']:.3f}, Brier score {t['brier']:.3f} ({t['brier_share']:.3f} for one "
+        f"probability for all)"
+        for t in record["together"]
+    ]
     return "\n".join(lines)

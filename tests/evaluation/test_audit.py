@@ -18,6 +18,7 @@ from ocrmaps.annotations import Sample, open_source, read
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.cli.app import app
 from ocrmaps.errors import DataError, SpecError
+from ocrmaps.evaluation.audit.calibration import NUMBERS, calibrated
 from ocrmaps.evaluation.audit.decisions import Decided, corrected, read_decisions
 from ocrmaps.evaluation.audit.faults import TURNS, put_in, turned
 from ocrmaps.evaluation.audit.judge import audit
@@ -27,7 +28,7 @@ from ocrmaps.evaluation.audit.tables import write_tables, write_tasks
 from ocrmaps.evaluation.audit.traits import pieces_on
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import MapSpec, draw_maps
-from ocrmaps.pipelines.bench.audit import average_precision, measure_kinds, reliability
+from ocrmaps.pipelines.bench.audit import average_precision, measure_kinds, measure_together, reliability
 from ocrmaps.pipelines.data import synth
 from ocrmaps.report.audit import audit_page
 
@@ -227,10 +228,38 @@ def test_the_measure_of_one_kind_is_high_on_exact_labels(pages):
     assert measures[0].average_precision > 0.8 and measures[0].errors > 3
 
 
+def test_probabilities_are_held_against_errors_of_all_kinds_at_once(pages):
+    samples, seen = pages
+    (trust,) = measure_together(samples[:6], seen, rates=(0.3,), seeds=(1,))
+    assert trust.findings >= trust.errors > 10
+    assert trust.brier < trust.brier_share, "better than one probability for all findings"
+    assert trust.expected == pytest.approx(trust.errors, rel=0.5)
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_a_probability_grows_with_the_look_and_with_how_common_the_look_is(kind):
+    rows = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 1e3]])
+    rare, common = (calibrated(rows, np.array([1 - share, share]), [kind])[:, 1] for share in (0.0005, 0.02))
+    assert rare[0] == 0 and (np.diff(rare) > 0).all() and (common[1:] > rare[1:]).all() and common.max() < 1
+
+
 def _finding(wrong, kind: str) -> tuple[Sample, LabelFinding]:
     samples, result, place = wrong
     finding = next(f for f in result.findings if f.picture == place[kind])
     return next(s for s in samples if s.id == place[kind]), finding
+
+
+def test_a_part_of_a_merged_outline_that_has_one_already_is_not_drawn_again(wrong, pages):
+    sample, finding = _finding(wrong, "merged")
+    part = next(p for s in pages[0] if s.id == sample.id for i, p in enumerate(s.polygons) if i == 5)
+    both = _changed(sample, {}, add=(part,))
+    assert len(corrected(both, [finding]).polygons) == len(both.polygons)
+    assert len(corrected(sample, [finding]).polygons) == len(sample.polygons) + 1
+
+
+def test_an_accepted_duplicate_whose_twin_is_in_another_finding_goes(wrong):
+    sample, finding = _finding(wrong, "duplicate")
+    assert len(corrected(sample, [replace(finding, others=())]).polygons) == len(sample.polygons) - 1
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind != "wrong_frame"])

@@ -16,6 +16,7 @@ from ocrmaps.errors import DataError, SpecError, reason
 from ocrmaps.evaluation.audit.records import BELIEF, KINDS, LabelFinding
 from ocrmaps.files import read_regular
 from ocrmaps.geometry import FloatArray, PolygonSet
+from ocrmaps.metrics.matching import pair_geometry
 
 Decision = Literal["accept", "reject", "later"]
 DECISIONS: tuple[str, ...] = get_args(Decision)
@@ -91,8 +92,13 @@ def corrected(sample: Sample, accepted: Sequence[LabelFinding]) -> Sample:
             ignore[i] = finding.kind == "should_ignore"
         elif finding.kind == "spurious":
             gone.add(i)
-        elif finding.kind == "duplicate":
-            gone |= set(finding.others)
+        elif finding.kind == "duplicate":  # without another in the finding, its twin stays for another one
+            gone |= set(finding.others) or {i}
+        elif finding.kind == "merged" and new:
+            alone = [p for p in new if not _outlined(p, i, polygons)]
+            points[i], texts[i] = (alone or new)[0], None
+            _append(points, ignore, texts, alone[1:])
+            gone |= set() if alone else {i}
         elif new:
             points[i] = new[0]
             _append(points, ignore, texts, new[1:])
@@ -107,6 +113,12 @@ def corrected(sample: Sample, accepted: Sequence[LabelFinding]) -> Sample:
         texts=[texts[i] for i in keep],
     )
     return replace(sample, polygons=changed)
+
+
+def _outlined(part: FloatArray, i: int, polygons: PolygonSet) -> bool:
+    """Whether another outline than i is there already."""
+    pairs = pair_geometry(polygons, PolygonSet.of([part], frame=polygons.frame))
+    return bool(((pairs.iou() > 0.5) & (pairs.truth_index != i)).any())
 
 
 def _append(points: list[FloatArray], ignore: list[bool], texts: list[str | None], new: Sequence[FloatArray]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ocrmaps.annotations import Sample
 from ocrmaps.errors import DataError
+from ocrmaps.evaluation.audit.calibration import calibrated
 from ocrmaps.evaluation.audit.faults import Faulty, put_in
-from ocrmaps.evaluation.audit.odds import CLEAN, Odds, common, fit, posterior
+from ocrmaps.evaluation.audit.odds import CLEAN, Odds, common, fit
 from ocrmaps.evaluation.audit.pages import PageOdds, judge_pages
 from ocrmaps.evaluation.audit.records import (
     BELIEF,
@@ -27,7 +28,7 @@ from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
 from ocrmaps.metrics.matching import pair_geometry
 from ocrmaps.progress import Progress
 
-LEAST = 0.05
+LEAST = 0.01
 """Findings less likely than this are not listed."""
 _RATE = 0.03
 _ROWS = 8000
@@ -40,7 +41,8 @@ _PARTS = 3
 """Every label is judged by what was learnt on those of other parts: it must not vouch for itself."""
 _MANY = 30
 """Pictures from which whole pictures are parted from each other."""
-_KINDS_OF: Mapping[str, tuple[str, ...]] = {"read": OUTLINE_KINDS, "ignored": OUTLINE_KINDS, "missing": ("missing",)}
+KINDS_OF: Mapping[str, tuple[str, ...]] = {"read": OUTLINE_KINDS, "ignored": OUTLINE_KINDS, "missing": ("missing",)}
+"""What can be wrong with outlines that are read, with ignored ones, and with text that has none."""
 
 
 @dataclass(slots=True)
@@ -81,7 +83,8 @@ def audit(
         raise DataError(f"found no evidence for {len(absent)} pictures, the first is {absent[0]}")
     pages = judge_pages(samples, seen, seed=seed)
     fine = [sample for sample, odds in zip(samples, pages, strict=True) if odds.wrong <= 0.5]
-    measured, odds_of = _learn(fine, seen, seed=seed, belief=belief or {}, progress=progress)
+    measured, likeness = learn(fine, seen, seed=seed, belief=belief or {}, progress=progress)
+    odds_of = _together(fine, measured, likeness)
     findings: list[LabelFinding] = []
     pictures: list[PictureScore] = []
     expected = dict.fromkeys(KINDS, 0.0)
@@ -122,7 +125,9 @@ def audit(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Measured:
+class Measured:
+    """The measures of one picture's outlines and of what no outline covers."""
+
     rows: FloatArray
     ignore: BoolArray
     parts: IntArray
@@ -130,10 +135,10 @@ class _Measured:
     piece_parts: IntArray
 
 
-def _measure(sample: Sample, seen: Evidence, part: int | None) -> _Measured:
+def _measure(sample: Sample, seen: Evidence, part: int | None) -> Measured:
     truth = seen.transform.apply(sample.polygons, "canonical")
     pieces = uncovered(truth, seen)
-    return _Measured(
+    return Measured(
         rows=outline_traits(truth, seen),
         ignore=truth.ignore,
         parts=_parts(truth, sample.id, part),
@@ -167,22 +172,25 @@ class _Odds:
     """(n): that text without an outline is missing one."""
 
 
-def _learn(
+def learn(
     samples: Sequence[Sample],
     seen: Mapping[str, Evidence],
     *,
     seed: int,
     belief: Mapping[str, float],
-    progress: Progress | None,
-) -> tuple[dict[str, _Measured], dict[str, _Odds]]:
-    """The measures of these samples and what they mean, learnt on errors put into the samples of other parts."""
+    progress: Progress | None = None,
+) -> tuple[dict[str, Measured], dict[str, dict[str, FloatArray]]]:
+    """The measures of these samples and what they look like, learnt on errors put into the samples of other parts.
+
+    Looks are told for each of `KINDS_OF` and each picture: clean first, then the kinds, however common they are.
+    """
     tables = {"read": _Table(len(TRAITS)), "ignored": _Table(len(TRAITS)), "missing": _Table(len(PIECES))}
     sizes = {s.id: seen[s.id].transform.size(s.polygons.frame) for s in samples}
     outlines = sum(len(s.polygons) for s in samples)
     rounds = int(np.clip(np.ceil(_ROWS / max(outlines, 1)), 1, _ROUNDS))
     rates = dict.fromkeys(("missing", *OUTLINE_KINDS), _RATE) | {"should_ignore": 0.3}
     total, done = len(samples) * (1 + rounds), 0
-    measured: dict[str, _Measured] = {}
+    measured: dict[str, Measured] = {}
     part_of = {s.id: i % _PARTS if len(samples) >= _MANY else None for i, s in enumerate(samples)}
     for sample in samples:
         measured[sample.id] = _measure(sample, seen[sample.id], part_of[sample.id])
@@ -204,10 +212,10 @@ def _learn(
                 ("ignored", m.rows[m.ignore], m.parts[m.ignore]),
                 ("missing", m.pieces.traits, m.piece_parts),
             ):
-                kinds, mine = _KINDS_OF[name], parts == part
+                kinds, mine = KINDS_OF[name], parts == part
                 table = likeness[name].setdefault(id, np.zeros((len(rows), 1 + len(kinds))))
                 table[mine] = _likeness(models[name], rows[mine], kinds)
-    return measured, _together(samples, measured, likeness)
+    return measured, likeness
 
 
 def _likeness(model: Odds | None, rows: FloatArray, kinds: Sequence[str]) -> FloatArray:
@@ -218,23 +226,26 @@ def _likeness(model: Odds | None, rows: FloatArray, kinds: Sequence[str]) -> Flo
 
 
 def _together(
-    samples: Sequence[Sample], measured: Mapping[str, _Measured], likeness: Mapping[str, Mapping[str, FloatArray]]
+    samples: Sequence[Sample], measured: Mapping[str, Measured], likeness: Mapping[str, Mapping[str, FloatArray]]
 ) -> dict[str, _Odds]:
     """The probabilities of every picture, with kinds as common as they are in all of them."""
-    prior: dict[str, FloatArray] = {}
-    for name, kinds in _KINDS_OF.items():
-        start = np.full(1 + len(kinds), _START_MISSING if name == "missing" else _START)
-        start[0] = 1 - start[1:].sum()
-        prior[name] = common(np.concatenate([*likeness[name].values(), np.zeros((0, len(start)))]), start)
+    looks = {name: looks_of(name, likeness[name]) for name in KINDS_OF}
     out: dict[str, _Odds] = {}
     for sample in samples:
         m = measured[sample.id]
         outlines = np.zeros((len(m.rows), 1 + len(OUTLINE_KINDS)))
         for name, where in (("read", ~m.ignore), ("ignored", m.ignore)):
-            outlines[where] = posterior(likeness[name][sample.id], prior[name])
-        pieces = posterior(likeness["missing"][sample.id], prior["missing"])[:, 1]
+            outlines[where] = calibrated(likeness[name][sample.id], looks[name], KINDS_OF[name])
+        pieces = calibrated(likeness["missing"][sample.id], looks["missing"], KINDS_OF["missing"])[:, 1]
         out[sample.id] = _Odds(outlines=outlines, pieces=pieces)
     return out
+
+
+def looks_of(name: str, likeness: Mapping[str, FloatArray]) -> FloatArray:
+    """How common the kinds of one of `KINDS_OF` look in all pictures, clean first."""
+    start = np.full(1 + len(KINDS_OF[name]), _START_MISSING if name == "missing" else _START)
+    start[0] = 1 - start[1:].sum()
+    return common(np.concatenate([*likeness.values(), np.zeros((0, len(start)))]), start)
 
 
 def _add(tables: Mapping[str, _Table], faulty: Faulty, seen: Evidence, part: int | None) -> None:
