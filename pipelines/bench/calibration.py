@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from ocrmaps.annotations import Sample
-from ocrmaps.evaluation.audit.calibration import MIDDLE, Numbers
+from ocrmaps.evaluation.audit.calibration import MIDDLE, LookWorth
 from ocrmaps.evaluation.audit.faults import put_in
 from ocrmaps.evaluation.audit.judge import KINDS_OF, learn, looks_of
 from ocrmaps.evaluation.audit.records import OUTLINE_KINDS, Evidence
@@ -23,14 +23,14 @@ from ocrmaps.geometry import BoolArray, FloatArray
 from ocrmaps.pipelines.bench.audit import Errors
 
 KINDS = ("missing", *OUTLINE_KINDS)
-AS_IT_LOOKS = Numbers(0.0, 0.0, -6.5)
+AS_IT_LOOKS = LookWorth(0.0, 0.0, -6.5)
 """What is believed of a kind before it was measured."""
 _LOOSE = (0.5, 2.0, 0.5)
 """How much an offset, a slope and failures off what is believed cost, against one row off the truth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Table:
+class LooksTable:
     """Labels of one of `KINDS_OF` in one source with errors."""
 
     kinds: tuple[str, ...]
@@ -44,7 +44,7 @@ class Table:
 
 def tables_of(
     samples: Sequence[Sample], seen: Mapping[str, Evidence], rates: Mapping[str, float], *, seed: int
-) -> list[Table]:
+) -> list[LooksTable]:
     """What labels look like where errors of these kinds strike these shares of them, and which are wrong."""
     sizes = {s.id: seen[s.id].transform.size(s.polygons.frame) for s in samples}
     faulty = put_in(samples, sizes, rates, seed)
@@ -63,11 +63,13 @@ def tables_of(
                 wrong += [(id, i) in errors.outline for i in mine]
         rows = np.concatenate(list(likeness[name].values()))
         looks = looks_of(name, likeness[name])
-        out.append(Table(kinds=kinds, likeness=rows, looks=looks, wrong=np.array(wrong, dtype=bool)))
+        out.append(LooksTable(kinds=kinds, likeness=rows, looks=looks, wrong=np.array(wrong, dtype=bool)))
     return out
 
 
-def fit_numbers(tables: Sequence[Table], *, as_it_looks: Sequence[str] = ("should_ignore",)) -> dict[str, Numbers]:
+def fit_numbers(
+    tables: Sequence[LooksTable], *, as_it_looks: Sequence[str] = ("should_ignore",)
+) -> dict[str, LookWorth]:
     """The numbers of every kind under which the truth is likeliest; text without an outline has a slope of its own."""
     at = {kind: i for i, kind in enumerate(KINDS)}
     rows: list[FloatArray] = []
@@ -105,4 +107,4 @@ def fit_numbers(tables: Sequence[Table], *, as_it_looks: Sequence[str] = ("shoul
     with torch.enable_grad():
         solver.step(loss)
     found = [part.detach().numpy() for part in numbers()]
-    return {kind: Numbers(*(round(float(part[i]), 2) for part in found)) for i, kind in enumerate(KINDS)}
+    return {kind: LookWorth(*(round(float(part[i]), 2) for part in found)) for i, kind in enumerate(KINDS)}

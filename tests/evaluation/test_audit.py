@@ -29,7 +29,7 @@ from ocrmaps.evaluation.audit.traits import pieces_on
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.pipelines.bench.audit import average_precision, measure_kinds, measure_together, reliability
-from ocrmaps.pipelines.bench.calibration import Table, fit_numbers, tables_of
+from ocrmaps.pipelines.bench.calibration import LooksTable, fit_numbers, tables_of
 from ocrmaps.pipelines.data import synth
 from ocrmaps.report.audit import audit_page
 
@@ -251,7 +251,7 @@ def test_numbers_are_fitted_to_what_looks_were_worth():
     likeness[:40, 1] = likeness[40:80, 2] = 1e4
     wrong = np.arange(n) < 60
     looks = np.array([0.96, 0.02, 0.02])
-    found = fit_numbers([Table(kinds=kinds, likeness=likeness, looks=looks, wrong=wrong)])
+    found = fit_numbers([LooksTable(kinds=kinds, likeness=likeness, looks=looks, wrong=wrong)])
     odds = error_odds(likeness, looks, [found[kind] for kind in kinds])
     sure = odds / (1 + odds)
     assert sure[0] > 0.9 and sure[50] == pytest.approx(0.5, abs=0.1) and sure[-1] == 0
