@@ -208,7 +208,7 @@ def calibration_of(trusted: Sequence[tuple[float, bool]]) -> dict[str, float]:
     }
 
 
-class _Errors:
+class Errors:
     """Which error an outline, a place or a picture belongs to; errors count through all pictures."""
 
     def __init__(self, faulty: Sequence[Faulty], seen: Mapping[str, Evidence]) -> None:
@@ -239,11 +239,11 @@ class _Errors:
 
 def _hits(result: AuditResult, faulty: Sequence[Faulty], seen: Mapping[str, Evidence]) -> list[tuple[Any, bool]]:
     """Every finding and whether an error of any kind is there."""
-    errors = _Errors(faulty, seen)
+    errors = Errors(faulty, seen)
     return [(f, _pointed(errors, f) >= 0) for f in result.findings]
 
 
-def _pointed(errors: _Errors, f: Any) -> int:
+def _pointed(errors: Errors, f: Any) -> int:
     if f.kind in PICTURE_KINDS:
         return errors.picture.get(f.picture, -1)
     if f.outline is None:
@@ -252,7 +252,7 @@ def _pointed(errors: _Errors, f: Any) -> int:
 
 
 def _ranked(result: AuditResult, faulty: Sequence[Faulty], seen: Mapping[str, Evidence], kind: str) -> Ranked:
-    errors = _Errors(faulty, seen)
+    errors = Errors(faulty, seen)
     pairs = [(f.kinds[kind], _pointed(errors, f)) for f in result.findings if kind in f.kinds]
     return sorted(pairs, key=lambda pair: -pair[0])
 
@@ -265,7 +265,7 @@ def cleanlab_ranking(faulty: Sequence[Faulty], seen: Mapping[str, Evidence], kin
         get_label_quality_scores,
     )
 
-    errors = _Errors(faulty, seen)
+    errors = Errors(faulty, seen)
     labels: list[dict[str, Any]] = []
     predictions: list[Any] = []
     places: list[IntArray] = []
@@ -301,7 +301,7 @@ def cleanlab_ranking(faulty: Sequence[Faulty], seen: Mapping[str, Evidence], kin
     return sorted(out, key=lambda pair: -pair[0])
 
 
-def _ignored(errors: _Errors, f: Faulty, place: FloatArray) -> int:
+def _ignored(errors: Errors, f: Faulty, place: FloatArray) -> int:
     """The error of the outline that a detection lies on."""
     polygons = f.sample.polygons
     geometry = pair_geometry(polygons, PolygonSet.of([place], frame=polygons.frame))

@@ -18,7 +18,7 @@ from ocrmaps.annotations import Sample, open_source, read
 from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.cli.app import app
 from ocrmaps.errors import DataError, SpecError
-from ocrmaps.evaluation.audit.calibration import NUMBERS, calibrated
+from ocrmaps.evaluation.audit.calibration import NUMBERS, calibrated, error_odds
 from ocrmaps.evaluation.audit.decisions import Decided, corrected, read_decisions
 from ocrmaps.evaluation.audit.faults import TURNS, put_in, turned
 from ocrmaps.evaluation.audit.judge import audit
@@ -29,6 +29,7 @@ from ocrmaps.evaluation.audit.traits import pieces_on
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.pipelines.bench.audit import average_precision, measure_kinds, measure_together, reliability
+from ocrmaps.pipelines.bench.calibration import LooksTable, fit_numbers, tables_of
 from ocrmaps.pipelines.data import synth
 from ocrmaps.report.audit import audit_page
 
@@ -241,6 +242,26 @@ def test_a_probability_grows_with_the_look_and_with_how_common_the_look_is(kind)
     rows = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 1e3]])
     rare, common = (calibrated(rows, np.array([1 - share, share]), [kind])[:, 1] for share in (0.0005, 0.02))
     assert rare[0] == 0 and (np.diff(rare) > 0).all() and (common[1:] > rare[1:]).all() and common.max() < 1
+
+
+def test_numbers_are_fitted_to_what_looks_were_worth():
+    """Of two looks, one is wrong every time and one every second time."""
+    n, kinds = 2000, ("shifted", "split")
+    likeness = np.tile([1.0, 0.0, 0.0], (n, 1))
+    likeness[:40, 1] = likeness[40:80, 2] = 1e4
+    wrong = np.arange(n) < 60
+    looks = np.array([0.96, 0.02, 0.02])
+    found = fit_numbers([LooksTable(kinds=kinds, likeness=likeness, looks=looks, wrong=wrong)])
+    odds = error_odds(likeness, looks, [found[kind] for kind in kinds])
+    sure = odds / (1 + odds)
+    assert sure[0] > 0.9 and sure[50] == pytest.approx(0.5, abs=0.1) and sure[-1] == 0
+
+
+def test_errors_that_were_put_in_are_in_the_tables(pages):
+    samples, seen = pages
+    tables = tables_of(samples[:3], seen, {"duplicate": 0.3}, seed=1)
+    assert [len(t.likeness) == len(t.wrong) for t in tables] == [True, True, True]
+    assert tables[0].wrong.sum() > 10 and not tables[2].wrong.any()
 
 
 def _finding(wrong, kind: str) -> tuple[Sample, LabelFinding]:

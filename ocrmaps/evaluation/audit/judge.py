@@ -125,7 +125,7 @@ def audit(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Measured:
+class MeasuredLabels:
     """The measures of one picture's outlines and of what no outline covers."""
 
     rows: FloatArray
@@ -135,10 +135,10 @@ class Measured:
     piece_parts: IntArray
 
 
-def _measure(sample: Sample, seen: Evidence, part: int | None) -> Measured:
+def _measure(sample: Sample, seen: Evidence, part: int | None) -> MeasuredLabels:
     truth = seen.transform.apply(sample.polygons, "canonical")
     pieces = uncovered(truth, seen)
-    return Measured(
+    return MeasuredLabels(
         rows=outline_traits(truth, seen),
         ignore=truth.ignore,
         parts=_parts(truth, sample.id, part),
@@ -179,7 +179,7 @@ def learn(
     seed: int,
     belief: Mapping[str, float],
     progress: Progress | None = None,
-) -> tuple[dict[str, Measured], dict[str, dict[str, FloatArray]]]:
+) -> tuple[dict[str, MeasuredLabels], dict[str, dict[str, FloatArray]]]:
     """The measures of these samples and what they look like, learnt on errors put into the samples of other parts.
 
     Looks are told for each of `KINDS_OF` and each picture: clean first, then the kinds, however common they are.
@@ -190,7 +190,7 @@ def learn(
     rounds = int(np.clip(np.ceil(_ROWS / max(outlines, 1)), 1, _ROUNDS))
     rates = dict.fromkeys(("missing", *OUTLINE_KINDS), _RATE) | {"should_ignore": 0.3}
     total, done = len(samples) * (1 + rounds), 0
-    measured: dict[str, Measured] = {}
+    measured: dict[str, MeasuredLabels] = {}
     part_of = {s.id: i % _PARTS if len(samples) >= _MANY else None for i, s in enumerate(samples)}
     for sample in samples:
         measured[sample.id] = _measure(sample, seen[sample.id], part_of[sample.id])
@@ -226,7 +226,7 @@ def _likeness(model: Odds | None, rows: FloatArray, kinds: Sequence[str]) -> Flo
 
 
 def _together(
-    samples: Sequence[Sample], measured: Mapping[str, Measured], likeness: Mapping[str, Mapping[str, FloatArray]]
+    samples: Sequence[Sample], measured: Mapping[str, MeasuredLabels], likeness: Mapping[str, Mapping[str, FloatArray]]
 ) -> dict[str, _Odds]:
     """The probabilities of every picture, with kinds as common as they are in all of them."""
     looks = {name: looks_of(name, likeness[name]) for name in KINDS_OF}
