@@ -512,8 +512,6 @@ MUTANTS = [
          _MEANT),
         ("columns have as many entries as there are rows", "if length != expected:", OFF,
          _MEANT),
-        ("places of a version are those of its rows", 'if sum(positions) > counts["rows"] + counts["failed"]:', OFF,
-         _MEANT),
         ("the table of shards has those of the canvases", 'if found["shape"] != [shards]:', OFF, _MEANT),
         ("canvases can be told apart", "if len(canvases) > _SIDE:", OFF,
          "test_a_manifest_names_no_more_canvases_than_rows_can_tell_apart"),
