@@ -26,6 +26,7 @@ from ocrmaps.store.writing.sources import Progress
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
 from ocrmaps.tiff import file_of
 
+_SAFE = "PYTHONSAFEPATH"
 ANSWER_SECONDS = 10
 """How long a named scheduler may take to answer."""
 _START_SECONDS = 600.0
@@ -148,15 +149,30 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
         with client:
             yield client
         return
+    with _imports_of_this_process():
+        try:
+            # No dashboard, and its server on any free port of this machine alone: builds beside each other share none.
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, processes=True, silence_logs=logging.ERROR,
+                dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
+            )  # fmt: skip
+        except RuntimeError as error:
+            raise StoreError(
+                f"the worker processes did not start ({error})", hint="run it again, or use --scheduler threads"
+            ) from error
+        with cluster, Client(cluster) as client:
+            yield client
+
+
+@contextmanager
+def _imports_of_this_process() -> Iterator[None]:
+    """Keep processes that start from importing out of the working folder first, where files of strangers may lie."""
+    before = os.environ.get(_SAFE)
+    os.environ[_SAFE] = "1"
     try:
-        # No dashboard, and its server on any free port of this machine alone: builds beside each other share none.
-        cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, silence_logs=logging.ERROR,
-            dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},
-        )  # fmt: skip
-    except RuntimeError as error:
-        raise StoreError(
-            f"the worker processes did not start ({error})", hint="run it again, or use --scheduler threads"
-        ) from error
-    with cluster, Client(cluster) as client:
-        yield client
+        yield
+    finally:
+        if before is None:
+            del os.environ[_SAFE]
+        else:
+            os.environ[_SAFE] = before

@@ -175,11 +175,12 @@ def beside(world: int, device: str, job: Mapping[str, Any]) -> Iterator[Rank]:
 def _start(file: Path, rank: int) -> subprocess.Popen[bytes]:
     with (file.parent / f"said-{rank}").open("wb") as said:
         return subprocess.Popen(
-            [sys.executable, "-m", "ocrmaps.pipelines.rank", str(file), str(rank)],
+            # What this process imports from, and no folder more: -m alone would look into the working folder first.
+            [sys.executable, "-P", "-m", "ocrmaps.pipelines.rank", str(file), str(rank)],
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=said,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in [*sys.path, os.getcwd()] if p)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
             start_new_session=True,  # Ctrl-C of a terminal reaches the first process, which tells the others
         )
 

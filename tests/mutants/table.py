@@ -483,6 +483,16 @@ MUTANTS = [
          _SMALL),
     ),
     *_rows(
+        "trust", "ocrmaps/training/ranks.py", "tests/trust/test_working_folder.py",
+        ("processes of a run import nothing of the working folder", 'sys.executable, "-P", "-m"',
+         'sys.executable, "-m"', "test_processes_of_a_run_import_what_the_first_imports"),
+    ),
+    *_rows(
+        "trust", "pipelines/executors.py", "tests/trust/test_working_folder.py",
+        ("workers of a build import nothing of the working folder", 'os.environ[_SAFE] = "1"',
+         'os.environ[_SAFE] = ""', "test_workers_of_a_build_import_what_the_build_imports"),
+    ),
+    *_rows(
         "store", "ocrmaps/store/places/standin.py", "tests/trust/test_marks.py",
         ("a stand-in was made for its place", "if (cache.parent.name, cache.name) != (PLACES, _called(mark.url)):", OFF,
          "test_a_folder_of_somebody_else_is_no_stand_in"),
@@ -502,6 +512,9 @@ MUTANTS = [
          _MEANT),
         ("columns have as many entries as there are rows", "if length != expected:", OFF,
          _MEANT),
+        ("the table of shards has those of the canvases", 'if found["shape"] != [shards]:', OFF, _MEANT),
+        ("canvases can be told apart", "if len(canvases) > _SIDE:", OFF,
+         "test_a_manifest_names_no_more_canvases_than_rows_can_tell_apart"),
         ("numbers of a manifest are in their range", "if not least <= _of(value, int, where) <= most:", OFF,
          _MEANT),
         ("values of a manifest are of their kind", "if not isinstance(value, kind) or", "if False and",

@@ -173,7 +173,9 @@ def test_a_manifest_that_proves_itself_and_means_nothing_is_refused(path, value,
 
 
 def test_a_manifest_names_no_more_canvases_than_rows_can_tell_apart(version):
-    folder = forge(version, lambda body: body["written"]["canvases"].extend([{"size": [1, 1], "positions": 0}] * 65_535))
+    folder = forge(
+        version, lambda body: body["written"]["canvases"].extend([{"size": [1, 1], "positions": 0}] * 65_535)
+    )
     with pytest.raises(StoreCorrupt, match="expected at most 65535"):
         read_manifest(folder)
 
