@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import sub
+
 import numpy as np
 
 from ocrmaps.geometry import FloatArray, IntArray
@@ -13,13 +16,16 @@ _FLAT = 2.2
 """An outline that is no longer than so many times the diagonal of what it spans has no teeth."""
 
 
-def crowd(points: FloatArray, offsets: IntArray) -> tuple[str, str] | None:
+def crowd(points: FloatArray, offsets: Sequence[int] | IntArray) -> tuple[str, str] | None:
     """(kind, message) for outlines, flat as in `PolygonSet`, that are too many, too dense or too long; else None.
 
     >>> boxes = np.tile([[0.0, 0.0], [9.0, 0.0], [9.0, 9.0], [0.0, 9.0]], (2000, 1))
     >>> crowd(boxes, np.arange(2001) * 4)[0], crowd(boxes[:8], np.array([0, 4, 8]))
     ('too-dense', None)
     """
+    if len(offsets) <= MOST_LAYERS and max(map(sub, offsets[1:], offsets), default=0) <= _FEW:
+        return None  # nearly all pictures: no array for them
+    offsets = np.asarray(offsets)
     counts = np.diff(offsets)
     if len(counts) > MOST_TEXTS:
         return "too-many-outlines", f"found {len(counts)} outlines of one picture, expected at most {MOST_TEXTS}"

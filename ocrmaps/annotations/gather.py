@@ -251,7 +251,7 @@ class Gather:
             for i, outline in enumerate(points):
                 for kind, message in _faults(outline, ignore[i], texts[i]):
                     self.problem(where(i), message, kind)
-        elif found := crowd(flat[0].reshape(-1, 2), np.array(flat[1])):
+        elif found := crowd(flat[0].reshape(-1, 2), flat[1]):
             kind, message = found
             self.problem(loc, message, kind)
         elif id is not None and len(self.problems) == before:

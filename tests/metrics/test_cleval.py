@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from ocrmaps.errors import FrameError, SpecError
+from ocrmaps.errors import CrowdError, FrameError, SpecError
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.metrics import ClevalCounts, ClevalRule, match_cleval, match_cleval_scales, mean_per_picture
+from ocrmaps.metrics import (
+    ClevalCounts,
+    ClevalRule,
+    cleval_pairs,
+    clipping,
+    match_cleval,
+    match_cleval_scales,
+    mean_per_picture,
+)
 from ocrmaps.metrics.characters import centers, false_alarm_length, short_sides, spines, text_length
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval
 from tests.metrics.pages import box, boxes, score_of, trouble, wordless
@@ -254,3 +262,34 @@ def test_text_of_another_height_keeps_the_characters_it_has():
 def test_scale_bins_must_rise(edges, side):
     with pytest.raises(SpecError, match="rising edges"):
         match_cleval_scales(boxes([G]), boxes([G]), longer_side=side, bins=edges)
+
+
+def _under(seed: int) -> tuple[PolygonSet, PolygonSet]:
+    """Ignored and scored truths that lie over each other, and detections on top of them."""
+    rng = np.random.default_rng(seed)
+    low, side = rng.integers(0, 40, (10, 2)), rng.integers(6, 40, (10, 2))
+    outlines = [box(*at, *(at + by)) + rng.normal(0, 1, (4, 2)) for at, by in zip(low, side, strict=True)]
+    truth = PolygonSet.of(outlines[:6], frame="raw", ignore=[True, True, True, False, False, False], texts=["abc"] * 6)
+    return truth, PolygonSet.of(outlines[6:], frame="raw", texts=["abc"] * 4)
+
+
+def test_what_scored_truths_cover_of_ignored_ones_is_not_counted_however_it_is_computed(monkeypatch):
+    asked, ours = [], clipping.uncovered
+
+    def noted(*args):
+        area = ours(*args)
+        asked.append(area.copy())
+        return area
+
+    monkeypatch.setattr(clipping, "uncovered", noted)
+    for seed in range(30):
+        counts, plain = match_cleval(*_under(seed)).counts, plain_cleval(*_under(seed))
+        assert {name: getattr(counts, name) for name in plain} == pytest.approx(plain, abs=1e-6)
+    left = np.concatenate(asked)
+    assert (left == clipping.BENT).sum() > 5 and (left >= 0).sum() > 5 and (left == -1).any()
+
+
+def test_more_truths_over_each_other_than_can_be_borne_are_refused(monkeypatch):
+    monkeypatch.setattr(cleval_pairs, "MOST_PAIRS", 1)
+    with pytest.raises(CrowdError, match="of ignored and scored truths lie under detections"):
+        match_cleval(*_under(0))

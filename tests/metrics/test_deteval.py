@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.metrics import DetEvalRule, match_deteval, total_deteval
+from ocrmaps.metrics import DetEvalRule, deteval, match_deteval, total_deteval
 from ocrmaps.pipelines.bench.references.metrics import plain_deteval
 from tests.metrics.pages import box, boxes, ties, trouble
 from tests.strategies import outlines, polygon_sets
@@ -123,3 +123,10 @@ def test_credits_of_pictures_add_up():
 def test_rules_that_mean_nothing_are_refused(field):
     with pytest.raises(SpecError, match=r"deteval\.\w+: found"):
         DetEvalRule(**field)
+
+
+@pytest.mark.parametrize("limit", [0.8, 0.4, 0.79995, 0.12345678, 1e-6, 1.0])
+def test_sums_reach_a_limit_as_soon_as_four_digits_of_them_do(limit):
+    least = deteval._least(limit)
+    near = [least + step * np.spacing(least) for step in range(-20, 21)]
+    assert [value >= least for value in near] == [round(float(value), 4) >= limit - 1e-9 for value in near]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -125,8 +126,7 @@ def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[tuple[str, 
                 continue
             if kind.startswith(("rectangle", "polygon")) or (kind == "labels" and ("points" in value or "x" in value)):
                 if shape is None:
-                    shape = i, {**value, "labels": labels}
-                    shape[1].update((key, result.get(key)) for key in _SIDES)
+                    shape = i, {**value, "labels": labels, **{key: result.get(key) for key in _SIDES}}
             elif kind not in ("labels", "choices", "rating", "number", "relation"):
                 message = f"found a region of type {shown(result.get('type'))}, expected a rectangle or a polygon"
                 g.problem(f"{loc}[{i}].type", f"{message}; redraw or remove it", _OTHER.get(kind, "unsupported-shape"))
@@ -224,8 +224,10 @@ def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[
     height, width = size
     points = region.get("points")
     if points is not None:
-        if isinstance(points, list) and all(isinstance(p, list) and len(p) == 2 and _numbers(p) for p in points):
-            return [v for x, y in points for v in (pixels(x / 100, width), pixels(y / 100, height))]
+        flat = _flat(points)
+        if flat is not None:
+            sides = cycle((width, height))
+            return [round(share / 100 * side, DIGITS) for share, side in zip(flat, sides, strict=False)]
         g.problem(f"{place}.points", f"found {shown(points)}, expected [x, y] points in per cent", "wrong-type")
         return None
     bounds = [region.get(key) for key in ("x", "y", "width", "height")] + [region.get("rotation") or 0]
@@ -243,10 +245,22 @@ def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[
     return [v for x, y in corners for v in (pixels(left + x * cos - y * sin, 1), pixels(top + x * sin + y * cos, 1))]
 
 
+def _flat(points: Any) -> list[Any] | None:
+    """x, y, x, y, ... of a list of [x, y] points in bearable numbers."""
+    if type(points) is not list or set(map(type, points)) - {list} or set(map(len, points)) - {2}:
+        return None
+    flat = list(chain.from_iterable(points))
+    return flat if _numbers(flat) else None
+
+
 def _numbers(values: Sequence[Any]) -> bool:
-    return set(map(type, values)) <= {int, float} and all(
-        -MAX_COORDINATE <= value <= MAX_COORDINATE for value in values
-    )
+    """Whether these are all numbers, none of them infinite or no number at all."""
+    if set(map(type, values)) - {int, float}:
+        return False
+    if not values:
+        return True
+    # Of the bounds alone, a number that is none passes where it does not come first.
+    return min(values) >= -MAX_COORDINATE and max(values) <= MAX_COORDINATE and not math.isnan(sum(values))
 
 
 def _picture(g: Gather, data: dict[str, Any], loc: str) -> str | None:
