@@ -72,7 +72,7 @@ REFUSED = [
     ("evaluate some.ckpt --store nowhere", 4, "nowhere: no such version"),
     ("evaluate some.ckpt --source nowhere", 3, "found no file or folder nowhere"),
     ("evaluate --predictions nowhere --source folder", 3, "found no file or folder nowhere"),
-    ("evaluate some.ckpt", 2, "name --store NAME, or --source DIR"),
+    ("evaluate --predictions recipe.toml", 2, "name --store NAME, or --source DIR"),
     ("evaluate some.ckpt --store nowhere --frame raw", 2, "only for --source"),
     ("tune nope.ckpt --store nowhere --out o.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("tune some.ckpt --store nowhere --out o.ckpt", 4, "nowhere: no such version"),
