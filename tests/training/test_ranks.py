@@ -117,7 +117,7 @@ def test_both_stop_at_the_same_step(cache, tmp_path):
 
 def test_who_is_asked_to_stop_while_the_ranks_agree_asks_again(monkeypatch):
     stop, trainer = Stop(keeper=None), SimpleNamespace(world_size=2)
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda number, *_, **__: setattr(stop, "asked", signal.SIGTERM))
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda *_, **__: setattr(stop, "asked", signal.SIGTERM))
     assert not stop._agreed(trainer)  # the others do not know it yet
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda number, *_, **__: None)
     assert stop._agreed(trainer) and stop.asked == signal.SIGTERM
