@@ -15,6 +15,7 @@ from ocrmaps.store.several import StorePart
 from ocrmaps.store.upkeep.exchange.push import push
 from ocrmaps.training.folder import find_store, read_run
 from ocrmaps.training.spec import load_run
+from tests.store.world import make_world as small_world
 from tests.training.conftest import make_world, small_run
 
 
@@ -53,9 +54,12 @@ def test_a_store_in_a_place_and_one_on_the_disk_are_read_as_one(built, tmp_path,
     monkeypatch.delenv("OCRMAPS_CACHE", raising=False)
     url = f"memory://{tmp_path.name}/maps"
     push(built.folder, ObjectPlace(url))
+    other = small_world(tmp_path / "other")
+    other.annotate("train", "01.png", lines=2, text="other")
+    other.build()
     shown = []
     for first in (f"{url}/tiny/{built.folder.name}", built.folder):
-        parts = [StorePart(folder=first), StorePart(folder=built.folder)]
+        parts = [StorePart(folder=first), StorePart(folder=other.folder)]
         settings = {"batch_size": 2, "shuffle": True, "weights": [2.0, 1.0, 1.5, 1.0] * 2}
         with MapLoader(parts, split="train", **settings) as loader:
             shown.append(list(loader))
