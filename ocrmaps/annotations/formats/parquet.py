@@ -169,6 +169,8 @@ def write(samples: Sequence[Sample], out: Path, *, overwrite: bool = False) -> W
     except ImportError:
         hint = 'pip install "ocrmaps[parquet]", or write another format'
         raise SpecError("writing Parquet needs pyarrow, which is not installed", hint=hint) from None
+    if out.suffix.lower() != ".parquet":
+        raise SpecError(f"{out}: expected a name that ends in .parquet", hint="a table is known by its name's ending")
     draft = AnnotationDraft(samples)
     rows = []
     for sample in draft.samples:
