@@ -143,6 +143,6 @@ def test_without_pyarrow_the_message_names_the_extra(tmp_path, monkeypatch):
 
 
 def test_a_table_is_not_written_under_a_name_it_is_not_known_by(tmp_path):
-    with pytest.raises(SpecError, match="ends in .parquet"):
+    with pytest.raises(SpecError, match=r"ends in \.parquet"):
         parquet.write([], tmp_path / "table")
     assert list(tmp_path.iterdir()) == []

@@ -456,7 +456,7 @@ MUTANTS = [
     *_rows(
         "checkpoint", "ocrmaps/model/plain.py", "tests/trust/test_named_parts.py",
         ("a checkpoint is plain data", "weights_only=True", "weights_only=False",
-         "test_an_object_in_a_file_never_runs"),
+         "test_torch_calls_nothing_even_where_the_look_before_it_saw_nothing"),
     ),
     *_rows(
         "checkpoint", "ocrmaps/model/plain.py", "tests/trust/test_checkpoints.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ocrmaps.model import plain
 from tests.trust.conftest import NAME, RUN_FILE, Evil, spoil
 
 Words = Callable[[Path, Path], list[object]]
@@ -72,6 +74,14 @@ def test_an_object_in_a_file_never_runs(words, run, cache, trace, ocrmaps):
     spoil(run, "pickled object", trace)
     code, said = ocrmaps(*words(run, cache))
     assert code != 0 and "cannot be read as a checkpoint" in said and "try: " in said, said
+    assert not trace.exists()
+
+
+def test_torch_calls_nothing_even_where_the_look_before_it_saw_nothing(trace, tmp_path, monkeypatch):
+    torch.save({"extra": Evil(trace)}, tmp_path / "x.ckpt")
+    monkeypatch.setattr(plain, "_rehearse", lambda file: None)
+    with pytest.raises(pickle.UnpicklingError):
+        plain.read_plain(tmp_path / "x.ckpt")
     assert not trace.exists()
 
 
