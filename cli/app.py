@@ -34,6 +34,7 @@ from ocrmaps.cli import (
 )
 from ocrmaps.cli.progress import say
 from ocrmaps.errors import OcrmapsError, RunError
+from ocrmaps.machine import prepare_process
 from ocrmaps.progress import listen
 from ocrmaps.text import visible_lines
 
@@ -116,9 +117,7 @@ def options(
 
 def main() -> None:
     """Console entry: expected failures end with one message, a next step and their exit code."""
-    # Torch's threads wait for each other by spinning, and so take the core that the other one needs: with other work
-    # beside it a step took five to ten times as long. Read when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    prepare_process()
     _speak_anywhere()
     listen(lambda line: say(visible_lines(line), err=True))
     interruption = _Interruption()

@@ -8,17 +8,20 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from ocrmaps.pipelines.train import train
-from ocrmaps.training.callbacks.stop import Interrupted
-from ocrmaps.training.ranks import Rank, join
-from ocrmaps.training.spec import run_from_dict
-from ocrmaps.trust import Trusted
+from ocrmaps.machine import prepare_process
 
 
 def main(file: Path, rank: int) -> int:
     """Take part in the run that the file describes; a failure is left beside it for the first process to tell."""
+    prepare_process()
+    import torch
+
+    from ocrmaps.pipelines.train import train
+    from ocrmaps.training.callbacks.stop import Interrupted
+    from ocrmaps.training.ranks import Rank, join
+    from ocrmaps.training.spec import run_from_dict
+    from ocrmaps.trust import Trusted
+
     job, meeting = json.loads(file.read_text(encoding="utf-8")), file.parent
     torch.set_num_threads(job["threads"])
     place = Rank(rank=rank, world=job["world"], local=rank)

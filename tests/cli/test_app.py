@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import io
 import json
@@ -126,6 +127,17 @@ def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch, given, found):
     with pytest.raises(SystemExit):
         called(monkeypatch)
     assert os.environ["OMP_WAIT_POLICY"] == found
+
+
+def test_what_was_imported_is_seldom_looked_through(monkeypatch):
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(700, 10, 10)
+        with pytest.raises(SystemExit):
+            called(monkeypatch)
+        assert gc.get_threshold()[0] >= 100 * 700
+    finally:
+        gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EROFS, errno.EACCES])
