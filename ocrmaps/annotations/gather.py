@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
+from itertools import chain
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
@@ -26,7 +27,7 @@ from ocrmaps.annotations.grammar.contents import clipped, decode, parse_json, re
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
 from ocrmaps.files import open_regular
-from ocrmaps.geometry import PolygonSet, Size
+from ocrmaps.geometry import FloatArray, PolygonSet, Size
 from ocrmaps.limits import MAX_BYTES, MAX_COORDINATE, MOST_POINTS
 
 T = TypeVar("T")
@@ -34,6 +35,7 @@ T = TypeVar("T")
 _STEP = re.compile(r"[.\[:]")
 _NUMBERS = {int, float}
 _TEXTS = {str, type(None)}
+_FLAGS = {bool}
 
 
 @dataclass(slots=True)
@@ -74,6 +76,8 @@ class Gather:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.file = source.annotations.name or str(source.annotations)
+        """How messages call the annotation file or folder."""
         self.pictures = PictureFolder(source.pictures)
         self._begin()
 
@@ -99,11 +103,6 @@ class Gather:
             yield
         except AnnotationError as error:
             self.problems.extend(error.problems)
-
-    @property
-    def file(self) -> str:
-        """How messages call the annotation file or folder."""
-        return self.source.annotations.name or str(self.source.annotations)
 
     def text(self, path: Path, loc: str) -> str:
         return decode(read_bytes(path, loc), loc)
@@ -251,13 +250,18 @@ class Gather:
             for i, outline in enumerate(points):
                 for kind, message in _faults(outline, ignore[i], texts[i]):
                     self.problem(where(i), message, kind)
-        elif found := crowd(flat[0].reshape(-1, 2), flat[1]):
+        elif found := crowd(*flat):
             kind, message = found
             self.problem(loc, message, kind)
         elif id is not None and len(self.problems) == before:
             xy, offsets = flat
-            flags = np.array(ignore, dtype=np.bool_)
-            outlines = PolygonSet(points=xy, offsets=offsets, ignore=flags, texts=tuple(texts), frame=self.source.frame)
+            outlines = PolygonSet.unchecked(
+                points=xy,
+                offsets=np.array(offsets, dtype=np.int64),
+                ignore=np.array(ignore, dtype=np.bool_),
+                texts=tuple(texts),
+                frame=self.source.frame,
+            )
             self.samples.append(Sample(id=id, polygons=outlines, loc=loc, size=size, folder=self.source.pictures))
 
     def page(self, id: str | None, loc: str, found: GatheredOutlines, *, size: Size | None = None, since: int) -> None:
@@ -333,40 +337,42 @@ def _is_pair(value: Any) -> bool:
     return type(value) is list and len(value) == 2
 
 
-def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tuple[Any, Any] | None:
+def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tuple[FloatArray, list[int]] | None:
     """All outlines of a picture as (points, offsets), or None if anything at all is wrong with any of them.
 
     Type checks run over sets of types: at half a million outlines a loop over numbers would take most of the time.
     """
-    flat: list[Sequence[Any]] = []
+    numbers: list[Any] = []
+    offsets = [0]
     try:
         for outline in points:
-            if type(outline) is array:
-                flat.append(outline)
-                continue
-            if type(outline) is not list:
+            if type(outline) is list:
+                if outline and type(outline[0]) is list:
+                    if set(map(len, outline)) != {2} or set(map(type, outline)) != {list}:
+                        return None
+                    outline = list(chain.from_iterable(outline))
+            elif type(outline) is not array:
                 return None
-            if outline and type(outline[0]) is list:
-                if set(map(len, outline)) != {2} or set(map(type, outline)) != {list}:
-                    return None
-                flat.append(list(chain.from_iterable(outline)))
-            else:
-                flat.append(outline)
-        numbers = list(chain.from_iterable(flat))
-        if not set(map(type, numbers)) <= _NUMBERS or not set(map(type, ignore)) <= {bool}:
+            count, odd = divmod(len(outline), 2)
+            if odd or not 3 <= count <= MOST_POINTS:
+                return None
+            numbers += outline
+            offsets.append(offsets[-1] + count)
+        if not set(map(type, numbers)) <= _NUMBERS or not set(map(type, ignore)) <= _FLAGS:
             return None
         if not set(map(type, texts)) <= _TEXTS:
             return None
         "".join([text for text in texts if text is not None]).encode("utf-8")
-        xy = np.array(numbers, dtype=np.float64)
+        # Of the bounds alone, a number that is none passes where it does not come first.
+        if numbers and not (
+            min(numbers) >= -MAX_COORDINATE and max(numbers) <= MAX_COORDINATE and not isnan(sum(numbers))
+        ):
+            return None
+        xy = np.empty((offsets[-1], 2))
+        xy.reshape(-1)[:] = numbers
     except (TypeError, OverflowError, UnicodeEncodeError):
         return None
-    counts = list(map(len, flat))
-    if counts and not (6 <= min(counts) and max(counts) <= 2 * MOST_POINTS and not any(n % 2 for n in counts)):
-        return None
-    if len(xy) and not (xy.max() <= MAX_COORDINATE and xy.min() >= -MAX_COORDINATE):  # so it is where one is no number
-        return None
-    return xy, [0, *accumulate(n // 2 for n in counts)]
+    return xy, offsets
 
 
 def _faults(outline: Any, ignore: Any, text: Any) -> Iterator[tuple[str, str]]:

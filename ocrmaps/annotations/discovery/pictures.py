@@ -81,20 +81,21 @@ class PictureFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._real = os.path.realpath(root)
+        self._start = os.path.join(self._real, "")
         self._inside: dict[str, bool] = {}
         self._stems: dict[str, dict[str, list[str]]] = {}
 
     def escapes(self, name: str) -> bool:
         """Whether this (clean) name leads outside the folder through a symbolic link."""
         name = self._file(name)
-        parent, _, last = name.rpartition("/")
+        parent = name.rpartition("/")[0]
         inside = self._inside.get(parent)
         if inside is None:
             inside = self._inside[parent] = not parent or self._within(parent)
         if not inside:
             return True
         try:
-            linked = stat.S_ISLNK(os.lstat(os.path.join(self._real, parent, last)).st_mode)
+            linked = stat.S_ISLNK(os.lstat(self._start + name).st_mode)
         except (OSError, ValueError):  # nothing there: nothing to escape through
             return False
         return linked and not self._within(name)
@@ -108,7 +109,7 @@ class PictureFolder:
 
     def _within(self, name: str) -> bool:
         try:
-            return os.path.realpath(os.path.join(self._real, name)).startswith(os.path.join(self._real, ""))
+            return os.path.realpath(os.path.join(self._real, name)).startswith(self._start)
         except (OSError, ValueError):
             return True
 
@@ -132,7 +133,7 @@ class PictureFolder:
 
     def holds(self, name: str) -> bool:
         try:
-            path = os.path.join(self._real, name)
+            path = self._start + name
             return os.path.isfile(path) or has_page(path)
         except ValueError:
             return False

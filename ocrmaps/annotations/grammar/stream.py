@@ -14,6 +14,11 @@ from typing import Any, BinaryIO
 
 CHUNK = 2**20
 _BLANKS = re.compile(r"[ \t\n\r]*")
+_NEXT = {
+    list: re.compile(r"[ \t\n\r]*,[ \t\n\r]*(?=[^ \t\n\r])"),
+    dict: re.compile(r'[ \t\n\r]*,[ \t\n\r]*"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*(?=[^ \t\n\r])'),
+}
+"""What usually stands between two values, where all of it is in the window: nothing that has to be looked at twice."""
 
 
 class Unstreamable(ValueError):
@@ -65,6 +70,15 @@ def _keys(window: _Window, kinds: Kinds) -> Iterator[Any]:
         window.sign()
         yield key
         index += 1
+        while match := _NEXT[kind].match(window.text, window.at):
+            key = index if kind is list else match[1]
+            if kind is dict:
+                if key in seen:
+                    raise Unstreamable
+                seen.add(key)
+            window.at = match.end()
+            yield key
+            index += 1
     window.take(closing)
 
 
