@@ -20,6 +20,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
+from ocrmaps.annotations.columns import Settled
 from ocrmaps.annotations.crowds import crowd
 from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, leaves
 from ocrmaps.annotations.grammar import stream
@@ -206,7 +207,7 @@ class Gather:
                 self.problem(loc, str(error), "unsafe-path")
                 return None
             plain = next((end for end in ends if "/" not in end), ends[-1]) if address else ends[0]
-            name = next((end for end in ends if self.pictures.holds(end)), plain)
+            name = next((end for end in ends if self.pictures.holds(end)), plain) if len(ends) > 1 else plain
         return self.picture(name, loc)
 
     def size(self, height: object, width: object, loc: str) -> Size | None:
@@ -238,11 +239,7 @@ class Gather:
         `points`: for each outline a list of [x, y] or a flat list x, y, x, y; `where(i)`: the place of outline i.
         """
         before = len(self.problems) if since is None else since
-        if id is not None:
-            if id in self._seen:
-                self.problem(loc, f"found picture {id!r} a second time, first at {self._seen[id]}", "duplicate-id")
-                self._twice.add(id)
-            self._seen.setdefault(id, loc)
+        self._meet(id, loc)
         ignore = [False] * len(points) if ignore is None else ignore
         texts = [None] * len(points) if texts is None else texts
         flat = _fast(points, ignore, texts)
@@ -250,19 +247,59 @@ class Gather:
             for i, outline in enumerate(points):
                 for kind, message in _faults(outline, ignore[i], texts[i]):
                     self.problem(where(i), message, kind)
-        elif found := crowd(*flat):
+            return
+        polygons = PolygonSet.unchecked(
+            points=flat[0],
+            offsets=np.array(flat[1], dtype=np.int64),
+            ignore=np.array(ignore, dtype=np.bool_),
+            texts=tuple(texts),
+            frame=self.source.frame,
+        )
+        self._keep(id, loc, polygons, size, before)
+
+    def settled(
+        self,
+        id: str | None,
+        settled: Settled,
+        start: int,
+        stop: int,
+        *,
+        loc: str,
+        where: Callable[[int], str],
+        size: Size | None,
+        since: int,
+    ) -> None:
+        """`sample` with outlines that were looked at in columns; `where(i)`: the place of their row i."""
+        polygons = settled.polygons(start, stop, self.source.frame)
+        if polygons is None:
+            points, ignore, texts = settled.raw(start, stop)
+            self.sample(
+                id,
+                loc=loc,
+                points=points,
+                where=lambda i: where(settled.rows[start + i]),
+                ignore=ignore,
+                texts=texts,
+                size=size,
+                since=since,
+            )
+        else:
+            self._meet(id, loc)
+            self._keep(id, loc, polygons, size, since)
+
+    def _meet(self, id: str | None, loc: str) -> None:
+        if id is not None:
+            if id in self._seen:
+                self.problem(loc, f"found picture {id!r} a second time, first at {self._seen[id]}", "duplicate-id")
+                self._twice.add(id)
+            self._seen.setdefault(id, loc)
+
+    def _keep(self, id: str | None, loc: str, polygons: PolygonSet, size: Size | None, since: int) -> None:
+        if found := crowd(polygons.points, polygons.offsets):
             kind, message = found
             self.problem(loc, message, kind)
-        elif id is not None and len(self.problems) == before:
-            xy, offsets = flat
-            outlines = PolygonSet.unchecked(
-                points=xy,
-                offsets=np.array(offsets, dtype=np.int64),
-                ignore=np.array(ignore, dtype=np.bool_),
-                texts=tuple(texts),
-                frame=self.source.frame,
-            )
-            self.samples.append(Sample(id=id, polygons=outlines, loc=loc, size=size, folder=self.source.pictures))
+        elif id is not None and len(self.problems) == since:
+            self.samples.append(Sample(id=id, polygons=polygons, loc=loc, size=size, folder=self.source.pictures))
 
     def page(self, id: str | None, loc: str, found: GatheredOutlines, *, size: Size | None = None, since: int) -> None:
         """Add one picture with these outlines, unless a problem was reported for it since the count was taken."""
@@ -319,22 +356,6 @@ class _Touched:
             if at < len(self._sorted) and self._sorted[at].startswith(loc + sign):
                 return True
         return False
-
-
-def packed(outline: Any) -> array[float] | None:
-    """An outline of plain numbers, flat and in a quarter of the memory, for those that have to wait."""
-    if type(outline) is list and outline and type(outline[0]) is list and all(map(_is_pair, outline)):
-        outline = list(chain.from_iterable(outline))
-    if type(outline) is not list or not set(map(type, outline)) <= _NUMBERS:
-        return None
-    try:
-        return array("d", outline)
-    except OverflowError:
-        return None
-
-
-def _is_pair(value: Any) -> bool:
-    return type(value) is list and len(value) == 2
 
 
 def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tuple[FloatArray, list[int]] | None:

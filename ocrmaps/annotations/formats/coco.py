@@ -11,15 +11,15 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from sys import intern
 from typing import Any
 
 import numpy as np
 
+from ocrmaps.annotations.columns import Columns, Settled
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable, packed
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.contents import Doubled, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Sample, Source
@@ -94,11 +94,10 @@ class _Tables:
         self.problems: dict[_Id, list[Problem]] = {}
         self.loc = f"{self.g.file}:annotations"
         self.seen: dict[_Id, _Id] = {}
-        # Outline by outline: whose it is, its row and its place there, and what it is; odd ones are no plain numbers.
         self.numbered: dict[_Id, int] = {}
-        self.owners, self.rows, self.steps = array("q"), list[_Id](), list[str]()
-        self.numbers, self.ends, self.odd = array("d"), array("q", [0]), dict[int, Any]()
-        self.texts, self.ignore = list[Any](), list[bool]()
+        # Outline by outline: whose it is, its row, and what it is.
+        self.owners, self.rows = array("q"), list[_Id]()
+        self.outlines = Columns()
 
     def picture(self, name: str, key: _Id, row: Any) -> None:
         loc = step(f"{self.g.file}:{name}", key)
@@ -138,17 +137,9 @@ class _Tables:
         outlines, text, ignore, unused = _row(row, problem)
         owner = self.numbered.setdefault(id, len(self.numbered))
         for at, outline in outlines:
-            flat = packed(outline)
-            if flat is None:
-                self.odd[len(self.rows)] = outline
-            else:
-                self.numbers += flat
-            self.ends.append(len(self.numbers))
             self.owners.append(owner)
             self.rows.append(line)
-            self.steps.append(at)
-            self.texts.append(text)
-            self.ignore.append(ignore)
+            self.outlines.add(outline, text, ignore, at)
         if unused:
             self.unused.setdefault(unused, Counter())[id] += 1
         if len(g.problems) > since:  # they count where the picture is read, which may stand further down
@@ -157,13 +148,15 @@ class _Tables:
 
     def finish(self) -> None:
         """Add the samples."""
+        self.seen.clear()
         g, owners = self.g, np.array(self.owners)
         order = np.argsort(owners, kind="stable")
-        bounds = np.searchsorted(owners[order], np.arange(len(self.numbered) + 1))
+        settled = Settled(self.outlines, order)
+        bounds = np.searchsorted(owners[order], np.arange(len(self.numbered) + 1)).tolist()
         for id, owner in self.numbered.items():
             if id not in self.pictures:
                 message = f"found {shown(id)}, expected the id of a picture"
-                rows = dict.fromkeys(self.rows[i] for i in order[bounds[owner] : bounds[owner + 1]])
+                rows = dict.fromkeys(self.rows[i] for i in settled.rows[bounds[owner] : bounds[owner + 1]])
                 for key in rows:
                     g.problem(f"{step(self.loc, key)}.image_id", message, "unknown-picture")
                 g.problems += self.problems.get(id, [])
@@ -178,24 +171,21 @@ class _Tables:
                     g.unused.update(dict.fromkeys(names, counts[id]))
             since = 0 if id in self.spoilt else len(g.problems)  # problems of a spoilt picture were reported already
             g.problems += self.problems.get(id, [])
-            owner = self.numbered.get(id, -1)
-            mine = order[bounds[owner] : bounds[owner + 1]].tolist() if owner >= 0 else []
-            g.sample(
+            own = self.numbered.get(id)
+            start, stop = (0, 0) if own is None else (bounds[own], bounds[own + 1])
+            g.settled(
                 g.picture(row.get("file_name"), f"{loc}.file_name"),
+                settled,
+                start,
+                stop,
                 loc=loc,
-                points=[self._outline(i) for i in mine],
-                ignore=[self.ignore[i] for i in mine],
-                texts=[self.texts[i] for i in mine],
-                where=partial(self._where, mine),
+                where=self._where,
                 size=g.size(row.get("height"), row.get("width"), loc),
                 since=since,
             )
 
-    def _outline(self, i: int) -> Any:
-        return self.odd[i] if i in self.odd else self.numbers[self.ends[i] : self.ends[i + 1]]
-
-    def _where(self, mine: list[int], i: int) -> str:
-        return step(self.loc, self.rows[mine[i]]) + self.steps[mine[i]]
+    def _where(self, i: int) -> str:
+        return step(self.loc, self.rows[i]) + self.outlines.steps[i]
 
 
 def _key(row: Any, name: str, problem: _Report) -> _Id | None:

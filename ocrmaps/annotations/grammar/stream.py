@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 CHUNK = 2**20
@@ -89,6 +89,7 @@ class _Window:
         self.file = file
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self.text, self.at, self.ended = "", 0, False
+        self.scan = _counting()
 
     def sign(self) -> str:
         """The next letter that is no blank, which stays; empty at the end of the file."""
@@ -110,7 +111,7 @@ class _Window:
         """The JSON value that begins here."""
         while True:
             try:
-                value, end = _scan(self.text, self.at)
+                value, end = self.scan(self.text, self.at)
             except (json.JSONDecodeError, StopIteration):
                 if self.ended:
                     raise Unstreamable from None
@@ -133,6 +134,31 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(out) != len(pairs):
         raise Unstreamable
     return out
+
+
+def _counting(doubts: int = 64) -> Callable[[str, int], tuple[Any, int]]:
+    """`_scan` that makes no list of pairs for each object: as many colons as keys, and no key stood twice.
+
+    Colons in texts leave that in doubt, and `_scan` decides; a file full of them is not looked at twice for long.
+    """
+    sizes: list[int] = []
+
+    def sized(value: dict[str, Any]) -> dict[str, Any]:
+        add(len(value))
+        return value
+
+    def scan(text: str, at: int) -> tuple[Any, int]:
+        nonlocal doubts
+        if doubts:
+            sizes.clear()
+            value, end = count(text, at)
+            if text.count(":", at, end) == sum(sizes):
+                return value, end
+            doubts -= 1
+        return _scan(text, at)
+
+    add, count = sizes.append, json.JSONDecoder(object_hook=sized).scan_once  # type: ignore[attr-defined]
+    return scan
 
 
 _scan = json.JSONDecoder(object_pairs_hook=_plain).scan_once  # type: ignore[attr-defined]
