@@ -18,6 +18,7 @@ from ocrmaps.annotations.columns import Columns, Settled
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar import stream
 from ocrmaps.annotations.records import Source
+from ocrmaps.limits import MOST_POINTS
 from tests.annotations import test_coco, test_data_sets, test_doctr, test_labelstudio, test_mmocr, test_ufo, test_via
 from tests.contracts.mutations import mutated
 from tests.contracts.reader import ReaderContract, lay, source_of
@@ -149,3 +150,15 @@ def test_columns_say_what_is_said_of_outlines_one_by_one(tmp_path_factory, rows,
     assert together.reading().samples == alone.reading().samples
     # Without the messages: a column turns whole numbers into floats.
     assert [(p.loc, p.kind) for p in together.problems] == [(p.loc, p.kind) for p in alone.problems]
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [[0] * (2 * MOST_POINTS + 2), [0, 0, 9, float("nan"), 9, 9], [0, 0, 9, 2e7, 9, 9], [0, 0, 9, 9], [0] * 7, ""],
+)
+def test_what_is_no_outline_is_none_in_a_column(outline):
+    columns = Columns()
+    columns.add([0, 0, 9, 0, 9, 9], "a", False, "")
+    columns.add(outline, "a", False, "")
+    assert Settled(columns).polygons(0, 1, "raw") is not None
+    assert Settled(columns).polygons(1, 2, "raw") is None
