@@ -32,7 +32,7 @@ def split(path: str) -> tuple[str, str] | None:
     >>> split("a/shard.tar#x/1.jpg"), split("scan.tif#2")
     (('a/shard.tar', 'x/1.jpg'), None)
     """
-    match = _NAME.fullmatch(path)
+    match = _NAME.fullmatch(path) if "#" in path else None
     return (match[1], match[2]) if match else None
 
 

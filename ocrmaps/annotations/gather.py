@@ -13,12 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
+from itertools import chain
+from math import isnan
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
+from ocrmaps.annotations.columns import Settled
 from ocrmaps.annotations.crowds import crowd
 from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, leaves
 from ocrmaps.annotations.grammar import stream
@@ -26,7 +28,7 @@ from ocrmaps.annotations.grammar.contents import clipped, decode, parse_json, re
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
 from ocrmaps.files import open_regular
-from ocrmaps.geometry import PolygonSet, Size
+from ocrmaps.geometry import FloatArray, PolygonSet, Size
 from ocrmaps.limits import MAX_BYTES, MAX_COORDINATE, MOST_POINTS
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ T = TypeVar("T")
 _STEP = re.compile(r"[.\[:]")
 _NUMBERS = {int, float}
 _TEXTS = {str, type(None)}
+_FLAGS = {bool}
 
 
 @dataclass(slots=True)
@@ -74,6 +77,8 @@ class Gather:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.file = source.annotations.name or str(source.annotations)
+        """How messages call the annotation file or folder."""
         self.pictures = PictureFolder(source.pictures)
         self._begin()
 
@@ -99,11 +104,6 @@ class Gather:
             yield
         except AnnotationError as error:
             self.problems.extend(error.problems)
-
-    @property
-    def file(self) -> str:
-        """How messages call the annotation file or folder."""
-        return self.source.annotations.name or str(self.source.annotations)
 
     def text(self, path: Path, loc: str) -> str:
         return decode(read_bytes(path, loc), loc)
@@ -207,7 +207,7 @@ class Gather:
                 self.problem(loc, str(error), "unsafe-path")
                 return None
             plain = next((end for end in ends if "/" not in end), ends[-1]) if address else ends[0]
-            name = next((end for end in ends if self.pictures.holds(end)), plain)
+            name = next((end for end in ends if self.pictures.holds(end)), plain) if len(ends) > 1 else plain
         return self.picture(name, loc)
 
     def size(self, height: object, width: object, loc: str) -> Size | None:
@@ -239,11 +239,7 @@ class Gather:
         `points`: for each outline a list of [x, y] or a flat list x, y, x, y; `where(i)`: the place of outline i.
         """
         before = len(self.problems) if since is None else since
-        if id is not None:
-            if id in self._seen:
-                self.problem(loc, f"found picture {id!r} a second time, first at {self._seen[id]}", "duplicate-id")
-                self._twice.add(id)
-            self._seen.setdefault(id, loc)
+        self._meet(id, loc)
         ignore = [False] * len(points) if ignore is None else ignore
         texts = [None] * len(points) if texts is None else texts
         flat = _fast(points, ignore, texts)
@@ -251,14 +247,59 @@ class Gather:
             for i, outline in enumerate(points):
                 for kind, message in _faults(outline, ignore[i], texts[i]):
                     self.problem(where(i), message, kind)
-        elif found := crowd(flat[0].reshape(-1, 2), flat[1]):
+            return
+        polygons = PolygonSet.unchecked(
+            points=flat[0],
+            offsets=np.array(flat[1], dtype=np.int64),
+            ignore=np.array(ignore, dtype=np.bool_),
+            texts=tuple(texts),
+            frame=self.source.frame,
+        )
+        self._keep(id, loc, polygons, size, before)
+
+    def settled(
+        self,
+        id: str | None,
+        settled: Settled,
+        start: int,
+        stop: int,
+        *,
+        loc: str,
+        where: Callable[[int], str],
+        size: Size | None,
+        since: int,
+    ) -> None:
+        """`sample` with outlines that were looked at in columns; `where(i)`: the place of their row i."""
+        polygons = settled.polygons(start, stop, self.source.frame)
+        if polygons is None:
+            points, ignore, texts = settled.raw(start, stop)
+            self.sample(
+                id,
+                loc=loc,
+                points=points,
+                where=lambda i: where(settled.rows[start + i]),
+                ignore=ignore,
+                texts=texts,
+                size=size,
+                since=since,
+            )
+        else:
+            self._meet(id, loc)
+            self._keep(id, loc, polygons, size, since)
+
+    def _meet(self, id: str | None, loc: str) -> None:
+        if id is not None:
+            if id in self._seen:
+                self.problem(loc, f"found picture {id!r} a second time, first at {self._seen[id]}", "duplicate-id")
+                self._twice.add(id)
+            self._seen.setdefault(id, loc)
+
+    def _keep(self, id: str | None, loc: str, polygons: PolygonSet, size: Size | None, since: int) -> None:
+        if found := crowd(polygons.points, polygons.offsets):
             kind, message = found
             self.problem(loc, message, kind)
-        elif id is not None and len(self.problems) == before:
-            xy, offsets = flat
-            flags = np.array(ignore, dtype=np.bool_)
-            outlines = PolygonSet(points=xy, offsets=offsets, ignore=flags, texts=tuple(texts), frame=self.source.frame)
-            self.samples.append(Sample(id=id, polygons=outlines, loc=loc, size=size, folder=self.source.pictures))
+        elif id is not None and len(self.problems) == since:
+            self.samples.append(Sample(id=id, polygons=polygons, loc=loc, size=size, folder=self.source.pictures))
 
     def page(self, id: str | None, loc: str, found: GatheredOutlines, *, size: Size | None = None, since: int) -> None:
         """Add one picture with these outlines, unless a problem was reported for it since the count was taken."""
@@ -317,56 +358,42 @@ class _Touched:
         return False
 
 
-def packed(outline: Any) -> array[float] | None:
-    """An outline of plain numbers, flat and in a quarter of the memory, for those that have to wait."""
-    if type(outline) is list and outline and type(outline[0]) is list and all(map(_is_pair, outline)):
-        outline = list(chain.from_iterable(outline))
-    if type(outline) is not list or not set(map(type, outline)) <= _NUMBERS:
-        return None
-    try:
-        return array("d", outline)
-    except OverflowError:
-        return None
-
-
-def _is_pair(value: Any) -> bool:
-    return type(value) is list and len(value) == 2
-
-
-def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tuple[Any, Any] | None:
+def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tuple[FloatArray, list[int]] | None:
     """All outlines of a picture as (points, offsets), or None if anything at all is wrong with any of them.
 
     Type checks run over sets of types: at half a million outlines a loop over numbers would take most of the time.
     """
-    flat: list[Sequence[Any]] = []
+    numbers: list[Any] = []
+    offsets = [0]
     try:
         for outline in points:
-            if type(outline) is array:
-                flat.append(outline)
-                continue
-            if type(outline) is not list:
+            if type(outline) is list:
+                if outline and type(outline[0]) is list:
+                    if set(map(len, outline)) != {2} or set(map(type, outline)) != {list}:
+                        return None
+                    outline = list(chain.from_iterable(outline))
+            elif type(outline) is not array:
                 return None
-            if outline and type(outline[0]) is list:
-                if set(map(len, outline)) != {2} or set(map(type, outline)) != {list}:
-                    return None
-                flat.append(list(chain.from_iterable(outline)))
-            else:
-                flat.append(outline)
-        numbers = list(chain.from_iterable(flat))
-        if not set(map(type, numbers)) <= _NUMBERS or not set(map(type, ignore)) <= {bool}:
+            count, odd = divmod(len(outline), 2)
+            if odd or not 3 <= count <= MOST_POINTS:
+                return None
+            numbers += outline
+            offsets.append(offsets[-1] + count)
+        if not set(map(type, numbers)) <= _NUMBERS or not set(map(type, ignore)) <= _FLAGS:
             return None
         if not set(map(type, texts)) <= _TEXTS:
             return None
         "".join([text for text in texts if text is not None]).encode("utf-8")
-        xy = np.array(numbers, dtype=np.float64)
+        # Of the bounds alone, a number that is none passes where it does not come first.
+        if numbers and not (
+            min(numbers) >= -MAX_COORDINATE and max(numbers) <= MAX_COORDINATE and not isnan(sum(numbers))
+        ):
+            return None
+        xy = np.empty((offsets[-1], 2))
+        xy.reshape(-1)[:] = numbers
     except (TypeError, OverflowError, UnicodeEncodeError):
         return None
-    counts = list(map(len, flat))
-    if counts and not (6 <= min(counts) and max(counts) <= 2 * MOST_POINTS and not any(n % 2 for n in counts)):
-        return None
-    if len(xy) and not (xy.max() <= MAX_COORDINATE and xy.min() >= -MAX_COORDINATE):  # so it is where one is no number
-        return None
-    return xy, [0, *accumulate(n // 2 for n in counts)]
+    return xy, offsets
 
 
 def _faults(outline: Any, ignore: Any, text: Any) -> Iterator[tuple[str, str]]:

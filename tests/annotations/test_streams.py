@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 import tracemalloc
 from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.annotations import scan
+from ocrmaps.annotations.columns import Columns, Settled
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar import stream
+from ocrmaps.annotations.records import Source
+from ocrmaps.limits import MOST_POINTS
 from tests.annotations import test_coco, test_data_sets, test_doctr, test_labelstudio, test_mmocr, test_ufo, test_via
 from tests.contracts.mutations import mutated
 from tests.contracts.reader import ReaderContract, lay, source_of
@@ -100,3 +106,59 @@ def test_rows_of_coco_come_in_any_order(tmp_path):
         ]
         assert reading.problems == ()
         assert reading.unused == {"pictures of set 'val'": 1}
+
+
+@pytest.mark.parametrize("text", ["plain", "12:30"])
+@pytest.mark.parametrize("at", [3, 200])
+def test_a_key_that_stands_twice_is_found_wherever_it_is(text, at):
+    rows = [f'{{"a": {{"text": "{text}"}}}}' for _ in range(300)]
+    list(stream.members(BytesIO(f"[{', '.join(rows)}]".encode()), list))
+    rows[at] = f'{{"a": {{"text": "{text}", "text": ""}}}}'
+    with pytest.raises(stream.Unstreamable):
+        list(stream.members(BytesIO(f"[{', '.join(rows)}]".encode()), list))
+
+
+_NUMBER = st.floats() | st.integers(-20, 10**8) | st.booleans()
+_OUTLINE = (
+    st.lists(st.floats(-1e7, 1e7) | st.integers(-9, 9), min_size=6, max_size=8)
+    | st.lists(st.lists(st.floats(-1e7, 1e7), min_size=2, max_size=2), min_size=3, max_size=4)
+    | st.lists(_NUMBER, max_size=8)
+    | st.lists(st.lists(_NUMBER, max_size=3), max_size=4)
+    | st.sampled_from([None, "1,2", [0] * 20_002])
+    | st.sampled_from([float("nan"), float("-inf"), 1.1e7, -20_000_000, 10**400]).map(lambda v: [0, 0, 9, v, 9, 9])
+)
+_ROW = st.tuples(_OUTLINE, st.sampled_from([None, "", "a", "\ud800", 5]), st.sampled_from([False, True, 0, None]))
+
+
+@given(rows=st.lists(_ROW | st.just(([0, 0, 9, 0, 9, 9], "é", False)), max_size=6), data=st.data())
+def test_columns_say_what_is_said_of_outlines_one_by_one(tmp_path_factory, rows, data):
+    order = data.draw(st.permutations(range(len(rows))))
+    split = data.draw(st.integers(0, len(rows)))
+    columns = Columns()
+    for outline, text, ignore in rows:
+        columns.add(outline, text, ignore, "")
+    settled = Settled(columns, np.array(order, dtype=np.int64))
+    source = Source(annotations=tmp_path_factory.getbasetemp() / "l", pictures=Path(), format="coco")
+    together, alone = Gather(source), Gather(source)
+    for name, start, stop in (("a", 0, split), ("b", split, len(rows))):
+        since = len(together.problems)
+        together.settled(name, settled, start, stop, loc=name, where=str, size=None, since=since)
+        mine = [rows[row] for row in order[start:stop]]
+        points, texts, ignore = ([row[i] for row in mine] for i in range(3))
+        where = [str(row) for row in order[start:stop]]
+        alone.sample(name, loc=name, points=points, texts=texts, ignore=ignore, where=where.__getitem__)
+    assert together.reading().samples == alone.reading().samples
+    # Without the messages: a column turns whole numbers into floats.
+    assert [(p.loc, p.kind) for p in together.problems] == [(p.loc, p.kind) for p in alone.problems]
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [[0] * (2 * MOST_POINTS + 2), [0, 0, 9, float("nan"), 9, 9], [0, 0, 9, 2e7, 9, 9], [0, 0, 9, 9], [0] * 7, ""],
+)
+def test_what_is_no_outline_is_none_in_a_column(outline):
+    columns = Columns()
+    columns.add([0, 0, 9, 0, 9, 9], "a", False, "")
+    columns.add(outline, "a", False, "")
+    assert Settled(columns).polygons(0, 1, "raw") is not None
+    assert Settled(columns).polygons(1, 2, "raw") is None

@@ -361,8 +361,13 @@ MUTANTS = [
     ),
     *_rows(
         "annotations", "ocrmaps/annotations/gather.py", "tests/metrics/test_crowds.py",
-        ("points of an outline are bounded", "max(counts) <= 2 * MOST_POINTS and ", "",
+        ("points of an outline are bounded", "3 <= count <= MOST_POINTS:", "3 <= count:",
          "test_an_outline_of_more_points_is_no_outline"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/columns.py", "tests/annotations/test_streams.py",
+        ("points of an outline in a column are bounded", " | (sizes > 2 * MOST_POINTS)", "",
+         "test_what_is_no_outline_is_none_in_a_column"),
     ),
     *_rows(
         "annotations", "ocrmaps/annotations/crowds.py", "tests/metrics/test_crowds.py",

@@ -71,8 +71,10 @@ class OutlineTable:
             raise FrameError(f"one source mixes the frames {' and '.join(frames)}, expected one declared frame")
         sets = [sample.polygons for sample in samples]
         points = np.concatenate([s.points for s in sets]) if sets else np.zeros((0, 2))
-        vertices = np.concatenate([s.counts() for s in sets]) if sets else np.zeros(0, dtype=np.int64)
         sizes = np.array([len(s) for s in sets], dtype=np.int64)
+        # Between the offsets of two pictures stands a fall, or nothing.
+        steps = np.diff(np.concatenate([s.offsets for s in sets])) if sets else np.zeros(0, dtype=np.int64)
+        vertices = np.delete(steps, np.cumsum(sizes + 1)[:-1] - 1)
         offsets = np.concatenate([[0], np.cumsum(vertices)])
         sample = np.repeat(np.arange(len(sets)), sizes)
         index = np.arange(len(sample)) - np.repeat(np.cumsum(sizes) - sizes, sizes)

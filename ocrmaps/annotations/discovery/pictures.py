@@ -21,6 +21,7 @@ from ocrmaps.tiff import SUFFIXES, count_pages, file_of, has_page
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm")
 """What the decoder reads, in lower case; a test holds the two lists together."""
 
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_. -]*")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ADDRESS = re.compile("(?:https?|s3|gs|azure-blob|file)://|/data/(?:upload|local-files)/", re.IGNORECASE)
 _UPLOADED = re.compile("[0-9a-f]{8}-(?=.)")
@@ -34,6 +35,8 @@ def clean_name(name: object) -> str:
     """
     if not isinstance(name, str):
         raise ValueError(f"found {type(name).__name__}, expected a picture name")
+    if _PLAIN.fullmatch(name):  # nearly every name
+        return name
     slashed = name.replace("\\", "/")
     if "\0" in name:
         raise ValueError("found a NUL character in the picture name")
@@ -81,23 +84,35 @@ class PictureFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._real = os.path.realpath(root)
+        self._start = os.path.join(self._real, "")
         self._inside: dict[str, bool] = {}
         self._stems: dict[str, dict[str, list[str]]] = {}
 
     def escapes(self, name: str) -> bool:
         """Whether this (clean) name leads outside the folder through a symbolic link."""
+        return self._mode(name) is None
+
+    def finds(self, name: str) -> bool | None:
+        """Whether the folder holds what this (clean) name means; None where a symbolic link leads outside."""
+        mode = self._mode(name)
+        if mode is None:
+            return None
+        return self.holds(name) if stat.S_ISLNK(mode) or "#" in name else stat.S_ISREG(mode)
+
+    def _mode(self, name: str) -> int | None:
+        """What kind of file this is, a link for itself, 0 where there is none; None where it leads outside."""
         name = self._file(name)
-        parent, _, last = name.rpartition("/")
+        parent = name.rpartition("/")[0]
         inside = self._inside.get(parent)
         if inside is None:
             inside = self._inside[parent] = not parent or self._within(parent)
         if not inside:
-            return True
+            return None
         try:
-            linked = stat.S_ISLNK(os.lstat(os.path.join(self._real, parent, last)).st_mode)
+            mode = os.lstat(self._start + name).st_mode
         except (OSError, ValueError):  # nothing there: nothing to escape through
-            return False
-        return linked and not self._within(name)
+            return 0
+        return None if stat.S_ISLNK(mode) and not self._within(name) else mode
 
     def _file(self, name: str) -> str:
         """The file that a name means: itself, or the one that it names a page of."""
@@ -108,7 +123,7 @@ class PictureFolder:
 
     def _within(self, name: str) -> bool:
         try:
-            return os.path.realpath(os.path.join(self._real, name)).startswith(os.path.join(self._real, ""))
+            return os.path.realpath(os.path.join(self._real, name)).startswith(self._start)
         except (OSError, ValueError):
             return True
 
@@ -132,7 +147,7 @@ class PictureFolder:
 
     def holds(self, name: str) -> bool:
         try:
-            path = os.path.join(self._real, name)
+            path = self._start + name
             return os.path.isfile(path) or has_page(path)
         except ValueError:
             return False
@@ -202,17 +217,18 @@ def find_pictures(source: Source, samples: Iterable[Sample]) -> Pictures:
     present = os.path.isdir(source.pictures)
     for sample in samples:
         known.add(sample.id)
-        if present and folder.escapes(sample.id):
+        there = folder.finds(sample.id) if present else False
+        if there is None:
             problems.append(Problem(loc=sample.loc, message=leaves(sample.id), kind="unsafe-path"))
-        elif present and folder.holds(sample.id):
+        elif there:
             found += 1
         else:
             missing.append(sample.id)
             message = f"found no picture {sample.id!r} in {source.pictures}"
             problems.append(Problem(loc=sample.loc, message=message, kind="missing-picture"))
     loose = present and not (known and all(map(members.split, known)))
-    there = [page for name in folder.walk() for page in (name, *folder.further_pages(name))] if loose else []
-    orphans = tuple(name for name in there if name not in known)
+    listed = [page for name in folder.walk() for page in (name, *folder.further_pages(name))] if loose else []
+    orphans = tuple(name for name in listed if name not in known)
     if orphans:
         named = ", ".join(orphans[:5]) + (", ..." if len(orphans) > 5 else "")
         message = f"found {len(orphans)} pictures without annotation: {named}"

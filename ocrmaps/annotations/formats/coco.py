@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from sys import intern
 from typing import Any
 
 import numpy as np
 
+from ocrmaps.annotations.columns import Columns, Settled
 from ocrmaps.annotations.discovery.signs import Head
-from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable, packed
+from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.contents import Doubled, shown, step
 from ocrmaps.annotations.grammar.lines import box
 from ocrmaps.annotations.records import Reading, Sample, Source
@@ -33,6 +33,10 @@ _TEXT = ("utf8_string", "text", "transcription")
 _FLAGS = ("iscrowd", "ignore")
 _Id = int | str
 _IDS = (int, str)
+_PLACES = {key: f".{key}" for key in _POLYGONS}
+_NOTHING = frozenset[str]()
+_Report = Callable[[str, str, str], None]
+"""Takes a problem: its place in a row, what was found, and its kind."""
 _ANNOTATION = {"id", "image_id", "category_id", "area", "legibility", "bbox", *_POLYGONS, *_TEXT, *_FLAGS}
 
 
@@ -90,15 +94,14 @@ class _Tables:
         self.problems: dict[_Id, list[Problem]] = {}
         self.loc = f"{self.g.file}:annotations"
         self.seen: dict[_Id, _Id] = {}
-        # Outline by outline: whose it is, its row and its place there, and what it is; odd ones are no plain numbers.
         self.numbered: dict[_Id, int] = {}
-        self.owners, self.rows, self.steps = array("q"), list[_Id](), list[str]()
-        self.numbers, self.ends, self.odd = array("d"), array("q", [0]), dict[int, Any]()
-        self.texts, self.ignore = list[Any](), list[bool]()
+        # Outline by outline: whose it is, its row, and what it is.
+        self.owners, self.rows = array("q"), list[_Id]()
+        self.outlines = Columns()
 
     def picture(self, name: str, key: _Id, row: Any) -> None:
         loc = step(f"{self.g.file}:{name}", key)
-        id = _key(self.g, row, "id", loc)
+        id = _key(row, "id", lambda at, *said: self.g.problem(f"{loc}{at}", *said))
         if id is None:
             return
         if id in self.pictures:
@@ -109,49 +112,51 @@ class _Tables:
             self.pictures[id] = loc, row
 
     def annotation(self, name: str, key: _Id, row: Any) -> None:
-        self.loc = f"{self.g.file}:{name}"
-        loc = step(self.loc, key)
-        id = _key(self.g, row, "image_id", loc)
+        g = self.g
+        self.loc = f"{g.file}:{name}"
+        since = len(g.problems)
+
+        def problem(at: str, message: str, kind: str) -> None:  # places are made where they are needed
+            g.problem(f"{step(self.loc, key)}{at}", message, kind)
+
+        id = _key(row, "image_id", problem)
         if id is None:
             return
         own = row.get("id")
-        key = own if own == key else key  # one string less to keep
-        if type(own) in _IDS and self.seen.setdefault(own, key) is not key:
-            message = f"found annotation id {shown(own)} a second time, first at {step(self.loc, self.seen[own])}"
-            self.g.problem(f"{loc}.id", message, "duplicate-id")
+        line = own if own == key else key  # one string less to keep
+        if type(own) in _IDS and self.seen.setdefault(own, line) is not line:
+            first = step(self.loc, self.seen[own])
+            g.problem(
+                f"{step(self.loc, line)}.id",
+                f"found annotation id {shown(own)} a second time, first at {first}",
+                "duplicate-id",
+            )
             self.spoilt.add(id)
         if isinstance(row, Doubled):
             self.spoilt.add(id)
-        since, found = len(self.g.problems), GatheredOutlines()
-        unused = add_row(self.g, found, row, loc)
+        outlines, text, ignore, unused = _row(row, problem)
         owner = self.numbered.setdefault(id, len(self.numbered))
-        for outline, place in zip(found.points, found.places, strict=True):
-            flat = packed(outline)
-            if flat is None:
-                self.odd[len(self.rows)] = outline
-            else:
-                self.numbers += flat
-            self.ends.append(len(self.numbers))
+        for at, outline in outlines:
             self.owners.append(owner)
-            self.rows.append(key)
-            self.steps.append(intern(place[len(loc) :]))
-        self.texts += found.texts
-        self.ignore += found.ignore
+            self.rows.append(line)
+            self.outlines.add(outline, text, ignore, at)
         if unused:
             self.unused.setdefault(unused, Counter())[id] += 1
-        if len(self.g.problems) > since:  # they count where the picture is read, which may stand further down
-            self.problems.setdefault(id, []).extend(self.g.problems[since:])
-            del self.g.problems[since:]
+        if len(g.problems) > since:  # they count where the picture is read, which may stand further down
+            self.problems.setdefault(id, []).extend(g.problems[since:])
+            del g.problems[since:]
 
     def finish(self) -> None:
         """Add the samples."""
+        self.seen.clear()
         g, owners = self.g, np.array(self.owners)
         order = np.argsort(owners, kind="stable")
-        bounds = np.searchsorted(owners[order], np.arange(len(self.numbered) + 1))
+        settled = Settled(self.outlines, order)
+        bounds = np.searchsorted(owners[order], np.arange(len(self.numbered) + 1)).tolist()
         for id, owner in self.numbered.items():
             if id not in self.pictures:
                 message = f"found {shown(id)}, expected the id of a picture"
-                rows = dict.fromkeys(self.rows[i] for i in order[bounds[owner] : bounds[owner + 1]])
+                rows = dict.fromkeys(self.rows[i] for i in settled.rows[bounds[owner] : bounds[owner + 1]])
                 for key in rows:
                     g.problem(f"{step(self.loc, key)}.image_id", message, "unknown-picture")
                 g.problems += self.problems.get(id, [])
@@ -166,72 +171,80 @@ class _Tables:
                     g.unused.update(dict.fromkeys(names, counts[id]))
             since = 0 if id in self.spoilt else len(g.problems)  # problems of a spoilt picture were reported already
             g.problems += self.problems.get(id, [])
-            owner = self.numbered.get(id, -1)
-            mine = order[bounds[owner] : bounds[owner + 1]].tolist() if owner >= 0 else []
-            g.sample(
+            own = self.numbered.get(id)
+            start, stop = (0, 0) if own is None else (bounds[own], bounds[own + 1])
+            g.settled(
                 g.picture(row.get("file_name"), f"{loc}.file_name"),
+                settled,
+                start,
+                stop,
                 loc=loc,
-                points=[self._outline(i) for i in mine],
-                ignore=[self.ignore[i] for i in mine],
-                texts=[self.texts[i] for i in mine],
-                where=partial(self._where, mine),
+                where=self._where,
                 size=g.size(row.get("height"), row.get("width"), loc),
                 since=since,
             )
 
-    def _outline(self, i: int) -> Any:
-        return self.odd[i] if i in self.odd else self.numbers[self.ends[i] : self.ends[i + 1]]
-
-    def _where(self, mine: list[int], i: int) -> str:
-        return step(self.loc, self.rows[mine[i]]) + self.steps[mine[i]]
+    def _where(self, i: int) -> str:
+        return step(self.loc, self.rows[i]) + self.outlines.steps[i]
 
 
-def _key(g: Gather, row: Any, name: str, loc: str) -> _Id | None:
-    if not g.expect(row, dict, loc, "an object"):
+def _key(row: Any, name: str, problem: _Report) -> _Id | None:
+    if not isinstance(row, dict):
+        problem("", f"found {shown(row)}, expected an object", "wrong-type")
         return None
     key: _Id | None = row.get(name)
     if type(key) in _IDS:
         return key
-    g.problem(f"{loc}.{name}", f"found {shown(key)}, expected a number or a string", "wrong-type")
+    problem(f".{name}", f"found {shown(key)}, expected a number or a string", "wrong-type")
     return None
 
 
 def add_row(g: Gather, found: GatheredOutlines, row: dict[str, Any], loc: str) -> frozenset[str]:
     """Add the outlines of one COCO annotation, and name what it holds besides."""
-    parts = _parts(g, row, loc)
-    ignore = _ignored(g, row, loc)
-    text = next((row[key] for key in _TEXT if row.get(key) is not None), None)
+    outlines, text, ignore, unused = _row(row, lambda at, *said: g.problem(f"{loc}{at}", *said))
+    for at, outline in outlines:
+        found.add(f"{loc}{at}", outline, text, ignore=ignore, score=g.score(row))
+    return unused
+
+
+def _row(row: dict[str, Any], problem: _Report) -> tuple[list[tuple[str, Any]], Any, bool, frozenset[str]]:
+    """(outlines with their places in it, text, whether they are ignored, what else it holds) of one annotation."""
+    outlines = _outlines(row, problem)
+    ignore = _ignored(row, problem)
+    text = None
+    for key in _TEXT:
+        text = row.get(key)
+        if text is not None:
+            break
     if text == _UNREADABLE and row.get("points"):
         text, ignore = None, True
-    unused = [] if row.keys() <= _ANNOTATION else [f"annotation {key}" for key in row.keys() - _ANNOTATION]
-    if len(parts) > 1 and text is not None:
-        unused.append("texts of outlines in several parts")
+    unused = _NOTHING if row.keys() <= _ANNOTATION else frozenset(f"annotation {k}" for k in row.keys() - _ANNOTATION)
+    if len(outlines) > 1 and text is not None:
+        unused |= {"texts of outlines in several parts"}
         text = None
-    for place, part in parts:
-        found.add(place, part, text, ignore=ignore, score=g.score(row))
-    return frozenset(unused)
+    return outlines, text, ignore, unused
 
 
-def _parts(g: Gather, row: dict[str, Any], loc: str) -> list[tuple[str, Any]]:
+def _outlines(row: dict[str, Any], problem: _Report) -> list[tuple[str, Any]]:
     for key in _POLYGONS:
         value = row.get(key)
-        if isinstance(value, dict):
-            g.problem(f"{loc}.{key}", "found an RLE mask, expected polygons", "rle-mask")
-            return []
         if value is None or value == []:
             continue
+        if isinstance(value, dict):
+            problem(f".{key}", "found an RLE mask, expected polygons", "rle-mask")
+            return []
         if isinstance(value, list) and isinstance(value[0], list) and not (len(value[0]) == 2 and _pairs(value)):
-            return [(f"{loc}.{key}[{i}]", part) for i, part in enumerate(value)]
-        return [(f"{loc}.{key}", value)]
+            return [(intern(f".{key}[{i}]"), part) for i, part in enumerate(value)]
+        return [(_PLACES[key], value)]
     bbox = row.get("bbox")
     if not isinstance(bbox, list) or len(bbox) != 4 or not _small_numbers(bbox):
-        g.problem(f"{loc}.bbox", f"found {shown(bbox)}, expected a polygon or [x, y, width, height]", "wrong-type")
+        problem(".bbox", f"found {shown(bbox)}, expected a polygon or [x, y, width, height]", "wrong-type")
         return []
     x, y, width, height = bbox
     if width < 0 or height < 0:
-        g.problem(f"{loc}.bbox", f"found sides {shown(width)}, {shown(height)}; expected positive", "invalid-box")
+        problem(".bbox", f"found sides {shown(width)}, {shown(height)}; expected positive", "invalid-box")
         return []
-    return [(f"{loc}.bbox", box(x, y, x + width, y + height))]
+    return [(".bbox", box(x, y, x + width, y + height))]
 
 
 def _small_numbers(values: list[Any]) -> bool:
@@ -244,16 +257,18 @@ def _pairs(value: list[Any]) -> bool:
     return all(isinstance(item, list) and len(item) == 2 for item in value)
 
 
-def _ignored(g: Gather, row: dict[str, Any], loc: str) -> bool:
+def _ignored(row: dict[str, Any], problem: _Report) -> bool:
     ignored = False
     for key in _FLAGS:
         flag = row.get(key)
-        if flag is not None and (type(flag) not in (int, bool) or flag not in (0, 1)):
-            g.problem(f"{loc}.{key}", f"found {shown(flag)}, expected 0 or 1", "wrong-type")
+        if flag is None:
+            continue
+        if type(flag) not in (int, bool) or flag not in (0, 1):
+            problem(f".{key}", f"found {shown(flag)}, expected 0 or 1", "wrong-type")
         ignored = ignored or flag in (1, True)
     legibility = row.get("legibility")
     if legibility is not None and legibility not in ("legible", "illegible"):
-        g.problem(f"{loc}.legibility", f"found {shown(legibility)}, expected legible or illegible", "wrong-type")
+        problem(".legibility", f"found {shown(legibility)}, expected legible or illegible", "wrong-type")
     return ignored or legibility == "illegible"
 
 

@@ -10,18 +10,24 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain, cycle
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
+import numpy as np
+
+from ocrmaps.annotations.columns import Columns, Settled
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
-from ocrmaps.annotations.gather import Gather, GatheredOutlines
+from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import box
-from ocrmaps.annotations.grammar.shares import DIGITS, is_whole, picture_size, pixels
+from ocrmaps.annotations.grammar.shares import DIGITS, is_whole, picture_size, pixels, rounded
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, number_pairs, sizes_of, write_file
 from ocrmaps.geometry import Size
@@ -50,24 +56,88 @@ def _is_shapes(value: Any) -> bool:
 def read(source: Source) -> Reading:
     """The samples of one file, in the order of its tasks."""
     g = Gather(source)
+    pages = _Pages(g)
     with g.attempt():
-        for _, i, task in g.members(list, "a list of tasks"):
+        for _, i, task in g.members(list, "a list of tasks", begin=pages.clear):
             loc = f"{g.file}:[{i}]"
             if g.expect(task, dict, loc, 'an object with "data" and "annotations"'):
-                (_task if "data" in task else _short)(g, task, loc)
+                (_task if "data" in task else _short)(pages, task, loc)
+        pages.finish()
     return g.reading()
 
 
-def _task(g: Gather, task: dict[str, Any], loc: str) -> None:
+class _Page(NamedTuple):
+    id: str | None
+    loc: str
+    stop: int
+    """Where its outlines end."""
+    size: Size | None
+    since: int
+    problems: int
+    """How many there were before and with it."""
+
+
+class _Pages:
+    """The pictures, whose outlines become pixels all at once."""
+
+    def __init__(self, g: Gather) -> None:
+        self.g = g
+        self.clear()
+
+    def clear(self) -> None:
+        self.pages: list[_Page] = []
+        self.outlines = Columns()
+        # Of each outline the width and height that its numbers are per cent of, or `_PIXELS`.
+        self.sides = array("d")
+
+    def add(
+        self, outline: list[float] | array[float], sides: tuple[float, float], text: Any, ignore: bool, place: str
+    ) -> None:
+        self.outlines.add(outline, text, ignore, place)
+        self.sides.extend(sides)
+
+    def close(self, id: str | None, loc: str, size: Size | None, since: int) -> None:
+        """The outlines added since the last picture are those of this one."""
+        self.pages.append(_Page(id, loc, len(self.outlines), size, since, len(self.g.problems)))
+
+    def finish(self) -> None:
+        """Add the samples; what is wrong with their outlines stands where the picture was read."""
+        g, columns = self.g, self.outlines
+        sides = np.repeat(np.array(self.sides).reshape(-1, 2), np.diff(columns.ends) // 2, axis=0).ravel()
+        values = np.array(columns.numbers)
+        shares = sides > 0
+        values[shares] = rounded(values[shares] / 100 * sides[shares])
+        columns.numbers = array("d", values.tobytes())
+        settled = Settled(columns)
+        known, g.problems = g.problems, []
+        start, before = 0, 0
+        for page in self.pages:
+            since = len(g.problems) + page.since - before
+            g.problems += known[before : page.problems]
+            g.settled(
+                page.id,
+                settled,
+                start,
+                page.stop,
+                loc=page.loc,
+                where=columns.steps.__getitem__,
+                size=page.size,
+                since=since,
+            )
+            start, before = page.stop, page.problems
+        g.problems += known[before:]
+
+
+def _task(pages: _Pages, task: dict[str, Any], loc: str) -> None:
     """One task of the full export."""
-    since = len(g.problems)
+    g, since = pages.g, len(pages.g.problems)
     data = task.get("data")
     work = _work(g, task, loc)
     if work is None or not g.expect(data, dict, f"{loc}.data", "an object that names the picture"):
         return
     place, results = work
     if g.expect(results, list, place, "a list of regions"):
-        _add(g, data, f"{loc}.data", loc, list(_of_results(g, results, place)), since)
+        _add(pages, data, f"{loc}.data", loc, list(_of_results(g, results, place)), since)
 
 
 def _work(g: Gather, task: dict[str, Any], loc: str) -> tuple[str, Any] | None:
@@ -99,11 +169,24 @@ def _work(g: Gather, task: dict[str, Any], loc: str) -> tuple[str, Any] | None:
     return None
 
 
-_SIDES = ("original_width", "original_height", "image_rotation")
+_KINDS = {"labels", "choices", "rating", "number", "relation", "textarea", "polygon", "rectangle"}
+"""Types of results that are understood, as they are usually written."""
+_PIXELS = (0.0, 0.0)
 
 
-def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[tuple[str, dict[str, Any], Any]]:
-    """(place, region with its labels, texts) of every id that has a shape."""
+@dataclass(slots=True)
+class _Region:
+    place: str
+    value: dict[str, Any]
+    """Its shape."""
+    about: dict[str, Any]
+    """What states the sides of the picture, and whether it was turned."""
+    labels: list[str]
+    texts: Any = None
+
+
+def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[_Region]:
+    """The region of every id that has a shape."""
     by_id: dict[str | int, list[int]] = {}
     for i, result in enumerate(results):
         # Messages are made where they are needed: big files have millions of results.
@@ -111,7 +194,7 @@ def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[tuple[str, 
             key = result.get("id")
             by_id.setdefault(key if isinstance(key, str) else i, []).append(i)
     for parts in by_id.values():
-        shape: tuple[int, dict[str, Any]] | None = None
+        shape: _Region | None = None
         labels: list[str] = []
         texts: Any = None
         for i in parts:
@@ -120,27 +203,30 @@ def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[tuple[str, 
             if not isinstance(value, dict):
                 g.expect(value, dict, f"{loc}[{i}].value", "an object")
                 continue
-            kind = str(result.get("type")).lower()
+            kind = result.get("type")
+            if type(kind) is not str or kind not in _KINDS:
+                kind = str(kind).lower()
             if kind == "textarea":
                 texts = value.get("text")
                 continue
             if kind.startswith(("rectangle", "polygon")) or (kind == "labels" and ("points" in value or "x" in value)):
                 if shape is None:
-                    shape = i, {**value, "labels": labels, **{key: result.get(key) for key in _SIDES}}
-            elif kind not in ("labels", "choices", "rating", "number", "relation"):
+                    shape = _Region(f"{loc}[{i}].value", value, result, labels)
+            elif kind not in _KINDS:
                 message = f"found a region of type {shown(result.get('type'))}, expected a rectangle or a polygon"
                 g.problem(f"{loc}[{i}].type", f"{message}; redraw or remove it", _OTHER.get(kind, "unsupported-shape"))
             labels += _labels(value)
         if shape is None:
             g.unused["results without a region"] += 1
             continue
-        yield f"{loc}[{shape[0]}].value", shape[1], texts
+        shape.texts = texts
+        yield shape
 
 
-def _short(g: Gather, task: dict[str, Any], loc: str) -> None:
+def _short(pages: _Pages, task: dict[str, Any], loc: str) -> None:
     """One picture of JSON-MIN: regions in a list for each control, texts in a list of their own."""
-    since = len(g.problems)
-    shapes: dict[str, tuple[str, dict[str, Any]]] = {}
+    g, since = pages.g, len(pages.g.problems)
+    shapes: dict[str, _Region] = {}
     lists = set()
     for key, value in task.items():
         if not isinstance(value, list) or not _looks_drawn(value):
@@ -150,8 +236,7 @@ def _short(g: Gather, task: dict[str, Any], loc: str) -> None:
             if g.expect(region, dict, place, "an object with x, y, width and height, or points"):
                 # The same region is listed by what drew it and by what labelled it.
                 same = repr([region.get(name) for name in ("x", "y", "width", "height", "rotation", "points")])
-                known = shapes.setdefault(same, (place, {**region, "labels": []}))
-                known[1]["labels"] += _labels(region)
+                shapes.setdefault(same, _Region(place, region, region, [])).labels += _labels(region)
                 lists.add((key, len(value)))
     texts = task.get("transcription", task.get("text"))
     texts = [texts] if isinstance(texts, str) else texts
@@ -159,8 +244,9 @@ def _short(g: Gather, task: dict[str, Any], loc: str) -> None:
         if isinstance(texts, list):
             g.unused["texts of unknown regions"] += len(texts)
         texts = [None] * len(shapes)
-    regions = [(place, region, text) for (place, region), text in zip(shapes.values(), texts, strict=True)]
-    _add(g, task, loc, loc, regions, since)
+    for region, text in zip(shapes.values(), texts, strict=True):
+        region.texts = text
+    _add(pages, task, loc, loc, list(shapes.values()), since)
 
 
 def _looks_drawn(value: list[Any]) -> bool:
@@ -168,20 +254,21 @@ def _looks_drawn(value: list[Any]) -> bool:
 
 
 def _add(
-    g: Gather,
+    pages: _Pages,
     data: dict[str, Any],
     where: str,
     loc: str,
-    regions: Sequence[tuple[str, dict[str, Any], Any]],
+    regions: Sequence[_Region],
     since: int,
 ) -> None:
+    g = pages.g
     id = _picture(g, data, where)
-    found, others, said = GatheredOutlines(), 0, list[Any]()
+    others, said = 0, (None, None)
     sizes = set[Size]()
-    for place, region, _ in regions:
-        sides = [region.get("original_height"), region.get("original_width")]
+    for region in regions:
+        sides = region.about.get("original_height"), region.about.get("original_width")
         if sides != said:
-            said, stated = sides, g.size(sides[0], sides[1], place)
+            said, stated = sides, g.size(*sides, region.place)
             sizes |= set() if stated is None else {stated}
     size = next(iter(sizes), None)
     if len(sizes) > 1:
@@ -190,22 +277,33 @@ def _add(
         )
     elif size is None and regions:
         size = picture_size(g, id, loc)
-    for place, region, texts in regions:
-        if region.get("image_rotation") not in (None, 0):
+    for region in regions:
+        if region.about.get("image_rotation") not in (None, 0):
             message = "found a picture that was turned for drawing, expected image_rotation 0"
-            g.problem(place, f"{message}; turn it back in Label Studio and export again", "unsupported-shape")
+            g.problem(region.place, f"{message}; turn it back in Label Studio and export again", "unsupported-shape")
             continue
-        outline = None if size is None else _outline(g, region, place, size)
+        if size is None:
+            continue
+        points = region.value.get("points")
+        shares = points is not None
+        outline = _shares(g, points, region.place) if shares else _rectangle(g, region, size)
         if outline is not None:
-            ignored = any(label.strip().lower() in IGNORE for label in region["labels"])
-            others += not ignored and bool(region["labels"])
-            found.add(place, outline, _text(texts), ignore=ignored)
+            ignored = any(map(_means_ignore, region.labels))
+            others += not ignored and bool(region.labels)
+            pages.add(outline, (size[1], size[0]) if shares else _PIXELS, _text(region.texts), ignored, region.place)
     g.unused["label"] += others
-    g.page(id, loc, found, size=size, since=since)
+    pages.close(id, loc, size, since)
+
+
+@lru_cache(maxsize=1024)
+def _means_ignore(label: str) -> bool:
+    return label.strip().lower() in IGNORE
 
 
 def _text(texts: Any) -> Any:
     """One text: several lines of one region follow each other."""
+    if type(texts) is list and len(texts) == 1 and type(texts[0]) is str:
+        return texts[0]
     if isinstance(texts, list) and set(map(type, texts)) <= {str}:
         return "\n".join(texts) if texts else None
     return texts
@@ -215,24 +313,26 @@ def _labels(value: dict[str, Any]) -> list[str]:
     """All that a region is called: `rectanglelabels`, `polygonlabels`, `labels`."""
     found: list[str] = []
     for key, labels in value.items():
-        if key.endswith("labels") and isinstance(labels, list):
+        if isinstance(labels, list) and key.endswith("labels"):
             found += [label for label in labels if isinstance(label, str)]
     return found
 
 
-def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[float] | None:
+def _shares(g: Gather, points: Any, place: str) -> array[float] | None:
+    """x, y, x, y, ... of a list of [x, y] points in bearable numbers."""
+    if type(points) is list and set(map(type, points)) <= {list} and set(map(len, points)) <= {2}:
+        flat = list(chain.from_iterable(points))
+        if _numbers(flat):
+            return array("d", flat)
+    g.problem(f"{place}.points", f"found {shown(points)}, expected [x, y] points in per cent", "wrong-type")
+    return None
+
+
+def _rectangle(g: Gather, region: _Region, size: Size) -> list[float] | None:
     height, width = size
-    points = region.get("points")
-    if points is not None:
-        flat = _flat(points)
-        if flat is not None:
-            sides = cycle((width, height))
-            return [round(share / 100 * side, DIGITS) for share, side in zip(flat, sides, strict=False)]
-        g.problem(f"{place}.points", f"found {shown(points)}, expected [x, y] points in per cent", "wrong-type")
-        return None
-    bounds = [region.get(key) for key in ("x", "y", "width", "height")] + [region.get("rotation") or 0]
+    bounds = [region.value.get(key) for key in ("x", "y", "width", "height")] + [region.value.get("rotation") or 0]
     if not _numbers(bounds):
-        g.problem(place, f"found {shown(bounds[:4])}, expected x, y, width and height in per cent", "wrong-type")
+        g.problem(region.place, f"found {shown(bounds[:4])}, expected x, y, width and height in per cent", "wrong-type")
         return None
     left, top = bounds[0] / 100 * width, bounds[1] / 100 * height
     w, h = bounds[2] / 100 * width, bounds[3] / 100 * height
@@ -243,14 +343,6 @@ def _outline(g: Gather, region: dict[str, Any], place: str, size: Size) -> list[
     cos, sin = math.cos(turn), math.sin(turn)
     corners = ((0.0, 0.0), (w, 0.0), (w, h), (0.0, h))
     return [v for x, y in corners for v in (pixels(left + x * cos - y * sin, 1), pixels(top + x * sin + y * cos, 1))]
-
-
-def _flat(points: Any) -> list[Any] | None:
-    """x, y, x, y, ... of a list of [x, y] points in bearable numbers."""
-    if type(points) is not list or set(map(type, points)) - {list} or set(map(len, points)) - {2}:
-        return None
-    flat = list(chain.from_iterable(points))
-    return flat if _numbers(flat) else None
 
 
 def _numbers(values: Sequence[Any]) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.errors import OcrmapsError, reason
-from ocrmaps.geometry import Size
+from ocrmaps.geometry import FloatArray, Size
 
 DIGITS = 6
 """Pixels that come from shares are rounded to a millionth: what tools computed from whole pixels is whole again."""
@@ -19,6 +21,22 @@ def pixels(share: float, side: float) -> float:
     (333.0, 3.0)
     """
     return round(share * side, DIGITS)
+
+
+def rounded(values: FloatArray) -> FloatArray:
+    """Coordinates as `round` gives them one by one, many at once.
+
+    >>> rounded(np.array([1.0000005, -2.5, 1e9 / 3])).tolist() == [round(v, DIGITS) for v in (1.0000005, -2.5, 1e9 / 3)]
+    True
+    """
+    units = 10.0**DIGITS
+    scaled = values * units
+    whole = np.rint(scaled)
+    out = whole / units
+    # Near the middle between two, or where float64 does not count units any more, its decimals decide.
+    for i in np.flatnonzero(~((np.abs(scaled - whole) < 0.499) & (np.abs(scaled) < 1e11))).tolist():
+        out[i] = round(float(values[i]), DIGITS)
+    return out
 
 
 def picture_size(g: Gather, id: str | None, loc: str) -> Size | None:

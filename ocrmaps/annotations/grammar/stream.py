@@ -9,11 +9,16 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 CHUNK = 2**20
 _BLANKS = re.compile(r"[ \t\n\r]*")
+_NEXT = {
+    list: re.compile(r"[ \t\n\r]*,[ \t\n\r]*(?=[^ \t\n\r])"),
+    dict: re.compile(r'[ \t\n\r]*,[ \t\n\r]*"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*(?=[^ \t\n\r])'),
+}
+"""What usually stands between two values, where all of it is in the window: nothing that has to be looked at twice."""
 
 
 class Unstreamable(ValueError):
@@ -65,6 +70,15 @@ def _keys(window: _Window, kinds: Kinds) -> Iterator[Any]:
         window.sign()
         yield key
         index += 1
+        while match := _NEXT[kind].match(window.text, window.at):
+            key = index if kind is list else match[1]
+            if kind is dict:
+                if key in seen:
+                    raise Unstreamable
+                seen.add(key)
+            window.at = match.end()
+            yield key
+            index += 1
     window.take(closing)
 
 
@@ -75,6 +89,7 @@ class _Window:
         self.file = file
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self.text, self.at, self.ended = "", 0, False
+        self.scan = _counting()
 
     def sign(self) -> str:
         """The next letter that is no blank, which stays; empty at the end of the file."""
@@ -96,7 +111,7 @@ class _Window:
         """The JSON value that begins here."""
         while True:
             try:
-                value, end = _scan(self.text, self.at)
+                value, end = self.scan(self.text, self.at)
             except (json.JSONDecodeError, StopIteration):
                 if self.ended:
                     raise Unstreamable from None
@@ -119,6 +134,31 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(out) != len(pairs):
         raise Unstreamable
     return out
+
+
+def _counting(doubts: int = 64) -> Callable[[str, int], tuple[Any, int]]:
+    """`_scan` that makes no list of pairs for each object: as many colons as keys, and no key stood twice.
+
+    Colons in texts leave that in doubt, and `_scan` decides; a file full of them is not looked at twice for long.
+    """
+    sizes: list[int] = []
+
+    def sized(value: dict[str, Any]) -> dict[str, Any]:
+        add(len(value))
+        return value
+
+    def scan(text: str, at: int) -> tuple[Any, int]:
+        nonlocal doubts
+        if doubts:
+            sizes.clear()
+            value, end = count(text, at)
+            if text.count(":", at, end) == sum(sizes):
+                return value, end
+            doubts -= 1
+        return _scan(text, at)
+
+    add, count = sizes.append, json.JSONDecoder(object_hook=sized).scan_once  # type: ignore[attr-defined]
+    return scan
 
 
 _scan = json.JSONDecoder(object_pairs_hook=_plain).scan_once  # type: ignore[attr-defined]
