@@ -78,7 +78,8 @@ class FastReader:
         shards = [-(-positions // self._per_shard) for positions in manifest.positions]
         self._first = [sum(shards[:canvas]) for canvas in range(len(shards))]
         """Shards are counted over all canvases: the number of each canvas's first."""
-        self._checked: npt.NDArray[np.bool_] = np.zeros(sum(shards), bool)
+        # In object storage the tables know every offset; another request a file would prove nothing of a row.
+        self._checked = bytearray([self._far is not None]) * sum(shards)
         """Shards whose length and index were compared with the tables, which is done when one is first touched."""
         self._indexes = None if self._far is not None else Indexes(reader, self._first)
         self._shards: dict[int, _OpenShard] = {}
@@ -134,6 +135,9 @@ class FastReader:
         canvas: int = self._canvas.item(row)
         shard = self._shard(row, canvas)
         open_shard = self._shards.get(shard) or self._open(canvas, shard)
+        if not self._checked[shard]:
+            self._check_index(canvas, shard, open_shard.handles)
+            self._checked[shard] = True
         self._seen[shard] += 1
         handles, shapes, scratch = open_shard.handles, self._shapes[canvas], self._scratch()
         offsets, lengths = self._offset[row].tolist(), self._nbytes[row].tolist()
@@ -179,7 +183,12 @@ class FastReader:
         """Ask the system to read a row soon; its packed bytes."""
         canvas = int(self._canvas[row])
         shard = self._shard(row, canvas)
-        opened = self._shards.get(shard) or self._open(canvas, shard)
+        opened = self._shards.get(shard)
+        if opened is None:
+            opened = self._open(canvas, shard)
+            if self._indexes is not None and not self._checked[shard]:
+                for handle, offset in zip(opened.handles, self._indexes.starts(shard), strict=True):
+                    os.posix_fadvise(handle, offset, self._indexes.nbytes, os.POSIX_FADV_WILLNEED)
         lengths = self._nbytes[row].tolist()
         for handle, offset, nbytes in zip(opened.handles, self._offset[row].tolist(), lengths, strict=True):
             os.posix_fadvise(handle, offset, nbytes, os.POSIX_FADV_WILLNEED)
@@ -214,11 +223,7 @@ class FastReader:
                     f"{before}c.{index}{after}: cannot be read ({error.strerror})", hint=self._reader.hint
                 ) from error
         if self._far is not None:
-            # The tables know every offset; another request a file would prove nothing of a row.
             os.utime(opened.handles[0])
-        elif not self._checked[shard]:
-            self._check_index(canvas, shard, opened.handles)
-            self._checked[shard] = True
         with self._opening:
             kept = self._shards.get(shard)
             if kept is None:

@@ -32,6 +32,7 @@ class Indexes:
         self._folder, self._hint, self._shards = reader.folder, reader.hint, reader.shards
         self._offset, self._nbytes = reader.rows["chunk_offset"], reader.rows["chunk_nbytes"]
         self._per_shard, self._first = reader.manifest.rows_per_shard, np.array(first, np.int64)
+        self.nbytes = index_nbytes(self._per_shard)
         # As many shards as the manifest says, before memory is taken for their places.
         self._number = len(self._shards["index"])
         self._rows_at = self._rows_by_place(
@@ -45,14 +46,18 @@ class Indexes:
         place = slice(FILE_DIGEST * shard, FILE_DIGEST * (shard + 1))
         if self._proofs[place] == _UNKNOWN:
             self._work_out(shard)
-        nbytes = index_nbytes(self._per_shard)
-        lengths = self._shards["nbytes"][shard].tolist()
         try:
             # One byte more than there should be is asked for, so that a longer file shows.
-            tails = [os.pread(handle, nbytes + 1, n - nbytes) for handle, n in zip(handles, lengths, strict=True)]
+            tails = [os.pread(h, self.nbytes + 1, start) for h, start in zip(handles, self.starts(shard), strict=True)]
         except OSError:
             return False
-        return all(len(tail) == nbytes for tail in tails) and file_digest(*tails) == self._proofs[place]
+        # Each has its length, too: a byte too many in one file could stand for one too few in the next.
+        return all(len(tail) == self.nbytes for tail in tails) and file_digest(*tails) == self._proofs[place]
+
+    def starts(self, shard: int) -> list[int]:
+        """Where the index of each file of a shard begins; it has `nbytes` bytes."""
+        starts: list[int] = (self._shards["nbytes"][shard].astype(np.int64) - self.nbytes).tolist()
+        return starts
 
     def rows(self, shard: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
         """The places of a shard that have a row, and those rows."""
@@ -89,7 +94,7 @@ class Indexes:
         canvas = np.searchsorted(self._first, numbers, side="right") - 1
         sound = (
             ((offsets == self._offset[rows]) | ~there).all(axis=(1, 2))
-            & (ends[:, -1] + np.uint64(index_nbytes(self._per_shard)) == self._shards["nbytes"][some]).all(axis=1)
+            & (ends[:, -1] + np.uint64(self.nbytes) == self._shards["nbytes"][some]).all(axis=1)
             & (self._shards["canvas"][some] == canvas)
             & (self._shards["index"][some] == numbers - self._first[canvas])
         )

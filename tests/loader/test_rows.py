@@ -174,10 +174,13 @@ def test_tables_that_contradict_each_other_prove_no_index(folder: Path, table: s
         changed = columns[column].copy()
         changed[1:2] += 1
         columns._loaded[column] = changed
-        rows = FastReader(reader, check_digests=False)
-        with pytest.raises(StoreCorrupt):
-            for row in range(len(reader)):
+        rows, refused = FastReader(reader, check_digests=False), 0
+        for row in range(len(reader)):
+            try:
                 rows.read_rows([row], buffers(reader, row))
+            except StoreCorrupt:
+                refused += 1
+        assert 0 < refused <= 3
 
 
 def test_indexes_worked_out_one_by_one_or_together_are_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch):
