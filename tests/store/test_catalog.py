@@ -304,6 +304,15 @@ def test_versions_of_the_same_samples_are_compared_piece_by_piece(world: World, 
         diff(old, new)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_samples_are_paired_whatever_their_order(seed: int):
+    random = np.random.default_rng(seed)
+    a, b = (random.permutation(60)[: random.integers(0, 60)].astype(str).tolist() for _ in range(2))
+    at_a, at_b = catalog._matched(a, b)
+    assert [a[i] for i in at_a] == [b[i] for i in at_b]
+    assert sorted(a[i] for i in at_a) == sorted(set(a) & set(b))
+
+
 def synthetic_version(cache: Path, name: str, rows: int) -> Path:
     """Write the tables of `rows` samples with ids but no polygons and no shards; sound in all but its content."""
     recipe = Recipe(
