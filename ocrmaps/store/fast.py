@@ -26,7 +26,7 @@ from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import ROW_DIGEST, row_digest
 from ocrmaps.store.format.layout import ShardKey, row_shape
-from ocrmaps.store.format.shards import ABSENT, index_nbytes, tail_of
+from ocrmaps.store.indexes import Indexes
 from ocrmaps.store.reader import Reader
 
 
@@ -41,7 +41,8 @@ def shards_within(files: int) -> int:
 
 OPEN_SHARDS = shards_within(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 _BYTE = np.dtype(np.uint8)
-_NO_ROW = 0xFFFF_FFFF
+LOOKED_AT = 8
+"""Open shards of which one is closed where there is no room for another."""
 _IN_MEMORY = os.RWF_NOWAIT if hasattr(os, "RWF_NOWAIT") else 0
 """Read only what the page cache holds."""
 
@@ -77,10 +78,16 @@ class FastReader:
         shards = [-(-positions // self._per_shard) for positions in manifest.positions]
         self._first = [sum(shards[:canvas]) for canvas in range(len(shards))]
         """Shards are counted over all canvases: the number of each canvas's first."""
-        self._checked: npt.NDArray[np.bool_] = np.zeros(sum(shards), bool)
+        # In object storage the tables know every offset; another request a file would prove nothing of a row.
+        self._checked = bytearray([self._far is not None]) * sum(shards)
         """Shards whose length and index were compared with the tables, which is done when one is first touched."""
-        self._rows_at = None if self._far is not None else self._rows_by_place()
+        self._indexes = None if self._far is not None else Indexes(reader, self._first)
         self._shards: dict[int, _OpenShard] = {}
+        self._turns: list[int] = []
+        """Numbers of the shards that are open, in no order."""
+        self._next_turn = 0
+        self._seen = [0] * sum(shards)
+        """How often a row of each shard was read in this pass."""
         self._opening = threading.Lock()
         self._own = threading.local()
         self._coming: ReadAhead | None = None
@@ -117,6 +124,7 @@ class FastReader:
         """Bring these rows in this order before they are read, from object storage or a disk; `stop` ends it."""
         if self._far is not None:
             return Ahead(self._far, rows)
+        self._seen = [0] * len(self._seen)
         self._coming = ReadAhead(rows, self._advise, most_rows=OPEN_SHARDS // 2)
         return self._coming
 
@@ -127,6 +135,10 @@ class FastReader:
         canvas: int = self._canvas.item(row)
         shard = self._shard(row, canvas)
         open_shard = self._shards.get(shard) or self._open(canvas, shard)
+        if not self._checked[shard]:
+            self._check_index(canvas, shard, open_shard.handles)
+            self._checked[shard] = True
+        self._seen[shard] += 1
         handles, shapes, scratch = open_shard.handles, self._shapes[canvas], self._scratch()
         offsets, lengths = self._offset[row].tolist(), self._nbytes[row].tolist()
         digests = self._digests[row].tobytes()
@@ -171,7 +183,12 @@ class FastReader:
         """Ask the system to read a row soon; its packed bytes."""
         canvas = int(self._canvas[row])
         shard = self._shard(row, canvas)
-        opened = self._shards.get(shard) or self._open(canvas, shard)
+        opened = self._shards.get(shard)
+        if opened is None:
+            opened = self._open(canvas, shard)
+            if self._indexes is not None and not self._checked[shard]:
+                for handle, offset in zip(opened.handles, self._indexes.starts(shard), strict=True):
+                    os.posix_fadvise(handle, offset, self._indexes.nbytes, os.POSIX_FADV_WILLNEED)
         lengths = self._nbytes[row].tolist()
         for handle, offset, nbytes in zip(opened.handles, self._offset[row].tolist(), lengths, strict=True):
             os.posix_fadvise(handle, offset, nbytes, os.POSIX_FADV_WILLNEED)
@@ -181,6 +198,7 @@ class FastReader:
         """Forget the open files; one that a thread is reading closes when that read ends."""
         with self._opening:
             self._shards.clear()
+            self._turns.clear()
 
     def _shard(self, row: int, canvas: int) -> int:
         """The number of a row's shard over all canvases."""
@@ -205,40 +223,36 @@ class FastReader:
                     f"{before}c.{index}{after}: cannot be read ({error.strerror})", hint=self._reader.hint
                 ) from error
         if self._far is not None:
-            # The tables know every offset; another request a file would prove nothing of a row.
             os.utime(opened.handles[0])
-        elif not self._checked[shard]:
-            self._check_index(canvas, shard, opened.handles)
-            self._checked[shard] = True
         with self._opening:
-            # Oldest first: with a random order any other choice would be as good, and dearer.
-            while len(self._shards) >= (self._most_open or OPEN_SHARDS):
-                del self._shards[next(iter(self._shards))]
-            return self._shards.setdefault(shard, opened)
+            kept = self._shards.get(shard)
+            if kept is None:
+                self._make_room(shard)
+                kept = self._shards[shard] = opened
+            return kept
 
-    def _rows_by_place(self) -> npt.NDArray[np.uint32]:
-        """The row in each place of each shard, `_NO_ROW` where there is none."""
-        _ = self._reader.shards["index"]  # as many shards as the manifest says, before memory is taken for their places
-        first = np.array(self._first, np.int64)[self._canvas] * self._per_shard
-        at: npt.NDArray[np.uint32] = np.full(len(self._checked) * self._per_shard, _NO_ROW, np.uint32)
-        inside = self._position < np.array(self._reader.manifest.positions, np.int64)[self._canvas]
-        if inside.all():
-            at[first + self._position] = np.arange(len(self._canvas), dtype=np.uint32)
-        if int((at != _NO_ROW).sum()) != len(self._canvas):
-            raise StoreCorrupt(
-                f"{self._reader.folder}: found rows that share a place or have none, expected one place for each",
-                hint=self._reader.hint,
-            )
-        return at
+    def _make_room(self, shard: int) -> None:
+        """Enter a shard in place of another where as many are open as may be.
+
+        Of a few in turn the one goes of which most rows were read: in an epoch that shows each row once, it has the
+        fewest left to be opened for.
+        """
+        most = self._most_open or OPEN_SHARDS
+        if len(self._turns) < most:
+            self._turns.append(shard)
+            return
+        few = self._turns[self._next_turn : self._next_turn + LOOKED_AT]
+        goes = max(few, key=self._seen.__getitem__)
+        self._shards.pop(goes, None)
+        self._turns[self._next_turn + few.index(goes)] = shard
+        self._next_turn = (self._next_turn + len(few)) % len(self._turns)
 
     def _check_index(self, canvas: int, shard: int, handles: Sequence[int]) -> None:
         """Compare the index of each file of a shard with the table of rows."""
-        assert self._rows_at is not None
-        at = self._rows_at[shard * self._per_shard : (shard + 1) * self._per_shard]
-        slots = np.flatnonzero(at != _NO_ROW)
-        rows = at[slots]
-        if self._index_as_expected(canvas, shard, handles, slots, rows):
+        assert self._indexes is not None
+        if self._indexes.hold(shard, handles):
             return
+        slots, rows = self._indexes.rows(shard)
         key = ShardKey(self._reader.manifest.canvases[canvas], shard - self._first[canvas])
         for number, (handle, array) in enumerate(zip(handles, ARRAYS, strict=True)):
             found = self._reader.read_tail(handle, key, array)[slots]
@@ -247,34 +261,6 @@ class FastReader:
                 raise self._diagnosis(
                     int(rows[wrong][0]), number, "an index entry that disagrees with the table of rows"
                 )
-
-    def _index_as_expected(
-        self, canvas: int, shard: int, handles: Sequence[int], slots: npt.NDArray[np.intp], rows: npt.NDArray[np.uint32]
-    ) -> bool:
-        """Whether the four files have the lengths and, byte for byte, the ends that follow from the tables.
-
-        With few rows to a shard this is what the first epoch costs, so it looks at all of them at once and explains
-        nothing.
-        """
-        shards, tail_nbytes = self._reader.shards, index_nbytes(self._per_shard)
-        place = canvas, shard - self._first[canvas]
-        if shard >= len(shards["index"]) or (shards["canvas"][shard], shards["index"][shard]) != place:
-            return False
-        lengths, stated = self._nbytes[rows].astype(np.uint64), shards["nbytes"][shard]
-        ends = lengths.cumsum(axis=0)
-        offsets = ends - lengths
-        if (offsets != self._offset[rows]).any() or (ends[-1] + np.uint64(tail_nbytes) != stated).any():
-            return False
-        expected = np.full((len(ARRAYS), self._per_shard, 2), ABSENT, dtype="<u8")
-        expected[:, slots, 0], expected[:, slots, 1] = offsets.T, lengths.T
-        try:
-            # One byte more than there should be is asked for, so that a longer file shows.
-            return all(
-                os.pread(handle, tail_nbytes + 1, nbytes - tail_nbytes) == tail_of(index)
-                for handle, nbytes, index in zip(handles, stated.tolist(), expected, strict=True)
-            )
-        except OSError:
-            return False
 
     def _misfit(self, row: int, number: int, target: npt.NDArray[Any]) -> StoreError:
         shape = self._shapes[int(self._canvas[row])][number]

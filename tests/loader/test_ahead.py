@@ -16,6 +16,8 @@ from ocrmaps.store.ahead import ReadAhead
 from ocrmaps.store.reader import Reader
 
 SETTINGS = {"split": "train", "batch_size": 3, "shuffle": True, "seed": 5, "threads": 2}
+INDEX = 16 * 3 + 4
+"""Bytes of the index of three rows."""
 LONG = 60.0
 """Seconds that no test waits for unless it fails."""
 
@@ -46,7 +48,7 @@ def test_nothing_is_asked_for_while_all_is_in_memory():
     assert asked.rows == []
 
 
-def test_rows_are_asked_for_in_order_and_so_many_before_their_turn():
+def test_so_many_rows_are_asked_for_before_their_turn():
     asked = Asked()
     reading = ReadAhead(range(100), asked, most_rows=16)
     reading.used(0)
@@ -56,7 +58,7 @@ def test_rows_are_asked_for_in_order_and_so_many_before_their_turn():
         reading.used(row)
     asked.wait(7)
     reading.stop()
-    assert asked.rows == list(range(1, 24))
+    assert sorted(asked.rows) == list(range(1, 24))
 
 
 def test_bytes_bound_what_is_asked_for(monkeypatch: pytest.MonkeyPatch):
@@ -91,18 +93,25 @@ def test_what_is_not_in_memory_is_read_and_asked_for(folder: Path, monkeypatch: 
     monkeypatch.setattr(os, "posix_fadvise", lambda handle, offset, nbytes, advice: advised.add((offset, nbytes)))
     with MapLoader(folder, **SETTINGS) as loader:
         found = list(loader)
-        places = np.stack([loader._reader.rows["chunk_offset"], loader._reader.rows["chunk_nbytes"]], -1)
+        rows = np.stack([loader._reader.rows["chunk_offset"], loader._reader.rows["chunk_nbytes"]], -1).reshape(-1, 2)
+        indexes = loader._reader.shards["nbytes"].ravel() - INDEX
     for one, other in zip(expected, found, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    assert advised <= set(map(tuple, places.reshape(-1, 2).tolist()))
+    assert advised <= {*map(tuple, rows.tolist()), *((start, INDEX) for start in indexes.tolist())}
 
 
-def test_a_row_is_asked_for_by_its_four_places(folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_row_is_asked_for_by_its_four_places_and_once_the_four_indexes(folder: Path, monkeypatch: pytest.MonkeyPatch):
     advised: list[tuple[int, int]] = []
     monkeypatch.setattr(os, "posix_fadvise", lambda handle, offset, nbytes, advice: advised.append((offset, nbytes)))
     with Reader(folder) as reader:
         rows = fast.FastReader(reader)
         assert rows._advise(3) == int(reader.rows["chunk_nbytes"][3].sum())
-        places = zip(reader.rows["chunk_offset"][3].tolist(), reader.rows["chunk_nbytes"][3].tolist(), strict=True)
-        assert advised == list(places)
+        places = list(
+            zip(reader.rows["chunk_offset"][3].tolist(), reader.rows["chunk_nbytes"][3].tolist(), strict=True)
+        )
+        lengths = reader.shards["nbytes"][reader.shard_number(reader.shard_of(3))].tolist()
+        assert advised == [(length - INDEX, INDEX) for length in lengths] + places
+        advised.clear()
+        rows._advise(3)
+        assert advised == places
         rows.close()

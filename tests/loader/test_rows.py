@@ -13,7 +13,7 @@ import zarr
 
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store import fast
+from ocrmaps.store import fast, indexes
 from ocrmaps.store.fast import FastReader
 from ocrmaps.store.format.layout import canvas_name, row_shape
 from ocrmaps.store.format.shards import assemble
@@ -33,6 +33,10 @@ def overwrite(path: Path, offset: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
         file.write(data)
+
+
+def path_of(handle: int) -> Path:
+    return Path(os.readlink(f"/proc/self/fd/{handle}"))
 
 
 def flip(reader: Reader, row: int, array: str) -> None:
@@ -162,6 +166,36 @@ def test_rows_without_a_place_of_their_own_are_refused(folder: Path, where: str)
             FastReader(reader)
 
 
+@pytest.mark.parametrize(("table", "column"), [("rows", "chunk_offset"), ("shards", "nbytes"), ("shards", "index")])
+def test_tables_that_contradict_each_other_prove_no_index(folder: Path, table: str, column: str):
+    """Tables whose digests somebody made fit: the files are sound, and not what one column says."""
+    with Reader(folder) as reader:
+        columns = getattr(reader, table)
+        changed = columns[column].copy()
+        changed[1:2] += 1
+        columns._loaded[column] = changed
+        rows, refused = FastReader(reader, check_digests=False), 0
+        for row in range(len(reader)):
+            try:
+                rows.read_rows([row], buffers(reader, row))
+            except StoreCorrupt:
+                refused += 1
+        assert 0 < refused <= 3
+
+
+def test_indexes_worked_out_one_by_one_or_together_are_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    proofs = []
+    for at_once in (1, 6, 1000):
+        monkeypatch.setattr(indexes, "_AT_ONCE", at_once)
+        with Reader(folder) as reader:
+            rows = FastReader(reader)
+            for row in range(len(reader)):
+                rows.read_rows([row], buffers(reader, row))
+            proofs.append(bytes(rows._indexes._proofs))
+    assert proofs[0] == proofs[1] == proofs[2]
+    assert 0 not in np.frombuffer(proofs[0], np.uint64).reshape(-1, 2).any(axis=1)
+
+
 def test_a_row_swapped_for_another_of_its_length_is_refused(tmp_path: Path):
     """Raw rows are all of one length, so that nothing but the digest can tell."""
     world = with_layout(make_world(tmp_path, samples=4, rows_per_shard=4), **dict.fromkeys(ARRAYS, "raw"))
@@ -206,6 +240,22 @@ def test_few_files_stay_open_and_all_close(folder: Path, monkeypatch: pytest.Mon
         rows.close()
         assert process.num_fds() == among_others
     assert process.num_fds() == before
+
+
+def test_the_shard_closes_that_has_most_of_its_rows_behind_it(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fast, "OPEN_SHARDS", 2)
+    with Reader(folder) as reader:
+        of: dict[object, list[int]] = {}
+        for row in range(len(reader)):
+            of.setdefault(reader.shard_of(row), []).append(row)
+        whole, begun, other = [rows for rows in of.values() if len(rows) == 3][:3]
+        rows = FastReader(reader)
+        rows.ahead([]).stop()
+        for row in (begun[0], *whole, other[0]):
+            rows.read_rows([row], buffers(reader, row))
+        kept = {path for handles in rows._shards.values() for path in map(path_of, handles.handles)}
+        assert kept == {file_of(reader, row, array) for row in (begun[0], other[0]) for array in ARRAYS}
+        rows.close()
 
 
 def test_threads_share_one_reader(folder: Path, monkeypatch: pytest.MonkeyPatch):

@@ -19,11 +19,13 @@ from ocrmaps.cli import build as build_commands
 from ocrmaps.cli import cache as cache_commands
 from ocrmaps.errors import DataError, OcrmapsError, StoreCorrupt, StoreError, StoreNotFound
 from ocrmaps.recipe import Recipe, SourceRecipe
+from ocrmaps.store.format import tables
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST
 from ocrmaps.store.format.manifest import Manifest
 from ocrmaps.store.format.tables import TABLES, write_afresh, write_table
 from ocrmaps.store.places.cache import find_version
+from ocrmaps.store.upkeep import catalog
 from ocrmaps.store.upkeep.catalog import diff, list_versions, statistics
 from ocrmaps.store.upkeep.transfer import pack, unpack
 from ocrmaps.store.writing.tasks import OUTCOMES
@@ -278,6 +280,37 @@ def test_a_version_does_not_differ_from_itself(world: World):
     world.build()
     record = diff(world.folder, world.folder)
     assert (record["fields"], record["changes"]) == ([], [])
+
+
+def test_versions_of_the_same_samples_are_compared_piece_by_piece(world: World, monkeypatch: pytest.MonkeyPatch):
+    world.build()
+    old = world.folder
+    world.annotate("train", "02.png", lines=2, text="other")
+    world.add("val", "03.png", seed=50)
+    world.build()
+    new = next(world.store.version(v) for v in world.store.versions() if v != old.name)
+    record = diff(old, new)
+    found = {change["sample"]: (change["what"], change["redraw"]) for change in record["changes"]}
+    assert found == {"train/02.png": ("annotation", False), "val/03.png": ("image", True)}
+    monkeypatch.setattr(tables, "PIECE", 64)
+    assert diff(old, new) == record
+    monkeypatch.setattr(catalog, "_same_samples", lambda a, b: False)
+    assert diff(old, new) == record
+    monkeypatch.undo()
+    path = new / "rows" / "fingerprint" / "c.0.0"
+    path.chmod(0o644)
+    path.write_bytes(bytes(len(path.read_bytes())))
+    with pytest.raises(StoreCorrupt, match="found digest"):
+        diff(old, new)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_samples_are_paired_whatever_their_order(seed: int):
+    random = np.random.default_rng(seed)
+    a, b = (random.permutation(60)[: random.integers(0, 60)].astype(str).tolist() for _ in range(2))
+    at_a, at_b = catalog._matched(a, b)
+    assert [a[i] for i in at_a] == [b[i] for i in at_b]
+    assert sorted(a[i] for i in at_a) == sorted(set(a) & set(b))
 
 
 def synthetic_version(cache: Path, name: str, rows: int) -> Path:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from ocrmaps.cli.app import app
 from ocrmaps.errors import OcrmapsError, StoreCorrupt
 from ocrmaps.loader import MapLoader
+from ocrmaps.store.format import tables
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.layout import MANIFEST
 from ocrmaps.store.format.manifest import Manifest, read_manifest
@@ -112,6 +113,16 @@ def test_values_that_mean_nothing_do_not_pass_verify_or_a_reader(where, at, valu
     with Reader(folder) as reader, pytest.raises(StoreCorrupt, match=words):
         getattr(reader, table)[name]
     use(folder)
+
+
+@pytest.mark.parametrize("piece", [8, 24, 2**20])
+def test_offsets_that_fall_are_found_whatever_pieces_they_come_in(piece, version, monkeypatch: pytest.MonkeyPatch):
+    """Offsets take eight bytes each: the fall is from one piece to the next, or within one."""
+    monkeypatch.setattr(tables, "PIECE", piece)
+    assert verify(version).ok
+    folder = forge_column(version, "polygons/offsets", lambda array: array.__setitem__(slice(2, 4), array[2:4][::-1]))
+    with Reader(folder) as reader, pytest.raises(StoreCorrupt, match="do not rise from 0"):
+        reader.polygons.prove("offsets")
 
 
 def test_a_text_that_is_none_is_refused(version):

@@ -48,10 +48,15 @@ def version_name(fingerprint_of_request: str) -> str:
 
 def file_digest(*parts: Any) -> bytes:
     """XXH3-128 of a file's bytes, in one piece or several."""
-    state = xxhash.xxh3_128()
+    state = digest_in_pieces()
     for part in parts:
         state.update(part)
     return state.digest()
+
+
+def digest_in_pieces() -> Any:
+    """A file's digest in the making: `update` with piece after piece, then `digest`."""
+    return xxhash.xxh3_128()
 
 
 def row_digest(data: Any) -> bytes:

@@ -91,12 +91,21 @@ def _check_columns(found: Mapping[str, Any], tables: Tables, rows: int, polygons
                 raise ValueError(f"{where}: found {length} entries, expected {expected}")
 
 
-def column_fault(written: Mapping[str, Any], where: str, array: npt.NDArray[Any]) -> str:
-    """What is wrong with the values of a column, `""` if nothing."""
+def column_fault(
+    written: Mapping[str, Any], where: str, array: npt.NDArray[Any], *, start: int = 0, before: Any = 0
+) -> str:
+    """What is wrong with the values of a column, `""` if nothing.
+
+    A piece of a column says at which entry it starts, and the entry before it.
+    """
     if where in _DELIMITED:
+        table, name = where.split("/")
+        length = written["tables"][table][name]["shape"][0]
         table, name = _DELIMITED[where].split("/")
         end = written["tables"][table][name]["shape"][0]
-        if int(array[0]) != 0 or int(array[-1]) != end or bool((array[1:] < array[:-1]).any()):
+        begins = int(array[0]) >= int(before) if start else int(array[0]) == 0
+        ends = start + len(array) < length or int(array[-1]) == end
+        if not (begins and ends) or bool((array[1:] < array[:-1]).any()):
             return f"found offsets that do not rise from 0 to {end}"
         return ""
     canvases = written["canvases"]

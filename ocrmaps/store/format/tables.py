@@ -1,18 +1,20 @@
 """The small tables of a version (rows, shards, polygons) as plain Zarr columns, checked against the manifest when read.
 
-A column is one uncompressed chunk. It is read whole on first use, its digest is compared, and the array handed out is
-read-only; nothing is mapped, so a file that somebody truncates later cannot crash the process.
+A column is one uncompressed chunk. It is read whole on first use, or in pieces by who needs it once; its digest is
+compared, and the array handed out is read-only. Nothing is mapped, so a file that somebody truncates later cannot crash
+the process.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ import numpy.typing as npt
 from ocrmaps.errors import StoreCorrupt, StoreFormat, reason
 from ocrmaps.files import open_regular
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, file_digest
+from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, digest_in_pieces, file_digest
 from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
 from ocrmaps.store.format.sense import column_fault
 from ocrmaps.store.places import posix as disk
@@ -64,6 +66,9 @@ TABLES: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {
     },
 }
 """Columns by table: type and the shape of one entry. `*_offsets` have one entry more than what they delimit."""
+
+PIECE = 2**20
+"""Bytes of a column that are read and proven at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,36 +167,91 @@ class Table:
         """Memory of the columns that were read so far."""
         return sum(column.nbytes for column in self._loaded.values())
 
+    def digest(self, name: str) -> str:
+        """The digest of a column as the manifest states it: columns with one digest hold the same."""
+        return self._columns[name].digest
+
+    def prove(self, name: str) -> None:
+        """Check a column as reading it does, and keep nothing of it."""
+        for _ in self.pieces(name):
+            pass
+
+    def pieces(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """A column from front to back; a piece is valid until the next is asked for.
+
+        Nothing is proven before the end: what is wrong is raised after the last piece.
+        """
+        length, entries = self.length(name), self._entries(name)
+        if (loaded := self._loaded.get(name)) is not None:
+            yield from (loaded[start : start + entries] for start in range(0, length, entries))
+        elif length:
+            with self._opened(name) as opened:
+                yield from self._walk(name, opened, self._memory(name, min(entries, length)))
+
     def _load(self, name: str) -> npt.NDArray[Any]:
+        length = self.length(name)
+        if not length:
+            return self._memory(name, 0)
+        with self._opened(name) as opened:
+            whole = self._memory(name, length)
+            for _ in self._walk(name, opened, whole):
+                pass
+        whole.flags.writeable = False
+        return whole
+
+    def _memory(self, name: str, entries: int) -> npt.NDArray[Any]:
         column = self._columns[name]
-        dtype = np.dtype(column.dtype).newbyteorder("<")
-        path = column_path(self._table, name, column.shape)
-        if path is None:
-            return np.empty(column.shape, dtype=dtype)
-        file = self._root / path
+        return np.empty((entries, *column.shape[1:]), np.dtype(column.dtype).newbyteorder("<"))
+
+    def _entries(self, name: str) -> int:
+        """Entries of a column that are read at a time."""
+        column = self._columns[name]
+        return max(1, PIECE * column.shape[0] // max(1, column.nbytes))
+
+    def _file(self, name: str) -> Path:
+        return self._root / (column_path(self._table, name, self._columns[name].shape) or "")
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[BinaryIO]:
+        """The file of a column that has entries, which has its length."""
+        file, nbytes = self._file(name), self._columns[name].nbytes
         if self._bring is not None:
-            self._bring(path)
+            self._bring(file.relative_to(self._root).as_posix())
         try:
             with open_regular(file) as opened:
                 there = os.fstat(opened.fileno()).st_size
                 # Looked at first, because memory is taken for what is asked for.
-                data = np.fromfile(opened, dtype=np.uint8, count=column.nbytes if there == column.nbytes else 0)
+                if there != nbytes:
+                    raise StoreCorrupt(f"{file}: found {there} bytes, expected {nbytes}", hint=self._hint)
+                yield opened
         except FileNotFoundError as error:
-            raise StoreCorrupt(
-                f"{file}: the file is missing, expected {column.nbytes} bytes", hint=self._hint
-            ) from error
+            raise StoreCorrupt(f"{file}: the file is missing, expected {nbytes} bytes", hint=self._hint) from error
         except OSError as error:
             raise StoreCorrupt(f"{file}: cannot be read ({reason(error)})", hint=self._hint) from error
-        if data.nbytes != column.nbytes:
-            raise StoreCorrupt(f"{file}: found {there} bytes, expected {column.nbytes}", hint=self._hint)
-        found = file_digest(data).hex()
+
+    def _walk(self, name: str, opened: BinaryIO, memory: npt.NDArray[Any]) -> Iterator[npt.NDArray[Any]]:
+        """Read a column piece by piece into memory for all of it, or for one piece at a time, and prove it.
+
+        A piece is proven while it is in the processor's cache: beyond that each byte costs more.
+        """
+        column, where, file = self._columns[name], f"{self._table}/{name}", self._file(name)
+        length, entries = column.shape[0], min(len(memory), self._entries(name))
+        state, fault, before = digest_in_pieces(), "", 0
+        for start in range(0, length, entries):
+            place = start % len(memory)
+            piece = memory[place : place + min(entries, length - start)]
+            there = opened.readinto(piece.reshape(-1).view(np.uint8).data)  # type: ignore[attr-defined]
+            if there != piece.nbytes:
+                raise StoreCorrupt(f"{file}: it was cut short while it was read", hint=self._hint)
+            state.update(piece.reshape(-1).view(np.uint8).data)
+            fault = fault or column_fault(self._written, where, piece, start=start, before=before)
+            before = piece[-1]
+            yield piece
+        found = state.digest().hex()
         if found != column.digest:
             raise StoreCorrupt(f"{file}: found digest {found}, expected {column.digest}", hint=self._hint)
-        array = data.view(dtype).reshape(column.shape)
-        if fault := column_fault(self._written, f"{self._table}/{name}", array):
+        if fault:
             raise StoreCorrupt(f"{file}: {fault}", hint=self._hint)
-        array.flags.writeable = False
-        return array
 
 
 def pack_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from array import array
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy.typing as npt
 from ocrmaps.errors import StoreError
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.manifest import read_manifest
+from ocrmaps.store.format.tables import unpack_text, unpack_texts
 from ocrmaps.store.places import lock
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import Store, stores
@@ -20,6 +24,10 @@ from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.explain import Change, fields_changed, summary
 from ocrmaps.store.upkeep.presence import presence
 from ocrmaps.store.writing.plan import SPLITS
+
+Rows = npt.NDArray[np.intp]
+_AT_ONCE = 4096
+"""Rows that are looked at together: what they take stays in the processor's caches."""
 
 
 def list_versions(cache: Path) -> list[dict[str, Any]]:
@@ -76,11 +84,15 @@ def show(folder: Path, *, ledger: int = 0) -> dict[str, Any]:
 def diff(old: Path, new: Path) -> dict[str, Any]:
     """Which samples two versions do not share, and which recipe fields and algorithms differ."""
     with Reader(old) as a, Reader(new) as b:
-        in_a, in_b, only_a, only_b = _paired(a, b)
-        differs = {
-            name: (a.rows[name][in_a] != b.rows[name][in_b]).any(axis=1)
-            for name in ("picture", "annotation", "fingerprint")
-        }
+        names = ("picture", "annotation", "fingerprint")
+        if _same_samples(a, b):
+            only_a: list[int] = []
+            only_b: list[int] = []
+            differs = {name: _differ(a, b, name) for name in names}
+            in_b: Rows = np.arange(len(b))
+        else:
+            in_a, in_b, only_a, only_b = _paired(a, b)
+            differs = {name: _differ_in_places(a.rows[name], b.rows[name], in_a, in_b) for name in names}
         found = [Change(sample=a.name(row), what="removed", redraw=False) for row in only_a]
         changed = np.flatnonzero(differs["picture"] | differs["annotation"] | differs["fingerprint"])
         of_b: dict[int, Change] = {row: Change(sample=b.name(row), what="new", redraw=True) for row in only_b}
@@ -197,33 +209,99 @@ def size_of(folder: Path, *, own: bool = False) -> int:
     return total
 
 
-def _paired(a: Reader, b: Reader) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], list[int], list[int]]:
+def _same_samples(a: Reader, b: Reader) -> bool:
+    """Whether the rows of two versions are of the same samples in the same order, by the digests of the columns."""
+    return a.manifest.written["sources"] == b.manifest.written["sources"] and all(
+        a.rows.digest(name) == b.rows.digest(name) for name in ("id_offsets", "id_bytes", "split", "source")
+    )
+
+
+def _differ(a: Reader, b: Reader, name: str) -> npt.NDArray[np.bool_]:
+    """Which rows of the same samples differ in a column of fingerprints."""
+    if a.rows.digest(name) == b.rows.digest(name):
+        return np.zeros(len(a), bool)
+    return np.concatenate([_unlike(*both) for both in zip(a.rows.pieces(name), b.rows.pieces(name), strict=True)])
+
+
+def _differ_in_places(
+    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], in_a: Rows, in_b: Rows
+) -> npt.NDArray[np.bool_]:
+    starts = range(0, len(in_a), _AT_ONCE)
+    some = (slice(start, start + _AT_ONCE) for start in starts)
+    return np.concatenate([np.zeros(0, bool), *(_unlike(a[in_a[part]], b[in_b[part]]) for part in some)])
+
+
+def _unlike(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Which of the fingerprints are not the same, eight bytes at a time."""
+    unlike: npt.NDArray[np.bool_] = (a.view("<u8") != b.view("<u8")).any(axis=1)
+    return unlike
+
+
+def _paired(a: Reader, b: Reader) -> tuple[Rows, Rows, list[int], list[int]]:
     """Rows of the samples that two versions share, in the same order, and the rows that only either of them has."""
     groups_a, groups_b = _grouped(a), _grouped(b)
-    in_a: list[int] = []
-    in_b: list[int] = []
+    none: Rows = np.zeros(0, np.intp)
+    in_a, in_b = [none], [none]
     only_a: list[int] = []
     only_b: list[int] = []
     for group in groups_a.keys() | groups_b.keys():
-        of_a, of_b = groups_a.get(group, {}), groups_b.get(group, {})
-        if list(of_a) == list(of_b):  # as it mostly is, and much quicker than looking up each
-            in_a += of_a.values()
-            in_b += of_b.values()
-            continue
-        shared = [id for id in of_b if id in of_a]
-        in_a += [of_a[id] for id in shared]
-        in_b += [of_b[id] for id in shared]
-        only_a += [row for id, row in of_a.items() if id not in of_b]
-        only_b += [row for id, row in of_b.items() if id not in of_a]
-    return np.array(in_a, np.intp), np.array(in_b, np.intp), sorted(only_a), only_b
+        of_a, of_b = groups_a.get(group, none), groups_b.get(group, none)
+        at_a, at_b = _matched(_ids(a, of_a), _ids(b, of_b))
+        in_a.append(of_a[at_a])
+        in_b.append(of_b[at_b])
+        only_a += np.delete(of_a, at_a).tolist()
+        only_b += np.delete(of_b, at_b).tolist()
+    return np.concatenate(in_a), np.concatenate(in_b), sorted(only_a), only_b
 
 
-def _grouped(reader: Reader) -> dict[tuple[str, str], dict[str, int]]:
-    """The row of each id, by split and source."""
-    sources, ids = reader.manifest.written["sources"], reader.ids()
+def _grouped(reader: Reader) -> dict[tuple[str, str], Rows]:
+    """The rows of each split and source."""
+    sources = reader.manifest.written["sources"]
     code = reader.rows["split"].astype(np.int64) * len(sources) + reader.rows["source"]
-    out = {}
-    for which in np.flatnonzero(np.bincount(code)).tolist():
-        rows = np.flatnonzero(code == which).tolist()
-        out[SPLITS[which // len(sources)], sources[which % len(sources)]] = {ids[row]: row for row in rows}
-    return out
+    return {
+        (SPLITS[which // len(sources)], sources[which % len(sources)]): np.flatnonzero(code == which)
+        for which in np.flatnonzero(np.bincount(code)).tolist()
+    }
+
+
+def _ids(reader: Reader, rows: Rows) -> Iterator[str]:
+    """The ids of these rows, of which few are held at a time."""
+    offsets, data = reader.rows["id_offsets"], reader.rows["id_bytes"]
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        if some[-1] - some[0] == len(some) - 1:
+            first, last = offsets[some[0]], offsets[some[-1] + 1]
+            yield from unpack_texts(offsets[some[0] : some[-1] + 2] - first, data[first:last])
+        else:
+            yield from (unpack_text(offsets, data, row) for row in some.tolist())
+
+
+def _matched(a: Iterable[str], b: Iterable[str]) -> tuple[Rows, Rows]:
+    """Where the texts stand that two sequences share.
+
+    What is found in one waits for its like in the other: where both are in about the same order, little waits at a
+    time, and it is found in the processor's caches.
+    """
+    at_a, at_b = array("q"), array("q")
+    waits_a: dict[str, int] = {}
+    waits_b: dict[str, int] = {}
+    for place, (one, other) in enumerate(zip_longest(a, b)):
+        if one == other:
+            at_a.append(place)
+            at_b.append(place)
+            continue
+        if one is not None:
+            found = waits_b.pop(one, None)
+            if found is None:
+                waits_a[one] = place
+            else:
+                at_a.append(place)
+                at_b.append(found)
+        if other is not None:
+            found = waits_a.pop(other, None)
+            if found is None:
+                waits_b[other] = place
+            else:
+                at_a.append(found)
+                at_b.append(place)
+    return np.array(at_a, np.intp), np.array(at_b, np.intp)

@@ -163,7 +163,7 @@ def _tables(reader: Reader, problems: list[Problem]) -> tuple[list[ShardKey], bo
     for name, table in (("rows", reader.rows), ("shards", reader.shards), ("polygons", reader.polygons)):
         for column in TABLES[name]:
             try:
-                table[column]
+                table.prove(column)
             except StoreCorrupt as error:
                 path = column_path(name, column, reader.manifest.columns(name)[column].shape) or name
                 problems.append(_problem(reader.folder, path, error))

@@ -21,7 +21,7 @@ import psutil
 import torch
 
 from ocrmaps.errors import RunError
-from ocrmaps.loader import ARRAYS, MapLoader
+from ocrmaps.loader import MapLoader
 from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, cases_of, empty_rows, loader_of, recipe_of
 from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import distribution, figure, ratio
@@ -116,7 +116,7 @@ def _ceilings(times: dict[str, Times], reader: Reader, what: str) -> list[dict[s
     """Bytes of tensors each second that one core could copy or unpack, and packed bytes that it could read."""
     unpacked = sum(array.nbytes for array in empty_rows(reader, 1).values())
     stored = int(reader.rows["chunk_nbytes"].sum()) / len(reader)
-    disk, nbytes = _cold_read(reader)
+    disk, nbytes = cold_read(reader)
     return [
         _rate("loader/memcpy_gb_s", unpacked, times["memcpy"].cpu, "copying rows from batch to batch"),
         _rate("loader/decode_gb_s", unpacked, times["bare"].cpu, "bytes out of the bare decode loop"),
@@ -164,23 +164,27 @@ def _rate(name: str, nbytes: float, seconds: Sequence[float], what: str) -> dict
     }
 
 
-def _cold_read(reader: Reader) -> tuple[float, int]:
+def forget(reader: Reader) -> list[Path]:
+    """Take the shard files of a version out of the page cache; those files."""
+    paths = sorted(reader.folder.glob("canvas-*/*/c.*"))
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+    return paths
+
+
+def cold_read(reader: Reader) -> tuple[float, int]:
     """Seconds and bytes of reading the shards from front to back once they are out of the page cache."""
-    paths = [path for array in ARRAYS for path in sorted((reader.folder / "canvas-640x640" / array).glob("c.*"))]
-    scratch = bytearray(8 << 20)
-    handles = [os.open(path, os.O_RDONLY) for path in paths]
-    try:
-        for handle in handles:
-            os.fsync(handle)
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-        start, nbytes = time.perf_counter(), 0
-        for handle in handles:
-            while found := os.readv(handle, [scratch]):
-                nbytes += found
-        return time.perf_counter() - start, nbytes
-    finally:
-        for handle in handles:
-            os.close(handle)
+    paths, scratch = forget(reader), bytearray(8 << 20)
+    start, nbytes = time.perf_counter(), 0
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        while found := os.readv(handle, [scratch]):
+            nbytes += found
+        os.close(handle)
+    return time.perf_counter() - start, nbytes
 
 
 @contextmanager

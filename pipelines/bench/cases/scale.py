@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.loader import MapLoader
+from ocrmaps.pipelines.bench.cases.loader import cold_read, forget
 from ocrmaps.pipelines.bench.cases.simulated import simulate
 from ocrmaps.pipelines.bench.times import figure, ratio
 from ocrmaps.scratch import scratch
@@ -36,21 +37,22 @@ STEPS = {
     "verify_quick": "`verify --level quick`",
     "gc": "planning `cache gc`",
     "diff": "`cache diff` with a version that differs in a hundredth of the rows",
+    "diff_fewer": "`cache diff` with a version that lacks a hundredth of the samples",
 }
 
 
 def bench_scale(repeats: int = 3, *, quick: bool = False) -> list[dict[str, Any]]:
-    """Milliseconds of processor time by number of rows, with how they grow. Needs 1.5 GB of temporary space."""
+    """Milliseconds of processor time by number of rows, with how they grow. Needs 2 GB of temporary space."""
     sizes = QUICK if quick else SIZES
     times: dict[str, dict[int, list[float]]] = {step: {} for step in STEPS}
     memory: dict[int, float] = {}
     for rows in sizes:
-        with scratch("bench") as cache:
-            folder = simulate(cache, rows)
+        with scratch("bench") as cache, scratch("bench") as elsewhere:
+            folder, fewer = simulate(cache, rows), simulate(elsewhere, rows - max(1, rows // 100))
             other = simulate(cache, rows, changed=max(1, rows // 100))
             memory[rows] = _bytes_a_row(folder)
             for _ in range(max(1, repeats)):
-                for step, ms in _times(cache, folder, other).items():
+                for step, ms in _times(cache, folder, other, fewer).items():
                     times[step].setdefault(rows, []).append(ms)
     results = [_grown(step, times[step], sizes) for step in STEPS]
     most = sizes[-1]
@@ -63,7 +65,8 @@ def bench_scale(repeats: int = 3, *, quick: bool = False) -> list[dict[str, Any]
             by_rows={str(rows): round(value, 1) for rows, value in memory.items()},
         )
     )
-    return results + _small_shards(repeats, 64 if quick else 8192)
+    results += _small_shards(repeats, 64 if quick else 8192)
+    return [*results, _cold_rows(repeats, 64 if quick else 4096)]
 
 
 def growth(before: float, after: float, times: float) -> float:
@@ -84,13 +87,14 @@ def _grown(step: str, times: dict[int, list[float]], sizes: Sequence[int]) -> di
     )  # fmt: skip
 
 
-def _times(cache: Path, folder: Path, other: Path) -> dict[str, float]:
+def _times(cache: Path, folder: Path, other: Path, fewer: Path) -> dict[str, float]:
     found = {
         "open": _ms(lambda: Reader(folder).close()),
         "status": _ms(lambda: cache_status(cache)),
         "verify_quick": _ms(lambda: verify(folder, level="quick")),
         "gc": _ms(lambda: plan_gc(cache)),
         "diff": _ms(lambda: diff(folder, other)),
+        "diff_fewer": _ms(lambda: diff(folder, fewer)),
     }
     made: list[MapLoader] = []
     found["loader"] = _ms(lambda: made.append(_loader(folder)))
@@ -99,8 +103,8 @@ def _times(cache: Path, folder: Path, other: Path) -> dict[str, float]:
     return found
 
 
-def _loader(folder: Path) -> MapLoader:
-    return MapLoader(folder, split="train", batch_size=16, shuffle=True, threads=1)
+def _loader(folder: Path, threads: int = 1) -> MapLoader:
+    return MapLoader(folder, split="train", batch_size=16, shuffle=True, threads=threads)
 
 
 def _ms(work: Callable[[], object]) -> float:
@@ -144,3 +148,23 @@ def _small_shards(repeats: int, rows: int) -> list[dict[str, Any]]:
         )
         for which in ("first", "later")
     ]  # fmt: skip
+
+
+def _cold_rows(repeats: int, rows: int) -> dict[str, Any]:
+    """How near an epoch in random order comes to the disk, when nothing of it is in memory."""
+    disk, epochs = [], []
+    with scratch("bench") as cache, Reader(simulate(cache, rows, canvas=(256, 160), packed=False)) as reader:
+        for _ in range(max(1, repeats)):
+            disk.append(cold_read(reader)[0])
+            forget(reader)
+            start = time.perf_counter()
+            with _loader(reader.folder, threads=2) as loader:
+                for _ in loader:
+                    pass
+            epochs.append(time.perf_counter() - start)
+        nbytes = sum(path.stat().st_size for path in forget(reader))
+    return ratio(
+        "scale/cold_rows_of_disk", disk, epochs,
+        "unpacked rows of 256x160 in random order by the clock, page cache emptied, of reading their files in order",
+        disk_gb_s=round(nbytes / statistics.median(disk) / 1e9, 3),
+    )  # fmt: skip

@@ -28,7 +28,13 @@ POLYGONS = 2
 
 
 def simulate(
-    cache: Path, rows: int, *, rows_per_shard: int = 256, canvas: tuple[int, int] = (16, 16), changed: int = 0
+    cache: Path,
+    rows: int,
+    *,
+    rows_per_shard: int = 256,
+    canvas: tuple[int, int] = (16, 16),
+    changed: int = 0,
+    packed: bool = True,
 ) -> Path:
     """Write a version of so many rows below a cache; `changed` rows, evenly spread, have another annotation.
 
@@ -38,7 +44,9 @@ def simulate(
         name="scale",
         sources=(SourceRecipe(path=Path("scale.json"), split="train"),),
         canonical=CanonicalSpec(canvases=(canvas,), scale="longest", side=max(canvas)),
-        layout=Layout(rows_per_shard=rows_per_shard),
+        layout=Layout(rows_per_shard=rows_per_shard)
+        if packed
+        else Layout(rows_per_shard=rows_per_shard, image="raw", probability="raw", threshold="raw", mask="raw"),
     )
     asked = {
         "recipe": recipe.identity(),
