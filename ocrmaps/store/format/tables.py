@@ -203,7 +203,7 @@ def pack_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArra
     """
     # Annotations may hold lone surrogates (undecodable bytes kept by a reader): they come back as they went in.
     data = "".join(texts).encode("utf-8", "surrogatepass")
-    lengths = [len(text) for text in texts]
+    lengths = list(map(len, texts))
     if sum(lengths) != len(data):  # not ASCII alone
         lengths = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
     return np.cumsum([0, *lengths], dtype=np.uint64), np.frombuffer(data, dtype=np.uint8)
