@@ -235,12 +235,14 @@ def render(picture: Picture, transform: CanonicalTransform, spec: CanonicalSpec)
     target = upright_size(transform.orientation, transform.resized)
     raw_height, raw_width = transform.raw_size
     box = (0.0, 0.0, raw_width / picture.reduction, raw_height / picture.reduction)
-    small = resize(picture.image, target, method, box)
     turn = _TURNS.get(transform.orientation)
-    content = small if turn is None else np.asarray(Image.fromarray(small).transpose(turn))
     out = np.empty((*transform.canvas, 3), dtype=np.uint8)
     x, y = transform.offset
-    out[y : y + height, x : x + width] = content
+    if turn is None:
+        resize(picture.image, target, method, box, out, (y, x))
+    else:
+        small = resize(picture.image, target, method, box)
+        out[y : y + height, x : x + width] = np.asarray(Image.fromarray(small).transpose(turn))
     for padding in (out[:y], out[y + height :], out[y : y + height, :x], out[y : y + height, x + width :]):
         padding[:] = spec.fill
     return out
