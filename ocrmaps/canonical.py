@@ -162,14 +162,15 @@ def plan(raw_size: Size, orientation: int, spec: CanonicalSpec) -> CanonicalTran
     """
     height, width = upright_size(orientation, raw_size)
     wanted = _wanted_scale(height, width, spec)
+    # Sides are rounded later: a canvas that is short by less than half a pixel still holds the picture.
+    least = None if wanted is None else (round(height * wanted), round(width * wanted))
     best: tuple[float, int, int] | None = None
     for index, (canvas_height, canvas_width) in enumerate(spec.canvases):
         room = min(canvas_height / height, canvas_width / width)
         scale = room if wanted is None else min(wanted, room)
         if spec.max_scale is not None:
             scale = min(scale, spec.max_scale)
-        # Sides are rounded later: a canvas that is short by less than half a pixel still holds the picture.
-        if wanted is not None and round(height * wanted) <= canvas_height and round(width * wanted) <= canvas_width:
+        if wanted is not None and least is not None and least[0] <= canvas_height and least[1] <= canvas_width:
             scale = wanted
         rank = (-scale, canvas_height * canvas_width, index)
         if best is None or rank < best:
@@ -234,12 +235,14 @@ def render(picture: Picture, transform: CanonicalTransform, spec: CanonicalSpec)
     target = upright_size(transform.orientation, transform.resized)
     raw_height, raw_width = transform.raw_size
     box = (0.0, 0.0, raw_width / picture.reduction, raw_height / picture.reduction)
-    small = resize(picture.image, target, method, box)
     turn = _TURNS.get(transform.orientation)
-    content = small if turn is None else np.asarray(Image.fromarray(small).transpose(turn))
     out = np.empty((*transform.canvas, 3), dtype=np.uint8)
     x, y = transform.offset
-    out[y : y + height, x : x + width] = content
+    if turn is None:
+        resize(picture.image, target, method, box, out, (y, x))
+    else:
+        small = resize(picture.image, target, method, box)
+        out[y : y + height, x : x + width] = np.asarray(Image.fromarray(small).transpose(turn))
     for padding in (out[:y], out[y + height :], out[y : y + height, :x], out[y : y + height, x + width :]):
         padding[:] = spec.fill
     return out

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -257,6 +258,30 @@ class PolygonSet:
             ignore=self.ignore[index],
             texts=[self.texts[int(i)] for i in index],
         )
+
+    def split(self, counts: Sequence[int]) -> list[PolygonSet]:
+        """Sets of so many polygons each, one after the other.
+
+        >>> both = PolygonSet.of([[(0, 0), (4, 0), (4, 2)], [(1, 1), (2, 1), (2, 2)]], frame="raw")
+        >>> [part.points.tolist() for part in both.split([0, 2])] == [[], both.points.tolist()]
+        True
+        """
+        bounds = [0, *accumulate(counts)]
+        if bounds[-1] != len(self):
+            raise ValueError(f"found {bounds[-1]} polygons to split into, expected {len(self)}")
+        starts, out = self.offsets[bounds].tolist(), []
+        for a, b, start, end in zip(bounds, bounds[1:], starts, starts[1:], strict=False):
+            offsets = self.offsets[a : b + 1] - start
+            offsets.flags.writeable = False
+            # Parts of what was checked are not checked again: data sets have a hundred thousand.
+            part = object.__new__(PolygonSet)
+            for name, value in (
+                ("points", self.points[start:end]), ("offsets", offsets), ("ignore", self.ignore[a:b]),
+                ("texts", self.texts[a:b]), ("frame", self.frame),
+            ):  # fmt: skip
+                object.__setattr__(part, name, value)
+            out.append(part)
+        return out
 
     def with_ignore(self, ignore: npt.ArrayLike) -> PolygonSet:
         return replace(self, ignore=np.asarray(ignore, dtype=np.bool_))

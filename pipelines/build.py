@@ -7,7 +7,6 @@ task may run twice, a worker may die and the client may be killed: the next buil
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections import Counter
@@ -19,9 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ocrmaps.errors import DataError, Problem, StoreError
-from ocrmaps.files import read_regular
 from ocrmaps.machine import cores
-from ocrmaps.pictures import decoding_bytes
 from ocrmaps.pipelines.crew import WAIT_SECONDS
 from ocrmaps.pipelines.executors import run_tasks
 from ocrmaps.pipelines.mounts import read_mounts
@@ -40,7 +37,6 @@ from ocrmaps.store.writing.plan import Failure, Plan, PlannedRow
 from ocrmaps.store.writing.reuse import Known
 from ocrmaps.store.writing.sources import Answer, Progress, Shortcut, ask
 from ocrmaps.store.writing.tasks import memory_bound
-from ocrmaps.tiff import file_of
 
 STORED_SHARE = 0.20
 """Bytes on disk for one raw byte, for estimates: receipts need 0.12 to 0.16 (docs/explanation/store.md)."""
@@ -321,16 +317,5 @@ def _free(cache: Path) -> int:
 
 def memory_per_worker(plan: Plan) -> int:
     """Bytes that a worker needs at most: for the picture that takes most, and the rows of a shard."""
-    decoding = max((_decoding(row) for row in plan.rows), default=0)
+    decoding = max((row.picture.decoding for row in plan.rows), default=0)
     return memory_bound(plan.recipe.canonical, plan.recipe.layout.rows_per_shard, decoding)
-
-
-def _decoding(row: PlannedRow) -> int:
-    file, jpeg = file_of(os.fspath(row.path)), row.path.suffix.lower() in (".jpg", ".jpeg")
-    try:
-        nbytes = os.stat(file).st_size
-        # Decoders go by the first bytes. Those of a picture inside another file are not looked for: its name decides.
-        jpeg = jpeg and (file != os.fspath(row.path) or read_regular(file, 3) == b"\xff\xd8\xff")
-    except OSError:  # whoever draws it says what is wrong
-        return 0
-    return decoding_bytes(row.picture.size, nbytes, jpeg=jpeg)

@@ -24,6 +24,7 @@ from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.sources import Progress
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
+from ocrmaps.store.writing.team import Team
 from ocrmaps.tiff import file_of
 
 _SAFE = "PYTHONSAFEPATH"
@@ -63,7 +64,7 @@ def run_tasks(
         say()
 
     say()
-    linked = {key for key, cost in costs.items() if not cost and building.task(key).linked}
+    linked = {key for key, cost in costs.items() if not cost and building.linked(key)}
     drawn = [key for key in costs if key not in linked]
     # Giving files a second name is little work: it fills the gaps that drawing leaves, and receipts share one sync.
     rest = [key for key in costs if key in linked]
@@ -112,22 +113,30 @@ def _on_threads(
 
     stop = threading.Event()
     waiting = deque(batches)
+    team = Team(workers)
 
     def build_next() -> list[dict[str, Any]]:
-        return [build_shard(make(key), stop) for key in waiting.popleft()]
+        with team.room:
+            try:
+                keys = waiting.popleft()
+            except IndexError:
+                team.help()
+                return []
+            return [build_shard(make(key), stop, team) for key in keys]
 
     def take(receipts: list[dict[str, Any]]) -> None:
         record(receipts)
         receipts.clear()  # Dask holds every result to the end
 
-    # Dask chooses the order of independent keys; that of the batches is ours, the most work first.
-    graph = {f"shards-{i}": (build_next,) for i in range(len(batches))}
+    # Dask chooses the order of independent keys; that of the batches is ours, the most work first. At the end whoever
+    # finds no batch helps with what others have begun.
+    graph = {f"shards-{i}": (build_next,) for i in range(len(batches) + workers - 1)}
     arrived = Callback(posttask=lambda key, result, graph, state, worker: take(result))
-    workers = min(workers, len(batches))
-    pool = ThreadPoolExecutor(workers)
+    # Twice as many threads as work at a time: the others wait for the disk.
+    pool = ThreadPoolExecutor(2 * workers)
     try:
         with arrived:
-            get(graph, list(graph), pool=pool, num_workers=workers)
+            get(graph, list(graph), pool=pool, num_workers=2 * workers)
     except BaseException:
         stop.set()  # rows in progress are finished, shards in progress are not
         raise

@@ -64,12 +64,46 @@ def test_the_order_of_passes_is_that_of_pillow(height, width, to_height, to_widt
     )
 
 
+@pytest.mark.parametrize("lent", [True, False])
 @pytest.mark.parametrize("size", [(40, 30), (90, 200), (300, 20), (120, 90), (200, 20), (10, 90)])
-def test_a_large_picture_goes_through_in_strips(monkeypatch, size):
+def test_a_picture_in_several_pieces_goes_through_in_strips(monkeypatch, size, lent):
     image, box = noise(200, 90), (0.0, 0.0, 90.0, 200.0)
-    whole = resize(image, size, LINEAR, box)
+    whole, lend = resize(image, size, LINEAR, box), resampling._lent
     monkeypatch.setattr(resampling, "STRIP_PIXELS", 90 * 17)
+    # Strips are lent by a Pillow that lends at all.
+    monkeypatch.setattr(resampling, "_lent", lambda part: None if part is image or not lent else lend(part))
     np.testing.assert_array_equal(resize(image, size, LINEAR, box), whole)
+
+
+def test_a_picture_that_pillow_keeps_in_several_pieces(monkeypatch):
+    image = Image.effect_noise((2600, 1700), 90.0).convert("RGB")
+    if hasattr(image, "__arrow_c_array__"):
+        assert resampling._lent(image) is None and resampling._lent(image.crop((0, 0, 2600, 100))) is not None
+    box = (0.0, 0.0, 2600.0, 1700.0)
+    np.testing.assert_array_equal(resize(image, (320, 500), LINEAR, box), plain(image, (320, 500), box))
+
+
+def test_pixels_that_are_lent_outlive_the_picture():
+    image = noise(70, 50)
+    expected = np.asarray(image)
+    lent = resampling._lent(image)
+    if lent is None:
+        pytest.skip("this Pillow lends no pixels")
+    del image
+    kept = [noise(70, 50) for _ in range(20)]
+    assert len(kept) == 20
+    np.testing.assert_array_equal(lent[:, :, :3], expected)
+
+
+@pytest.mark.parametrize("size", [(40, 30), (90, 60), (200, 30), (40, 90), (200, 90)])
+def test_a_picture_is_drawn_onto_a_larger_one_and_nowhere_else(size):
+    image, box = noise(200, 90), (0.0, 0.0, 90.0, 200.0)
+    onto = np.full((230, 120, 3), 7, np.uint8)
+    found = resize(image, size, LINEAR, box, onto, (9, 5))
+    np.testing.assert_array_equal(found, resize(image, size, LINEAR, box))
+    np.testing.assert_array_equal(onto[9 : 9 + size[0], 5 : 5 + size[1]], found)
+    found[:] = 7
+    assert (onto == 7).all()
 
 
 def test_other_filters_are_pillow_s():

@@ -54,9 +54,9 @@ def test_one_and_two_workers_and_processes_give_one_root_digest(recipe, cache):
 def test_one_worker_draws_the_shards_with_the_most_work_first(recipe, cache, monkeypatch):
     started = []
 
-    def noting(task, stop):
+    def noting(task, stop, team):
         started.append(task)
-        return build_shard(task, stop)
+        return build_shard(task, stop, team)
 
     monkeypatch.setattr(build_run, "build_shard", noting)
     build(recipe, cache, workers=1)

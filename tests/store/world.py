@@ -18,6 +18,7 @@ from ocrmaps.store.format.manifest import Manifest
 from ocrmaps.store.places.cache import Store, inputs_memory
 from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.inputs import InputPicture, Memory, examine
+from ocrmaps.store.writing.parsed import fingerprints
 from ocrmaps.store.writing.plan import Plan, ReadSource, make_plan
 from ocrmaps.store.writing.reuse import Known
 from ocrmaps.store.writing.tasks import build_shard
@@ -64,7 +65,8 @@ class World:
             source = Source(
                 annotations=self.root / f"{split}.json", pictures=self.root / split, format="mmocr", split=split
             )
-            out.append(ReadSource(source=source, reading=Reading(samples=tuple(samples))))
+            reading = Reading(samples=tuple(samples))
+            out.append(ReadSource(source=source, reading=reading, prints=fingerprints(reading)))
         return out
 
     def plan(self, sources: list[ReadSource] | None = None) -> Plan:

@@ -44,7 +44,7 @@ SIZE = 64
 STEPS = 10
 
 
-def not_drawn(task: ShardTask, stop: Any = None) -> dict[str, Any]:
+def not_drawn(task: ShardTask, stop: Any = None, team: Any = None) -> dict[str, Any]:
     """A receipt as of 50 polygons a row, with its files, for next to no work."""
     tree = Path(task.tree)
     for array in ARRAYS:

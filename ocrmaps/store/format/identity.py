@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xxhash
@@ -24,6 +25,7 @@ ALGORITHMS = {"pictures": 1, "canonical": 1}
 """Raised whenever the same file would give other pixels. The maps keep their own number (`MapSpec.algorithm`)."""
 FILE_DIGEST, ROW_DIGEST = 16, 8
 """Bytes of the two digests."""
+T = TypeVar("T")
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
@@ -46,17 +48,40 @@ def version_name(fingerprint_of_request: str) -> str:
     return fingerprint_of_request[:16]
 
 
+class FileDigest:
+    """XXH3-128 of a file's bytes as they pass, part by part."""
+
+    def __init__(self) -> None:
+        self._state = xxhash.xxh3_128()
+
+    def passing(self, part: T) -> T:
+        """The same part, counted in."""
+        self._state.update(part)  # type: ignore[arg-type]
+        return part
+
+    def digest(self) -> bytes:
+        """Of all parts so far."""
+        return self._state.digest()
+
+
 def file_digest(*parts: Any) -> bytes:
     """XXH3-128 of a file's bytes, in one piece or several."""
-    state = digest_in_pieces()
+    if len(parts) == 1:
+        return xxhash.xxh3_128_digest(parts[0])
+    state = FileDigest()
     for part in parts:
-        state.update(part)
+        state.passing(part)
     return state.digest()
 
 
-def digest_in_pieces() -> Any:
-    """A file's digest in the making: `update` with piece after piece, then `digest`."""
-    return xxhash.xxh3_128()
+def digest_in_pieces(path: str | os.PathLike[str]) -> tuple[int, bytes]:
+    """Length of a file and the `file_digest` of its bytes, which pass through little memory."""
+    state, piece, nbytes = FileDigest(), memoryview(bytearray(1 << 18)), 0
+    with open(path, "rb", buffering=0) as file:
+        while found := file.readinto(piece):
+            state.passing(piece[:found])
+            nbytes += found
+    return nbytes, state.digest()
 
 
 def row_digest(data: Any) -> bytes:

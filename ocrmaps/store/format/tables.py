@@ -22,7 +22,7 @@ import numpy.typing as npt
 from ocrmaps.errors import StoreCorrupt, StoreFormat, reason
 from ocrmaps.files import open_regular
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, digest_in_pieces, file_digest
+from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, FileDigest, file_digest
 from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
 from ocrmaps.store.format.sense import column_fault
 from ocrmaps.store.places import posix as disk
@@ -236,14 +236,14 @@ class Table:
         """
         column, where, file = self._columns[name], f"{self._table}/{name}", self._file(name)
         length, entries = column.shape[0], min(len(memory), self._entries(name))
-        state, fault, before = digest_in_pieces(), "", 0
+        state, fault, before = FileDigest(), "", 0
         for start in range(0, length, entries):
             place = start % len(memory)
             piece = memory[place : place + min(entries, length - start)]
             there = opened.readinto(piece.reshape(-1).view(np.uint8).data)  # type: ignore[attr-defined]
             if there != piece.nbytes:
                 raise StoreCorrupt(f"{file}: it was cut short while it was read", hint=self._hint)
-            state.update(piece.reshape(-1).view(np.uint8).data)
+            state.passing(piece.reshape(-1).view(np.uint8).data)
             fault = fault or column_fault(self._written, where, piece, start=start, before=before)
             before = piece[-1]
             yield piece
@@ -263,7 +263,7 @@ def pack_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArra
     """
     # Annotations may hold lone surrogates (undecodable bytes kept by a reader): they come back as they went in.
     data = "".join(texts).encode("utf-8", "surrogatepass")
-    lengths = [len(text) for text in texts]
+    lengths = list(map(len, texts))
     if sum(lengths) != len(data):  # not ASCII alone
         lengths = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
     return np.cumsum([0, *lengths], dtype=np.uint64), np.frombuffer(data, dtype=np.uint8)

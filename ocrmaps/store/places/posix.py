@@ -12,9 +12,10 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ Buffer = bytes | bytearray | memoryview
 Seam = Callable[[str, Path], int | None]
 """(step, path) -> None to go on, or the most bytes that this one write call may take."""
 between: Seam | None = None
+_SYNCS = 8
+"""Files that are synced at a time."""
 STEPS = ("mkdir", "open", "write", "fsync", "rename", "link", "unlink", "append", "truncate", "fsync-dir")
 
 
@@ -59,7 +62,7 @@ def make_folder(path: Path, *, durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
-def write_new(path: Path, parts: Sequence[Buffer], *, durable: bool = True) -> int:
+def write_new(path: Path, parts: Iterable[Buffer], *, durable: bool = True) -> int:
     """Write a read-only file that must not exist yet; returns its length, which the system has confirmed."""
     with _named("open", path):
         _step("open", path)
@@ -126,9 +129,14 @@ def sync_folder(path: Path) -> None:
 
 def sync(files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
     """Make files, then folders, survive a power cut; many at a time, so that the file system can join its work."""
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(_sync_file, files))
-        list(pool.map(sync_folder, folders))
+    with ThreadPoolExecutor(_SYNCS) as pool:
+        for sync_one, paths in ((_sync_file, files), (sync_folder, folders)):
+            list(pool.map(partial(_each, sync_one), (paths[i::_SYNCS] for i in range(min(_SYNCS, len(paths))))))
+
+
+def _each(sync_one: Callable[[Path], None], paths: Sequence[Path]) -> None:
+    for path in paths:
+        sync_one(path)
 
 
 def _sync_file(path: Path) -> None:

@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from typing import Any
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.far.source import named_recipe, place_of
-from ocrmaps.store.format.identity import file_digest
+from ocrmaps.store.format.identity import digest_in_pieces, file_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, array_folders, list_files
 from ocrmaps.store.format.manifest import Manifest, read_manifest
 from ocrmaps.store.format.tables import write_afresh, write_table
@@ -29,9 +29,9 @@ from ocrmaps.store.places.cache import Store
 from ocrmaps.store.writing.assembly import Assembled, assemble_version
 from ocrmaps.store.writing.journal import Journal, Receipts
 from ocrmaps.store.writing.plan import Plan, PlannedRow
-from ocrmaps.store.writing.provenance import code_digests, tool_versions
+from ocrmaps.store.writing.provenance import code_digests, identity
 from ocrmaps.store.writing.reuse import Known
-from ocrmaps.store.writing.tasks import OUTCOMES, RowTask, ShardTask
+from ocrmaps.store.writing.tasks import OUTCOMES, CopyRow, RowTask, ShardTask
 
 
 class Building:
@@ -100,7 +100,11 @@ class Building:
         costs = {}
         for key, rows in self.plan.shards.items():
             span, asked = told.get(str(key), (None, None))
-            if span is not None and asked == self._whole(key).asked and self._holds(self._journal.receipt(span), key):
+            if (
+                span is not None
+                and asked == self._task(key, [None] * len(rows)).asked
+                and self._holds(self._journal.receipt(span), key)
+            ):
                 self.receipts.add(str(key), span)
                 self.resumed += 1
             else:
@@ -108,9 +112,15 @@ class Building:
         return dict(sorted(costs.items(), key=lambda entry: (-entry[1], entry[0])))
 
     def task(self, key: ShardKey) -> ShardTask:
-        """What building one shard takes; known rows are to be copied."""
-        whole = self._whole(key)
-        return whole if self._known is None else self._known.reuse(whole)
+        """What building one shard takes; known rows are to be copied, or the whole shard linked."""
+        rows = self.plan.shards[key]
+        return self._task(key, [None] * len(rows) if self._known is None else self._known.reuse(rows), self.linked(key))
+
+    def linked(self, key: ShardKey) -> tuple[tuple[str, str], ...]:
+        """Files and digests of an older shard with exactly these rows, one per array; empty where there is none."""
+        if self._known is None:
+            return ()
+        return self._known.shard(self.plan.shards[key], self.plan.recipe.layout.rows_per_shard)
 
     def tasks(self) -> list[ShardTask]:
         """The tasks of all shards still to be built, the most work first."""
@@ -120,19 +130,23 @@ class Building:
         """Whether an older version holds this row."""
         return self._known is not None and row.fingerprint in self._known
 
-    def _whole(self, key: ShardKey) -> ShardTask:
-        """One shard, to be drawn in full."""
+    def _task(
+        self, key: ShardKey, copies: Sequence[CopyRow | None], linked: tuple[tuple[str, str], ...] = ()
+    ) -> ShardTask:
+        """One shard, its rows to be drawn where there is no copy."""
         recipe = self.plan.recipe
+        rows = zip(self.plan.shards[key], copies, strict=True)
         tree, temporary = self.folders
         return ShardTask(
             key=key,
-            rows=tuple(_row_task(row, recipe.layout.rows_per_shard) for row in self.plan.shards[key]),
+            rows=tuple(_row_task(row, recipe.layout.rows_per_shard, copy) for row, copy in rows),
             rows_per_shard=recipe.layout.rows_per_shard,
             canonical=recipe.canonical,
             maps=recipe.maps,
             codecs=recipe.layout.codecs,
             tree=tree,
             temporary=temporary,
+            linked=linked if None not in copies else (),
         )
 
     def _holds(self, receipt: Mapping[str, Any], key: ShardKey) -> bool:
@@ -142,10 +156,10 @@ class Building:
         for array in ARRAYS:
             nbytes, digest = receipt["files"][array]
             try:
-                data = (self.store.tree(self.plan.version) / key.path(array)).read_bytes()
+                found = digest_in_pieces(self.store.tree(self.plan.version) / key.path(array))
             except OSError:
                 return False
-            if len(data) != nbytes or file_digest(data).hex() != digest:
+            if found != (nbytes, bytes.fromhex(digest)):
                 return False
         return True
 
@@ -201,7 +215,7 @@ class Building:
             recorded={
                 "recipe": named_recipe(self.plan.recipe).as_dict(),
                 "sources": self._sources(assembled),
-                "tools": tool_versions(),
+                "tools": identity()["tools"],
                 "code": code_digests(),
                 "drawn_by": assembled.drawers.drawn_by({} if self._known is None else self._known.identities),
                 **recorded,
@@ -236,7 +250,7 @@ class Building:
                     hint="run the build again: it resumes; if workers ran elsewhere, check that they share this disk",
                 )
         shards = {key.path(array) for key in self.plan.shards for array in ARRAYS}
-        folders = {str(parent) for path in expected for parent in Path(path).parents}
+        folders = {folder for path in expected for folder in _above(path)}
         disk.sync(
             [tree / path for path in expected if path not in shards], [tree / folder for folder in sorted(folders)]
         )
@@ -265,7 +279,17 @@ class Building:
         return out
 
 
-def _row_task(row: PlannedRow, rows_per_shard: int) -> RowTask:
+def _above(path: str) -> list[str]:
+    """The folders above a relative path, the tree itself last.
+
+    >>> _above("rows/id_bytes/c.0")
+    ['rows/id_bytes', 'rows', '.']
+    """
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[:n]) for n in range(len(parts), 0, -1)] + ["."]
+
+
+def _row_task(row: PlannedRow, rows_per_shard: int, copy: CopyRow | None) -> RowTask:
     return RowTask(
         slot=row.position % rows_per_shard,
         name=row.name,
@@ -274,6 +298,7 @@ def _row_task(row: PlannedRow, rows_per_shard: int) -> RowTask:
         fingerprint=row.fingerprint.hex(),
         polygons=row.sample.polygons,
         transform=row.transform,
+        copy=copy,
     )
 
 

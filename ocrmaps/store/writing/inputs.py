@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ocrmaps.errors import DataError, PictureError, Problem, StoreError
 from ocrmaps.geometry import Size
-from ocrmaps.pictures import read_header
+from ocrmaps.pictures import decoding_bytes, read_header
 from ocrmaps.store.format.identity import picture_fingerprint, row_digest
 from ocrmaps.store.places import posix as disk
 from ocrmaps.tiff import file_of, read_picture
@@ -35,6 +35,8 @@ class InputPicture:
     sha: bytes
     size: Size
     orientation: int
+    decoding: int
+    """Bytes of memory that decoding it takes at most."""
 
 
 Stamp = tuple[int, int, int, int]
@@ -55,17 +57,19 @@ class Memory:
                 part = paths[start : start + 500]
                 marks = ",".join("?" * len(part))
                 for path, packed, proof in database.execute(
-                    f"SELECT path, packed, proof FROM pictures WHERE path IN ({marks})", part
+                    f"SELECT path, packed, proof FROM pictures WHERE path IN ({marks}) AND length(packed) = ?",
+                    [*part, _PICTURE.size],  # entries of other lengths are those of another release
                 ):
                     if proof == _proof(path, packed):
-                        *stamp, h, w, orientation, sha = _PICTURE.unpack(packed)
-                        found[path] = (tuple(stamp), InputPicture(sha=sha, size=(h, w), orientation=orientation))
+                        *stamp, h, w, orientation, decoding, sha = _PICTURE.unpack(packed)
+                        picture = InputPicture(sha=sha, size=(h, w), orientation=orientation, decoding=decoding)
+                        found[path] = (tuple(stamp), picture)
         return found
 
     def remember_pictures(self, entries: Mapping[str, tuple[Stamp, InputPicture]]) -> None:
         rows = []
         for path, (stamp, picture) in entries.items():
-            packed = _PICTURE.pack(*stamp, *picture.size, picture.orientation, picture.sha)
+            packed = _PICTURE.pack(*stamp, *picture.size, picture.orientation, picture.decoding, picture.sha)
             rows.append((path, packed, _proof(path, packed)))
         with self._open() as database, database:
             database.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", rows)
@@ -111,7 +115,7 @@ class Memory:
         return StoreError(f"{self._path}: the memory of inputs cannot be used ({error})", hint=hint)
 
 
-_PICTURE = struct.Struct("<4q3I32s")
+_PICTURE = struct.Struct("<4q3IQ32s")
 
 
 def _proof(key: str, packed: bytes) -> bytes:
@@ -170,7 +174,11 @@ def _examine(path: Path) -> tuple[InputPicture | Problem, Stamp | None]:
         return Problem(loc=str(path), message=f"cannot be read ({error.strerror})", kind=kind), None
     except PictureError as error:
         return Problem(loc=str(path), message=str(error), kind="bad-picture"), None
-    picture = InputPicture(sha=picture_fingerprint(data), size=header.size, orientation=header.orientation)
+    # Decoders go by the first bytes, not by the name. The whole file is in memory, too, whatever part of it this is.
+    decoding = decoding_bytes(header.size, before[0] if before else len(data), jpeg=data[:3] == b"\xff\xd8\xff")
+    picture = InputPicture(
+        sha=picture_fingerprint(data), size=header.size, orientation=header.orientation, decoding=decoding
+    )
     return picture, before if before is not None and before == _stamp(str(path)) and settled(before, now) else None
 
 

@@ -20,10 +20,8 @@ from ocrmaps.geometry import Size
 from ocrmaps.recipe import Recipe
 from ocrmaps.store.format.identity import (
     FORMAT,
-    annotation_fingerprint,
     canonical_json,
     fingerprint,
-    outline_fingerprint,
     request,
     row_fingerprint,
     version_name,
@@ -39,6 +37,8 @@ class ReadSource:
 
     source: Source
     reading: Reading
+    prints: tuple[tuple[bytes, bytes], ...]
+    """Fingerprints of each sample: of its outlines, and of its whole annotation."""
     name: str = ""
     """As the recipe names it: empty when it does not, which keeps folder names out of the version's identity."""
 
@@ -134,7 +134,7 @@ def make_plan(recipe: Recipe, sources: Sequence[ReadSource], pictures: Mapping[P
     asked_of_rows = request(recipe.canonical, recipe.maps, recipe.identity()["layout"])
     digest = fingerprint(asked_of_rows)
     failures: list[Failure] = []
-    ordered: list[tuple[tuple[int, str, str], ReadSource, Sample, Path]] = []
+    ordered: list[tuple[tuple[int, str, str], ReadSource, Sample, Path, tuple[bytes, bytes]]] = []
     for read in sources:
         where = {"split": read.source.split, "source": read.name}
         failures += [
@@ -142,18 +142,16 @@ def make_plan(recipe: Recipe, sources: Sequence[ReadSource], pictures: Mapping[P
         ]
         rank = SPLITS.index(read.source.split)
         ordered += [
-            ((rank, read.name, sample.id), read, sample, path)
-            for sample, path in zip(read.reading.samples, read.paths, strict=True)
+            ((rank, read.name, sample.id), read, sample, path, prints)
+            for sample, path, prints in zip(read.reading.samples, read.paths, read.prints, strict=True)
         ]
     ordered.sort(key=lambda item: item[0])
 
     placed: list[tuple[ReadSource, Sample, Path, InputPicture, CanonicalTransform, bytes, bytes]] = []
     inputs = hashlib.sha256()
-    for key, read, sample, path in ordered:
+    for key, read, sample, path, (outlines, annotation) in ordered:
         picture = pictures[path]
         broken = isinstance(picture, Problem)
-        outlines = outline_fingerprint(sample.polygons)
-        annotation = annotation_fingerprint(sample.polygons, outlines)
         inputs.update(canonical_json([*key, "" if broken else picture.sha.hex(), annotation.hex()]) + b"\n")  # type: ignore[union-attr]
         if isinstance(picture, Problem):
             failures.append(

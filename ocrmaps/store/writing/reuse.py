@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from ocrmaps.errors import StoreError
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.layout import ShardKey, canvas_name
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.reader import Reader
+from ocrmaps.store.writing.plan import PlannedRow
 from ocrmaps.store.writing.provenance import Origins
-from ocrmaps.store.writing.tasks import OUTCOMES, CopyRow, RowTask, ShardTask
+from ocrmaps.store.writing.tasks import OUTCOMES, CopyRow
 
 _CODES = {name: code for code, name in enumerate(OUTCOMES)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     reader: int
     row: int
 
 
-def _tables(reader: Reader) -> npt.NDArray[np.uint8]:
-    """Read, and so prove, every column that copying relies on; returns the fingerprints of the rows."""
+class _OldShard(NamedTuple):
+    files: tuple[str, ...]
+    """One per array."""
+    by: tuple[str, ...]
+    """Names of what drew its rows."""
+
+
+def _prove(reader: Reader) -> None:
+    """Read, and so prove, every column that copying relies on."""
     for table, columns in (
         (reader.rows, ("canvas", "position", "chunk_offset", "chunk_nbytes", "chunk_digest")),
         (reader.shards, ("canvas", "index", "nbytes", "digest")),
@@ -37,7 +43,6 @@ def _tables(reader: Reader) -> npt.NDArray[np.uint8]:
     ):
         for column in columns:
             table[column]
-    return reader.rows["fingerprint"]
 
 
 class Known:
@@ -51,7 +56,9 @@ class Known:
         """Versions that could not be used, and why."""
         self._readers: list[Reader] = []
         self._places: dict[bytes, _Place] = {}
-        self._paths: dict[tuple[int, ShardKey], tuple[str, ...]] = {}
+        self._shards: dict[tuple[int, ShardKey], _OldShard] = {}
+        self._filled: dict[int, Counter[tuple[int, int]]] = {}
+        """Rows in each shard of an older version, by canvas and index."""
         self._origins: list[Origins] = []
         missing = set(wanted)
         for version in store.versions():
@@ -63,24 +70,22 @@ class Known:
                 self.passed_over[version] = str(error)
                 continue
             try:
-                fingerprints, origins = _tables(reader), Origins(reader.manifest.recorded)
+                packed = reader.rows["fingerprint"].tobytes()
+                found = {key: i for i in range(len(reader)) if (key := packed[32 * i : 32 * i + 32]) in missing}
+                origins = Origins(reader.manifest.recorded)
+                if found:
+                    _prove(reader)
             except StoreError as error:
                 self.passed_over[version] = str(error)
                 reader.close()
                 continue
-            used = False
-            packed = fingerprints.tobytes()
-            for row in range(len(fingerprints)):
-                key = packed[32 * row : 32 * row + 32]
-                if key in missing:
-                    missing.discard(key)
-                    self._places[key] = _Place(len(self._readers), row)
-                    used = True
-            if used:
-                self._readers.append(reader)
-                self._origins.append(origins)
-            else:
+            if not found:
                 reader.close()
+                continue
+            missing -= found.keys()
+            self._places.update({key: _Place(len(self._readers), row) for key, row in found.items()})
+            self._readers.append(reader)
+            self._origins.append(origins)
 
     def __enter__(self) -> Known:
         return self
@@ -102,61 +107,73 @@ class Known:
         """What drew the known rows, by name."""
         return {name: body for origins in self._origins for name, body in origins.bodies.items()}
 
-    def reuse(self, task: ShardTask) -> ShardTask:
-        """The same task with every known row to be copied, or the whole shard linked if an older one equals it."""
-        places = [self._places.get(bytes.fromhex(row.fingerprint)) for row in task.rows]
-        copies = [
-            None if place is None else self._copy(place, row) for row, place in zip(task.rows, places, strict=True)
-        ]
-        rows = tuple(
-            row if copy is None else replace(row, copy=copy) for row, copy in zip(task.rows, copies, strict=True)
-        )
-        task = replace(task, rows=rows)
-        if any(row.copy is None for row in rows):
-            return task
-        return replace(task, linked=self._whole_shard(task, [p for p in places if p is not None]))
+    def reuse(self, rows: Sequence[PlannedRow]) -> list[CopyRow | None]:
+        """Where the bytes of these rows are, None for each that is to be drawn."""
+        out: list[CopyRow | None] = [None] * len(rows)
+        places = [(i, place) for i, row in enumerate(rows) if (place := self._places.get(row.fingerprint)) is not None]
+        for number in sorted({place.reader for _, place in places}):
+            chosen = [(i, place.row) for i, place in places if place.reader == number]
+            for (i, _), copy in zip(chosen, self._copies(number, [row for _, row in chosen]), strict=True):
+                unknown = max(copy.outcomes, default=0) >= len(OUTCOMES)  # it knows outcomes that we do not: draw again
+                out[i] = None if unknown or len(copy.outcomes) != len(rows[i].sample.polygons) else copy
+        return out
 
-    def _copy(self, place: _Place, row: RowTask) -> CopyRow | None:
-        reader = self._readers[place.reader]
-        first, last = reader.polygons["row_offsets"][place.row : place.row + 2].tolist()
-        outcomes = tuple(reader.polygons["outcome"][first:last].tolist())
-        names = reader.manifest.written["outcomes"]
-        if names[: len(OUTCOMES)] != list(OUTCOMES):
-            outcomes = tuple(_CODES.get(names[code], len(OUTCOMES)) for code in outcomes)
-        if len(outcomes) != len(row.polygons) or max(outcomes, default=0) >= len(OUTCOMES):
-            return None  # it knows outcomes that we do not: draw again
-        offsets, nbytes = (reader.rows[column][place.row].tolist() for column in ("chunk_offset", "chunk_nbytes"))
-        digests = reader.rows["chunk_digest"][place.row].tobytes().hex()
-        size = len(digests) // len(ARRAYS)
-        hexes = [digests[i : i + size] for i in range(0, len(digests), size)]
-        chunks = tuple(zip(offsets, nbytes, hexes, strict=True))
-        key = reader.shard_of(place.row)
-        by = self._origins[place.reader].of(canvas_name(key.canvas), key.index)
-        return CopyRow(files=self._files(place.reader, key), chunks=chunks, outcomes=outcomes, by=by)
-
-    def _files(self, number: int, key: ShardKey) -> tuple[str, ...]:
-        """Where an older version keeps the arrays of one shard."""
-        if (number, key) not in self._paths:
-            folder = self._readers[number].folder
-            self._paths[number, key] = tuple(os.fspath(folder / key.path(array)) for array in ARRAYS)
-        return self._paths[number, key]
-
-    def _whole_shard(self, task: ShardTask, places: Sequence[_Place]) -> tuple[tuple[str, str], ...]:
+    def shard(self, rows: Sequence[PlannedRow], rows_per_shard: int) -> tuple[tuple[str, str], ...]:
         """Files and digests of an older shard with exactly these rows in these slots, or nothing."""
-        reader = self._readers[places[0].reader]
-        if len({place.reader for place in places}) > 1 or reader.manifest.rows_per_shard != task.rows_per_shard:
+        places = [self._places.get(row.fingerprint) for row in rows]
+        first = places[0]
+        if first is None or any(place is None or place.reader != first.reader for place in places):
             return ()
-        key = reader.shard_of(places[0].row)
-        if any(reader.shard_of(place.row) != key for place in places):
+        reader = self._readers[first.reader]
+        if reader.manifest.rows_per_shard != rows_per_shard:
             return ()
-        slots = [int(reader.rows["position"][place.row]) % task.rows_per_shard for place in places]
-        if slots != [row.slot for row in task.rows] or self._rows_in(reader, key) != len(places):
+        numbers = np.array([place.row for place in places if place is not None])
+        canvases, positions = reader.rows["canvas"][numbers], reader.rows["position"][numbers]
+        key = reader.shard_of(first.row)
+        if (canvases != canvases[0]).any() or (positions // rows_per_shard != key.index).any():
             return ()
-        return tuple(zip(self._files(places[0].reader, key), reader.shard_digests(key), strict=True))
+        if (positions % rows_per_shard).tolist() != [row.position % rows_per_shard for row in rows]:
+            return ()
+        if self._rows_in(first.reader, int(canvases[0]), key.index) != len(rows):
+            return ()
+        return tuple(zip(self._shard(first.reader, key).files, reader.shard_digests(key), strict=True))
 
-    @staticmethod
-    def _rows_in(reader: Reader, key: ShardKey) -> int:
+    def _copies(self, number: int, rows: Sequence[int]) -> list[CopyRow]:
+        """Rows of one older version, as it holds them."""
+        reader, at = self._readers[number], np.array(rows)
+        names = reader.manifest.written["outcomes"]
+        codes = reader.polygons["outcome"]
+        if names[: len(OUTCOMES)] != list(OUTCOMES):
+            codes = np.array([_CODES.get(name, len(OUTCOMES)) for name in names], np.uint8)[codes]
+        first, last = (reader.polygons["row_offsets"][at + i].tolist() for i in (0, 1))
+        table = reader.rows
+        digests = table["chunk_digest"][at].tobytes().hex()
+        size = len(digests) // (len(rows) * len(ARRAYS))
+        hexes = iter([digests[i : i + size] for i in range(0, len(digests), size)])
+        out = []
+        for i, (row, offsets, lengths) in enumerate(
+            zip(rows, table["chunk_offset"][at].tolist(), table["chunk_nbytes"][at].tolist(), strict=True)
+        ):
+            shard = self._shard(number, reader.shard_of(row))
+            chunks = tuple((offset, nbytes, next(hexes)) for offset, nbytes in zip(offsets, lengths, strict=True))
+            outcomes = tuple(codes[first[i] : last[i]].tobytes())
+            out.append(CopyRow(files=shard.files, chunks=chunks, outcomes=outcomes, by=shard.by))
+        return out
+
+    def _shard(self, number: int, key: ShardKey) -> _OldShard:
+        """What is known of a shard of an older version."""
+        if (number, key) not in self._shards:
+            folder = self._readers[number].folder
+            self._shards[number, key] = _OldShard(
+                files=tuple(os.fspath(folder / key.path(array)) for array in ARRAYS),
+                by=self._origins[number].of(canvas_name(key.canvas), key.index),
+            )
+        return self._shards[number, key]
+
+    def _rows_in(self, number: int, canvas: int, index: int) -> int:
         """Rows that an older shard holds; a shard with more than ours is not ours."""
-        canvas = reader.manifest.canvases.index(key.canvas)
-        positions = reader.rows["position"][reader.rows["canvas"] == canvas]
-        return int((positions // reader.manifest.rows_per_shard == key.index).sum())
+        reader = self._readers[number]
+        if number not in self._filled:
+            shards = reader.rows["position"] // reader.manifest.rows_per_shard
+            self._filled[number] = Counter(zip(reader.rows["canvas"].tolist(), shards.tolist(), strict=True))
+        return self._filled[number][canvas, index]

@@ -44,10 +44,10 @@ def ask(
     """What building this recipe would mean, with every annotation read and every picture's bytes accounted for."""
     recipe = bring_recipe(recipe, progress)
     memory = Memory(inputs_memory(cache))
-    sources = [
-        ReadSource(source=source, reading=read_annotations(source, memory, rehash=rehash), name=asked.name)
-        for source, asked in zip(opened or open_sources(recipe), recipe.sources, strict=True)
-    ]
+    sources = []
+    for source, asked in zip(opened or open_sources(recipe), recipe.sources, strict=True):
+        reading, prints = read_annotations(source, memory, rehash=rehash)
+        sources.append(ReadSource(source=source, reading=reading, prints=prints, name=asked.name))
     paths = [path for read in sources for path in read.paths]
     report = None if progress is None else lambda done, total: progress("reading pictures", done, total)
     found = examine(paths, memory, rehash=rehash, threads=threads, progress=report)

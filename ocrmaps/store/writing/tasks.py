@@ -7,12 +7,13 @@ Memory: one picture with its maps, plus the packed rows of one shard (`memory_bo
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +25,21 @@ from ocrmaps.maps import DRAWN, Maps, MapSpec, Outcome, draw_maps
 from ocrmaps.pictures import decode
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.codecs import packing
-from ocrmaps.store.format.identity import file_digest, fingerprint, picture_fingerprint, row_digest
+from ocrmaps.store.format.identity import (
+    FileDigest,
+    digest_in_pieces,
+    file_digest,
+    fingerprint,
+    picture_fingerprint,
+    row_digest,
+)
 from ocrmaps.store.format.layout import ShardKey
-from ocrmaps.store.format.shards import assemble
+from ocrmaps.store.format.shards import ABSENT, assemble
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.objects import read_object
 from ocrmaps.store.places.urls import bucket_and_key
 from ocrmaps.store.writing.provenance import UNKNOWN, identity
+from ocrmaps.store.writing.team import Team
 from ocrmaps.tiff import read_picture
 
 Row = dict[str, npt.NDArray[np.uint8]]
@@ -94,18 +103,12 @@ OUTCOMES: tuple[str, ...] = tuple(str(outcome) for outcome in Outcome)
 """Names of the codes in the `outcome` column; the manifest lists them, so later ones may be added."""
 
 
-def build_shard(task: ShardTask, stop: threading.Event | None = None) -> dict[str, Any]:
-    """Build one shard; returns its receipt as plain data, a few hundred bytes a row."""
+def build_shard(task: ShardTask, stop: threading.Event | None = None, team: Team | None = None) -> dict[str, Any]:
+    """Build one shard, alone or in a team; returns its receipt as plain data, a few hundred bytes a row."""
     start = time.perf_counter()
     receipt = _link(task) if task.linked else None
     if receipt is None:
-        packed: dict[str, list[bytes | None]] = {array: [None] * task.rows_per_shard for array in ARRAYS}
-        rows = []
-        for row in task.rows:
-            if stop is not None and stop.is_set():
-                raise StoreError(f"{task.key}: stopped on request")
-            rows.append(_row(row, task, packed))
-        receipt = _write(task, rows, packed)
+        receipt = _assemble(task, stop, team or Team())
     receipt["seconds"] = round(time.perf_counter() - start, 4)
     receipt["drawn_by"] = identity()
     return receipt
@@ -121,21 +124,51 @@ def draw_row(data: bytes, row: RowTask, canonical: CanonicalSpec, maps: MapSpec)
     return {"image": image, "probability": drawn.probability, "threshold": drawn.quantized, "mask": mask}, drawn
 
 
-def _row(row: RowTask, task: ShardTask, packed: dict[str, list[bytes | None]]) -> dict[str, Any]:
+def _assemble(task: ShardTask, stop: threading.Event | None, team: Team) -> dict[str, Any]:
+    """Draw or copy the rows of a shard and write its files."""
+    made: dict[int, _Made] = {}
+
+    def make(row: RowTask) -> None:
+        if stop is not None and stop.is_set():
+            raise StoreError(f"{task.key}: stopped on request")
+        made[row.slot] = _row(row, task)
+
+    team.share(task.rows, make)
+    unfinished, files = _write(task, made)
+    with team.waiting():
+        # All four are on the disk before any gets its name. The names themselves are made durable at commit: until then
+        # a lost one is noticed, because a receipt is believed only with its files.
+        disk.sync(unfinished)
+    for array, path in zip(ARRAYS, unfinished, strict=True):
+        disk.rename(path, Path(task.tree) / task.key.path(array))
+    rows = [made[row.slot].told for row in task.rows]
+    return {"shard": str(task.key), "asked": task.asked, "files": files, "rows": rows}
+
+
+class _Made(NamedTuple):
+    """A row of a shard that is being built."""
+
+    told: dict[str, Any]
+    """What the receipt says of it."""
+    packed: list[bytes]
+    """One per array; emptied when they are written, none where the row failed."""
+    digests: Sequence[str] = ()
+
+
+def _row(row: RowTask, task: ShardTask) -> _Made:
     if row.copy is not None:
         copied = _copied(row.copy)
         if copied is not None:
-            for array, data in zip(ARRAYS, copied, strict=True):
-                packed[array][row.slot] = data
-            return {"slot": row.slot, "how": "copied", "outcomes": list(row.copy.outcomes), "by": list(row.copy.by)}
+            told = {"slot": row.slot, "how": "copied", "outcomes": list(row.copy.outcomes), "by": list(row.copy.by)}
+            return _Made(told, copied, [digest for _, _, digest in row.copy.chunks])
     try:
         data = _input(row)
         arrays, drawn = draw_row(data, row, task.canonical, task.maps)
     except DataError as error:
-        return {"slot": row.slot, "how": "failed", "reason": "bad-picture", "message": str(error)}
-    for array in ARRAYS:
-        packed[array][row.slot] = _proven(arrays[array], task.codecs[array], f"{row.name}, {array}")
-    return {"slot": row.slot, "how": "drawn", "outcomes": [OUTCOMES.index(o) for o in drawn.outcomes]}
+        return _Made({"slot": row.slot, "how": "failed", "reason": "bad-picture", "message": str(error)}, [])
+    packed = [_proven(arrays[array], task.codecs[array], f"{row.name}, {array}") for array in ARRAYS]
+    told = {"slot": row.slot, "how": "drawn", "outcomes": [OUTCOMES.index(o) for o in drawn.outcomes]}
+    return _Made(told, packed, [row_digest(data).hex() for data in packed])
 
 
 def _input(row: RowTask) -> bytes:
@@ -159,11 +192,11 @@ def _input(row: RowTask) -> bytes:
 
 def _proven(array: npt.NDArray[np.uint8], codec: str, where: str) -> bytes:
     """Packed bytes that have been unpacked again and compared: compressors have had bugs."""
-    chosen = packing(codec)
-    data = chosen.encode(np.ascontiguousarray(array))
-    back = np.empty(array.shape, dtype=np.uint8)
+    chosen, array = packing(codec), np.ascontiguousarray(array)
+    data = chosen.encode(array)
+    back = _spare(array.nbytes).reshape(array.shape)
     chosen.decode(data, back)
-    if not np.array_equal(back, array):
+    if not _same(back, array):
         raise StoreCorrupt(
             f"{where}: what {codec} packed does not unpack to the same values",
             hint="test this machine's memory; then choose another codec in [layout] and report the picture",
@@ -171,14 +204,33 @@ def _proven(array: npt.NDArray[np.uint8], codec: str, where: str) -> bytes:
     return data
 
 
+_own = threading.local()
+
+
+def _spare(nbytes: int) -> npt.NDArray[np.uint8]:
+    """Memory of this thread's own: fresh memory costs more than what is done in it."""
+    spare: npt.NDArray[np.uint8] = getattr(_own, "spare", _NO_BYTES)
+    if len(spare) < nbytes:
+        spare = _own.spare = np.empty(nbytes, dtype=np.uint8)
+    return spare[:nbytes]
+
+
+_NO_BYTES = np.empty(0, dtype=np.uint8)
+
+
+def _same(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
+    """Whether all bytes are equal, eight at a time where they come in eights."""
+    width = np.uint64 if one.nbytes % 8 == 0 else np.uint8
+    return np.array_equal(one.reshape(-1).view(width), other.reshape(-1).view(width))
+
+
 def _copied(copy: CopyRow) -> list[bytes] | None:
     """The packed bytes of a known row, or None where they are no longer what they were: then it is drawn again."""
     out = []
     for file, (offset, nbytes, digest) in zip(copy.files, copy.chunks, strict=True):
         try:
-            with open(file, "rb") as handle:
-                handle.seek(offset)
-                data = handle.read(nbytes)
+            with open(file, "rb", buffering=0) as handle:
+                data = os.pread(handle.fileno(), nbytes, offset)
         except OSError:
             return None
         if row_digest(data).hex() != digest:
@@ -187,27 +239,28 @@ def _copied(copy: CopyRow) -> list[bytes] | None:
     return out
 
 
-def _write(task: ShardTask, rows: list[dict[str, Any]], packed: dict[str, list[bytes | None]]) -> dict[str, Any]:
-    files: dict[str, Any] = {}
-    chunks: dict[str, Any] = {}
-    unfinished = {array: disk.temporary_name(Path(task.temporary), array) for array in ARRAYS}
-    for array in ARRAYS:
-        parts, index = assemble(packed[array], task.rows_per_shard)
-        files[array] = [disk.write_new(unfinished[array], parts, durable=False), file_digest(*parts).hex()]
-        for row in rows:
-            data = packed[array][row["slot"]]
-            if data is not None:
-                chunks.setdefault(row["slot"], []).append(
-                    [int(index[row["slot"], 0]), len(data), row_digest(data).hex()]
-                )
-    # All four are on the disk before any gets its name. The names themselves are made durable at commit: until then a
-    # lost one is noticed, because a receipt is believed only with its files.
-    disk.sync(list(unfinished.values()))
-    for array in ARRAYS:
-        disk.rename(unfinished[array], Path(task.tree) / task.key.path(array))
-    for row in rows:
-        row["chunks"] = chunks.get(row["slot"], [])
-    return {"shard": str(task.key), "asked": task.asked, "files": files, "rows": rows}
+def _write(task: ShardTask, made: Mapping[int, _Made]) -> tuple[list[Path], dict[str, list[Any]]]:
+    """Write the files of a shard under temporary names; returns these, and what the receipt says of each file.
+
+    Afterwards the packed rows are gone, and what is told of each row has its chunks.
+    """
+    unfinished, files = [], {}
+    for row in made.values():
+        row.told["chunks"] = []
+    for number, array in enumerate(ARRAYS):
+        rows = [made[i].packed[number] if i in made and made[i].packed else None for i in range(task.rows_per_shard)]
+        parts, index = assemble(rows, task.rows_per_shard)
+        proof = FileDigest()
+        unfinished.append(disk.temporary_name(Path(task.temporary), array))
+        # Each part is proven just before it is written: one of the two finds it in the processor's cache.
+        nbytes = disk.write_new(unfinished[-1], map(proof.passing, parts), durable=False)
+        files[array] = [nbytes, proof.digest().hex()]
+        for slot, (offset, length) in enumerate(index.tolist()):
+            if offset != ABSENT:
+                made[slot].told["chunks"].append([offset, length, made[slot].digests[number]])
+    for row in made.values():
+        row.packed.clear()
+    return unfinished, files
 
 
 def _link(task: ShardTask) -> dict[str, Any] | None:
@@ -215,10 +268,10 @@ def _link(task: ShardTask) -> dict[str, Any] | None:
     files: dict[str, Any] = {}
     for array, (source, digest) in zip(ARRAYS, task.linked, strict=True):
         try:
-            data = Path(source).read_bytes()
+            nbytes, found = digest_in_pieces(source)
         except OSError:
             return None
-        if file_digest(data).hex() != digest:
+        if found.hex() != digest:
             return None
         path = Path(task.tree) / task.key.path(array)
         unfinished = disk.temporary_name(Path(task.temporary), array)
@@ -226,9 +279,12 @@ def _link(task: ShardTask) -> dict[str, Any] | None:
             disk.link(Path(source), unfinished)
         except StoreError:
             # Another file system, or one without links: written like any other shard, whose errors are real ones.
+            data = disk.read(Path(source))
+            if file_digest(data).hex() != digest:
+                return None
             disk.write_new(unfinished, [data])
         disk.rename(unfinished, path)
-        files[array] = [len(data), digest]
+        files[array] = [nbytes, digest]
     return {"shard": str(task.key), "asked": task.asked, "files": files, "rows": [_linked(row) for row in task.rows]}
 
 
