@@ -1,8 +1,8 @@
 """Writes a detector as one file that other programs run: onnx, openvino, torchscript or torch's own program.
 
 The graph takes bytes as they are decoded, uint8 (N, H, W, 3) RGB, and gives probabilities, float32 (N, H, W);
-normalization and sigmoid are inside. How pictures are prepared and how maps are read is embedded beside the graph, so
-that `ocrmaps predict` needs nothing but the file.
+normalization and sigmoid are inside, and what can be folded is. How pictures are prepared and how maps are read is
+embedded beside the graph, so that `ocrmaps predict` needs nothing but the file.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from ocrmaps.errors import RunError, SpecError
 from ocrmaps.files import digest_of
 from ocrmaps.geometry import Size
 from ocrmaps.model.detector import START
+from ocrmaps.model.folded import folded
 
 MAX_SIDE = 16_384
 MAX_BATCH = 4096
@@ -41,9 +42,10 @@ class Graph(nn.Module):
 
     def __init__(self, trained: Trained) -> None:
         super().__init__()
-        self.detector = deepcopy(trained.detector).eval()
+        detector = deepcopy(trained.detector).eval()
         # Its questions about shapes would become part of the graph; whoever runs the file pads to the multiple.
-        self.detector.check_input = lambda image: None  # type: ignore[method-assign]
+        detector.check_input = lambda image: None  # type: ignore[method-assign]
+        self.detector = folded(detector)
         self.learned = trained.extract.binarize == "learned"
 
     def forward(self, image: Tensor) -> Any:
