@@ -47,12 +47,17 @@ def spines(polygons: PolygonSet, vertical_aspect: float = VERTICAL_ASPECT) -> Sp
     >>> s.points.tolist(), s.aspect.round(3).tolist()
     ([[0.0, 1.0], [8.0, 1.0]], [4.0])
     """
-    odd, boxes = _odd(polygons.offsets), _NO_BOXES
-    if odd.size:
-        with np.errstate(over="ignore", invalid="ignore"):
-            boxes = np.array([_level_box(polygons[i]) for i in odd.tolist()])
-    aspect, points, offsets = _spines(polygons.points, polygons.offsets, boxes, vertical_aspect)
+    aspect, points, offsets = _spines(polygons.points, polygons.offsets, level_boxes(polygons), vertical_aspect)
     return Spines(aspect=aspect, points=points, offsets=offsets)
+
+
+def level_boxes(polygons: PolygonSet) -> FloatArray:
+    """(o, 4, 2): what stands for each polygon of 3, 5, 7, ... points."""
+    odd = _odd(polygons.offsets)
+    if not odd.size:
+        return _NO_BOXES
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.array([_level_box(polygons[i]) for i in odd.tolist()])
 
 
 @compiled
@@ -115,36 +120,48 @@ def _apart(a: FloatArray, b: FloatArray) -> float:
     return math.hypot(b[0] - a[0], b[1] - a[1])
 
 
-def text_length(aspect: FloatArray) -> IntArray:
-    """(k): characters of a text nobody wrote down, 1 to 10.
+@compiled
+def text_length(aspect: float) -> int:
+    """Characters of a text nobody wrote down, 1 to 10.
 
-    >>> text_length(np.array([1.0, 4.2, 0.2, 40.0])).tolist()
+    >>> [text_length(aspect) for aspect in (1.0, 4.2, 0.2, 40.0)]
     [2, 5, 6, 10]
     """
-    return _lengths(np.maximum(aspect, 1.0 / aspect))
-
-
-def false_alarm_length(aspect: FloatArray) -> IntArray:
-    """(k): characters charged for a detection on nothing; by its height over its width, as the reference has it."""
-    return _lengths(1.0 / (aspect + _SIDE))
+    return int(min(np.rint(0.5 + max(aspect, 1.0 / aspect)), LONGEST_GUESS))
 
 
 @compiled
-def lengths(written: IntArray, guessed: IntArray, guess: BoolArray, usable: BoolArray) -> IntArray:
-    """(k): as written, guessed where nothing (-1) is written or marked so, 0 for what is not scored."""
+def false_alarm_length(aspect: float) -> int:
+    """Characters charged for a detection on nothing; by its height over its width, as the reference has it."""
+    return int(min(np.rint(0.5 + 1.0 / (aspect + _SIDE)), LONGEST_GUESS))
+
+
+@compiled
+def placed(
+    points: FloatArray, offsets: IntArray, boxes: FloatArray, vertical_aspect: float,
+    written: IntArray, guess: BoolArray, usable: BoolArray,
+) -> tuple[IntArray, FloatArray, IntArray]:  # fmt: skip
+    """(k): characters of each text, with `centers`: as written, guessed where nothing (-1) is written or marked so.
+
+    0 for what is not scored.
+    """
+    aspect, line, begins = _spines(points, offsets, boxes, vertical_aspect)
     out = np.zeros(len(written), dtype=np.int64)
     for i in range(len(written)):
         if usable[i]:
-            out[i] = guessed[i] if guess[i] or written[i] < 0 else written[i]
-    return out
+            out[i] = text_length(aspect[i]) if guess[i] or written[i] < 0 else written[i]
+    middles, starts = centers(line, begins, out)
+    return out, middles, starts
 
 
 @compiled
-def _lengths(ratio: FloatArray) -> IntArray:
-    out = np.empty(len(ratio), dtype=np.int64)
-    for i in range(len(ratio)):
-        out[i] = int(min(np.rint(0.5 + ratio[i]), LONGEST_GUESS))
-    return out
+def sized(points: FloatArray, offsets: IntArray, boxes: FloatArray) -> tuple[IntArray, IntArray]:
+    """(k): `text_length` and `false_alarm_length` of each polygon."""
+    aspect, _, _ = _spines(points, offsets, boxes, VERTICAL_ASPECT)
+    guess, charge = np.empty(len(aspect), dtype=np.int64), np.empty(len(aspect), dtype=np.int64)
+    for i in range(len(aspect)):
+        guess[i], charge[i] = text_length(aspect[i]), false_alarm_length(aspect[i])
+    return guess, charge
 
 
 def short_sides(polygons: PolygonSet) -> npt.NDArray[np.float32]:

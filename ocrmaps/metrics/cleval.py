@@ -19,10 +19,10 @@ from typing import Annotated
 import numpy as np
 
 from ocrmaps.errors import SpecError
-from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
+from ocrmaps.geometry import BoolArray, IntArray, PolygonSet
 from ocrmaps.metrics import characters, cleval_pairs, transcripts
 from ocrmaps.metrics.clipping import candidate_pairs
-from ocrmaps.metrics.matching import invalid, measured, same_frame
+from ocrmaps.metrics.matching import measured_whole, same_frame
 from ocrmaps.settings.ranges import AtLeast0, Range, check
 
 SCALE_BINS = (0.0, 0.005, 0.01, 0.015, 0.02, 0.025, 0.1, 0.5, 1.0)
@@ -32,6 +32,7 @@ UNREAD = "###"
 
 # Cutting to whole pixels moves a point by less than one: with these margins no character and no area is lost.
 _MARGIN = np.array([-1.0, -1.0, 1.0, 1.0])
+_WIDE = 2 * _MARGIN
 
 _Area = Annotated[float, Range(gt=0, le=1)]
 
@@ -147,18 +148,18 @@ def match_cleval(truth: PolygonSet, detections: PolygonSet, *, rule: ClevalRule 
 def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless: BoolArray) -> ClevalMatch:
     """`match_cleval` where the length of `wordless` truths is guessed, whatever their text."""
     same_frame(truth, detections)
-    lines, found_lines = characters.spines(truth, rule.vertical_aspect), characters.spines(detections)
-    whole, found = measured(truth, whole_pixels=True), measured(detections, whole_pixels=True)
+    (whole, broken), (found, found_broken) = measured_whole(truth), measured_whole(detections)
     usable = cleval_pairs.outlined(truth.offsets, whole.status)
     found_usable = cleval_pairs.outlined(detections.offsets, found.status)
     written = [-1 if text is None or not rule.use_texts else len(text) for text in truth.texts]
-    lengths = characters.lengths(
-        np.array(written, dtype=np.int64), characters.text_length(lines.aspect), wordless, usable
-    )
-    middles, starts = characters.centers(lines.points, lines.offsets, lengths)
+    lengths, middles, starts = characters.placed(
+        truth.points, truth.offsets, characters.level_boxes(truth), rule.vertical_aspect,
+        np.array(written, dtype=np.int64), wordless, usable,
+    )  # fmt: skip
+    guess, charge = characters.sized(detections.points, detections.offsets, characters.level_boxes(detections))
 
     care = usable & ~truth.ignore
-    rows, columns = candidate_pairs(whole.bounds + 2 * _MARGIN, usable, found.bounds + _MARGIN, found_usable)
+    rows, columns = candidate_pairs(whole.bounds + _WIDE, usable, found.bounds + _MARGIN, found_usable)
     share = cleval_pairs.shares(whole, found, rows, columns)
     flags, begins, holds = characters.characters_inside(
         middles, starts, found.points, detections.offsets, found.bounds, rows, columns
@@ -167,20 +168,17 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
     limit = rule.area_precision
     detection_care = found_usable & ~cleval_pairs.on_ignored(whole, found, rows, columns, share, holds, care, limit)
     match = cleval_pairs.taking_part(rows, columns, share, holds & care[rows], detection_care, len(care), limit)
-    rows, columns, flags, begins = cleval_pairs.only(match, rows, columns, flags, begins)
-    known, pieces, merged, correct, held, overlaps = cleval_pairs.hold(
-        flags, begins, starts, rows, columns, len(detection_care)
-    )
-    splits, merges, further, more, recalled, wanted, scored, right, ignored, used, other, alarms = cleval_pairs.summed(
-        pieces, merged, known, correct, lengths, truth.ignore, care, found_usable, detection_care
-    )
+    (rows, columns, flags, begins), (known, pieces, merged), prices, sums, outlines = cleval_pairs.counted(
+        match, rows, columns, flags, begins, starts, lengths,
+        truth.ignore, care, found_usable, detection_care, charge,
+    )  # fmt: skip
+    splits, merges, further, more = prices
+    recalled, wanted, held, overlaps, right = sums
+    scored, ignored, used, other = outlines
     split_price, merge_price = rule.split_price * further, rule.merge_price * more
-    charged = 0
-    if alarms:
-        charged = characters.false_alarm_length(found_lines.aspect[detection_care & (merged == 0)]).sum()
     read: dict[str, float] = {}
     if rule.use_texts and _all_known(truth, care) and _all_known(detections, detection_care):
-        texts = _read_as(detections, found_lines.aspect)
+        texts = _read_as(detections, guess)
         spelled, spelled_by = _read(truth, texts, rows, columns, flags, begins, rule.case_sensitive)
         read["read_recall_sum"] = spelled - split_price
         read["read_precision_sum"] = spelled_by - merge_price
@@ -189,16 +187,16 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
         recall_sum=float(recalled) - split_price,
         recall_total=float(wanted),
         precision_sum=right - merge_price,
-        precision_total=float(held + charged),
+        precision_total=float(held),
         splits=splits,
         merges=merges,
         overlaps=overlaps,
         truth_care=scored,
         truth_ignored=ignored,
-        truth_invalid=invalid(truth),
+        truth_invalid=broken,
         detection_care=used,
         detection_ignored=other,
-        detection_invalid=invalid(detections),
+        detection_invalid=found_broken,
         unread_pictures=int(not read),
         **read,
     )
@@ -260,10 +258,9 @@ def _all_known(polygons: PolygonSet, scored: BoolArray) -> bool:
     return None not in polygons.texts or all(polygons.texts[i] is not None for i in np.flatnonzero(scored))
 
 
-def _read_as(detections: PolygonSet, aspect: FloatArray) -> list[str]:
+def _read_as(detections: PolygonSet, guess: IntArray) -> list[str]:
     if UNREAD not in detections.texts:
         return [text or "" for text in detections.texts]
-    guess = characters.text_length(aspect)
     return ["#" * int(guess[j]) if text == UNREAD else text or "" for j, text in enumerate(detections.texts)]
 
 
@@ -283,7 +280,7 @@ def _read(
     codes, starts = transcripts.code_points(wanted)
     found, found_starts = transcripts.code_points(texts)
     by_truth, by_detection = transcripts.spelled(codes, starts, found, found_starts, rows, columns, flags, begins)
-    return float(by_truth.sum()), float(by_detection.sum())
+    return float(sum(by_truth.tolist())), float(sum(by_detection.tolist()))
 
 
 def _lower(text: str) -> str:

@@ -211,81 +211,70 @@ def taking_part(
 
 
 @compiled
-def only(
-    match: BoolArray, rows: IntArray, columns: IntArray, flags: BoolArray, begins: IntArray
-) -> tuple[IntArray, IntArray, BoolArray, IntArray]:
-    """Rows, columns, flags and where they start, of the marked pairs alone."""
-    count, held = 0, 0
+def counted(
+    match: BoolArray, rows: IntArray, columns: IntArray, flags: BoolArray, begins: IntArray, starts: IntArray,
+    lengths: IntArray, ignore: BoolArray, care: BoolArray,
+    detection_usable: BoolArray, detection_care: BoolArray, charge: IntArray,
+) -> tuple[
+    tuple[IntArray, IntArray, BoolArray, IntArray], tuple[IntArray, IntArray, IntArray],
+    tuple[int, int, int, int], tuple[int, int, int, int, float], tuple[int, int, int, int],
+]:  # fmt: skip
+    """What the marked pairs hold and cost; `charge` (m) is what a detection on nothing costs.
+
+    Rows, columns, flags and where they start, of these pairs alone; characters found (k), pieces of each truth (k),
+    truths of each detection (m); splits, merges, further pieces, further truths; characters found, to be found, held or
+    charged, held once too often, and held in parts where several hold the same one; scored and ignored truths, scored
+    and other detections.
+    """
+    k, m, count, size = len(care), len(detection_care), 0, 0
     for p in range(len(rows)):
         count += match[p]
-        held += begins[p + 1] - begins[p] if match[p] else 0
+        size += begins[p + 1] - begins[p] if match[p] else 0
     out_rows, out_columns = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
-    out_flags, out_begins = np.empty(held, dtype=np.bool_), np.zeros(count + 1, dtype=np.int64)
+    out_flags, out_begins = np.empty(size, dtype=np.bool_), np.zeros(count + 1, dtype=np.int64)
+    times, pieces, merged = (
+        np.zeros(starts[k], dtype=np.int64),
+        np.zeros(k, dtype=np.int64),
+        np.zeros(m, dtype=np.int64),
+    )
     at = 0
     for p in range(len(rows)):
         if match[p]:
             out_rows[at], out_columns[at] = rows[p], columns[p]
             out_begins[at + 1] = out_begins[at] + begins[p + 1] - begins[p]
+            pieces[rows[p]] += 1
+            merged[columns[p]] += 1
             # By element: assigning slices compiles numba's message about unequal shapes, which takes two seconds.
             for c in range(begins[p + 1] - begins[p]):
                 out_flags[out_begins[at] + c] = flags[begins[p] + c]
+                times[starts[rows[p]] + c] += flags[begins[p] + c]
             at += 1
-    return out_rows, out_columns, out_flags, out_begins
-
-
-@compiled
-def hold(
-    flags: BoolArray, begins: IntArray, starts: IntArray, rows: IntArray, columns: IntArray, detections: int
-) -> tuple[IntArray, IntArray, IntArray, FloatArray, int, int]:
-    """What matched pairs hold: characters found, pieces of each truth (k), truths of each detection, its correct sum.
-
-    Then all characters held by pairs, and how many of them were held before.
-    """
-    k = len(starts) - 1
-    times, found, pieces = np.zeros(starts[k], dtype=np.int64), np.zeros(k, dtype=np.int64), np.zeros(k, dtype=np.int64)
-    for p in range(len(rows)):
-        pieces[rows[p]] += 1
-        for c in range(begins[p + 1] - begins[p]):
-            times[starts[rows[p]] + c] += flags[begins[p] + c]
-    correct, merged = np.zeros(detections), np.zeros(detections, dtype=np.int64)
-    held, once = 0, 0
-    for p in range(len(rows)):
-        merged[columns[p]] += 1
-        for c in range(begins[p + 1] - begins[p]):
-            if flags[begins[p] + c]:
-                correct[columns[p]] += 1.0 / times[starts[rows[p]] + c]
+    correct, held = np.zeros(m), 0
+    for p in range(count):
+        for c in range(out_begins[p + 1] - out_begins[p]):
+            if out_flags[out_begins[p] + c]:
+                correct[out_columns[p]] += 1.0 / times[starts[out_rows[p]] + c]
                 held += 1
+    found = np.zeros(k, dtype=np.int64)
+    splits, further, recalled, wanted, scored, ignored = 0, 0, 0, 0, 0, 0
     for i in range(k):
         for c in range(starts[i], starts[i + 1]):
             found[i] += times[c] > 0
-            once += times[c] > 0
-    return found, pieces, merged, correct, held, held - once
-
-
-@compiled
-def summed(
-    pieces: IntArray, merged: IntArray, known: IntArray, correct: FloatArray, lengths: IntArray,
-    ignore: BoolArray, care: BoolArray, detection_usable: BoolArray, detection_care: BoolArray,
-) -> tuple[int, int, int, int, int, int, int, float, int, int, int, int]:  # fmt: skip
-    """Splits and merges, further pieces and further truths, characters found and to be found, ..., false alarms.
-
-    In between: characters held, shared where several hold the same one; scored and ignored truths; scored and other
-    detections.
-    """
-    splits, further, recalled, wanted, scored, ignored = 0, 0, 0, 0, 0, 0
-    for i in range(len(care)):
         splits += pieces[i] >= 2
         further += max(pieces[i] - 1, 0)
-        recalled += known[i]
+        recalled += found[i]
         wanted += lengths[i] if care[i] else 0
         scored += care[i]
         ignored += ignore[i]
-    merges, more, used, other, alarms, right = 0, 0, 0, 0, 0, 0.0
-    for j in range(len(detection_care)):
+    merges, more, used, other, charged, right = 0, 0, 0, 0, 0, 0.0
+    for j in range(m):
         merges += merged[j] >= 2
         more += max(merged[j] - 1, 0)
         used += detection_care[j]
         other += detection_usable[j] and not detection_care[j]
-        alarms += detection_care[j] and merged[j] == 0
+        charged += charge[j] if detection_care[j] and merged[j] == 0 else 0
         right += correct[j]
-    return splits, merges, further, more, recalled, wanted, scored, right, ignored, used, other, alarms
+    return (
+        (out_rows, out_columns, out_flags, out_begins), (found, pieces, merged), (splits, merges, further, more),
+        (recalled, wanted, held + charged, held - recalled, right), (scored, ignored, used, other),
+    )  # fmt: skip

@@ -142,6 +142,26 @@ def measure(
     return areas, bounds, convex, simple, status, doubtful
 
 
+@compiled
+def measure_whole(
+    points: FloatArray, offsets: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int, int]:
+    """The points cut to whole pixels, their `measure`, and how many polygons are not VALID before cutting.
+
+    -1 in place of that number where some are DOUBTFUL.
+    """
+    _, _, _, _, status, doubtful = measure(points, offsets)
+    invalid = -1 if doubtful else 0
+    for i in range(len(status)):
+        invalid += 0 if doubtful or status[i] == VALID else 1
+    whole = np.empty(points.shape)
+    for p in range(len(points)):
+        for axis in range(2):
+            whole[p, axis] = np.trunc(points[p, axis])
+    areas, bounds, convex, simple, status, doubtful = measure(whole, offsets)
+    return whole, areas, bounds, convex, simple, status, doubtful, invalid
+
+
 def candidate_pairs(
     rows: FloatArray, row_ok: BoolArray, columns: FloatArray, column_ok: BoolArray
 ) -> tuple[IntArray, IntArray]:

@@ -130,10 +130,25 @@ class PairGeometry:
         return out
 
 
-def measured(polygons: PolygonSet, *, whole_pixels: bool = False) -> Measured:
-    """Areas, bounds and the status of every polygon, on request with its points cut to whole pixels."""
-    points = np.trunc(polygons.points) if whole_pixels else polygons.points
-    signed, bounds, convex, simple, status, doubtful = clipping.measure(points, polygons.offsets)
+def measured(polygons: PolygonSet) -> Measured:
+    """Areas, bounds and the status of every polygon."""
+    return _measured(polygons, polygons.points, *clipping.measure(polygons.points, polygons.offsets))
+
+
+def measured_whole(polygons: PolygonSet) -> tuple[Measured, int]:
+    """`measured` with the points cut to whole pixels; and how many polygons enclose nothing sure as they are."""
+    points, signed, bounds, convex, simple, status, doubtful, invalid = clipping.measure_whole(
+        polygons.points, polygons.offsets
+    )
+    if invalid < 0:
+        invalid = int((~measured(polygons).valid).sum())
+    return _measured(polygons, points, signed, bounds, convex, simple, status, doubtful), invalid
+
+
+def _measured(
+    polygons: PolygonSet, points: FloatArray, signed: FloatArray, bounds: FloatArray, convex: BoolArray,
+    simple: BoolArray, status: IntArray, doubtful: int,
+) -> Measured:  # fmt: skip
     out = Measured(
         polygons=polygons,
         points=points,
@@ -171,13 +186,6 @@ def _seal(*arrays: npt.NDArray[Any]) -> None:
     """Make arrays that nobody else holds read-only: what is measured is shared between metrics."""
     for array in arrays:
         array.flags.writeable = False
-
-
-def invalid(polygons: PolygonSet) -> int:
-    """How many polygons enclose nothing sure."""
-    if not clipping.measure(polygons.points, polygons.offsets)[4].any():  # all VALID
-        return 0
-    return int((~measured(polygons).valid).sum())
 
 
 def pair_geometry(truth: PolygonSet, detections: PolygonSet) -> PairGeometry:

@@ -87,7 +87,8 @@ def spelled(
                     break
         size = 0
         for t in range(turns):
-            size += left[found_starts[order[t]] : found_starts[order[t] + 1]].sum()
+            for c in range(found_starts[order[t]], found_starts[order[t] + 1]):
+                size += left[c]
         line = np.empty(size, dtype=np.int64)
         size = 0
         for t in range(turns):

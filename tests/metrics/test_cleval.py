@@ -112,9 +112,9 @@ def test_a_false_alarm_costs_characters_by_its_height_over_its_width(width, heig
 
 
 def test_guessed_lengths_go_from_two_to_ten_and_round_half_to_even():
-    aspect = np.array([1.0, 1.999, 2.0, 3.0, 1 / 3, 4.0, 60.0])
-    assert text_length(aspect).tolist() == [2, 2, 2, 4, 4, 4, 10]
-    assert false_alarm_length(np.array([1.0, 50.0, 1e-9])).tolist() == [1, 1, 10]
+    aspect = (1.0, 1.999, 2.0, 3.0, 1 / 3, 4.0, 60.0)
+    assert [text_length(a) for a in aspect] == [2, 2, 2, 4, 4, 4, 10]
+    assert [false_alarm_length(a) for a in (1.0, 50.0, 1e-9)] == [1, 1, 10]
 
 
 @pytest.mark.parametrize(("share", "scored"), [(29, True), (30, False), (31, False), (100, False)])

@@ -79,8 +79,15 @@ def _no_elimination(truth: Any, starts: Any, found: Any, found_starts: Any, rows
     return read + 1, read_by
 
 
-def _one_longer(aspect: Any) -> Any:
-    return _text_length(aspect) + 1
+def _one_longer(points: Any, offsets: Any, boxes: Any, vertical: float, written: Any, guess: Any, usable: Any) -> Any:
+    guessed, _, _ = _placed(points, offsets, boxes, vertical, written, np.ones_like(guess), usable)
+    longer = np.where(guess | (written < 0), guessed + 1, written)
+    return _placed(points, offsets, boxes, vertical, longer, np.zeros_like(guess), usable)
+
+
+def _charged_as_guessed(*args: Any) -> Any:
+    guess, _ = _sized(*args)
+    return guess, guess
 
 
 def _every_pair(rows: Any, columns: Any, share: Any, holds: Any, care: Any, k: int, limit: float) -> Any:
@@ -97,11 +104,11 @@ FAULTS: dict[str, tuple[Callable[[int], bool], Any, str, Any]] = {
     "detections on ignored text scored": (_cleval, cleval_pairs, "on_ignored", _nothing_ignored),
     "every pair that holds a character": (_cleval, cleval_pairs, "taking_part", _every_pair),
     "truths read once too often": (_cleval, transcripts, "spelled", _no_elimination),
-    "guessed lengths one too long": (_cleval, characters, "text_length", _one_longer),
-    "false alarms charged by guessed length": (_cleval, characters, "false_alarm_length", characters.text_length),
+    "guessed lengths one too long": (_cleval, characters, "placed", _one_longer),
+    "false alarms charged by guessed length": (_cleval, characters, "sized", _charged_as_guessed),
 }
 # Faults call what they replace by its own name, so they need the originals.
-_spelled, _text_length = transcripts.spelled, characters.text_length
+_spelled, _placed, _sized = transcripts.spelled, characters.placed, characters.sized
 
 
 @pytest.mark.parametrize("check", [_iou, _deteval, _cleval])
