@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as profile
 
+from ocrmaps.machine import prepare_process
+
 # How long an example takes says nothing but how busy the machine is. Examples are the same in every run, so that a run
 # tells of the code alone; OCRMAPS_TEST_RANDOM=1 draws others.
 profile.register_profile(
@@ -19,7 +21,8 @@ profile.register_profile(
 profile.load_profile("ocrmaps")
 
 # Modules and collected tests live as long as the process. Python need not search them for garbage while they are made,
-# nor again and again afterwards: that was a fifth of all time.
+# nor again and again afterwards: that was a fifth of all time. Torch's threads that wait take another tenth.
+prepare_process()
 gc.disable()
 
 
