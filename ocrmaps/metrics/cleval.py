@@ -148,9 +148,8 @@ def match_cleval(truth: PolygonSet, detections: PolygonSet, *, rule: ClevalRule 
 def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless: BoolArray) -> ClevalMatch:
     """`match_cleval` where the length of `wordless` truths is guessed, whatever their text."""
     same_frame(truth, detections)
-    (whole, broken), (found, found_broken) = measured_whole(truth), measured_whole(detections)
-    usable = cleval_pairs.outlined(truth.offsets, whole.status)
-    found_usable = cleval_pairs.outlined(detections.offsets, found.status)
+    whole, usable, broken = measured_whole(truth)
+    found, found_usable, found_broken = measured_whole(detections)
     written = [-1 if text is None or not rule.use_texts else len(text) for text in truth.texts]
     lengths, middles, starts = characters.placed(
         truth.points, truth.offsets, characters.level_boxes(truth), rule.vertical_aspect,

@@ -12,17 +12,8 @@ from ocrmaps.compiled import compiled
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
 from ocrmaps.limits import MOST_PAIRS
 from ocrmaps.metrics import clipping
-from ocrmaps.metrics.clipping import CROSSING, OUT_OF_RANGE, TIE, VALID
+from ocrmaps.metrics.clipping import CROSSING, TIE, VALID
 from ocrmaps.metrics.matching import Measured, shared_areas
-
-
-@compiled
-def outlined(offsets: IntArray, status: IntArray) -> BoolArray:
-    """(k): at least three points, near enough for an area."""
-    out = np.zeros(len(status), dtype=np.bool_)
-    for i in range(len(status)):
-        out[i] = offsets[i + 1] - offsets[i] >= 3 and status[i] != OUT_OF_RANGE
-    return out
 
 
 def shares(truth: Measured, found: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
