@@ -148,9 +148,8 @@ def match_cleval(truth: PolygonSet, detections: PolygonSet, *, rule: ClevalRule 
 def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless: BoolArray) -> ClevalMatch:
     """`match_cleval` where the length of `wordless` truths is guessed, whatever their text."""
     same_frame(truth, detections)
-    (whole, broken), (found, found_broken) = measured_whole(truth), measured_whole(detections)
-    usable = cleval_pairs.outlined(truth.offsets, whole.status)
-    found_usable = cleval_pairs.outlined(detections.offsets, found.status)
+    whole, usable, broken = measured_whole(truth)
+    found, found_usable, found_broken = measured_whole(detections)
     written = [-1 if text is None or not rule.use_texts else len(text) for text in truth.texts]
     lengths, middles, starts = characters.placed(
         truth.points, truth.offsets, characters.level_boxes(truth), rule.vertical_aspect,
@@ -167,8 +166,8 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
 
     limit = rule.area_precision
     detection_care = found_usable & ~cleval_pairs.on_ignored(whole, found, rows, columns, share, holds, care, limit)
-    match = cleval_pairs.taking_part(rows, columns, share, holds & care[rows], detection_care, len(care), limit)
-    (rows, columns, flags, begins), (known, pieces, merged), prices, sums, outlines = cleval_pairs.counted(
+    match = cleval_pairs.taking_part(rows, columns, share, holds, care, detection_care, limit)
+    (rows, columns, flags, begins, pairs), (known, pieces, merged), prices, sums, outlines = cleval_pairs.counted(
         match, rows, columns, flags, begins, starts, lengths,
         truth.ignore, care, found_usable, detection_care, charge,
     )  # fmt: skip
@@ -208,7 +207,7 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
         found=known,
         pieces=pieces,
         merged=merged,
-        pairs=np.array([rows, columns]).T,
+        pairs=pairs,
     )
 
 
@@ -277,9 +276,11 @@ def _read(
     wanted: Sequence[str] = [text or "" for text in truth.texts]
     if not case_sensitive:
         wanted, texts = [_lower(text) for text in wanted], [_lower(text) for text in texts]
-    codes, starts = transcripts.code_points(wanted)
-    found, found_starts = transcripts.code_points(texts)
-    by_truth, by_detection = transcripts.spelled(codes, starts, found, found_starts, rows, columns, flags, begins)
+    k = len(wanted)
+    codes, starts = transcripts.code_points([*wanted, *texts])
+    by_truth, by_detection = transcripts.spelled(
+        codes, starts[: k + 1], codes, starts[k:], rows, columns, flags, begins
+    )
     return float(sum(by_truth.tolist())), float(sum(by_detection.tolist()))
 
 

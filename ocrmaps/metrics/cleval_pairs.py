@@ -12,17 +12,8 @@ from ocrmaps.compiled import compiled
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
 from ocrmaps.limits import MOST_PAIRS
 from ocrmaps.metrics import clipping
-from ocrmaps.metrics.clipping import CROSSING, OUT_OF_RANGE, TIE, VALID
+from ocrmaps.metrics.clipping import CROSSING, TIE, VALID
 from ocrmaps.metrics.matching import Measured, shared_areas
-
-
-@compiled
-def outlined(offsets: IntArray, status: IntArray) -> BoolArray:
-    """(k): at least three points, near enough for an area."""
-    out = np.zeros(len(status), dtype=np.bool_)
-    for i in range(len(status)):
-        out[i] = offsets[i + 1] - offsets[i] >= 3 and status[i] != OUT_OF_RANGE
-    return out
 
 
 def shares(truth: Measured, found: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
@@ -182,28 +173,28 @@ def taking_part(
     columns: IntArray,
     share: FloatArray,
     holds: BoolArray,
+    care: BoolArray,
     detection_care: BoolArray,
-    k: int,
     limit: float,
 ) -> BoolArray:
     """(p): the pairs that take part, one to one, as pieces of one truth, or as truths merged in one detection."""
-    m = len(detection_care)
+    k, m = len(care), len(detection_care)
     # A detection on an ignored truth that would have been a second piece keeps the first from counting alone.
     row_strong, column_strong = np.zeros(k, dtype=np.int64), np.zeros(m, dtype=np.int64)
     pieces, truths, area = np.zeros(k, dtype=np.int64), np.zeros(m, dtype=np.int64), np.zeros(m)
     for p in range(len(rows)):
         i, j = rows[p], columns[p]
-        strong = holds[p] and share[p] >= limit - TIE
+        strong = holds[p] and care[i] and share[p] >= limit - TIE
         row_strong[i] += strong
         column_strong[j] += strong
-        if holds[p] and detection_care[j]:
+        if holds[p] and care[i] and detection_care[j]:
             pieces[i] += strong
             truths[j] += 1
             area[j] += share[p]
     out = np.zeros(len(rows), dtype=np.bool_)
     for p in range(len(rows)):
         i, j = rows[p], columns[p]
-        if holds[p] and detection_care[j]:
+        if holds[p] and care[i] and detection_care[j]:
             alone = row_strong[i] == 1 and column_strong[j] == 1
             merge = truths[j] >= 2 and area[j] >= limit - TIE
             out[p] = merge or (share[p] >= limit - TIE and (alone or pieces[i] >= 2))
@@ -216,15 +207,15 @@ def counted(
     lengths: IntArray, ignore: BoolArray, care: BoolArray,
     detection_usable: BoolArray, detection_care: BoolArray, charge: IntArray,
 ) -> tuple[
-    tuple[IntArray, IntArray, BoolArray, IntArray], tuple[IntArray, IntArray, IntArray],
+    tuple[IntArray, IntArray, BoolArray, IntArray, IntArray], tuple[IntArray, IntArray, IntArray],
     tuple[int, int, int, int], tuple[int, int, int, int, float], tuple[int, int, int, int],
 ]:  # fmt: skip
     """What the marked pairs hold and cost; `charge` (m) is what a detection on nothing costs.
 
-    Rows, columns, flags and where they start, of these pairs alone; characters found (k), pieces of each truth (k),
-    truths of each detection (m); splits, merges, further pieces, further truths; characters found, to be found, held or
-    charged, held once too often, and held in parts where several hold the same one; scored and ignored truths, scored
-    and other detections.
+    Of these pairs alone rows, columns, flags and where they start, and rows beside columns; characters found (k),
+    pieces of each truth (k), truths of each detection (m); splits, merges, further pieces, further truths; characters
+    found, to be found, held or charged, held once too often, and held in parts where several hold the same one; scored
+    and ignored truths, scored and other detections.
     """
     k, m, count, size = len(care), len(detection_care), 0, 0
     for p in range(len(rows)):
@@ -232,6 +223,7 @@ def counted(
         size += begins[p + 1] - begins[p] if match[p] else 0
     out_rows, out_columns = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
     out_flags, out_begins = np.empty(size, dtype=np.bool_), np.zeros(count + 1, dtype=np.int64)
+    pairs = np.empty((count, 2), dtype=np.int64)
     times, pieces, merged = (
         np.zeros(starts[k], dtype=np.int64),
         np.zeros(k, dtype=np.int64),
@@ -241,6 +233,7 @@ def counted(
     for p in range(len(rows)):
         if match[p]:
             out_rows[at], out_columns[at] = rows[p], columns[p]
+            pairs[at, 0], pairs[at, 1] = rows[p], columns[p]
             out_begins[at + 1] = out_begins[at] + begins[p + 1] - begins[p]
             pieces[rows[p]] += 1
             merged[columns[p]] += 1
@@ -275,6 +268,6 @@ def counted(
         charged += charge[j] if detection_care[j] and merged[j] == 0 else 0
         right += correct[j]
     return (
-        (out_rows, out_columns, out_flags, out_begins), (found, pieces, merged), (splits, merges, further, more),
+        (out_rows, out_columns, out_flags, out_begins, pairs), (found, pieces, merged), (splits, merges, further, more),
         (recalled, wanted, held + charged, held - recalled, right), (scored, ignored, used, other),
     )  # fmt: skip

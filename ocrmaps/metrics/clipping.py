@@ -145,10 +145,10 @@ def measure(
 @compiled
 def measure_whole(
     points: FloatArray, offsets: IntArray
-) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int, int]:
-    """The points cut to whole pixels, their `measure`, and how many polygons are not VALID before cutting.
+) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int, BoolArray, int]:
+    """The points cut to whole pixels and their `measure`; which polygons (k) have three points or more, in range.
 
-    -1 in place of that number where some are DOUBTFUL.
+    Last, how many polygons are not VALID before cutting; -1 where some are DOUBTFUL.
     """
     _, _, _, _, status, doubtful = measure(points, offsets)
     invalid = -1 if doubtful else 0
@@ -159,7 +159,10 @@ def measure_whole(
         for axis in range(2):
             whole[p, axis] = np.trunc(points[p, axis])
     areas, bounds, convex, simple, status, doubtful = measure(whole, offsets)
-    return whole, areas, bounds, convex, simple, status, doubtful, invalid
+    outlined = np.empty(len(status), dtype=np.bool_)
+    for i in range(len(status)):
+        outlined[i] = offsets[i + 1] - offsets[i] >= 3 and status[i] != OUT_OF_RANGE
+    return whole, areas, bounds, convex, simple, status, doubtful, outlined, invalid
 
 
 def candidate_pairs(

@@ -132,17 +132,22 @@ class PairGeometry:
 
 def measured(polygons: PolygonSet) -> Measured:
     """Areas, bounds and the status of every polygon."""
-    return _measured(polygons, polygons.points, *clipping.measure(polygons.points, polygons.offsets))
+    out = _measured(polygons, polygons.points, *clipping.measure(polygons.points, polygons.offsets))
+    _seal(out.area, out.bounds, out.status, out.convex, out.simple, out.signed_area)
+    return out
 
 
-def measured_whole(polygons: PolygonSet) -> tuple[Measured, int]:
-    """`measured` with the points cut to whole pixels; and how many polygons enclose nothing sure as they are."""
-    points, signed, bounds, convex, simple, status, doubtful, invalid = clipping.measure_whole(
+def measured_whole(polygons: PolygonSet) -> tuple[Measured, BoolArray, int]:
+    """`measured` with the points cut to whole pixels, for whoever keeps it to himself.
+
+    Then (k): at least three points, near enough for an area; and how many polygons enclose nothing sure uncut.
+    """
+    points, signed, bounds, convex, simple, status, doubtful, outlined, invalid = clipping.measure_whole(
         polygons.points, polygons.offsets
     )
     if invalid < 0:
         invalid = int((~measured(polygons).valid).sum())
-    return _measured(polygons, points, signed, bounds, convex, simple, status, doubtful), invalid
+    return _measured(polygons, points, signed, bounds, convex, simple, status, doubtful), outlined, invalid
 
 
 def _measured(
@@ -161,7 +166,6 @@ def _measured(
     )
     if doubtful:
         status[:] = _decided(out)
-    _seal(points, out.area, bounds, status, convex, simple, signed)
     return out
 
 

@@ -10,6 +10,7 @@ from ocrmaps.metrics.matching import measured
 from ocrmaps.pipelines.bench.cases import metrics as bench_metrics
 from ocrmaps.pipelines.bench.cases.scenes import scenes
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval, plain_deteval, plain_iou
+from ocrmaps.pipelines.bench.references.published import cleval_version, published_cleval
 from tests.metrics.pages import trouble
 
 
@@ -87,3 +88,22 @@ def test_every_figure_has_its_name_unit_and_reference(monkeypatch):
     }
     assert all(r["value"] > 0 and r["spread"] >= 0 and r["reference"] for r in results)
     assert "test pages" in results[0]["reference"]
+
+
+def test_cleval_as_published_stands_beside_ours_where_it_is_installed():
+    if cleval_version() is None:
+        assert bench_metrics._published(1, 1) == []
+        pytest.skip("the wheels cleval and polygon3 are not installed")
+    names = [result["name"] for result in bench_metrics._published(1, 1)]
+    assert names == [f"metrics/{kind}_cleval_vs_published" for kind in (
+        "icdar15", "icdar15_single", "totaltext", "totaltext_single",
+    )]  # fmt: skip
+    for page in scenes("icdar15", 30, seed=2):
+        counts, theirs = match_cleval(*page).counts, published_cleval(*page)().stats
+        assert (counts.recall_total, counts.precision_total, counts.splits, counts.merges, counts.overlaps) == (
+            theirs.det.num_char_gt, theirs.det.num_char_det,
+            theirs.num_splitted, theirs.num_merged, theirs.num_char_overlapped,
+        )  # fmt: skip
+        assert counts.recall_sum == theirs.det.num_char_tp_recall - theirs.det.gran_score_recall
+        precise = theirs.det.num_char_tp_precision - theirs.det.gran_score_precision
+        assert counts.precision_sum == pytest.approx(precise)

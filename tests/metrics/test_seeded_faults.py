@@ -90,8 +90,8 @@ def _charged_as_guessed(*args: Any) -> Any:
     return guess, guess
 
 
-def _every_pair(rows: Any, columns: Any, share: Any, holds: Any, care: Any, k: int, limit: float) -> Any:
-    return holds & care[columns]
+def _every_pair(rows: Any, columns: Any, share: Any, holds: Any, care: Any, found_care: Any, limit: float) -> Any:
+    return holds & care[rows] & found_care[columns]
 
 
 FAULTS: dict[str, tuple[Callable[[int], bool], Any, str, Any]] = {

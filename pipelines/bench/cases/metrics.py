@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ocrmaps.geometry import FloatArray, PolygonSet
 from ocrmaps.metrics import match_cleval, match_deteval, match_geometry, match_iou, pair_geometry, sweep_geometry
 from ocrmaps.pipelines.bench.cases.scenes import scenes
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval, plain_deteval, plain_iou
+from ocrmaps.pipelines.bench.references.published import cleval_version, published_cleval
 from ocrmaps.pipelines.bench.source import named, samples_of
 from ocrmaps.pipelines.bench.times import distribution, figure
 
@@ -50,7 +52,8 @@ def bench_metrics(*, repeats: int = 3, quick: bool = False, source: Path | None 
         _each("metrics/cleval_ms", match_cleval, pages, repeats, on),
         _sweep(pages, repeats, on),
     ]
-    return out + _scenes(4 if quick else 30, repeats) + _large(repeats, 300 if quick else 2000)
+    small = 4 if quick else 30
+    return out + _scenes(small, repeats) + _published(small, repeats) + _large(repeats, 300 if quick else 2000)
 
 
 def documents(source: Path | None = None, number: int = 100) -> tuple[list[Page], str]:
@@ -116,10 +119,10 @@ def _box(x0: float, y0: float, x1: float, y1: float) -> FloatArray:
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
-def _seconds(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
+def _seconds(work: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    started = clock()
     work()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def _all(score: Callable[..., Any], pages: Sequence[Page]) -> float:
@@ -160,6 +163,33 @@ def _scenes(number: int, repeats: int) -> list[dict[str, Any]]:
                 values.append(statistics.median(a / b for a, b in zip(slow, quick, strict=True)))
             out.append(figure(f"metrics/{kind}_{name}_vs_reference", values, "x", f"per picture, plain rules, {on}"))
     return out
+
+
+def _published(number: int, repeats: int) -> list[dict[str, Any]]:
+    """Small pictures under CLEval as published, and ours in turn with it; nothing where it is not installed.
+
+    Processor time, for the two take turns by the millisecond. `single`: of each picture one truth and one detection.
+    """
+    version = cleval_version()
+    out = []
+    for kind in ("icdar15", "totaltext") if version else ():
+        pages = scenes(kind, number)
+        single = [(truth.select(range(1)), found.select(range(min(len(found), 1)))) for truth, found in pages]
+        for name, some in ((kind, pages), (f"{kind}_single", single)):
+            values = [statistics.median(_beside(page) for page in some) for _ in range(repeats)]
+            on = f"per picture, cleval {version}, {number} generated pictures like {kind}"
+            on += ", one outline each" if some is single else ""
+            out.append(figure(f"metrics/{name}_cleval_vs_published", values, "x", on))
+    return out
+
+
+def _beside(page: Page) -> float:
+    theirs, ours = published_cleval(*page), partial(match_cleval, *page)
+    slow, quick = [], []
+    for _ in range(9):
+        slow.append(_seconds(theirs, time.thread_time))
+        quick.append(_seconds(ours, time.thread_time))
+    return statistics.median(slow) / statistics.median(quick)
 
 
 def _each(name: str, score: Callable[..., Any], pages: Sequence[Page], repeats: int, on: str) -> dict[str, Any]:
