@@ -40,15 +40,21 @@ def read(file: str, key: str) -> bytes:
     """The bytes of a picture inside a file; an OSError says what else was found."""
     named = f"{file}#{key}"
     if file.lower().endswith(".tar"):
-        at, size = archived(file).get(key, (-1, 0))
-        if at < 0:
-            raise FileNotFoundError(errno.ENOENT, "the archive has no such member", named)
+        at, size = place(file, key)
         with open_regular(file) as handle:
             handle.seek(at)
             return handle.read(size)
     found = _of_row(file, int(key), named) if key.isascii() and key.isdigit() and len(key) < 10 else None
     if not found:
         raise FileNotFoundError(errno.ENOENT, "the table has no picture in this row", named)
+    return found
+
+
+def place(file: str, key: str) -> tuple[int, int]:
+    """Where a member of a tar archive begins, and how long it is; an OSError says what else was found."""
+    found = archived(file).get(key)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "the archive has no such member", f"{file}#{key}")
     return found
 
 

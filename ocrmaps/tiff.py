@@ -13,6 +13,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from ocrmaps import members
@@ -43,23 +44,51 @@ def file_of(path: str) -> str:
     return path if file == path or not file.lower().endswith(SUFFIXES) or os.path.lexists(path) else file
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Where a picture lies in a file that is not its own: some of its bytes, or all of them with another header."""
+
+    start: int = 0
+    nbytes: int | None = None
+    """None for all bytes from `start`."""
+    at: int = 0
+    header: bytes = b""
+    """Stands at `at` in place of what the file has there."""
+
+    def of(self, data: bytes) -> bytes:
+        """The picture as a file of its own, from the bytes that `start` and `nbytes` name."""
+        return data[: self.at] + self.header + data[self.at + len(self.header) :]
+
+
+def inside(path: str) -> Inside | None:
+    """Where a page of a TIFF or a member of a tar archive lies in its file; None for a picture in a table.
+
+    An OSError says what was found where there is no such page or member.
+    """
+    file, member = file_of(path), members.split(path)
+    if member is not None:
+        return Inside(*members.place(*member)) if file.lower().endswith(".tar") else None
+    with open_regular(file) as handle:
+        layout, starts = _layout(handle), list(_starts(handle))
+    page = page_of(path)[1]
+    if layout is None or page > len(starts):
+        raise OSError(errno.EINVAL, f"it has {len(starts)} pages, no page {page}", path)
+    at, number, _, _ = layout
+    return Inside(at=at, header=struct.pack(number, starts[page - 1]))
+
+
 def read_picture(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a picture file, or of what lies in one as a file of its own; an OSError says what else was found."""
     named = os.fspath(path)
     file = file_of(named)
-    inside = members.split(named)
-    if inside and file != named:
-        return members.read(*inside)
-    data = read_regular(file)
     if file == named:
-        return data
-    with open_regular(file) as handle:
-        layout, starts = _layout(handle), list(_starts(handle))
-    page = page_of(named)[1]
-    if layout is None or page > len(starts):
-        raise OSError(errno.EINVAL, f"it has {len(starts)} pages, no page {page}", named)
-    at, number, _, _ = layout
-    return data[:at] + struct.pack(number, starts[page - 1]) + data[at + struct.calcsize(number) :]
+        return read_regular(file)
+    member = members.split(named)
+    if member is not None:
+        return members.read(*member)
+    page = inside(named)
+    assert page is not None
+    return page.of(read_regular(file))
 
 
 def has_page(path: str) -> bool:

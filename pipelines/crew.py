@@ -26,6 +26,7 @@ from ocrmaps.store.places.objects import read_object
 from ocrmaps.store.places.urls import bucket_and_key
 from ocrmaps.store.writing.provenance import code_files, differences, identity, identity_name
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
+from ocrmaps.tiff import file_of
 
 WAIT_SECONDS = 60.0
 """How long a cluster may be without a worker that can draw."""
@@ -66,7 +67,8 @@ def terms_of(pictures: Iterable[str] = (), folders: Sequence[str] = (), mounts: 
     """What drawing these pictures into these folders asks of a worker; paths are those of this machine."""
     first: dict[str, str] = {}
     for picture in pictures:
-        first.setdefault(os.path.dirname(picture), picture)
+        if os.path.dirname(picture) not in first:
+            first[os.path.dirname(picture)] = file_of(picture)
     mounts.require_use([*folders, *first])
     return Terms(
         own={**identity(), "files": code_files()},

@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ocrmaps.errors import SpecError
-from ocrmaps.store.writing.tasks import CopyRow, ShardTask
+from ocrmaps.errors import SpecError, StoreError, reason
+from ocrmaps.store.writing.tasks import CopyRow, RowTask, ShardTask
+from ocrmaps.tiff import file_of, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,22 @@ class Mounts:
         if not self.pairs and not self.fetched:
             return task
         rows = tuple(
-            replace(row, picture=self.there(row.picture), copy=None if row.copy is None else self._copy(row.copy))
-            for row in task.rows
+            replace(self._picture(row), copy=None if row.copy is None else self._copy(row.copy)) for row in task.rows
         )
         return replace(task, rows=rows, tree=self.there(task.tree), temporary=self.there(task.temporary))
+
+    def _picture(self, row: RowTask) -> RowTask:
+        """Objects have no pages and members: of what lies in one a worker fetches the bytes that it needs."""
+        file = file_of(row.picture)
+        if row.copy is None and file != row.picture and any(_below(file, here) for here, _ in self.fetched):
+            try:
+                return replace(row, picture=self.there(file), inside=inside(row.picture))
+            except OSError as error:
+                raise StoreError(
+                    f"{row.name}: {row.picture} can no longer be read ({reason(error)})",
+                    hint="the same command resumes the build",
+                ) from error
+        return replace(row, picture=self.there(row.picture))
 
     def _copy(self, copy: CopyRow) -> CopyRow:
         return replace(copy, files=tuple(map(self.there, copy.files)))

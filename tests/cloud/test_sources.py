@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import tarfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
+from PIL import Image
 
 from ocrmaps.errors import DataError, SpecError, StoreError
 from ocrmaps.evaluation.sources import source_identity
@@ -195,6 +197,35 @@ def test_the_workers_of_a_cluster_fetch_the_pictures_that_they_draw(world, tmp_p
     ) as cluster:  # fmt: skip
         report = build(asked, tmp_path / "cache", scheduler=cluster.scheduler_address, wait_workers=600)
     assert len(FETCHED) == 7 and all(picture.startswith(f"{bucket}/train/") for picture in FETCHED)
+    assert report.root_digest == build(recipe, tmp_path / "plain").root_digest
+
+
+def add_pages_and_members(folder: Path) -> None:
+    """Two more samples of the source: the second page of a TIFF, and a member of an archive."""
+    labels = json.loads((folder / "labels.json").read_text())
+    pictures = folder / "train"
+    with Image.open(pictures / "000.png") as one, Image.open(pictures / "001.png") as other:
+        one.save(pictures / "scan.tif", save_all=True, append_images=[other])
+    with tarfile.open(pictures / "more.tar", "w") as archive:
+        archive.add(pictures / "002.png", "a/1.png")
+    for name, like in (("scan.tif#2", 1), ("more.tar#a/1.png", 2)):
+        labels["data_list"].append({**labels["data_list"][like], "img_path": name})
+    (folder / "labels.json").write_text(json.dumps(labels))
+
+
+def test_workers_fetch_pages_and_members_out_of_their_objects(world, tmp_path, monkeypatch, bucket):
+    recipe, folder = world
+    add_pages_and_members(folder)
+    upload(folder, bucket)
+    FETCHED.clear()
+    monkeypatch.setattr(crew, "build_shard", fetch_and_tell)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1",
+        dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, worker_dashboard_address=None,
+    ) as cluster:  # fmt: skip
+        asked = recipe_at(tmp_path, recipe, bucket)
+        report = build(asked, tmp_path / "cache", scheduler=cluster.scheduler_address, wait_workers=600)
+    assert {f"{bucket}/train/scan.tif", f"{bucket}/train/more.tar"} <= set(FETCHED)
     assert report.root_digest == build(recipe, tmp_path / "plain").root_digest
 
 

@@ -161,6 +161,14 @@ def test_workers_with_other_mounts_draw_the_same_version(recipe, cache, cluster,
     assert str(there) not in (report.folder / "manifest.json").read_text()
 
 
+def test_a_worker_is_asked_for_the_file_that_a_page_or_a_member_lies_in(tmp_path):
+    for name in ("scan.tif", "more.tar"):
+        (tmp_path / name).write_bytes(b"x")
+    terms = crew.terms_of([f"{tmp_path}/scan.tif#2", f"{tmp_path}/more.tar#a/1.png"])
+    assert terms.pictures == (f"{tmp_path}/scan.tif", f"{tmp_path}/more.tar")
+    assert crew.examine([], terms.pictures)["missing"] == []
+
+
 def test_a_mount_that_a_worker_does_not_have_is_said_with_the_map(quick_folder):
     picture = quick_folder / "train" / "a.png"
     terms = crew.terms_of([str(picture)], [], read_mounts([f"{picture.parent}=/not-there"], "tcp://x:1"))

@@ -212,8 +212,8 @@ class ObjectPlace:
         raise StoreError(f"{what} {self.url}/{key}: {said}{tried}", hint=hint) from None
 
 
-def read_object(bucket: str, key: str, nbytes: int | None = None) -> bytes:
-    """All bytes of an object, or the first so many."""
+def read_object(bucket: str, key: str, nbytes: int | None = None, *, start: int = 0) -> bytes:
+    """All bytes of an object, or so many from `start`."""
     with _opening:
         place = _buckets.get(bucket)
     if place is None:
@@ -221,7 +221,7 @@ def read_object(bucket: str, key: str, nbytes: int | None = None) -> bytes:
         with _opening:
             _buckets[bucket] = place
     try:
-        return place.get(key) if nbytes is None else place.range(key, 0, nbytes)
+        return place.get(key) if nbytes is None else place.range(key, start, nbytes)
     except FileNotFoundError:
         raise FileNotFoundError(errno.ENOENT, "no such object", f"{bucket}/{key}") from None
 

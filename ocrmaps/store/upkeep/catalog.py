@@ -26,8 +26,8 @@ from ocrmaps.store.upkeep.presence import presence
 from ocrmaps.store.writing.plan import SPLITS
 
 Rows = npt.NDArray[np.intp]
-_AT_ONCE = 4096
-"""Rows that are looked at together: what they take stays in the processor's caches."""
+_NAMES = 4096
+"""Names that are looked at together."""
 
 
 def list_versions(cache: Path) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ def diff(old: Path, new: Path) -> dict[str, Any]:
             in_b: Rows = np.arange(len(b))
         else:
             in_a, in_b, only_a, only_b = _paired(a, b)
-            differs = {name: _differ_in_places(a.rows[name], b.rows[name], in_a, in_b) for name in names}
+            differs = {name: _differ_in_places(a, b, name, in_a, in_b) for name in names}
         found = [Change(sample=a.name(row), what="removed", redraw=False) for row in only_a]
         changed = np.flatnonzero(differs["picture"] | differs["annotation"] | differs["fingerprint"])
         of_b: dict[int, Change] = {row: Change(sample=b.name(row), what="new", redraw=True) for row in only_b}
@@ -223,12 +223,17 @@ def _differ(a: Reader, b: Reader, name: str) -> npt.NDArray[np.bool_]:
     return np.concatenate([_unlike(*both) for both in zip(a.rows.pieces(name), b.rows.pieces(name), strict=True)])
 
 
-def _differ_in_places(
-    a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8], in_a: Rows, in_b: Rows
-) -> npt.NDArray[np.bool_]:
-    starts = range(0, len(in_a), _AT_ONCE)
-    some = (slice(start, start + _AT_ONCE) for start in starts)
-    return np.concatenate([np.zeros(0, bool), *(_unlike(a[in_a[part]], b[in_b[part]]) for part in some)])
+def _differ_in_places(a: Reader, b: Reader, name: str, in_a: Rows, in_b: Rows) -> npt.NDArray[np.bool_]:
+    """The same for the rows `in_a`, which are of the samples of the rows `in_b`."""
+    partner: Rows = np.full(len(a), -1, np.intp)
+    partner[in_a] = in_b
+    unlike, column, start = np.zeros(len(a), bool), b.rows[name], 0
+    for piece in a.rows.pieces(name):
+        of_b = partner[start : start + len(piece)]
+        shared = np.flatnonzero(of_b >= 0)
+        unlike[start + shared] = _unlike(piece[shared], column[of_b[shared]])
+        start += len(piece)
+    return unlike[in_a]
 
 
 def _unlike(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
@@ -267,8 +272,8 @@ def _grouped(reader: Reader) -> dict[tuple[str, str], Rows]:
 def _ids(reader: Reader, rows: Rows) -> Iterator[str]:
     """The ids of these rows, of which few are held at a time."""
     offsets, data = reader.rows["id_offsets"], reader.rows["id_bytes"]
-    for start in range(0, len(rows), _AT_ONCE):
-        some = rows[start : start + _AT_ONCE]
+    for start in range(0, len(rows), _NAMES):
+        some = rows[start : start + _NAMES]
         if some[-1] - some[0] == len(some) - 1:
             first, last = offsets[some[0]], offsets[some[-1] + 1]
             yield from unpack_texts(offsets[some[0] : some[-1] + 2] - first, data[first:last])

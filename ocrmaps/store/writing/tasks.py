@@ -40,7 +40,7 @@ from ocrmaps.store.places.objects import read_object
 from ocrmaps.store.places.urls import bucket_and_key
 from ocrmaps.store.writing.provenance import UNKNOWN, identity
 from ocrmaps.store.writing.team import Team
-from ocrmaps.tiff import read_picture
+from ocrmaps.tiff import Inside, read_picture
 
 Row = dict[str, npt.NDArray[np.uint8]]
 """The four arrays of one row, by name."""
@@ -69,6 +69,8 @@ class RowTask:
     """How messages call the sample: split, source and id."""
     picture: str
     """A file, or the URL of an object."""
+    inside: Inside | None = None
+    """Where the picture lies in the object, if not the whole of it is the picture."""
     picture_sha: str
     fingerprint: str
     polygons: PolygonSet
@@ -176,7 +178,12 @@ def _input(row: RowTask) -> bytes:
     path = row.picture
     try:
         far = bucket_and_key(path)
-        data = read_picture(path) if far is None else read_object(*far)
+        if far is None:
+            data = read_picture(path)
+        elif row.inside is None:
+            data = read_object(*far)
+        else:
+            data = row.inside.of(read_object(*far, row.inside.nbytes, start=row.inside.start))
     except OSError as error:
         # It could be read when the version got its name: that is the disk's or the network's fault, not the picture's.
         raise StoreError(
