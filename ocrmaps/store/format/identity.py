@@ -64,9 +64,12 @@ class FileDigest:
         return self._state.digest()
 
 
-def file_digest(data: Any) -> bytes:
-    """XXH3-128 of a file's bytes."""
-    return xxhash.xxh3_128_digest(data)
+def file_digest(*parts: Any) -> bytes:
+    """XXH3-128 of a file's bytes, in one piece or several."""
+    whole = FileDigest()
+    for part in parts:
+        whole.passing(part)
+    return whole.digest()
 
 
 def digest_in_pieces(path: str | os.PathLike[str]) -> tuple[int, bytes]:
