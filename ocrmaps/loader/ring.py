@@ -185,14 +185,17 @@ class Ring:
     def _run(self) -> None:
         try:
             while (claim := self._claim()) is not None:
-                filling, at = claim
-                try:
-                    self._read(filling.rows[at], [array[at] for array in filling.arrays])
-                except BaseException as error:  # whoever waits for this batch must hear of it, whatever it is
-                    with self._lock:
-                        filling.fail(at, error)
+                filling, first, last = claim
+                for at in range(first, last):
+                    if self._stopped:
+                        return
+                    try:
+                        self._read(filling.rows[at], [array[at] for array in filling.arrays])
+                    except BaseException as error:  # whoever waits for this batch must hear of it, whatever it is
+                        with self._lock:
+                            filling.fail(at, error)
                 with self._lock:
-                    filling.left -= 1
+                    filling.left -= last - first
                     if filling.left == 0 and filling is self._begun[0]:
                         self._ready.notify_all()
                 # Or this thread would keep a batch alive while it waits for work.
@@ -202,16 +205,20 @@ class Ring:
                 self._broken = error
                 self._ready.notify_all()
 
-    def _claim(self) -> tuple[Filling, int] | None:
-        """The next row to read, waiting for room if need be; None when there is nothing left to do."""
+    def _claim(self) -> tuple[Filling, int, int] | None:
+        """The next rows to read, waiting for room if need be; None when there is nothing left to do.
+
+        A few at a time, because each claim takes the lock; fewer with many threads, so that all share a batch.
+        """
         with self._lock:
             while not self._stopped:
                 last = self._begun[-1] if self._begun else None
                 if last is None or last.claimed == len(last.rows):
                     last = self._begin()
                 if last is not None:
-                    last.claimed += 1
-                    return last, last.claimed - 1
+                    first = last.claimed
+                    last.claimed = min(len(last.rows), first + max(1, len(last.rows) // (2 * len(self._threads))))
+                    return last, first, last.claimed
                 if self._count == len(self._batches):
                     return None
                 self._work.wait()

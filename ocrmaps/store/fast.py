@@ -146,10 +146,9 @@ class FastReader:
             if target.shape != shapes[number] or target.dtype != _BYTE or not target.flags.c_contiguous:
                 raise self._misfit(row, number, target)
             nbytes, unpack = lengths[number], self._packings[number]
-            flat = target.reshape(-1)
             # Raw rows are read to where they belong; they are proven there.
-            in_place = unpack.cname is None and nbytes == flat.nbytes
-            packed = flat.data if in_place else scratch[:nbytes]
+            in_place = unpack.cname is None and nbytes == target.nbytes
+            packed = target.reshape(-1).data if in_place else scratch[:nbytes]
             try:
                 found = self._pread(handles[number], packed, offsets[number])
             except OSError as error:
@@ -160,7 +159,7 @@ class FastReader:
                 raise self._diagnosis(row, number, "another digest")
             if not in_place:
                 try:
-                    unpack.decode(packed, flat)
+                    unpack.decode_own(packed, target)
                 except StoreCorrupt as error:
                     raise self._diagnosis(row, number, str(error)) from error
 

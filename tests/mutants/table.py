@@ -265,7 +265,7 @@ MUTANTS = [
     ),
     *_rows(
         "store", "ocrmaps/store/format/codecs.py", "tests/store/test_format.py",
-        ("a packed row states its lengths", "if stated != len(packed) or unpacked != out.nbytes:", OFF,
+        ("a packed row states its lengths", "if stated != len(packed) or unpacked != nbytes:", OFF,
          "test_a_row_of_another_size_is_refused"),
         ("a packed row has a head", "if len(packed) < 16:", OFF, "test_a_cut_row_is_refused_before_it_is_decoded"),
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from contextlib import suppress
 
 import hypothesis.extra.numpy as arrays
 import numpy as np
@@ -14,6 +15,7 @@ from numcodecs.checksum32 import CRC32C
 
 from ocrmaps.errors import StoreCorrupt
 from ocrmaps.recipe import ARRAYS, Codec
+from ocrmaps.store.format import codecs
 from ocrmaps.store.format.codecs import CODECS, packing
 from ocrmaps.store.format.layout import FILL, ShardKey, canvas_metadata, document_bytes, list_files
 from ocrmaps.store.format.shards import ABSENT, assemble, index_nbytes, read_index
@@ -127,9 +129,12 @@ def test_an_index_with_any_bit_flipped_is_refused(data):
     arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.integers(0, 255)),
 )
 def test_what_is_packed_unpacks_to_the_same_values(codec, row):
-    out = np.empty_like(row)
-    packing(codec).decode(packing(codec).encode(row), out)
+    out, own = np.empty_like(row), np.empty_like(row)
+    packed = packing(codec).encode(row)
+    packing(codec).decode(packed, out)
+    packing(codec).decode_own(memoryview(bytearray(packed)), own)
     np.testing.assert_array_equal(out, row)
+    np.testing.assert_array_equal(own, row)
 
 
 @given(st.sampled_from(["lz4", "lz4hc", "zstd", "raw"]), st.integers(0, 200))
@@ -137,9 +142,39 @@ def test_a_cut_row_is_refused_before_it_is_decoded(codec, keep):
     row = np.arange(400, dtype=np.uint8).reshape(20, 20)
     packed = packing(codec).encode(row)
     out = np.full_like(row, 7)
+    cut = packed[: min(keep, len(packed) - 1)]
     with pytest.raises(StoreCorrupt):
-        packing(codec).decode(packed[: min(keep, len(packed) - 1)], out)
+        packing(codec).decode(cut, out)
+    with pytest.raises(StoreCorrupt):
+        packing(codec).decode_own(memoryview(bytearray(cut)), out)
     assert (out == 7).all()
+
+
+@given(st.sampled_from(["lz4", "lz4hc", "zstd"]), st.integers(16, 10_000), st.integers(1, 255))
+def test_a_damaged_row_is_refused_or_fills_its_memory_and_no_more(codec, at, change):
+    row = np.random.default_rng(0).integers(0, 9, (60, 60), dtype=np.uint8)
+    packed = bytearray(packing(codec).encode(row))
+    packed[16 + at % (len(packed) - 16)] ^= change
+    around = np.full(row.size + 128, 7, np.uint8)
+    with suppress(StoreCorrupt):
+        packing(codec).decode_own(memoryview(packed), around[64:-64].reshape(row.shape))
+    assert (around[:64] == 7).all() and (around[-64:] == 7).all()
+
+
+@pytest.mark.parametrize("spoil", [lambda out: out[:, ::2], lambda out: np.broadcast_to(out[:1], out.shape)])
+def test_memory_that_is_not_in_one_piece_or_not_to_be_written_is_refused(spoil):
+    out = spoil(np.empty((20, 20), np.uint8))
+    packed = memoryview(bytearray(packing("lz4").encode(np.zeros(out.shape, np.uint8))))
+    with pytest.raises((TypeError, ValueError)):
+        packing("lz4").decode_own(packed, out)
+
+
+def test_rows_are_unpacked_without_the_library_s_own_function_too(monkeypatch):
+    monkeypatch.setattr(codecs, "_UNPACK", None)
+    row = np.arange(400, dtype=np.uint8).reshape(20, 20)
+    out = np.empty_like(row)
+    packing("lz4").decode_own(memoryview(bytearray(packing("lz4").encode(row))), out)
+    np.testing.assert_array_equal(out, row)
 
 
 def test_a_row_of_another_size_is_refused():
