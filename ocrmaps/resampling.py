@@ -163,8 +163,10 @@ def _lent(image: Image.Image) -> U8Pixels | None:
         return None
     array = _Arrow.from_address(_pointer(capsule, b"arrow_array"))
     nbytes = 4 * image.width * image.height
+    if array.n_children != 1:  # not four bytes a pixel
+        return None
     child = array.children[0].contents
-    if (array.length * 4, child.length, array.offset, child.offset) != (nbytes, nbytes, 0, 0):
+    if (child.n_buffers, child.length, array.length * 4, child.offset, array.offset) != (2, nbytes, nbytes, 0, 0):
         return None
     memory = _Memory.from_address(child.buffers[1])
     memory.owner = capsule  # type: ignore[attr-defined]  # lives as long as any view of the pixels
