@@ -21,7 +21,7 @@ import numpy as np
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import BoolArray, IntArray, PolygonSet
 from ocrmaps.metrics import characters, cleval_pairs, transcripts
-from ocrmaps.metrics.clipping import candidate_pairs
+from ocrmaps.metrics.candidates import candidate_pairs
 from ocrmaps.metrics.matching import measured_whole, same_frame
 from ocrmaps.settings.ranges import AtLeast0, Range, check
 

@@ -11,7 +11,7 @@ import shapely
 from ocrmaps.compiled import compiled
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray
 from ocrmaps.limits import MOST_PAIRS
-from ocrmaps.metrics import clipping
+from ocrmaps.metrics import candidates, clipping
 from ocrmaps.metrics.clipping import CROSSING, TIE, VALID
 from ocrmaps.metrics.matching import Measured, shared_areas
 
@@ -62,7 +62,7 @@ def on_ignored(
         rows, columns, share, truth.polygons.ignore, care, truth.bounds, m, limit, MOST_PAIRS
     )
     if size:
-        clipping.bear(size, MOST_PAIRS, "of ignored and scored truths lie under detections")
+        candidates.bear(size, MOST_PAIRS, "of ignored and scored truths lie under detections")
         _uncover(truth, found, net, rows, columns, starts, ignored, scored)
     return _lost(rows, columns, net, holds, m, limit)
 

@@ -17,7 +17,7 @@ import shapely
 
 from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
-from ocrmaps.metrics import clipping, pairing
+from ocrmaps.metrics import candidates, clipping, pairing
 from ocrmaps.metrics.clipping import CROSSING, NO_AREA, TOO_FEW_POINTS, VALID
 
 STATUSES = ("valid", "too-few-points", "no-area", "crossing", "out-of-range")
@@ -203,7 +203,7 @@ def pair_geometry(truth: PolygonSet, detections: PolygonSet) -> PairGeometry:
     """
     same_frame(truth, detections)
     t, d = measured(truth), measured(detections)
-    rows, columns = clipping.candidate_pairs(t.bounds, t.valid, d.bounds, d.valid)
+    rows, columns = candidates.candidate_pairs(t.bounds, t.valid, d.bounds, d.valid)
     overlap = shared_areas(t, d, rows, columns)
     kept = overlap > 0
     rows, columns, overlap = rows[kept], columns[kept], overlap[kept]
@@ -223,7 +223,7 @@ def same_frame(truth: PolygonSet, detections: PolygonSet) -> None:
 def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns: IntArray) -> FloatArray:
     """(p): area that each pair of members shares: by clipping where both are surely simple, by shapely elsewhere."""
     a, b = truth.polygons.offsets, detections.polygons.offsets
-    clipping.refuse_long(a, b, rows, columns)
+    candidates.refuse_long(a, b, rows, columns)
     overlap, bent = clipping.overlaps(
         truth.points, a, truth.signed_area, truth.convex, truth.simple,
         detections.points, b, detections.signed_area, detections.convex, detections.simple,
@@ -237,7 +237,7 @@ def shared_areas(truth: Measured, detections: Measured, rows: IntArray, columns:
         )  # fmt: skip
     left = clipping.unsure(overlap, truth.area, detections.area, rows, columns)
     if left.size:
-        clipping.refuse_tangles((truth.points, a), (detections.points, b), rows[left], columns[left])
+        candidates.refuse_tangles((truth.points, a), (detections.points, b), rows[left], columns[left])
         both = shapely.intersection(truth.shapes(rows[left]), detections.shapes(columns[left]))
         overlap[left] = shapely.area(both)
     return overlap

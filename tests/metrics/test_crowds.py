@@ -17,7 +17,7 @@ from ocrmaps.evaluation import EvaluationSpec, judge_picture
 from ocrmaps.evaluation.predictions import read_prediction_file
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.limits import MOST_POINTS
-from ocrmaps.metrics import clipping, match_iou
+from ocrmaps.metrics import candidates, match_iou
 from ocrmaps.metrics.characters import spines
 from ocrmaps.metrics.matching import measured
 from tests.contracts.reader import kinds, scanned
@@ -61,7 +61,7 @@ def test_many_equal_outlines_that_can_be_borne_are_matched_one_to_one():
 
 
 def test_more_pairs_than_memory_has_room_for_are_counted_no_further(monkeypatch):
-    monkeypatch.setattr(clipping, "MOST_PAIRS", 1000)
+    monkeypatch.setattr(candidates, "MOST_PAIRS", 1000)
     heap = many(BOX, 40)
     with pytest.raises(CrowdError, match="over 1000 pairs overlap"):
         match_iou(heap, heap)
@@ -106,7 +106,7 @@ def test_outlines_of_100_000_corners_are_not_compared_corner_by_corner():
 
 
 def test_corners_that_are_compared_are_counted(monkeypatch):
-    monkeypatch.setattr(clipping, "MOST_LOOKS", 10)
+    monkeypatch.setattr(candidates, "MOST_LOOKS", 10)
     with pytest.raises(CrowdError, match="over 10 pairs of their corners are near"):
         match_iou(of(BOX), of(BOX))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ocrmaps.metrics import (
+    candidates,
     characters,
     cleval_pairs,
     clipping,
@@ -56,7 +57,7 @@ def _bigger(*args: Any) -> Any:
 
 
 def _columns_swapped(*args: Any) -> Any:
-    rows, columns = clipping.candidate_pairs(*args)
+    rows, columns = _candidate_pairs(*args)
     return rows, columns[::-1]
 
 
@@ -97,10 +98,10 @@ def _every_pair(rows: Any, columns: Any, share: Any, holds: Any, care: Any, foun
 FAULTS: dict[str, tuple[Callable[[int], bool], Any, str, Any]] = {
     "areas too big": (_iou, matching, "clipping", _Kernels(overlaps=_bigger)),
     "every polygon called convex": (_iou, matching, "clipping", _Kernels(measure=_all_valid)),
-    "pairs mixed up": (_iou, matching, "clipping", _Kernels(candidate_pairs=_columns_swapped)),
+    "pairs mixed up": (_iou, candidates, "candidate_pairs", _columns_swapped),
     "ignored share of nine tenths": (_iou, iou, "IGNORED_SHARE", 0.9),
     "deteval with areas too big": (_deteval, matching, "clipping", _Kernels(overlaps=_bigger)),
-    "deteval with pairs mixed up": (_deteval, matching, "clipping", _Kernels(candidate_pairs=_columns_swapped)),
+    "deteval with pairs mixed up": (_deteval, candidates, "candidate_pairs", _columns_swapped),
     "detections on ignored text scored": (_cleval, cleval_pairs, "on_ignored", _nothing_ignored),
     "every pair that holds a character": (_cleval, cleval_pairs, "taking_part", _every_pair),
     "truths read once too often": (_cleval, transcripts, "spelled", _no_elimination),
@@ -109,6 +110,7 @@ FAULTS: dict[str, tuple[Callable[[int], bool], Any, str, Any]] = {
 }
 # Faults call what they replace by its own name, so they need the originals.
 _spelled, _placed, _sized = transcripts.spelled, characters.placed, characters.sized
+_candidate_pairs = candidates.candidate_pairs
 
 
 @pytest.mark.parametrize("check", [_iou, _deteval, _cleval])

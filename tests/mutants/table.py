@@ -398,7 +398,7 @@ MUTANTS = [
          "test_compressed_variables_are_read_and_bounded"),
     ),
     *_rows(
-        "metrics", "ocrmaps/metrics/clipping.py", "tests/metrics/test_crowds.py",
+        "metrics", "ocrmaps/metrics/candidates.py", "tests/metrics/test_crowds.py",
         ("pairs of outlines are bounded", '    bear(pairs, MOST_PAIRS, "overlap")\n', "",
          "test_more_pairs_than_memory_has_room_for_are_counted_no_further"),
         ("corners that are compared are bounded", 'MOST_LOOKS, "of their corners are near"', '10**18, "of"',
