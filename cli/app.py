@@ -40,6 +40,7 @@ from ocrmaps.text import visible_lines
 
 app = typer.Typer(
     name="ocrmaps",
+    cls=plain.PlainGroup,
     help="Train OCR text detectors on prepared data that can be trusted.\n\nStart with: ocrmaps demo",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -74,6 +75,7 @@ for _group in (app, data.app, cache.app, bench.app, debug.app):
         _text = _command.help or (_command.callback and _command.callback.__doc__) or ""
         _command.short_help, _command.cls = " ".join(_text.split()).partition(" Example:")[0], plain.PlainCommand
     for _sub in _group.registered_groups:
+        _sub.cls = plain.PlainGroup
         _sub.short_help = str(_sub.typer_instance.info.help if _sub.typer_instance else "").partition(" Example:")[0]
 
 SYSTEM_SAYS: dict[int | None, str] = {

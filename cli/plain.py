@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from ocrmaps.cli.options import ANNOTATIONS, RESULTS, RUNNING
 
@@ -27,6 +27,30 @@ class PlainCommand(TyperCommand):
         for title, records in grouped(self, ctx).items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+class PlainGroup(TyperGroup):
+    """A group of commands. Where a command is named first, options of the group itself are not looked for.
+
+    To find that help or completion was not asked for imports a library of validators: a third of what the help of a
+    command takes.
+    """
+
+    _command_first = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the group's own options off the words."""
+        self._command_first = bool(args) and not args[0].startswith("-")
+        return list(super().parse_args(ctx, args))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options that this call looks at."""
+        params = list(super().get_params(ctx))
+        return [p for p in params if p.name not in _ALONE] if self._command_first else params
+
+
+_ALONE = ("help", "install_completion", "show_completion")
+"""Options of a group that are of no use before a command."""
 
 
 def grouped(command: Any, ctx: Any) -> dict[str, list[tuple[str, str]]]:

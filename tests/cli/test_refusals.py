@@ -204,3 +204,17 @@ def test_what_is_not_there_is_refused_before_anything_heavy_is_imported(line, co
     for leak in ("Traceback", "[Errno", "UnpicklingError", "PosixPath", "Path("):
         assert leak not in err
     assert [name for name in HEAVY if name in modules] == []
+
+
+@pytest.mark.parametrize("line", ["--help", "schema --help", "cache clear --help", "bench check --help"])
+def test_help_imports_no_validators(line, typed):
+    ended, out, _, modules = typed(line)
+    assert (ended, out.startswith("Usage: ")) == (0, True)
+    assert [name for name in (*HEAVY, "pydantic") if name in modules] == []
+
+
+def test_a_group_has_its_own_options_where_no_command_comes_first(typed):
+    assert "--install-completion" in typed("--help")[1]
+    assert typed("cache --help")[1].startswith("Usage: ocrmaps cache [OPTIONS] COMMAND")
+    ended, _, err, _ = typed("cache nonsense")
+    assert (ended, "No such command 'nonsense'" in err) == (2, True)
