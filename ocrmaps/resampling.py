@@ -29,7 +29,7 @@ _BLOCK = 16
 
 
 def resize(image: Image.Image, size: Size, method: Image.Resampling, box: Box) -> U8Pixels:
-    """The part of an RGB picture inside `box` (left, top, right, bottom), as (height, width, 3) of this size.
+    """The part of an RGB or gray picture inside `box` (left, top, right, bottom), as (height, width, 3) of this size.
 
     >>> picture = Image.effect_noise((30, 50), 90.0).convert("RGB")
     >>> ours = resize(picture, (20, 12), Image.Resampling.BILINEAR, (0.0, 0.0, 30.0, 50.0))
@@ -39,7 +39,7 @@ def resize(image: Image.Image, size: Size, method: Image.Resampling, box: Box) -
     """
     height, width = size
     if method is not Image.Resampling.BILINEAR:
-        return np.asarray(image.resize((width, height), method, box=box))
+        return _rgb(image.resize((width, height), method, box=box))
     left, top, right, bottom = (np.float32(edge) for edge in box)
     across = None if image.width == width == right and not left else taps(image.width, left, right, width)
     down = None if image.height == height == bottom and not top else taps(image.height, top, bottom, height)
@@ -78,7 +78,7 @@ def _across_strips(image: Image.Image, rows: tuple[int, int], across: Taps | Non
     out = np.empty((last - first, image.width if across is None else len(across[0]), 3), dtype=np.uint8)
     for y in range(first, last, step):
         end = min(last, y + step)
-        strip = np.asarray(image.crop((0, y, image.width, end)))
+        strip = _rgb(image.crop((0, y, image.width, end)))
         out[y - first : end - first] = strip if across is None else _across(strip, across)
     return out
 
@@ -91,9 +91,13 @@ def _down_strips(image: Image.Image, down: Taps) -> U8Pixels:
     for y in range(0, len(first), step):
         part = slice(y, y + step)
         top, bottom = int(first[y]), int((first[part] + counts[part]).max())
-        strip = np.asarray(image.crop((0, top, image.width, bottom)))
+        strip = _rgb(image.crop((0, top, image.width, bottom)))
         out[part] = _down(strip, (first[part] - top, counts[part], weights[part]))
     return out
+
+
+def _rgb(part: Image.Image) -> U8Pixels:
+    return np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
 
 
 def _across(pixels: U8Pixels, across: Taps) -> U8Pixels:
