@@ -79,7 +79,8 @@ class Picture:
     """Decoded pixels in the raw frame."""
 
     image: Image.Image
-    """Mode RGB; smaller than `header.size` when the decoder was allowed to reduce. Not to be changed."""
+    """Mode RGB, or L where gray was asked for and found; smaller than `header.size` when the decoder was allowed to
+    reduce. Not to be changed."""
     header: Header
     reduction: int = 1
     """1, 2, 4 or 8: one pixel of `image` covers that many stored pixels each way (the last ones partly)."""
@@ -87,7 +88,7 @@ class Picture:
     @property
     def pixels(self) -> npt.NDArray[np.uint8]:
         """(h, w, 3) RGB, a new array."""
-        return np.array(self.image, dtype=np.uint8)
+        return np.array(self.image if self.image.mode == "RGB" else self.image.convert("RGB"), dtype=np.uint8)
 
 
 def decoding_bytes(size: Size, nbytes: int, *, jpeg: bool) -> int:
@@ -131,13 +132,15 @@ def decode(
     at_least: Size | None = None,
     max_pixels: int = MAX_PIXELS,
     page: int = 0,
+    gray: bool = False,
 ) -> Picture:
     """Decode to RGB uint8 in the raw frame.
 
     `at_least` (height, width, raw frame) lets the JPEG decoder skip resolution that nobody will look at: it
     halves, quarters or eighths the picture while both sides stay at least that long. Other formats ignore it.
     Alpha is composited on white; 16-bit values keep their high byte; CMYK is converted as its file declares.
-    `page` counts from 0 in a TIFF of several pages.
+    `page` counts from 0 in a TIFF of several pages. `gray` leaves a gray picture at one channel, a quarter of the
+    memory.
     """
     name = name or (source.name if isinstance(source, Path) else "picture")
     with _open(source, name, max_pixels, page) as image:
@@ -146,7 +149,7 @@ def decode(
         if at_least is not None and image.format in ("JPEG", "MPO"):
             reduction = _reduce(image, at_least)
         try:
-            rgb = _rgb(image, name)
+            rgb = _rgb(image, name, gray=gray)
             if image.format == "TIFF" and header.orientation in _UNDO:
                 rgb = rgb.transpose(_UNDO[header.orientation])
         except PictureError:
@@ -242,8 +245,8 @@ def _header(image: Image.Image) -> Header:
     )
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
-    """The loaded picture in mode RGB."""
+def _rgb(image: Image.Image, name: str, *, gray: bool) -> Image.Image:
+    """The loaded picture in mode RGB; in mode L if it may stay gray, and is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         image.load()
@@ -252,11 +255,14 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
             values = np.asarray(image)
             if mode == "I" and (values.min() < 0 or values.max() > 0xFFFF):
                 raise PictureError(f"{name}: 32-bit pixel values beyond 65535 have no fixed meaning as a picture")
-            return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+            high = Image.fromarray((values >> 8).astype(np.uint8))
+            return high if gray else high.convert("RGB")
         if mode in _ALPHA or "transparency" in image.info:
             image = image.convert("RGBA")
             white = Image.new("RGBA", image.size, (255, 255, 255, 255))
             return Image.alpha_composite(white, image).convert("RGB")
+        if gray and mode in ("1", "L"):
+            return image.convert("L")
         if mode in _EIGHT_BIT:
             return image if mode == "RGB" else image.convert("RGB")
     raise PictureError(f"{name}: pixel mode {mode!r} has no fixed meaning as a picture", hint="convert it to 8-bit RGB")

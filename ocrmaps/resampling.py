@@ -38,7 +38,7 @@ def resize(
     onto: U8Pixels | None = None,
     at: tuple[int, int] = (0, 0),
 ) -> U8Pixels:
-    """The part of an RGB picture inside `box` (left, top, right, bottom), as (height, width, 3) of this size.
+    """The part of an RGB or gray picture inside `box` (left, top, right, bottom), as (height, width, 3) of this size.
 
     It is drawn `onto` a contiguous picture, its corner `at` (y, x) there, or onto one of its own.
 
@@ -52,7 +52,7 @@ def resize(
     out = np.empty((height, width, 3), dtype=np.uint8) if onto is None else onto
     found = out[at[0] : at[0] + height, at[1] : at[1] + width]
     if method is not Image.Resampling.BILINEAR:
-        found[:] = np.asarray(image.resize((width, height), method, box=box))
+        found[:] = np.asarray(_rgb(image.resize((width, height), method, box=box)))
         return found
     left, top, right, bottom = (np.float32(edge) for edge in box)
     across = None if image.width == width == right and not left else taps(image.width, left, right, width)
@@ -122,7 +122,7 @@ def _rows_of(image: Image.Image) -> tuple[Rows, int]:
         return lambda top, bottom: whole[top:bottom], image.height
 
     def strip(top: int, bottom: int) -> U8Pixels:
-        part = image.crop((0, top, image.width, bottom))
+        part = _rgb(image.crop((0, top, image.width, bottom)))
         lent = _lent(part)
         if lent is None:
             lent = np.zeros((part.height, part.width, 4), dtype=np.uint8)
@@ -130,6 +130,10 @@ def _rows_of(image: Image.Image) -> tuple[Rows, int]:
         return lent
 
     return strip, max(_BLOCK, STRIP_PIXELS // image.width)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 class _Arrow(ctypes.Structure):
@@ -155,7 +159,7 @@ def _lent(image: Image.Image) -> U8Pixels | None:
     Pillow before 11.2 does not lend them. Copying and repacking them takes a quarter of the time of resizing.
     """
     lend = getattr(image, "__arrow_c_array__", None)
-    if lend is None or Image.core.get_alignment() != 1:
+    if image.mode != "RGB" or lend is None or Image.core.get_alignment() != 1:
         return None
     try:
         _, capsule = lend()

@@ -129,9 +129,9 @@ def reproduce(
 
 
 def _read_alike(checkpoint: Path, other: Path, out: Path) -> Path:
-    """The checkpoint with its maps read as another's are: settings were tuned, and tuning is not what is compared."""
+    """The checkpoint with pictures prepared and maps read as another's are: neither was learnt, or is compared."""
     content, card = read_checkpoint(checkpoint), read_checkpoint(other)["ocrmaps"]
-    content["ocrmaps"] |= {name: card[name] for name in ("extract", "readings") if name in card}
+    content["ocrmaps"] |= {name: card[name] for name in ("canonical", "extract", "readings") if name in card}
     with replacing(out) as part:
         part.write_bytes(checkpoint_bytes(content))
     return out

@@ -2,7 +2,8 @@
 
     python -m ocrmaps.pipelines.ship CHECKPOINT NAME [HEIGHTxWIDTH,...]
 
-Canvases that are named take the place of those it learnt on: pictures keep their scale and carry less padding.
+Canvases that are named take the place of those it learnt on, and their longest side that of its pictures: the same
+for less padding, a smaller one for less time.
 
 The card beside it (`ocrmaps/shipped/NAME.json`) is written by hand: where the pictures come from and where it fails.
 """
@@ -28,7 +29,7 @@ def slim(checkpoint: Path, out: Path, canvases: Sequence[Size] = ()) -> int:
     content = read_checkpoint(checkpoint)
     card: dict[str, Any] = content["ocrmaps"]
     if canvases:
-        card["canonical"]["canvases"] = [list(size) for size in canvases]
+        card["canonical"] |= {"canvases": [list(size) for size in canvases], "side": max(map(max, canvases))}
     prefix = f"{card['weights']}."
     weights = {key: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
     # Small tensors stay as they are: statistics, and what pictures are normalized with, must be exact.

@@ -38,6 +38,15 @@ def test_every_mode_becomes_rgb(mode, format):
         assert np.abs(shown.pixels[..., 0].astype(int) - GRAY).max() <= (40 if format in ("JPEG", "WEBP") else 2)
 
 
+@pytest.mark.parametrize("mode", ["1", "L", "I;16", "P", "RGB", "LA"])
+def test_a_gray_picture_may_stay_gray_with_the_same_pixels(mode):
+    gray = Image.fromarray(GRAY)
+    data = encoded(Image.fromarray(GRAY.astype(np.uint16) * 257) if mode == "I;16" else gray.convert(mode), "PNG")
+    kept = decode(data, name="x", gray=True)
+    assert kept.image.mode == ("L" if mode in ("1", "L", "I;16") else "RGB")
+    assert np.array_equal(kept.pixels, decode(data, name="x").pixels)
+
+
 def test_sixteen_bit_keeps_the_high_byte():
     wide = GRAY.astype(np.uint16) * 257
     assert np.array_equal(decode(encoded(Image.fromarray(wide), "PNG"), name="x").pixels[..., 1], GRAY)

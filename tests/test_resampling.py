@@ -112,3 +112,11 @@ def test_other_filters_are_pillow_s():
         np.testing.assert_array_equal(
             resize(image, (12, 9), method, (0.0, 0.0, 20.0, 30.0)), np.asarray(image.resize((9, 12), method))
         )
+
+
+@pytest.mark.parametrize("size", [(20, 30), (70, 30), (20, 90), (40, 50)])
+@pytest.mark.parametrize("method", [LINEAR, Image.Resampling.BOX])
+def test_a_gray_picture_is_resized_as_its_rgb_twin(size, method):
+    gray = noise(40, 50).convert("L")
+    box = (0.0, 0.0, 50.0, 40.0)
+    np.testing.assert_array_equal(resize(gray, size, method, box), resize(gray.convert("RGB"), size, method, box))

@@ -84,7 +84,7 @@ def _beginning(path: Path) -> bytes:
         return b""
 
 
-def open_page(file: PictureFile, spec: CanonicalSpec | None = None) -> Picture:
+def open_page(file: PictureFile, spec: CanonicalSpec | None = None, *, gray: bool = False) -> Picture:
     """The decoded picture of one page; `spec` may allow a reduced decode."""
     try:
         if _beginning(file.path).startswith(_PDF):
@@ -93,7 +93,7 @@ def open_page(file: PictureFile, spec: CanonicalSpec | None = None) -> Picture:
         if spec is not None and spec.decode == "reduced":
             header = read_header(file.path, name=file.name)
             wanted = needed_resolution(plan(header.size, header.orientation, spec))
-        return decode(file.path, name=file.name, at_least=wanted, page=(file.page or 1) - 1)
+        return decode(file.path, name=file.name, at_least=wanted, page=(file.page or 1) - 1, gray=gray)
     except OSError as error:  # a folder on the way that may not be entered
         raise PictureError(f"{file.name}: cannot be opened ({error.strerror or error})") from error
 

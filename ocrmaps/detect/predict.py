@@ -102,6 +102,7 @@ def predict_pictures(
     if trained.detector.training:
         raise SpecError("the detector is in training mode, where pictures of a batch change each other's maps")
     trained.detector.to(device)
+    trained = trained.folded()
     largest = max(h * w for h, w in trained.canonical.canvases)
     ahead = max(batch, min(4 * batch, AHEAD_PIXELS // largest))
     work = _Work(
@@ -160,11 +161,14 @@ class _Work:
         """One page after the other, each in its windows."""
         for file in files:
             try:
-                looked = viewer.look(open_page(file))
+                looked = viewer.look(open_page(file, gray=True))
             except DataError as error:
                 yield self._unread(file, error).result()
                 continue
-            yield self._read(file, looked.transform, looked.note, looked.probability, looked.threshold)
+            found = self._read(file, looked.transform, looked.note, looked.probability, looked.threshold)
+            del looked  # maps of this page and pixels of the next would lie side by side
+            yield found
+            del found
 
     def _decode(
         self, hands: ThreadPoolExecutor, files: Iterable[PictureFile]

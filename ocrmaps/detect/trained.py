@@ -21,6 +21,7 @@ from ocrmaps.extract import ExtractSpec
 from ocrmaps.kinds import expect_checkpoint
 from ocrmaps.maps.records import U8Array
 from ocrmaps.model import Detector, DetectorSpec, build_detector
+from ocrmaps.model.folded import folded
 from ocrmaps.model.head import FloatMap, Logits
 from ocrmaps.model.plain import TooMuch, read_plain
 from ocrmaps.settings.files import plain
@@ -73,6 +74,10 @@ class Trained:
             return replace(self, extract=ExtractSpec(**readings[goal]))
         except TypeError as error:
             raise DataError(f"its reading for {goal} is not complete ({error})") from error
+
+    def folded(self) -> Trained:
+        """The same for predicting only, sooner and in less memory: maps are equal to a rounding."""
+        return replace(self, detector=folded(self.detector))  # type: ignore[arg-type]  # called alike
 
     def maps(self, images: Tensor | U8Array, *, threshold: bool = True) -> tuple[FloatMap, FloatMap | None]:
         """Probability and threshold maps of canonical pictures, as `maps_of` gives them."""

@@ -2,17 +2,19 @@
 
 Between the encoder and the head's first rectifier all is linear, and half of it works on maps that were only enlarged.
 There a 3x3 convolution sees four different pixels at most, not nine; and a convolution of one pixel that is followed by
-one of nine is one of nine.
+one of nine is one of nine. Batch norms become part of convolutions.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
 from ocrmaps.model.decoder import FPN, enlarge
 from ocrmaps.model.detector import Detector
@@ -25,7 +27,7 @@ STRIDE = 4
 def folded(detector: nn.Module) -> nn.Module:
     """A detector that is called alike and gives the same maps sooner; itself, where its parts cannot be folded.
 
-    It shares what it does not change with the one it was made of, checks no input and cannot learn.
+    It checks no input and cannot learn, and shares with the one it was made of what it does not change.
     """
     if not isinstance(detector, Detector) or detector.training:
         return detector
@@ -44,7 +46,7 @@ class Folded(nn.Module):
         decoder, head = detector.decoder, detector.head
         assert isinstance(decoder, FPN) and isinstance(head, DBHead)
         self.multiple = detector.multiple
-        self.encoder, self.lateral, self.smooth = detector.encoder, decoder.lateral[1:], decoder.smooth[1:]
+        self.encoder, self.lateral, self.smooth = _joined(detector.encoder), decoder.lateral[1:], decoder.smooth[1:]
         self.register_buffer("mean", detector.mean)
         self.register_buffer("std", detector.std)
         lateral: Any = decoder.lateral[0].weight
@@ -56,12 +58,14 @@ class Folded(nn.Module):
 
     def forward(self, image: Tensor, *, threshold: bool = True) -> Logits:
         """What `Detector` gives for sides that are multiples of `multiple`."""
-        x = (image.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
+        # In place where it can be: of a large window every copy counts.
+        x = image.permute(0, 3, 1, 2).to(self.mean.dtype).sub_(self.mean).div_(self.std)
         own, *features = self.encoder(x)
         levels = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
         for i in range(len(levels) - 1, 0, -1):
             levels[i - 1] = levels[i - 1] + enlarge(levels[i], 2)
         finest = self.finest(own) + self.below(levels[0])
+        del x, own, features
         smoothed = zip(self.smooth, levels, strict=True)
         others = torch.cat([enlarge(smooth(level), 2**i) for i, (smooth, level) in enumerate(smoothed)], dim=1)
         return Logits(self.probability(finest, others), self.threshold(finest, others) if threshold else None)
@@ -101,8 +105,18 @@ class _Branch(nn.Module):
         self.last = _convolution(weight.reshape(STRIDE**2, -1, 1, 1), last.bias.repeat(STRIDE**2))
 
     def forward(self, finest: Tensor, others: Tensor) -> Tensor:
-        x = F.relu(self.finest(finest) + self.others(others))
-        return F.pixel_shuffle(self.last(F.relu(self.second(x))), STRIDE).squeeze(1)
+        x = F.relu_(self.finest(finest) + self.others(others))
+        return F.pixel_shuffle(self.last(F.relu_(self.second(x))), STRIDE).squeeze(1)
+
+
+def _joined(module: nn.Module) -> nn.Module:
+    """A copy in which a convolution does the work of the batch norm that follows it in a sequence."""
+    module = deepcopy(module)
+    for sequence in [part for part in module.modules() if type(part) is nn.Sequential]:
+        for i, (conv, norm) in enumerate(pairwise(sequence)):
+            if type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.track_running_stats:
+                sequence[i], sequence[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
+    return module
 
 
 def _fused(conv: Any, norm: Any, *, transpose: bool = False) -> tuple[Tensor, Tensor]:

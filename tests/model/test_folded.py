@@ -16,7 +16,7 @@ def learnt(**parts):
     """A detector that says something everywhere, as after a training."""
     detector = build_detector(DetectorSpec(**{"encoder": "light", **parts}))
     generator = torch.Generator().manual_seed(1)
-    for module in detector.head.modules():
+    for module in detector.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.weight, module.bias, module.running_mean, module.running_var):
                 values.data = torch.rand(values.shape, generator=generator) + 0.5

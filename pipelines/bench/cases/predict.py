@@ -87,7 +87,7 @@ def _runners(room: Path, picture: Path, calibration: Path | None) -> Iterator[Ru
             export(checkpoint, paths["openvino"], format="openvino", pictures=[picture])
     for threads in sorted({1, cores(most=16)}):
         for name, path in paths.items():
-            yield Runner(name, threads, load_any(path, threads=threads))
+            yield Runner(name, threads, load_any(path, threads=threads).folded())
 
 
 @contextmanager
