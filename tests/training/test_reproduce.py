@@ -48,8 +48,10 @@ def test_stages_are_trained_one_from_the_other_and_the_command_goes_on(card, wor
     assert not tried.whole and not tried.reproduced and "nothing is judged" in tried.sentence()
     assert sum("note: these pictures make root" in line for line in said) == 2
     assert sum(line.startswith("weights from best-") for line in said) == 1
-    last = load_detector(tried.checkpoint)
-    assert last.canonical.side == 128 and last.extract.score_min == 0.25
+    last, shipped = load_detector(tried.checkpoint), load_detector(ocrmaps.pipelines.reproduce.shipped("receipts"))
+    assert last.canonical == shipped.canonical and last.extract.score_min == 0.25
+    stores = [read_checkpoint(file)["ocrmaps"]["store"] for file in (tmp_path / "again").glob("stage-2/*/last.ckpt")]
+    assert [store["recipe"]["canonical"]["side"] for store in stores] == [128]
     assert set(tried.scores) == {0.5, 0.7}
     again = reproduce("receipts", **asked, epochs=1)
     assert again == tried
