@@ -172,6 +172,8 @@ def _work(g: Gather, task: dict[str, Any], loc: str) -> tuple[str, Any] | None:
 _KINDS = {"labels", "choices", "rating", "number", "relation", "textarea", "polygon", "rectangle"}
 """Types of results that are understood, as they are usually written."""
 _PIXELS = (0.0, 0.0)
+_NUMBER, _LIST, _PAIR = {int, float}, {list}, {2}
+"""Types and lengths of what is in order."""
 
 
 @dataclass(slots=True)
@@ -192,7 +194,11 @@ def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[_Region]:
         # Messages are made where they are needed: big files have millions of results.
         if isinstance(result, dict) or g.expect(result, dict, f"{loc}[{i}]", "an object with type and value"):
             key = result.get("id")
-            by_id.setdefault(key if isinstance(key, str) else i, []).append(i)
+            parts = by_id.get(key) if isinstance(key, str) else None
+            if parts is None:
+                by_id[key if isinstance(key, str) else i] = [i]
+            else:
+                parts.append(i)
     for parts in by_id.values():
         shape: _Region | None = None
         labels: list[str] = []
@@ -215,7 +221,8 @@ def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[_Region]:
             elif kind not in _KINDS:
                 message = f"found a region of type {shown(result.get('type'))}, expected a rectangle or a polygon"
                 g.problem(f"{loc}[{i}].type", f"{message}; redraw or remove it", _OTHER.get(kind, "unsupported-shape"))
-            labels += _labels(value)
+            if named := _labels(value):
+                labels += named
         if shape is None:
             g.unused["results without a region"] += 1
             continue
@@ -311,16 +318,18 @@ def _text(texts: Any) -> Any:
 
 def _labels(value: dict[str, Any]) -> list[str]:
     """All that a region is called: `rectanglelabels`, `polygonlabels`, `labels`."""
-    found: list[str] = []
-    for key, labels in value.items():
-        if isinstance(labels, list) and key.endswith("labels"):
-            found += [label for label in labels if isinstance(label, str)]
-    return found
+    return [
+        label
+        for key, labels in value.items()
+        if type(labels) is list and key.endswith("labels")
+        for label in labels
+        if isinstance(label, str)
+    ]
 
 
 def _shares(g: Gather, points: Any, place: str) -> array[float] | None:
     """x, y, x, y, ... of a list of [x, y] points in bearable numbers."""
-    if type(points) is list and set(map(type, points)) <= {list} and set(map(len, points)) <= {2}:
+    if type(points) is list and _LIST.issuperset(map(type, points)) and _PAIR.issuperset(map(len, points)):
         flat = list(chain.from_iterable(points))
         if _numbers(flat):
             return array("d", flat)
@@ -347,9 +356,9 @@ def _rectangle(g: Gather, region: _Region, size: Size) -> list[float] | None:
 
 def _numbers(values: Sequence[Any]) -> bool:
     """Whether these are all numbers, none of them infinite or no number at all."""
-    if set(map(type, values)) - {int, float}:
+    if not _NUMBER.issuperset(map(type, values)):
         return False
-    if not values:
+    if sum(map(abs, values)) <= MAX_COORDINATE:  # nearly always
         return True
     # Of the bounds alone, a number that is none passes where it does not come first.
     return min(values) >= -MAX_COORDINATE and max(values) <= MAX_COORDINATE and not math.isnan(sum(values))
