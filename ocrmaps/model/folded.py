@@ -29,7 +29,7 @@ def folded(detector: nn.Module) -> nn.Module:
 
     It checks no input and cannot learn, and shares with the one it was made of what it does not change.
     """
-    if not isinstance(detector, Detector) or detector.training:
+    if type(detector) is not Detector or detector.training:
         return detector
     known = type(detector.decoder) is FPN and type(detector.head) is DBHead and detector.decoder.stride == STRIDE
     return Folded(detector).eval() if known else detector

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ocrmaps.model import DetectorSpec, build_detector
+from ocrmaps.model import Detector, DetectorSpec, build_detector
 from ocrmaps.model.folded import folded
 from tests.model.test_detector import pictures
 
@@ -58,4 +58,14 @@ def test_other_parts_stay_as_they_are(parts):
 
 def test_a_detector_in_training_stays_as_it_is():
     detector = learnt().train()
+    assert folded(detector) is detector
+
+
+def test_a_detector_of_ones_own_kind_stays_as_it_is():
+    class Own(Detector):
+        def forward(self, image, *, threshold=True):
+            return super().forward(255 - image, threshold=threshold)
+
+    detector = learnt()
+    detector.__class__ = Own
     assert folded(detector) is detector
