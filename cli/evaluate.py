@@ -45,6 +45,7 @@ from ocrmaps.cli.options import (
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
+from ocrmaps.machine import threads_within
 from ocrmaps.shipped import checkpoint_path
 
 SCORING = "Scoring"
@@ -289,7 +290,7 @@ def tune(
     from ocrmaps.pipelines.tune import tune_stored
 
     trusted = allowed(trust)
-    with progress_bar("tuning") as progress:
+    with progress_bar("tuning") as progress, threads_within(threads):
         tuned = tune_stored(
             checkpoint,
             out=out,

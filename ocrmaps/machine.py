@@ -6,6 +6,8 @@ import gc
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,28 @@ def cores(most: int | None = None) -> int:
     """How many threads can run at once in this process, at most `most`."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return found if most is None else min(most, found)
+
+
+@contextmanager
+def threads_within(number: int | None) -> Iterator[None]:
+    """PyTorch with so many threads inside of a call, and OpenCV with one: pictures are what is handled side by side.
+
+    None changes nothing.
+    """
+    if number is None:
+        yield
+        return
+    import cv2
+    import torch
+
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(number)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])
 
 
 def has_bf16() -> bool:

@@ -21,6 +21,7 @@ from ocrmaps.evaluation.audit.judge import audit
 from ocrmaps.evaluation.audit.records import MEANINGS, AuditResult, Evidence, LabelFinding
 from ocrmaps.evaluation.audit.tables import FILES, PAGE, TASKS, document, write_tables, write_tasks
 from ocrmaps.geometry import Frame
+from ocrmaps.machine import threads_within
 from ocrmaps.pipelines.folds import fold_of, train_folds
 from ocrmaps.progress import Stage, silent
 from ocrmaps.report.audit import audit_page
@@ -109,7 +110,7 @@ def run(
         detectors = train_folds(
             source, samples, detectors[0], folds=folds, epochs=epochs, out=out / FOLDS, seed=seed, say=say, stage=stage
         )
-    with stage("looking at pictures") as progress:
+    with stage("looking at pictures") as progress, threads_within(threads):
         seen, failed, names = gather(
             source, samples, detectors, looks, batch=batch, threads=threads, device=device, progress=progress
         )
@@ -172,7 +173,7 @@ def gather(
     names: list[str] = []
     done = 0
     for fold, checkpoint in enumerate(detectors):
-        trained = load_any(checkpoint)
+        trained = load_any(checkpoint, threads=threads)
         names.append(f"{checkpoint.name} ({trained.identity})")
         mine = [s for i, s in enumerate(samples) if (i % len(detectors) if looks is None else looks[i]) == fold]
         files = [PictureFile(name=s.id, path=picture_path(source, s), page=1) for s in mine]

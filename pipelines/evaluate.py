@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ocrmaps.detect.view import PageView
 from ocrmaps.errors import Problem, SpecError
+from ocrmaps.machine import threads_within
 from ocrmaps.text import numbers
 from ocrmaps.trust import NOTHING, Trusted
 
@@ -53,6 +54,11 @@ class Asked:
 def run(asked: Asked, progress: Progress | None = None) -> Evaluation:
     """The evaluation that is asked for; options that would do nothing are refused."""
     check(asked)
+    with threads_within(asked.threads):
+        return _evaluation(asked, progress)
+
+
+def _evaluation(asked: Asked, progress: Progress | None) -> Evaluation:
     from ocrmaps.detect.load import load_any
     from ocrmaps.evaluation.detectors import evaluate_checkpoint, evaluate_predictions
     from ocrmaps.evaluation.submitted import PredictionOptions

@@ -19,6 +19,7 @@ from ocrmaps.detect.results import Sheet, check_names, file_for, write_predictio
 from ocrmaps.detect.view import PageView
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.files import refuse_existing, write_new
+from ocrmaps.machine import threads_within
 from ocrmaps.pagekit.pictures import Canvas, overlay, png
 from ocrmaps.progress import Progress
 from ocrmaps.store.far.source import bring_all
@@ -98,12 +99,12 @@ def run(
     if strict and inputs.refused:
         raise DataError(": ".join(inputs.refused[0]))
     check_names([f.name for f in inputs.files], format)
-    trained = load_any(checkpoint, trusted=trusted).reading(goal)
+    trained = load_any(checkpoint, trusted=trusted, threads=threads).reading(goal)
     device = device_for(trained, device, checkpoint)
     spec = with_score(trained.extract, min_score)
     found: list[Prediction] = []
     done: set[Path] = set()
-    for prediction in predict_pictures(
+    coming = predict_pictures(
         trained,
         inputs.files,
         batch=batch,
@@ -113,14 +114,16 @@ def run(
         frame=frame,
         on_error="raise" if strict else "report",
         view=view,
-    ):
-        # Without its map: what stays is as small as the result file.
-        found.append(replace(prediction, probability=None))
-        if overlays is not None and prediction.error is None:
-            _draw(prediction, overlays, overwrite=overwrite)
-        done.add(prediction.path)
-        if progress is not None:
-            progress(len(done), len(inputs.files))
+    )
+    with threads_within(threads):
+        for prediction in coming:
+            # Without its map: what stays is as small as the result file.
+            found.append(replace(prediction, probability=None))
+            if overlays is not None and prediction.error is None:
+                _draw(prediction, overlays, overwrite=overwrite)
+            done.add(prediction.path)
+            if progress is not None:
+                progress(len(done), len(inputs.files))
     head = {
         "ocrmaps": __version__,
         "detector": {"file": checkpoint.name, "identity": trained.identity, "store": dict(trained.card["store"])},

@@ -24,6 +24,9 @@ profile.load_profile("ocrmaps")
 # nor again and again afterwards: that was a fifth of all time. Torch's threads that wait take another tenth.
 prepare_process()
 gc.disable()
+# Two workers share the cores, and networks are tiny: threads of torch would mostly wait for each other. Commands that
+# tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_finish() -> None:

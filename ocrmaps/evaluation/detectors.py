@@ -70,7 +70,7 @@ def evaluate_checkpoint(
             "tiles and scales need the pictures themselves, and a store holds them prepared", hint="--source"
         )
     device_of(device)  # refused before anything is read
-    trained = load_any(checkpoint, trusted=trusted).reading(goal)
+    trained = load_any(checkpoint, trusted=trusted, threads=threads).reading(goal)
     where = torch.device(device_for(trained, device, checkpoint))
     trained.detector.to(where)
     spec = with_operating_point(spec or EvaluationSpec(), trained.extract)

@@ -13,15 +13,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-import torch
 
 from ocrmaps.annotations import Sample, Source, open_source
 from ocrmaps.annotations.samples import subset
@@ -34,7 +32,7 @@ from ocrmaps.evaluation import EvaluationSpec, PictureResult, evaluate, judge_pi
 from ocrmaps.evaluation.sources import file_of, samples_of
 from ocrmaps.files import digest_of, refuse_existing, write_new
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.machine import CHECKOUT
+from ocrmaps.machine import CHECKOUT, threads_within
 from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit.pictures import Canvas, beside, jpeg, overlay, shrink, titled
 from ocrmaps.pipelines.bench.load import Watch
@@ -94,7 +92,7 @@ def bench_detectors(
         refuse_existing(path, replace_existing=replace)
     opened, watch = open_source(source), Watch()
     samples = subset(samples_of(opened)[0], limit)
-    with scratch("detectors") as folder, _one_thread():
+    with scratch("detectors") as folder, threads_within(1):
         rivals = [_ours(name, folder) for name in detectors or DEFAULT]
         missing = sorted({peer.wheel for peer in PEERS if peers and installed(peer) is None})
         for wheel in missing:
@@ -124,16 +122,6 @@ def bench_detectors(
             for path, text in zip(files, texts, strict=True):
                 write_new(path, text.encode(), replace_existing=replace)
     return record
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _ours(name: str, folder: Path) -> Rival:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import pytest
-import torch
 
 from ocrmaps.pipelines.bench import record as bench
 from ocrmaps.pipelines.bench.ceilings import of_ceilings
@@ -22,15 +20,6 @@ def _quick(name: str) -> tuple[dict[str, Any], ...]:
 def measured() -> Any:
     """`measured(name)`: the quick figures of a benchmark, measured once a session."""
     return _quick
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: two that wait for each other on a busy machine take minutes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.docs.running import run
 
@@ -46,15 +45,6 @@ MAKE = (
     "ocrmaps build receipts.toml",
     "ocrmaps train receipts-run.toml --out runs/first",
 )
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Tiny networks on a busy machine: threads of torch would mostly wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from ocrmaps.annotations import Source, open_source
 from ocrmaps.canonical import CanonicalSpec
@@ -22,14 +20,6 @@ from tests.training.conftest import small_run
 FAINT = 0.54
 """Marked so, a text is found with a score between 0.5 and 0.6."""
 SPLITS = {"train": 6, "val": 4, "test": 3}
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

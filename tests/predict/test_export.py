@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -30,6 +31,7 @@ from ocrmaps.evaluation.detectors import evaluate_checkpoint
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.files import digest_of
 from ocrmaps.pipelines import export as exporting
+from ocrmaps.pipelines import predict as predicting
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.export import Exported
 from ocrmaps.recipe import Recipe, SourceRecipe
@@ -342,3 +344,28 @@ def test_gray_pictures_without_text_compare_maps_only(checkpoint, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
     done = export(checkpoint, tmp_path / "t.pt2", format="program", pictures=[tmp_path / "black.png"])
     assert done.parity.boxes == 0 and "NO BOXES" in done.sentence()
+
+
+@needs_onnx
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs a system that lists a process's threads")
+def test_threads_are_those_of_onnxruntime_too(checkpoint, page, tmp_path):
+    path = export(checkpoint, tmp_path / "text.onnx", pictures=[page]).path
+    grown = []
+    for number in (1, 4):
+        before = len(os.listdir("/proc/self/task"))
+        kept = load_any(path, threads=number)
+        grown.append(len(os.listdir("/proc/self/task")) - before)
+        del kept
+    assert grown == [0, 3]  # whoever asks works, too
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_command_takes_the_threads_it_was_given(number, checkpoint, page, tmp_path, monkeypatch):
+    given, seen, before = [], [], torch.get_num_threads()
+    opened = predicting.load_any
+    monkeypatch.setattr(predicting, "load_any", lambda *a, **k: given.append(k["threads"]) or opened(*a, **k))
+    predicting.run(
+        checkpoint, [str(page)], out=tmp_path / "found.json", threads=number, trusted=TRUSTED,
+        progress=lambda done, total: seen.append(torch.get_num_threads()),
+    )  # fmt: skip
+    assert (given, seen, torch.get_num_threads()) == ([number], [number], before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,15 +39,11 @@ def recipe(root: Path) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def run_folder(made: Path) -> Iterator[Path]:
+def run_folder(made: Path) -> Path:
     """A finished run of two epochs on the store."""
-    import torch
-
     from ocrmaps.pipelines.train import train
     from ocrmaps.training.spec import run_from_dict
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     spec = run_from_dict(
         {
             "name": "small",
@@ -63,5 +58,4 @@ def run_folder(made: Path) -> Iterator[Path]:
         }
     )  # fmt: skip
     train(spec, out=made / "run", cache=made / "cache")
-    yield made / "run"
-    torch.set_num_threads(before)
+    return made / "run"

@@ -13,12 +13,10 @@ from __future__ import annotations
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -30,6 +28,7 @@ from ocrmaps.canonical import plan, render
 from ocrmaps.errors import DataError
 from ocrmaps.geometry import PolygonSet, Size
 from ocrmaps.loader import MapLoader
+from ocrmaps.machine import threads_within
 from ocrmaps.maps import draw_maps
 from ocrmaps.pictures import decode
 from ocrmaps.pipelines.bench.references.maps import draw_plain
@@ -79,11 +78,9 @@ def sentence(epochs: float | None, against: str) -> str:
 
 def bench_break_even(repeats: int = 3, *, source: Path | None = None, quick: bool = False) -> list[dict[str, Any]]:
     """Both break-even epochs on up to 64 samples of `source`: a source, a recipe file, or receipts when not given."""
-    with scratch("bench") as room, ExitStack() as after:
-        after.callback(cv2.setNumThreads, cv2.getNumThreads())
+    with scratch("bench") as room, threads_within(1):
         recipe, what = _recipe(source, room, 8 if quick else SAMPLES)
         work = [pair for asked in recipe.sources for pair in _pairs(asked)]
-        cv2.setNumThreads(1)
         # Everything that is compiled or imported once in a process happens here.
         build(recipe, room / "warm", workers=1)
         _on_the_fly(work[:1], recipe, _published)

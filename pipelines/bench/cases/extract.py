@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.extract import ExtractSpec, extract
+from ocrmaps.machine import threads_within
 from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.pipelines.bench.references.extract import plain_boxes, plain_polygons
 from ocrmaps.pipelines.bench.source import canonical_pages, named, soft
@@ -42,13 +43,9 @@ def bench_extract(repeats: int = 7, *, source: Path | None = None) -> list[dict[
         "peers polygons": lambda m: extract(m, polygons),
         "default polygons": lambda m: extract(m, ours_polygons),
     }
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with threads_within(1):
         times, single = _in_turns(cases, maps, repeats)
         speck_times = [_seconds(lambda: extract(specks, ours_boxes)) for _ in range(repeats + 1)][1:]
-    finally:
-        cv2.setNumThreads(threads)
     texts = np.mean([len(extract(m, boxes)) for m in maps])
     where = f"{origin}; {len(maps)} maps of {maps[0].shape[1]}x{maps[0].shape[0]}, {texts:.0f} boxes each, one thread"
     loop = f"published loop, published settings; {where}"

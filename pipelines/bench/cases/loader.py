@@ -16,12 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import psutil
-import torch
 
 from ocrmaps.errors import RunError
 from ocrmaps.loader import MapLoader
+from ocrmaps.machine import threads_within
 from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, cases_of, empty_rows, loader_of, recipe_of
 from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import distribution, figure, ratio
@@ -193,13 +192,9 @@ def one_core() -> Iterator[None]:
     if not hasattr(os, "sched_setaffinity"):
         raise RunError("this benchmark needs a system that can pin a process to one core, such as Linux")
     allowed = os.sched_getaffinity(0)
-    threads = cv2.getNumThreads(), torch.get_num_threads()
     os.sched_setaffinity(0, {max(allowed)})
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
     try:
-        yield
+        with threads_within(1):
+            yield
     finally:
         os.sched_setaffinity(0, allowed)
-        cv2.setNumThreads(threads[0])
-        torch.set_num_threads(threads[1])

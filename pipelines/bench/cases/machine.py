@@ -21,7 +21,7 @@ from PIL import Image
 
 from ocrmaps.annotations.synth.receipts import Photo, SynthSpec, encode, photos
 from ocrmaps.canonical import CanonicalSpec, plan, render
-from ocrmaps.machine import cores
+from ocrmaps.machine import cores, threads_within
 from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.pictures import decode
 from ocrmaps.pipelines.bench.times import cpu_seconds, figure, seconds
@@ -91,8 +91,6 @@ def _jpeg(shots: list[Photo], repeats: int) -> dict[str, Any]:
     """Decoding invented photographs; the faster of the two decoders at hand is the ceiling."""
     pictures = [encode(shot) for shot in shots]
     mpx = sum(shot.pixels.shape[0] * shot.pixels.shape[1] for shot in shots) / 1e6
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
 
     def opencv() -> None:
         for data in pictures:
@@ -102,10 +100,8 @@ def _jpeg(shots: list[Photo], repeats: int) -> dict[str, Any]:
         for data in pictures:
             Image.open(io.BytesIO(data)).load()
 
-    try:
+    with threads_within(1):
         rates = {name: _rates(mpx * 1e9, work, repeats) for name, work in (("OpenCV", opencv), ("Pillow", pillow))}
-    finally:
-        cv2.setNumThreads(threads)
     best = max(rates, key=lambda name: float(np.median(rates[name])))
     middle = {name: round(float(np.median(found)), 1) for name, found in rates.items()}
     what = f"decoding {len(shots)} invented photographs of {mpx:.1f} Mpx in all, one thread; {best} is the faster"

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ocrmaps.compiled import compiled
 from ocrmaps.geometry import FloatArray, PolygonSet, Size
+from ocrmaps.machine import threads_within
 from ocrmaps.maps import MapSpec, draw_maps
 from ocrmaps.pipelines.bench.references.maps import draw_plain
 from ocrmaps.pipelines.bench.source import canonical_pages, named
@@ -26,16 +26,12 @@ def bench_maps(repeats: int = 15, *, source: Path | None = None) -> list[dict[st
 
     The minimum is one multiply and one add for every pixel of a polygon's window and every edge of the polygon.
     """
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with threads_within(1):
         results = []
         one = _multiply_add_ms()
         for longest, suffix in ((640, ""), (1024, "_1024")):
             pages, what = pages_of(source, longest)
             results += _bench(pages, what, suffix, max(1, repeats), one)
-    finally:
-        cv2.setNumThreads(threads)
     return results
 
 

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import cv2
-import torch
 
 from ocrmaps.annotations import open_source, read
 from ocrmaps.detect.load import load_any
@@ -25,7 +21,7 @@ from ocrmaps.detect.pages import PictureFile, prepare
 from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.detect.trained import Trained
 from ocrmaps.extract import extract
-from ocrmaps.machine import cores
+from ocrmaps.machine import cores, threads_within
 from ocrmaps.pipelines.bench.source import material
 from ocrmaps.pipelines.bench.times import figure, ratio, seconds
 from ocrmaps.pipelines.export import export
@@ -63,11 +59,11 @@ def bench_predict(repeats: int = 5, *, quick: bool = False, source: Path | None 
         files = [PictureFile(name=sample.id, path=opened.pictures / sample.picture) for sample in read(opened)]
         runners = list(_runners(room, files[0].path, None if quick else asked.path))
         for runner in runners:  # compiles, fills the page cache
-            with _threads(runner.threads):
+            with threads_within(runner.threads):
                 _one_by_one(runner, files[:1])
         for _ in range(max(1, repeats)):
             for runner in runners:
-                with _threads(runner.threads):
+                with threads_within(runner.threads):
                     runner.steps.append(_one_by_one(runner, files))
                     runner.many.append(len(files) / seconds(partial(_together, runner, files)))
         return _figures(runners, f"{len(files)} of {what}")
@@ -88,19 +84,6 @@ def _runners(room: Path, picture: Path, calibration: Path | None) -> Iterator[Ru
     for threads in sorted({1, cores(most=16)}):
         for name, path in paths.items():
             yield Runner(name, threads, load_any(path, threads=threads).folded())
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """So many threads for PyTorch, one for OpenCV: pictures are what is handled side by side."""
-    before = torch.get_num_threads(), cv2.getNumThreads()
-    torch.set_num_threads(number)
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        cv2.setNumThreads(before[1])
 
 
 def _one_by_one(runner: Runner, files: list[PictureFile]) -> dict[str, float]:

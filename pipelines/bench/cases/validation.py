@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import statistics
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ocrmaps.annotations import open_source, read
@@ -23,6 +21,7 @@ from ocrmaps.evaluation.judging import found_in
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.loader import MapLoader
 from ocrmaps.loader.settings import default_threads
+from ocrmaps.machine import threads_within
 from ocrmaps.metrics.iou import match_iou
 from ocrmaps.pipelines.bench.cases.rows import BATCH, SAMPLES, SPEC, recipe_of
 from ocrmaps.pipelines.bench.references.validation import plain_validation
@@ -39,13 +38,11 @@ PLAIN = 6
 
 def bench_validation(repeats: int = 5, *, quick: bool = False, source: Path | None = None) -> list[dict[str, Any]]:
     """The ratio of processor time for one picture, and what each chain takes. Needs 0.3 GB of temporary space."""
-    with scratch("bench") as room, ExitStack() as after:
-        after.callback(cv2.setNumThreads, cv2.getNumThreads())
+    with scratch("bench") as room, threads_within(1):
         asked, what = material(source, room / "source", 16 if quick else SAMPLES)
         folder = build(recipe_of(asked), room / "cache").folder
         opened = open_source(asked.path, format=asked.format, pictures=asked.pictures)
         chosen = subset(read(opened), PLAIN)
-        cv2.setNumThreads(1)
         with Reader(folder) as reader:
             score = epoch(reader)  # opens files, fills the page cache, compiles
             plain_validation(opened.pictures / chosen[0].picture, chosen[0].polygons, SPEC)
