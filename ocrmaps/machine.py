@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -113,8 +114,12 @@ def _processor() -> str:
     return platform.processor() or "unknown"
 
 
+@cache
 def commit() -> str:
-    """The commit of the checkout that runs, with `+changes` when files differ; `unknown` outside a checkout."""
+    """The commit of the checkout that runs, with `+changes` when files differ; `unknown` outside a checkout.
+
+    Asked once: what was imported stays as it is, whatever becomes of its files.
+    """
     try:
         if not in_checkout():
             return "unknown"
