@@ -55,9 +55,10 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], path: Path, caption: str) -> 
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4))
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
+    # Margins that fit, told: to find them matplotlib would draw all of it once before.
+    left, right = figure.subplots(1, 2, gridspec_kw={"left": 0.06, "right": 0.99, "bottom": 0.12, "top": 0.83})
     for axes, keys in ((left, ("train/loss", "val/loss")), (right, ("val/hmean", "val/precision", "val/recall"))):
         for key in keys:
             points = [(row["step"], row[key]) for row in rows if key in row]
