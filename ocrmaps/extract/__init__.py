@@ -22,20 +22,17 @@ hole of another region is one. Nothing is changed in the maps that are given, an
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.errors import SpecError
-from ocrmaps.extract.records import Extraction, ExtractSpec, Outcomes
+from ocrmaps.extract.records import ONE_AS_BITS, Extraction, ExtractSpec, Outcomes, Rings
 from ocrmaps.geometry import PolygonSet, read_only
 
 __all__ = ["ExtractSpec", "Extraction", "Outcomes", "extract"]
 
 FloatMap = npt.NDArray[np.float32]
-ONE_AS_BITS = 0x3F800000
-"""1.0 as float32: as unsigned numbers, the bits of all in 0 to 1 are at most this, of all others and NaN above it."""
 
 
 def extract(
@@ -46,7 +43,8 @@ def extract(
     Float maps hold 0 to 1; uint8 maps 0 to 255, which means 0 to 1; bool maps are 0 or 1.
     """
     spec = ExtractSpec() if spec is None else spec
-    values = _read_map(probability, "probability")
+    marked = None if spec.binarize == "learned" or spec.split is not None else _marked(probability, spec)
+    values: FloatMap = _read_map(probability, "probability") if marked is None else np.asarray(probability)
     level = _read_level(values, spec, threshold)
     # Imported here: a spec must be cheap to import, compilers and geometry engines are not.
     if spec.arithmetic == "published":
@@ -56,24 +54,43 @@ def extract(
     else:
         from ocrmaps.extract.regions import find_texts
 
-        rings, scores, outcomes = find_texts(values, level, spec)
+        rings, scores, outcomes = find_texts(values, level, spec, marked)
     polygons, ordered = _in_order(rings, scores)
     return Extraction(polygons=polygons, scores=ordered, outcomes=outcomes)
 
 
-def _in_order(rings: list[Any], scores: npt.NDArray[np.float64]) -> tuple[PolygonSet, npt.NDArray[np.float32]]:
+def _marked(probability: npt.ArrayLike, spec: ExtractSpec) -> npt.NDArray[np.uint8] | None:
+    """What is text in a sound map that is as networks give it; reads it once, to check and to mark it."""
+    if spec.arithmetic == "published" or not isinstance(probability, np.ndarray):
+        return None
+    if probability.dtype != np.float32 or probability.ndim != 2 or 0 in probability.shape:
+        return None
+    if not probability.flags.c_contiguous:
+        return None
+    from ocrmaps.extract.contours import mark_above
+
+    return mark_above(probability, float(spec.binarize))
+
+
+def _in_order(rings: Rings, scores: npt.NDArray[np.float64]) -> tuple[PolygonSet, npt.NDArray[np.float32]]:
     """Top to bottom, then left to right, then the higher score first."""
-    if not rings:
+    if not len(rings):
         return PolygonSet.empty("canonical"), read_only([], np.float32)
-    ends = np.cumsum([0, *(len(ring) for ring in rings)])
-    flat = np.concatenate(rings)
-    tops = np.minimum.reduceat(flat[:, 1], ends[:-1])
-    lefts = np.minimum.reduceat(flat[:, 0], ends[:-1])
-    order = np.lexsort((-scores, lefts, tops))
-    starts, counts = ends[:-1][order], np.diff(ends)[order]
-    offsets = np.concatenate(([0], np.cumsum(counts)))
-    polygons = PolygonSet(
-        points=flat[np.arange(len(flat)) + np.repeat(starts - offsets[:-1], counts)],
+    if isinstance(rings, np.ndarray):
+        lefts, tops = rings.min(axis=1).T
+        order = np.lexsort((-scores, lefts, tops))
+        points, offsets = rings[order].reshape(-1, 2), rings.shape[1] * np.arange(len(rings) + 1)
+    else:
+        ends = np.cumsum([0, *(len(ring) for ring in rings)])
+        flat = np.concatenate(rings)
+        tops = np.minimum.reduceat(flat[:, 1], ends[:-1])
+        lefts = np.minimum.reduceat(flat[:, 0], ends[:-1])
+        order = np.lexsort((-scores, lefts, tops))
+        starts, counts = ends[:-1][order], np.diff(ends)[order]
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        points = flat[np.arange(len(flat)) + np.repeat(starts - offsets[:-1], counts)]
+    polygons = PolygonSet.unchecked(
+        points=points,
         offsets=offsets,
         ignore=np.zeros(len(order), dtype=np.bool_),
         texts=(None,) * len(order),

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ocrmaps.compiled import compiled
+from ocrmaps.extract.records import ONE_AS_BITS
 from ocrmaps.geometry import FloatArray, IntArray
 
 # Walking along a crack with the region on the right hand: 0 right along the top of a pixel, 1 down along its
@@ -27,6 +28,7 @@ _OUT_Y = np.array([-1, 0, 1, 0], dtype=np.int64)
 _OUT_X = np.array([0, 1, 0, -1], dtype=np.int64)
 
 _NO_MAP = np.zeros((0, 0), dtype=np.float32)
+_NO_MAP.flags.writeable = False
 
 Array = npt.NDArray[Any]
 
@@ -69,12 +71,26 @@ def trace_outlines(
     return _traced(padded, cells.shape, values, level)
 
 
-def trace_above(values: npt.NDArray[np.float32], level: float | npt.NDArray[np.float32], *, subpixel: bool) -> Contours:
-    """`trace_outlines` of where `values` are above `level`, interpolated or half way; writes the cells only once."""
+def trace_above(
+    values: npt.NDArray[np.float32],
+    level: float | npt.NDArray[np.float32],
+    *,
+    subpixel: bool,
+    marked: npt.NDArray[np.uint8] | None = None,
+) -> Contours:
+    """`trace_outlines` of where `values` are above `level`, interpolated or half way; `marked` is where, if known."""
     height, width = values.shape
-    padded = _ringed(values.shape, np.dtype(np.uint8))
-    np.greater(values, level, out=padded[1 : height + 1, 1 : width + 1].view(np.bool_))
-    return _traced(padded, values.shape, values if subpixel else None, level)
+    if marked is None:
+        marked = _ringed(values.shape, np.dtype(np.uint8))
+        np.greater(values, level, out=marked[1 : height + 1, 1 : width + 1].view(np.bool_))
+    return _traced(marked, values.shape, values if subpixel else None, level)
+
+
+def mark_above(values: npt.NDArray[np.float32], level: float) -> npt.NDArray[np.uint8] | None:
+    """Where `values` are above `level`, for `trace_above`; None if any is not in 0 to 1. Reads them only once."""
+    marked = _ringed(values.shape, np.dtype(np.uint8))
+    highest = _mark(locked(values), locked(values.view(np.uint32)), np.float32(level), marked)
+    return marked if highest <= ONE_AS_BITS else None
 
 
 def _ringed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -90,21 +106,39 @@ def _ringed(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 def _traced(
     padded: Array, shape: tuple[int, ...], values: Array | None, level: float | npt.NDArray[np.float32]
 ) -> Contours:
-    height, width = shape
     n, k, holes, points, cracks, offsets, areas = _trace(
-        padded,
+        padded.reshape(-1),
         padded.view(np.uint64),
-        np.zeros(padded.shape, dtype=np.bool_),  # by the system: pages that nobody touches cost nothing
-        height,
-        width,
-        _NO_MAP if values is None else values,
+        np.zeros(padded.size, dtype=np.bool_),  # by the system: pages that nobody touches cost nothing
+        shape[0],
+        _NO_MAP if values is None else locked(values),
         0.0 if isinstance(level, np.ndarray) else float(level),
-        level if isinstance(level, np.ndarray) else _NO_MAP,
+        locked(level) if isinstance(level, np.ndarray) else _NO_MAP,
     )
     return Contours(
-        points=points[:n].copy(), cracks=cracks[:n].copy(), offsets=offsets[: k + 1].copy(), areas=areas[:k].copy(),
-        holes=int(holes),
+        points=points[:n], cracks=cracks[:n], offsets=offsets[: k + 1], areas=areas[:k], holes=int(holes)
     )  # fmt: skip
+
+
+def locked(array: Array) -> Array:
+    """The same memory as an array that cannot be written to.
+
+    What is compiled for it need not be compiled again for arrays that can be.
+    """
+    out = array.view()
+    out.flags.writeable = False
+    return out
+
+
+@compiled
+def _mark(values: Array, bits: Array, level: np.float32, marked: Array) -> np.uint32:
+    """Put 1 in `marked` where `values` are above `level`, and give the highest of their bits."""
+    highest = np.uint32(0)
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            marked[y + 1, x + 1] = values[y, x] > level
+            highest = max(highest, bits[y, x])
+    return highest
 
 
 # Copies are loops: assigning a slice compiles numba's message about unequal shapes, which takes four seconds.
@@ -129,15 +163,18 @@ def _taller(table: Array) -> Array:
 
 @compiled
 def _trace(
-    padded: Array, words: Array, walked: Array, height: int, width: int, values: Array, level: float, levels: Array
+    padded: Array, words: Array, walked: Array, height: int, values: Array, level: float, levels: Array
 ) -> tuple[int, int, int, Array, Array, Array, Array]:
     """How many points, outlines and holes, then the four arrays of `Contours` with room to spare.
 
-    `walked` marks the tops of pixels that an outline has passed.
+    `padded` is flat, `words` has its rows; `walked` marks the tops of pixels that an outline has passed.
     """
-    per_word = padded.shape[1] // words.shape[1]
-    points = np.empty((1024, 2), dtype=np.float64)
-    cracks = np.empty((1024, 3), dtype=np.int32)
+    per_row = len(padded) // words.shape[0]
+    per_word = per_row // words.shape[1]
+    ahead = np.array([1, per_row, -1, -per_row])
+    out = np.array([-per_row, 1, per_row, -1])
+    points = np.empty((4096, 2), dtype=np.float64)
+    cracks = np.empty((4096, 3), dtype=np.int32)
     offsets = np.zeros(64, dtype=np.int64)
     areas = np.zeros(64, dtype=np.int64)
     n = 0
@@ -145,15 +182,18 @@ def _trace(
     holes = 0
     for row in range(1, height + 1):
         for word in range(words.shape[1]):
-            if words[row, word] == 0:
+            # What is as in the row above has no outline along its top.
+            if words[row, word] == 0 or words[row, word] == words[row - 1, word]:
                 continue
             for column in range(word * per_word, (word + 1) * per_word):
-                own = padded[row, column]
+                start = row * per_row + column
+                own = padded[start]
                 # Every outline, inner ones too, passes along the top of some pixel.
-                if own == 0 or padded[row - 1, column] == own or walked[row, column]:
+                if own == 0 or padded[start - per_row] == own or walked[start]:
                     continue
                 first = n
                 area = 0
+                at = start
                 y = row
                 x = column
                 d = 0
@@ -169,24 +209,25 @@ def _trace(
                     n += 1
                     # Pixels enclosed: the area under the vertical cracks.
                     if d == 0:
-                        walked[y, x] = True
+                        walked[at] = True
                     elif d == 1:
                         area += x
                     elif d == 3:
                         area -= x - 1
                     # Turn left where the corner pixel belongs to the region, so that corners connect.
-                    ay = y + _AHEAD_Y[d]
-                    ax = x + _AHEAD_X[d]
-                    if padded[ay + _OUT_Y[d], ax + _OUT_X[d]] == own:
-                        y = ay + _OUT_Y[d]
-                        x = ax + _OUT_X[d]
+                    beside = at + ahead[d]
+                    if padded[beside + out[d]] == own:
+                        at = beside + out[d]
+                        y += _AHEAD_Y[d] + _OUT_Y[d]
+                        x += _AHEAD_X[d] + _OUT_X[d]
                         d = (d + 3) & 3
-                    elif padded[ay, ax] == own:
-                        y = ay
-                        x = ax
+                    elif padded[beside] == own:
+                        at = beside
+                        y += _AHEAD_Y[d]
+                        x += _AHEAD_X[d]
                     else:
                         d = (d + 1) & 3
-                    if y == row and x == column and d == 0:
+                    if at == start and d == 0:
                         break
                 if area <= 0:
                     holes += 1

@@ -173,5 +173,9 @@ class Extraction:
         return len(self.polygons)
 
 
-Found = tuple[list[FloatArray], npt.NDArray[np.float64], Outcomes]
+ONE_AS_BITS = 0x3F800000
+"""1.0 as float32: as unsigned numbers, the bits of all in 0 to 1 are at most this, of all others and NaN above it."""
+Rings = list[FloatArray] | FloatArray
+"""Outlines one by one, or (k, n, 2) where all have as many vertices."""
+Found = tuple[Rings, npt.NDArray[np.float64], Outcomes]
 """What both arithmetics hand over: rings, their scores, and what became of all candidates."""

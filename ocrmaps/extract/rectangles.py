@@ -32,10 +32,11 @@ STEEPEST = 0.3
 def fit_rectangles(points: Array, cracks: Array, offsets: Array, keep: Array) -> Array:
     """(m, 6) rectangles of the outlines with the indices `keep`."""
     out = np.empty((len(keep), 6))
+    sums = np.empty((4, 5))
     for i in range(len(keep)):
         lo, hi = offsets[keep[i]], offsets[keep[i] + 1]
         ux, uy = _direction(_hull_of_rows(cracks[lo:hi]))
-        _fit(points[lo:hi], ux, uy, out[i])
+        _fit(points[lo:hi], ux, uy, sums, out[i])
     return out
 
 
@@ -131,8 +132,11 @@ def _direction(hull: Array) -> tuple[float, float]:
 
 
 @compiled
-def _fit(points: Array, ux: float, uy: float, out: Array) -> None:
-    """Fill `out` with the rectangle through the sides of an outline, starting from a direction."""
+def _fit(points: Array, ux: float, uy: float, sums: Array, out: Array) -> None:
+    """Fill `out` with the rectangle through the sides of an outline, starting from a direction.
+
+    `sums` is room for five numbers of each side.
+    """
     # Coordinates relative to the first point: far from the origin products would lose digits.
     ox, oy = points[0, 0], points[0, 1]
     low_u = low_v = np.inf
@@ -144,7 +148,7 @@ def _fit(points: Array, ux: float, uy: float, out: Array) -> None:
         low_v, high_v = min(low_v, v), max(high_v, v)
     # The second round sees points assigned to sides of the right direction.
     for _ in range(2):
-        t = _correction(points, ox, oy, ux, uy, low_u, high_u, low_v, high_v)
+        t = _correction(points, ox, oy, ux, uy, low_u, high_u, low_v, high_v, sums)
         if t != 0.0 and abs(t) <= STEEPEST:
             # The sides turn about the rectangle's center.
             mid_u, mid_v = (low_u + high_u) / 2, (low_v + high_v) / 2
@@ -154,7 +158,7 @@ def _fit(points: Array, ux: float, uy: float, out: Array) -> None:
             turned_u, turned_v = mx * ux + my * uy, my * ux - mx * uy
             low_u, high_u = turned_u + (low_u - mid_u), turned_u + (high_u - mid_u)
             low_v, high_v = turned_v + (low_v - mid_v), turned_v + (high_v - mid_v)
-        low_u, high_u, low_v, high_v = _means(points, ox, oy, ux, uy, low_u, high_u, low_v, high_v)
+        low_u, high_u, low_v, high_v = _means(points, ox, oy, ux, uy, low_u, high_u, low_v, high_v, sums)
     for j in range(len(points)):
         x, y = points[j, 0] - ox, points[j, 1] - oy
         u, v = x * ux + y * uy, y * ux - x * uy
@@ -181,53 +185,73 @@ def _side(u: float, v: float, low_u: float, high_u: float, low_v: float, high_v:
     return 0 if abs(u - low_u) <= abs(high_u - u) else 1
 
 
+# An outline follows one side for long: the sums of that side stay in registers until it changes.
 @compiled
 def _correction(
-    points: Array, ox: float, oy: float, ux: float, uy: float, low_u: float, high_u: float, low_v: float, high_v: float
-) -> float:
+    points: Array, ox: float, oy: float, ux: float, uy: float,
+    low_u: float, high_u: float, low_v: float, high_v: float, sums: Array,
+) -> float:  # fmt: skip
     """Slope of the parallel lines that fit the points of all four sides best, in the (u, v) axes."""
-    count = np.zeros(4)
-    s = np.zeros(4)  # sum of positions along a side
-    t = np.zeros(4)  # sum of positions across it
-    ss = np.zeros(4)
-    st = np.zeros(4)
+    _clear(sums)
+    last = 0
+    count = s = t = ss = st = 0.0  # of positions along a side (s) and across it (t)
     for j in range(len(points)):
         x, y = points[j, 0] - ox, points[j, 1] - oy
         u, v = x * ux + y * uy, y * ux - x * uy
         side = _side(u, v, low_u, high_u, low_v, high_v)
+        if side != last:
+            sums[last, 0], sums[last, 1], sums[last, 2], sums[last, 3], sums[last, 4] = count, s, t, ss, st
+            last = side
+            count, s, t, ss, st = sums[side, 0], sums[side, 1], sums[side, 2], sums[side, 3], sums[side, 4]
         along, across = (u, v) if side >= 2 else (v, -u)
-        count[side] += 1
-        s[side] += along
-        t[side] += across
-        ss[side] += along * along
-        st[side] += along * across
+        count += 1
+        s += along
+        t += across
+        ss += along * along
+        st += along * across
+    sums[last, 0], sums[last, 1], sums[last, 2], sums[last, 3], sums[last, 4] = count, s, t, ss, st
     num = den = 0.0
     for side in range(4):
-        if count[side] >= 4:
-            num += st[side] - s[side] * t[side] / count[side]
-            den += ss[side] - s[side] * s[side] / count[side]
+        count, s, t, ss, st = sums[side, 0], sums[side, 1], sums[side, 2], sums[side, 3], sums[side, 4]
+        if count >= 4:
+            num += st - s * t / count
+            den += ss - s * s / count
     return num / den if den > 0 else 0.0
 
 
 @compiled
 def _means(
-    points: Array, ox: float, oy: float, ux: float, uy: float, low_u: float, high_u: float, low_v: float, high_v: float
-) -> tuple[float, float, float, float]:
+    points: Array, ox: float, oy: float, ux: float, uy: float,
+    low_u: float, high_u: float, low_v: float, high_v: float, sums: Array,
+) -> tuple[float, float, float, float]:  # fmt: skip
     """The four sides moved to the mean of the points nearest to each."""
-    count = np.zeros(4)
-    total = np.zeros(4)
+    _clear(sums)
+    last = 0
+    count = total = 0.0
     for j in range(len(points)):
         x, y = points[j, 0] - ox, points[j, 1] - oy
         u, v = x * ux + y * uy, y * ux - x * uy
         side = _side(u, v, low_u, high_u, low_v, high_v)
-        count[side] += 1
-        total[side] += v if side >= 2 else u
+        if side != last:
+            sums[last, 0], sums[last, 1] = count, total
+            last = side
+            count, total = sums[side, 0], sums[side, 1]
+        count += 1
+        total += v if side >= 2 else u
+    sums[last, 0], sums[last, 1] = count, total
     return (
-        total[0] / count[0] if count[0] else low_u,
-        total[1] / count[1] if count[1] else high_u,
-        total[2] / count[2] if count[2] else low_v,
-        total[3] / count[3] if count[3] else high_v,
+        sums[0, 1] / sums[0, 0] if sums[0, 0] else low_u,
+        sums[1, 1] / sums[1, 0] if sums[1, 0] else high_u,
+        sums[2, 1] / sums[2, 0] if sums[2, 0] else low_v,
+        sums[3, 1] / sums[3, 0] if sums[3, 0] else high_v,
     )
+
+
+@compiled
+def _clear(table: Array) -> None:
+    for i in range(table.shape[0]):
+        for j in range(table.shape[1]):
+            table[i, j] = 0.0
 
 
 @compiled

@@ -140,9 +140,9 @@ def measure(
 
 @compiled
 def measure_whole(
-    points: FloatArray, offsets: IntArray
-) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int, BoolArray, int]:
-    """The points cut to whole pixels and their `measure`; which polygons (k) have three points or more, in range.
+    points: FloatArray, whole: FloatArray, offsets: IntArray
+) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int, BoolArray, int]:
+    """`measure` of the points cut to whole pixels; which polygons (k) have three points or more, in range.
 
     Last, how many polygons are not VALID before cutting; -1 where some are DOUBTFUL.
     """
@@ -150,15 +150,11 @@ def measure_whole(
     invalid = -1 if doubtful else 0
     for i in range(len(status)):
         invalid += 0 if doubtful or status[i] == VALID else 1
-    whole = np.empty(points.shape)
-    for p in range(len(points)):
-        for axis in range(2):
-            whole[p, axis] = np.trunc(points[p, axis])
     areas, bounds, convex, simple, status, doubtful = measure(whole, offsets)
     outlined = np.empty(len(status), dtype=np.bool_)
     for i in range(len(status)):
         outlined[i] = offsets[i + 1] - offsets[i] >= 3 and status[i] != OUT_OF_RANGE
-    return whole, areas, bounds, convex, simple, status, doubtful, outlined, invalid
+    return areas, bounds, convex, simple, status, doubtful, outlined, invalid
 
 
 @compiled

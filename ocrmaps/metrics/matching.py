@@ -132,18 +132,19 @@ class PairGeometry:
 
 def measured(polygons: PolygonSet) -> Measured:
     """Areas, bounds and the status of every polygon."""
-    out = _measured(polygons, polygons.points, *clipping.measure(polygons.points, polygons.offsets))
-    _seal(out.area, out.bounds, out.status, out.convex, out.simple, out.signed_area)
-    return out
+    return _measured(polygons, polygons.points, *clipping.measure(polygons.points, polygons.offsets))
 
 
 def measured_whole(polygons: PolygonSet) -> tuple[Measured, BoolArray, int]:
-    """`measured` with the points cut to whole pixels, for whoever keeps it to himself.
+    """`measured` with the points cut to whole pixels.
 
     Then (k): at least three points, near enough for an area; and how many polygons enclose nothing sure uncut.
     """
-    points, signed, bounds, convex, simple, status, doubtful, outlined, invalid = clipping.measure_whole(
-        polygons.points, polygons.offsets
+    # Locked as the points are: arrays that may be written would be compiled for once more, here and further on.
+    points = np.trunc(polygons.points)
+    _seal(points)
+    signed, bounds, convex, simple, status, doubtful, outlined, invalid = clipping.measure_whole(
+        polygons.points, points, polygons.offsets
     )
     if invalid < 0:
         invalid = int((~measured(polygons).valid).sum())
@@ -166,6 +167,7 @@ def _measured(
     )
     if doubtful:
         status[:] = _decided(out)
+    _seal(out.area, bounds, status, convex, simple, signed)
     return out
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocrmaps.extract.contours import enclosed_means, polygon_means, trace_outlines
+from ocrmaps.extract import extract
+from ocrmaps.extract.contours import _mark, _trace, enclosed_means, polygon_means, trace_outlines
 from tests.extract.drawing import rectangle, signed_distance
 
 
@@ -111,3 +112,21 @@ def test_a_polygon_mean_takes_the_pixel_centers_inside(seed):
     inside = signed_distance(polygon, values.shape) > 0
     mean = polygon_means(values, polygon, np.array([0, 4]))[0]
     assert mean == pytest.approx(values[inside].mean(dtype=np.float64) if inside.any() else 0.0, abs=1e-6)
+
+
+def test_maps_that_may_not_be_written_use_the_same_machine_code():
+    map = np.zeros((12, 20), dtype=np.float32)
+    map[4:8, 4:16] = 0.9
+    free = extract(map)
+    codes = [len(function.signatures) for function in (_trace, _mark, enclosed_means)]
+    map.flags.writeable = False
+    assert extract(map).polygons == free.polygons
+    assert [len(function.signatures) for function in (_trace, _mark, enclosed_means)] == codes
+
+
+def test_rows_alike_in_one_place_and_unlike_in_another_are_all_traced():
+    # Words of eight pixels: the first of each row is as the one above, the second is not.
+    cells = np.zeros((4, 30), dtype=np.uint8)
+    cells[1:3, 2:9] = 1
+    cells[2, 12:20] = 1
+    assert sorted(trace_outlines(cells).areas.tolist()) == [8, 14]

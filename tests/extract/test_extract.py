@@ -307,6 +307,14 @@ def test_a_map_that_is_none_is_refused_by_name(map, message):
         extract(map)
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf, -0.1, np.nextafter(np.float32(1), np.float32(2))])
+def test_a_single_number_of_a_network_that_is_none_is_refused(number):
+    map = np.full((9, 21), 0.25, dtype=np.float32)
+    map[7, 19] = number
+    with pytest.raises(SpecError, match="found"):
+        extract(map)
+
+
 @pytest.mark.parametrize(
     ("spec", "threshold", "message"),
     [

@@ -13,8 +13,8 @@ from shapely import Polygon
 
 from ocrmaps.errors import FrameError, SpecError
 from ocrmaps.geometry import PolygonSet
-from ocrmaps.metrics import STATUSES, match_iou, metric_named, pair_geometry
-from ocrmaps.metrics.matching import checked_thresholds, measured
+from ocrmaps.metrics import STATUSES, clipping, match_iou, metric_named, pair_geometry
+from ocrmaps.metrics.matching import checked_thresholds, measured, measured_whole
 from tests.metrics.pages import box, boxes, trouble
 from tests.strategies import outlines, simple_outlines
 
@@ -157,3 +157,13 @@ def test_thresholds_that_mean_nothing_are_refused(bad):
 def test_unknown_metrics_name_the_known_ones():
     with pytest.raises(SpecError, match="iou, deteval, cleval"):
         metric_named("mAP")
+
+
+def test_outlines_cut_to_whole_pixels_use_the_same_machine_code():
+    polygons = PolygonSet.of([[(0.5, 0.5), (4.5, 0.5), (4.5, 2.5), (0.5, 2.5)]], frame="raw")
+    assert measured(polygons).area.tolist() == [8.0]
+    codes = len(clipping.measure.signatures)  # type: ignore[attr-defined]
+    whole = measured_whole(polygons)[0]
+    assert whole.area.tolist() == [8.0] and whole.points.tolist()[0] == [0, 0]
+    assert len(clipping.measure.signatures) == codes  # type: ignore[attr-defined]
+    assert not whole.points.flags.writeable and not whole.area.flags.writeable
