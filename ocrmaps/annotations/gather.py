@@ -119,12 +119,14 @@ class Gather:
         *choices: Sequence[JsonTable],
         ids: str | None = None,
         begin: Callable[[], None] = lambda: None,
+        repetitive: bool = False,
     ) -> Iterator[tuple[str, str | int, Any]]:
         """("", key, value) of the root of the source's one json file, and (name, key, value) of the tables in it.
 
         `choices` are the sets of tables that a file may have: the first of which it has any, else the last.
         Read piece by piece, so that memory follows the samples. A file in which anything is unusual is read again as
-        a whole, from nothing: `begin` says so to whoever keeps more than this gather holds.
+        a whole, from nothing: `begin` says so to whoever keeps more than this gather holds. `repetitive`: one value
+        states the same fractions several times.
         """
         path, tables = self.source.annotations, {table.name: table.kinds for choice in choices for table in choice}
         met: set[str] = set()
@@ -132,7 +134,7 @@ class Gather:
         try:
             with open_regular(path) as file:
                 if os.fstat(file.fileno()).st_size <= MAX_BYTES:
-                    for name, key, value in stream.members(file, kind, tables):
+                    for name, key, value in stream.members(file, kind, tables, repetitive=repetitive):
                         met.add(name)
                         yield name, key, value
                     if not choices or any(_is_whole(met - {""}, choice) for choice in choices):
@@ -192,6 +194,9 @@ class Gather:
         except ValueError as error:
             self.problem(loc, str(error), "unsafe-path" if isinstance(name, str) else "wrong-type")
             return None
+        return self._inside(clean, loc)
+
+    def _inside(self, clean: str, loc: str) -> str | None:
         if self.pictures.escapes(clean):
             self.problem(loc, leaves(clean), "unsafe-path")
             return None
@@ -202,7 +207,10 @@ class Gather:
         if isinstance(name, str):
             try:
                 address = address_ends(name)
-                ends = address or _path_ends(clean_name(name))
+                clean = "" if address else clean_name(name)
+                if clean and "/" not in clean:
+                    return self._inside(clean, loc)
+                ends = address or _path_ends(clean)
             except ValueError as error:
                 self.problem(loc, str(error), "unsafe-path")
                 return None

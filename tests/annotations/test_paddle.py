@@ -28,6 +28,14 @@ def test_star_and_hashes_mean_ignore(tmp_path):
     assert sample.polygons.texts == (None, None, "**", "")
 
 
+def test_what_the_detector_writes_alone_has_no_texts(tmp_path):
+    (sample,) = label(tmp_path, QUAD, [[5, 5], [9, 5], [9, 9]]).samples
+    assert [len(outline) for outline in sample.polygons] == [4, 3]
+    assert (sample.polygons.texts, sample.polygons.ignore.any()) == ((None, None), False)
+    (problem,) = label(tmp_path, [[5, 5], [9, 5]]).problems
+    assert (problem.loc, problem.kind) == ("Label.txt:1:[0]", "too-few-points")
+
+
 def test_names_with_folders_and_blanks(tmp_path):
     (sample,) = label(tmp_path, name="train set/a 1.jpg").samples
     assert (sample.id, len(sample.polygons)) == ("train set/a 1.jpg", 0)

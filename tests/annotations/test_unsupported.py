@@ -22,6 +22,7 @@ EXAMPLES = {
     "textract": ("a.json", '{"DocumentMetadata": {"Pages": 1}, "Blocks": [{"BlockType": "PAGE"}]}'),
     "vision": ("a.json", '{"responses": [{"textAnnotations": [{"description": "a"}]}]}'),
     "documentai": ("a.json", '{"text": "a", "pages": [{"pageNumber": 1, "layout": {}}]}'),
+    "createml": ("a.json", '[{"image": "a.jpg", "annotations": [{"label": "a", "coordinates": {"x": 1}}]}]'),
     "azure": ("a.json", '{"status": "succeeded", "analyzeResult": {"pages": []}}'),
     "tesseract": ("a.tsv", "level\tpage_num\tblock_num\tpar_num\n1\t1\t0\t0\n"),
     "imagefolder": ("metadata.jsonl", '{"file_name": "a.jpg", "text": "a caption"}\n{"file_name": "b.jpg"}'),

@@ -104,6 +104,11 @@ CASES: dict[str, tuple[str, str, Any]] = {
     "hocr-words": ("hocr-words", "a.hocr", HOCR),
     "textract-lines": ("textract-lines", "a.json", TEXTRACT),
     "textract-words": ("textract-words", "a.json", TEXTRACT),
+    "textract-words answers": (
+        "textract-words",
+        "a.json",
+        [{"Blocks": [block | {"Page": 1}]} for block in TEXTRACT["Blocks"]],
+    ),
     "google-vision": ("google-vision", "a.json", VISION),
     "document-ai-lines": ("document-ai-lines", "a.json", DOCUMENT),
     "document-ai-words": ("document-ai-words", "a.json", {"document": DOCUMENT}),
@@ -111,6 +116,8 @@ CASES: dict[str, tuple[str, str, Any]] = {
     "azure-words read 3": ("azure-words", "a.json", READ3),
     "azure-lines intelligence": ("azure-lines", "a.json", INTELLIGENCE),
     "azure-words intelligence": ("azure-words", "a.json", INTELLIGENCE),
+    "azure-words bare": ("azure-words", "a.json", {"modelId": "prebuilt-layout"} | INTELLIGENCE["analyzeResult"]),
+    "azure-lines bare": ("azure-lines", "a.json", {"model_id": "prebuilt-read"} | INTELLIGENCE["analyzeResult"]),
     "azure-words analysis 4": ("azure-words", "a.json", ANALYSIS4),
     "easyocr": ("easyocr", "a.json", EASY),
     "easyocr objects": ("easyocr", "a.json", EASY_OBJECTS),
@@ -246,6 +253,13 @@ def test_an_answer_of_vision_without_pages_has_its_words_in_pixels(tmp_path):
         (picture,) = read_prediction_file(tmp_path / f"{name}.json").pictures
         assert [p.tolist() for p in picture.polygons] == [quad(word) for word in WORDS]
         assert picture.polygons.texts == ("w", "w")
+
+
+def test_answers_of_textract_in_one_list_say_their_pages(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([TEXTRACT, TEXTRACT]))
+    with pytest.raises(AnnotationError, match="found no page number, .* a file for each picture"):
+        read_prediction_file(path, format="textract-words")
 
 
 def test_an_answer_of_azure_without_text_details_is_no_empty_page(tmp_path):

@@ -6,7 +6,7 @@ They are asked only about what no reader recognizes: a format that gets a reader
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ocrmaps.annotations.discovery.signs import Head, Sign
@@ -89,7 +89,24 @@ UNSUPPORTED: dict[str, Unsupported] = {
     "documentai": Unsupported(
         "Google Document AI", '"pages" with "layout"', _rows("pages", "pageNumber", "layout"), _RESULTS
     ),
-    "azure": Unsupported("Azure Read or Document Intelligence", '"analyzeResult"', _keys("analyzeResult"), _RESULTS),
+    "azure": Unsupported(
+        "Azure Read or Document Intelligence",
+        '"analyzeResult", or "modelId" and "pages"',
+        lambda head: any(
+            _keys(*names)(head) for names in (("analyzeResult",), ("modelId", "pages"), ("model_id", "pages"))
+        ),
+        _RESULTS,
+    ),
+    "createml": Unsupported(
+        "Create ML",
+        'pictures with "annotations" of "coordinates"',
+        lambda head: (
+            isinstance(head.json, list)
+            and bool(head.json)
+            and isinstance(head.json[0], dict)
+            and _rows("annotations", "label", "coordinates")(replace(head, json=head.json[0]))
+        ),
+    ),
     "tesseract": Unsupported("Tesseract TSV", "a table of levels and pages", _first_line("level\tpage_num"), _RESULTS),
     "imagefolder": Unsupported(
         "a Hugging Face image folder without outlines",

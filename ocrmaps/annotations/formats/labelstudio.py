@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
@@ -58,7 +59,7 @@ def read(source: Source) -> Reading:
     g = Gather(source)
     pages = _Pages(g)
     with g.attempt():
-        for _, i, task in g.members(list, "a list of tasks", begin=pages.clear):
+        for _, i, task in g.members(list, "a list of tasks", begin=pages.clear, repetitive=True):
             loc = f"{g.file}:[{i}]"
             if g.expect(task, dict, loc, 'an object with "data" and "annotations"'):
                 (_task if "data" in task else _short)(pages, task, loc)
@@ -137,7 +138,7 @@ def _task(pages: _Pages, task: dict[str, Any], loc: str) -> None:
         return
     place, results = work
     if g.expect(results, list, place, "a list of regions"):
-        _add(pages, data, f"{loc}.data", loc, list(_of_results(g, results, place)), since)
+        _add(pages, data, f"{loc}.data", loc, _of_results(g, results, place), since)
 
 
 def _work(g: Gather, task: dict[str, Any], loc: str) -> tuple[str, Any] | None:
@@ -187,47 +188,41 @@ class _Region:
     texts: Any = None
 
 
-def _of_results(g: Gather, results: list[Any], loc: str) -> Iterator[_Region]:
+def _of_results(g: Gather, results: list[Any], loc: str) -> list[_Region]:
     """The region of every id that has a shape."""
-    by_id: dict[str | int, list[int]] = {}
+    by_id: dict[str | int, _Region] = {}
     for i, result in enumerate(results):
         # Messages are made where they are needed: big files have millions of results.
-        if isinstance(result, dict) or g.expect(result, dict, f"{loc}[{i}]", "an object with type and value"):
-            key = result.get("id")
-            parts = by_id.get(key) if isinstance(key, str) else None
-            if parts is None:
-                by_id[key if isinstance(key, str) else i] = [i]
-            else:
-                parts.append(i)
-    for parts in by_id.values():
-        shape: _Region | None = None
-        labels: list[str] = []
-        texts: Any = None
-        for i in parts:
-            result = results[i]
-            value = result.get("value")
-            if not isinstance(value, dict):
-                g.expect(value, dict, f"{loc}[{i}].value", "an object")
-                continue
-            kind = result.get("type")
-            if type(kind) is not str or kind not in _KINDS:
-                kind = str(kind).lower()
-            if kind == "textarea":
-                texts = value.get("text")
-                continue
-            if kind.startswith(("rectangle", "polygon")) or (kind == "labels" and ("points" in value or "x" in value)):
-                if shape is None:
-                    shape = _Region(f"{loc}[{i}].value", value, result, labels)
-            elif kind not in _KINDS:
-                message = f"found a region of type {shown(result.get('type'))}, expected a rectangle or a polygon"
-                g.problem(f"{loc}[{i}].type", f"{message}; redraw or remove it", _OTHER.get(kind, "unsupported-shape"))
-            if named := _labels(value):
-                labels += named
-        if shape is None:
-            g.unused["results without a region"] += 1
+        if not isinstance(result, dict):
+            g.expect(result, dict, f"{loc}[{i}]", "an object with type and value")
             continue
-        shape.texts = texts
-        yield shape
+        key = result.get("id")
+        if type(key) is not str:
+            key = i
+        region = by_id.get(key)
+        if region is None:
+            region = by_id[key] = _Region("", {}, result, [])
+        value = result.get("value")
+        if not isinstance(value, dict):
+            g.expect(value, dict, f"{loc}[{i}].value", "an object")
+            continue
+        kind = result.get("type")
+        if type(kind) is not str or kind not in _KINDS:
+            kind = str(kind).lower()
+        if kind == "textarea":
+            region.texts = value.get("text")
+            continue
+        if kind.startswith(("rectangle", "polygon")) or (kind == "labels" and ("points" in value or "x" in value)):
+            if not region.place:
+                region.place, region.value, region.about = f"{loc}[{i}].value", value, result
+        elif kind not in _KINDS:
+            message = f"found a region of type {shown(result.get('type'))}, expected a rectangle or a polygon"
+            g.problem(f"{loc}[{i}].type", f"{message}; redraw or remove it", _OTHER.get(kind, "unsupported-shape"))
+        if kind != "polygon" and kind != "rectangle":
+            region.labels += _labels(value)
+    drawn = [region for region in by_id.values() if region.place]
+    g.unused["results without a region"] += len(by_id) - len(drawn)
+    return drawn
 
 
 def _short(pages: _Pages, task: dict[str, Any], loc: str) -> None:
@@ -273,7 +268,8 @@ def _add(
     others, said = 0, (None, None)
     sizes = set[Size]()
     for region in regions:
-        sides = region.about.get("original_height"), region.about.get("original_width")
+        about = region.about
+        sides = about.get("original_height"), about.get("original_width")
         if sides != said:
             said, stated = sides, g.size(*sides, region.place)
             sizes |= set() if stated is None else {stated}
@@ -284,6 +280,7 @@ def _add(
         )
     elif size is None and regions:
         size = picture_size(g, id, loc)
+    across = (size[1], size[0]) if size else _PIXELS
     for region in regions:
         if region.about.get("image_rotation") not in (None, 0):
             message = "found a picture that was turned for drawing, expected image_rotation 0"
@@ -295,9 +292,10 @@ def _add(
         shares = points is not None
         outline = _shares(g, points, region.place) if shares else _rectangle(g, region, size)
         if outline is not None:
-            ignored = any(map(_means_ignore, region.labels))
-            others += not ignored and bool(region.labels)
-            pages.add(outline, (size[1], size[0]) if shares else _PIXELS, _text(region.texts), ignored, region.place)
+            labels = region.labels
+            ignored = bool(labels) and any(map(_means_ignore, labels))
+            others += not ignored and bool(labels)
+            pages.add(outline, across if shares else _PIXELS, _text(region.texts), ignored, region.place)
     g.unused["label"] += others
     pages.close(id, loc, size, since)
 
@@ -331,8 +329,10 @@ def _shares(g: Gather, points: Any, place: str) -> array[float] | None:
     """x, y, x, y, ... of a list of [x, y] points in bearable numbers."""
     if type(points) is list and _LIST.issuperset(map(type, points)) and _PAIR.issuperset(map(len, points)):
         flat = list(chain.from_iterable(points))
-        if _numbers(flat):
-            return array("d", flat)
+        if _NUMBER.issuperset(map(type, flat)):
+            with suppress(OverflowError):
+                # What is infinite or too far away is found with all others, once these are pixels.
+                return array("d", flat)
     g.problem(f"{place}.points", f"found {shown(points)}, expected [x, y] points in per cent", "wrong-type")
     return None
 

@@ -1,6 +1,7 @@
 """PaddleOCR label txt: one picture a line: `path TAB [{"transcription": ..., "points": [[x, y], ...]}, ...]`.
 
-The transcriptions `###` and `*` mean ignore. An empty transcription stays an empty text.
+The transcriptions `###` and `*` mean ignore. An empty transcription stays an empty text. What PaddleOCR's detector
+writes alone (`det_results.txt`) has bare lists of points, which have no text.
 """
 
 from __future__ import annotations
@@ -60,7 +61,13 @@ def _line(g: Gather, line: str, file: str, number: int) -> None:
     words = g.parse_json(listing, file, line=number)
     if not g.expect(words, list, loc, "a list of outlines"):
         return
-    for place, word in g.rows(words, f"{loc}:", 'an object with "points"'):
+    for i, word in enumerate(words):
+        place = f"{loc}:[{i}]"
+        if isinstance(word, list):
+            found.add(place, word)
+            continue
+        if not g.expect(word, dict, place, 'an object with "points"'):
+            continue
         text = word.get("transcription")
         marked = not g.detecting and isinstance(text, str) and text in MARKS
         found.add(f"{place}.points", word.get("points"), None if marked else text, ignore=marked, score=g.score(word))

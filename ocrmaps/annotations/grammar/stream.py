@@ -29,14 +29,18 @@ Kinds = tuple[type, ...]
 """`dict`, `list`, or both."""
 
 
-def members(file: BinaryIO, root: type, tables: Mapping[str, Kinds] | None = None) -> Iterator[tuple[str, Any, Any]]:
+def members(
+    file: BinaryIO, root: type, tables: Mapping[str, Kinds] | None = None, *, repetitive: bool = False
+) -> Iterator[tuple[str, Any, Any]]:
     """("", key or index, value) of the root, an object or a list; of each table in it, its own: (table, key, value).
+
+    `repetitive`: the same fractions stand in a value several times, so each is made a number once.
 
     >>> from io import BytesIO
     >>> list(members(BytesIO(b'{"version": 2, "rows": [1, {"a": 3}]}'), dict, {"rows": (list,)}))
     [('', 'version', 2), ('rows', 0, 1), ('rows', 1, {'a': 3})]
     """
-    window, tables = _Window(file), tables or {}
+    window, tables = _Window(file, _counting(_Fractions() if repetitive else None)), tables or {}
     for key in _keys(window, (root,)):
         if key in tables:
             for name in _keys(window, tables[key]):
@@ -85,11 +89,11 @@ def _keys(window: _Window, kinds: Kinds) -> Iterator[Any]:
 class _Window:
     """A part of a text file that moves on, and grows while a value does not end in it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, scan: Callable[[str, int], tuple[Any, int]]) -> None:
         self.file = file
         self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self.text, self.at, self.ended = "", 0, False
-        self.scan = _counting()
+        self.scan = scan
 
     def sign(self) -> str:
         """The next letter that is no blank, which stays; empty at the end of the file."""
@@ -136,7 +140,15 @@ def _plain(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _counting(doubts: int = 64) -> Callable[[str, int], tuple[Any, int]]:
+class _Fractions(dict[str, float]):
+    """The numbers that fractions met so far mean."""
+
+    def __missing__(self, text: str) -> float:
+        self[text] = value = float(text)
+        return value
+
+
+def _counting(fractions: _Fractions | None = None, doubts: int = 64) -> Callable[[str, int], tuple[Any, int]]:
     """`_scan` that makes no list of pairs for each object: as many colons as keys, and no key stood twice.
 
     Colons in texts leave that in doubt, and `_scan` decides; a file full of them is not looked at twice for long.
@@ -151,13 +163,17 @@ def _counting(doubts: int = 64) -> Callable[[str, int], tuple[Any, int]]:
         nonlocal doubts
         if doubts:
             sizes.clear()
+            if fractions:
+                fractions.clear()
             value, end = count(text, at)
             if text.count(":", at, end) == sum(sizes):
                 return value, end
             doubts -= 1
         return _scan(text, at)
 
-    add, count = sizes.append, json.JSONDecoder(object_hook=sized).scan_once  # type: ignore[attr-defined]
+    number = None if fractions is None else fractions.__getitem__
+    decoder = json.JSONDecoder(object_hook=sized, parse_float=number)
+    add, count = sizes.append, decoder.scan_once  # type: ignore[attr-defined]
     return scan
 
 

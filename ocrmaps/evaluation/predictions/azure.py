@@ -1,6 +1,7 @@
 """Azure: Read 3 (`readResults`), Document Intelligence (`pages`) and Image Analysis 4 (`blocks`): lines or words, told.
 
 Coordinates become shares of the page, whatever their unit. Lines have no score in most of them. A JSON a picture.
+The result that Azure's own libraries save stands without `analyzeResult` around it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.detected import corners, page_name, shares
 from ocrmaps.evaluation.predictions.records import Found
 
-_OUTLINES = ("polygon", "boundingPolygon", "boundingBox")
+_OUTLINES = ("polygon", "boundingPolygon", "bounding_polygon", "boundingBox", "bounding_box")
 
 
 def recognize(leaves: Sequence[Leaf]) -> bool:
-    return bool(leaves) and all(
-        isinstance(leaf.root, dict) and ("analyzeResult" in leaf.root or "readResult" in leaf.root) for leaf in leaves
-    )
+    return bool(leaves) and all(is_answer(leaf.root) for leaf in leaves)
+
+
+def is_answer(root: Any) -> bool:
+    return isinstance(root, dict) and ("analyzeResult" in root or "readResult" in root or _is_bare(root))
+
+
+def _is_bare(root: dict[str, Any]) -> bool:
+    return "pages" in root and ("modelId" in root or "model_id" in root)
 
 
 def _read(found: Found, leaves: Sequence[Leaf], level: str) -> None:
@@ -49,10 +56,11 @@ def _pages(found: Found, leaf: Leaf) -> Iterator[tuple[str, dict[str, Any]]]:
         if found.expect(result, dict, f"{leaf.name}:readResult", "an object with blocks"):
             yield f"{leaf.name}:readResult", {**(sides if isinstance(sides, dict) else {}), **result}
         return
-    result = root.get("analyzeResult")
+    step = "" if _is_bare(root) else "analyzeResult."
+    result = root if not step else root.get("analyzeResult")
     if found.expect(result, dict, f"{leaf.name}:analyzeResult", "an object with pages"):
         key = "readResults" if "readResults" in result else "pages"
-        yield from found.rows(result.get(key), f"{leaf.name}:analyzeResult.{key}")
+        yield from found.rows(result.get(key), f"{leaf.name}:{step}{key}")
 
 
 def _items(found: Found, page: dict[str, Any], loc: str, level: str) -> Iterator[tuple[str, dict[str, Any]]]:

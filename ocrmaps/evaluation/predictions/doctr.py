@@ -12,6 +12,7 @@ from typing import Any
 from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import box
+from ocrmaps.evaluation.predictions.azure import is_answer
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.google import is_document
 from ocrmaps.evaluation.predictions.records import Found
@@ -23,6 +24,7 @@ def recognize(leaves: Sequence[Leaf]) -> bool:
         and isinstance(leaf.root, dict)
         and isinstance(leaf.root.get("pages"), list)
         and not is_document(leaf.root)
+        and not is_answer(leaf.root)
         for leaf in leaves
     )
 

@@ -1,8 +1,11 @@
-"""Amazon Textract: `Blocks` of type LINE or WORD (two levels, one is told), in shares of the page; a JSON a picture."""
+"""Amazon Textract: `Blocks` of type LINE or WORD (two levels, one is told), in shares of the page; a JSON a picture.
+
+Several answers about one document may stand in a list, where every block says its page.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,18 +16,27 @@ from ocrmaps.evaluation.predictions.records import Found
 
 
 def recognize(leaves: Sequence[Leaf]) -> bool:
-    return bool(leaves) and all(isinstance(leaf.root, dict) and "Blocks" in leaf.root for leaf in leaves)
+    return bool(leaves) and all(
+        all(isinstance(answer, dict) and "Blocks" in answer for answer in _answers(leaf)) for leaf in leaves
+    )
+
+
+def _answers(leaf: Leaf) -> list[Any]:
+    return leaf.root if isinstance(leaf.root, list) and leaf.root else [leaf.root]
 
 
 def _read(found: Found, leaves: Sequence[Leaf], kind: str) -> None:
     """One file a picture or document."""
     for leaf in leaves:
         since, pages = len(found.problems), {1: GatheredOutlines()}
-        root = leaf.root if found.expect(leaf.root, dict, leaf.name, "an object with Blocks") else {}
-        for place, block in found.rows(root.get("Blocks"), f"{leaf.name}:Blocks"):
-            number = block.get("Page", 1)
+        for place, block in _blocks(found, leaf):
+            number = block.get("Page", 1 if isinstance(leaf.root, dict) else None)
             if type(number) is not int or number < 1:
-                found.problem(f"{place}.Page", "found no page number, expected 1 or more", "wrong-type")
+                found.problem(
+                    f"{place}.Page",
+                    "found no page number, expected 1 or more: a file for each picture, or pages of one document",
+                    "wrong-type",
+                )
                 continue
             page = pages.setdefault(number, GatheredOutlines())
             if block.get("BlockType") == kind:
@@ -34,6 +46,13 @@ def _read(found: Found, leaves: Sequence[Leaf], kind: str) -> None:
         broken = len(found.problems) > since
         for number, page in sorted(pages.items()):
             found.page(page_name(leaf.stem, number - 1), leaf.name, page, since=-1 if broken else since, relative=True)
+
+
+def _blocks(found: Found, leaf: Leaf) -> Iterator[tuple[str, dict[str, Any]]]:
+    for i, answer in enumerate(_answers(leaf)):
+        loc = f"{leaf.name}:[{i}]." if isinstance(leaf.root, list) else f"{leaf.name}:"
+        if found.expect(answer, dict, loc.rstrip(":."), "an object with Blocks"):
+            yield from found.rows(answer.get("Blocks"), f"{loc}Blocks")
 
 
 read_lines, read_words = partial(_read, kind="LINE"), partial(_read, kind="WORD")
