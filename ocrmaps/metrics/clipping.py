@@ -101,23 +101,31 @@ def _clearly_simple(x: FloatArray, y: FloatArray, n: int, area: float) -> bool:
 
 @compiled
 def measure(
-    points: FloatArray, offsets: IntArray
+    points: FloatArray, offsets: IntArray, cut: bool
 ) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int]:
     """Signed shoelace areas (k), bounds x0 y0 x1 y1 (k, 4), and of each polygon (k) what is surely so.
 
     Convex; simple, which all convex ones are; VALID where simple, OUT_OF_RANGE without an area where too far away, and
-    DOUBTFUL elsewhere, with the number of these.
+    DOUBTFUL elsewhere, with the number of these. With `cut` all of it is of the points cut to whole pixels.
     """
     k = len(offsets) - 1
     areas, bounds, status, doubtful = np.zeros(k), np.zeros((k, 4)), np.full(k, DOUBTFUL, dtype=np.int64), 0
     convex, simple = np.zeros(k, dtype=np.bool_), np.zeros(k, dtype=np.bool_)
+    most = 0
+    for i in range(k):
+        most = max(most, offsets[i + 1] - offsets[i])
+    room_x, room_y = np.empty(most), np.empty(most)
     for i in range(k):
         start, stop = offsets[i], offsets[i + 1]
         n = stop - start
         doubtful += 1
         if n == 0:
             continue
-        x, y = points[start:stop, 0], points[start:stop, 1]
+        x, y = room_x[:n], room_y[:n]
+        for p in range(n):
+            x[p], y[p] = points[start + p, 0], points[start + p, 1]
+            if cut:
+                x[p], y[p] = np.trunc(x[p]), np.trunc(y[p])
         x0, y0, x1, y1 = x[0], y[0], x[0], y[0]
         for p in range(1, n):
             x0, y0, x1, y1 = min(x0, x[p]), min(y0, y[p]), max(x1, x[p]), max(y1, y[p])
@@ -140,21 +148,25 @@ def measure(
 
 @compiled
 def measure_whole(
-    points: FloatArray, whole: FloatArray, offsets: IntArray
-) -> tuple[FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int, BoolArray, int]:
-    """`measure` of the points cut to whole pixels; which polygons (k) have three points or more, in range.
+    points: FloatArray, offsets: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray, BoolArray, IntArray, int, BoolArray, int]:
+    """The points cut to whole pixels and their `measure`; which polygons (k) have three points or more, in range.
 
     Last, how many polygons are not VALID before cutting; -1 where some are DOUBTFUL.
     """
-    _, _, _, _, status, doubtful = measure(points, offsets)
+    _, _, _, _, status, doubtful = measure(points, offsets, False)
     invalid = -1 if doubtful else 0
     for i in range(len(status)):
         invalid += 0 if doubtful or status[i] == VALID else 1
-    areas, bounds, convex, simple, status, doubtful = measure(whole, offsets)
+    whole = np.empty(points.shape)
+    for p in range(len(points)):
+        for axis in range(2):
+            whole[p, axis] = np.trunc(points[p, axis])
+    areas, bounds, convex, simple, status, doubtful = measure(points, offsets, True)
     outlined = np.empty(len(status), dtype=np.bool_)
     for i in range(len(status)):
         outlined[i] = offsets[i + 1] - offsets[i] >= 3 and status[i] != OUT_OF_RANGE
-    return areas, bounds, convex, simple, status, doubtful, outlined, invalid
+    return whole, areas, bounds, convex, simple, status, doubtful, outlined, invalid
 
 
 @compiled

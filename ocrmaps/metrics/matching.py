@@ -132,7 +132,7 @@ class PairGeometry:
 
 def measured(polygons: PolygonSet) -> Measured:
     """Areas, bounds and the status of every polygon."""
-    return _measured(polygons, polygons.points, *clipping.measure(polygons.points, polygons.offsets))
+    return _measured(polygons, polygons.points, *clipping.measure(polygons.points, polygons.offsets, False))
 
 
 def measured_whole(polygons: PolygonSet) -> tuple[Measured, BoolArray, int]:
@@ -140,12 +140,11 @@ def measured_whole(polygons: PolygonSet) -> tuple[Measured, BoolArray, int]:
 
     Then (k): at least three points, near enough for an area; and how many polygons enclose nothing sure uncut.
     """
-    # Locked as the points are: arrays that may be written would be compiled for once more, here and further on.
-    points = np.trunc(polygons.points)
-    _seal(points)
-    signed, bounds, convex, simple, status, doubtful, outlined, invalid = clipping.measure_whole(
-        polygons.points, points, polygons.offsets
+    points, signed, bounds, convex, simple, status, doubtful, outlined, invalid = clipping.measure_whole(
+        polygons.points, polygons.offsets
     )
+    # Locked as those of a set are: arrays that may be written would be compiled for once more.
+    _seal(points)
     if invalid < 0:
         invalid = int((~measured(polygons).valid).sum())
     return _measured(polygons, points, signed, bounds, convex, simple, status, doubtful), outlined, invalid
@@ -191,7 +190,7 @@ def _decided(side: Measured) -> IntArray:
 def _seal(*arrays: npt.NDArray[Any]) -> None:
     """Make arrays that nobody else holds read-only: what is measured is shared between metrics."""
     for array in arrays:
-        array.flags.writeable = False
+        array.setflags(write=False)
 
 
 def pair_geometry(truth: PolygonSet, detections: PolygonSet) -> PairGeometry:

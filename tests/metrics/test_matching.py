@@ -167,3 +167,13 @@ def test_outlines_cut_to_whole_pixels_use_the_same_machine_code():
     assert whole.area.tolist() == [8.0] and whole.points.tolist()[0] == [0, 0]
     assert len(clipping.measure.signatures) == codes  # type: ignore[attr-defined]
     assert not whole.points.flags.writeable and not whole.area.flags.writeable
+
+
+def test_outlines_of_many_and_of_few_corners_are_measured_each_by_itself():
+    bent = [(0, 0), (8, 0), (8, 6), (6, 6), (6, 2), (0, 2)]
+    both = measured(PolygonSet.of([bent, bent[:3], bent], frame="raw"))
+    alone = measured(PolygonSet.of([bent[:3]], frame="raw"))
+    assert both.simple.tolist() == [True] * 3 and both.convex.tolist() == [False, True, False]
+    assert both.area[1] == alone.area[0] and both.bounds[1].tolist() == alone.bounds[0].tolist()
+    ragged = measured(PolygonSet.of([bent, [(x + 20, y) for x, y in bent] + [(19, 1)]], frame="raw"))
+    assert ragged.simple.tolist() == [True, True]

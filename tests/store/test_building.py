@@ -203,6 +203,28 @@ def drawn_afresh(world: World) -> str:
         return building.commit(building.assembled(), {}).root_digest
 
 
+def test_small_files_that_stay_the_same_are_those_of_the_older_version(quick_folder):
+    world, afresh = make_world(quick_folder / "a"), make_world(quick_folder / "b")
+    world.build()
+    older = world.folder
+    damaged = older / "polygons/text_bytes/c.0"
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"x" * damaged.stat().st_size)
+    for each in (world, afresh):
+        each.add("train", "02.png", size=(40, 48), seed=99)
+    expected = afresh.build().root_digest
+    manifest = world.build()
+    newer = world.store.version(manifest.version)
+
+    def shared(path: str) -> bool:
+        return os.path.samefile(older / path, newer / path)
+
+    assert manifest.root_digest == expected and verify(newer).ok
+    assert shared("polygons/points/c.0.0") and shared("rows/id_bytes/zarr.json")
+    assert not shared("rows/picture/c.0.0")
+    assert not shared("polygons/text_bytes/c.0")
+
+
 def test_reused_rows_are_the_rows_that_would_have_been_drawn(world: World):
     world.build()
     world.add("train", "01.png", size=(64, 30), seed=99)

@@ -23,7 +23,7 @@ from ocrmaps.store.format import tables
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST
 from ocrmaps.store.format.manifest import Manifest
-from ocrmaps.store.format.tables import TABLES, write_afresh, write_table
+from ocrmaps.store.format.tables import TABLES, SmallFiles, write_table
 from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.upkeep import catalog
 from ocrmaps.store.upkeep.catalog import diff, list_versions, statistics
@@ -336,8 +336,9 @@ def synthetic_version(cache: Path, name: str, rows: int) -> Path:
     columns["rows"]["id_bytes"] = np.frombuffer("".join(ids).encode(), np.uint8)
     columns["rows"]["id_offsets"] = np.arange(rows + 1, dtype=np.uint64) * 11
     columns["rows"]["fingerprint"] = rng.integers(0, 255, (rows, 32), dtype=np.uint8)
-    written = {table: write_table(root, table, found) for table, found in columns.items()}
-    write_afresh(root / LEDGER, b"")
+    files = SmallFiles(root)
+    written = {table: write_table(files, table, found) for table, found in columns.items()}
+    files.write(LEDGER, b"")
     manifest = Manifest(
         asked={
             "recipe": recipe.identity(),
@@ -355,8 +356,8 @@ def synthetic_version(cache: Path, name: str, rows: int) -> Path:
         recorded={"recipe": recipe.as_dict(), "sources": [], "tools": {}, "code": {}, "built": {}},
     )
     for path, data in manifest.documents().items():
-        write_afresh(root / path, data)
-    write_afresh(root / MANIFEST, manifest.to_bytes())
+        files.write(path, data)
+    files.write(MANIFEST, manifest.to_bytes())
     return root.rename(cache / name / manifest.version)
 
 

@@ -22,6 +22,8 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 48
 _SHORT.maxlevel = 2
 _SHORT.maxlist = _SHORT.maxdict = 4
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
+"""A string as JSON; made once, because every outline of a data set has a place."""
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
 
 
@@ -158,4 +160,4 @@ def step(path: str, key: str | int) -> str:
     if _PLAIN_KEY.fullmatch(key):
         return f"{path}.{key}" if path else key
     shortened = key if len(key) <= 80 else f"{key[:77]}..."
-    return f"{path}[{json.dumps(shortened, ensure_ascii=False)}]"
+    return f"{path}[{_quoted(shortened)}]"

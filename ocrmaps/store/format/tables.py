@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ocrmaps.errors import StoreCorrupt, StoreFormat, reason
-from ocrmaps.files import open_regular
+from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat, reason
+from ocrmaps.files import open_regular, read_regular
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, FileDigest, file_digest
 from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
@@ -102,8 +102,39 @@ def table_metadata(table: str, columns: Mapping[str, Column]) -> dict[str, dict[
     return out
 
 
-def write_table(root: Path, table: str, columns: Columns) -> dict[str, Column]:
-    """Write a table below `root`, to be synced by the caller; types and entry shapes are those of `TABLES`."""
+class SmallFiles:
+    """Writes the files of a staging tree that are no shards; those that an older version has, too, get a second name.
+
+    Nobody sees them before the commit, and whoever commits syncs what is not in `linked`.
+    """
+
+    def __init__(self, root: Path, older: Path | None = None) -> None:
+        self._root, self._older = root, older
+        self.linked: set[str] = set()
+        """Files of the older version: they are on the disk already."""
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file in place of any earlier attempt."""
+        disk.make_folder((self._root / path).parent, durable=False)
+        disk.unlink(self._root / path)
+        if self._older is not None and self._link(self._older / path, self._root / path, data):
+            self.linked.add(path)
+        else:
+            self.linked.discard(path)
+            disk.write_new(self._root / path, [data], durable=False)
+
+    def _link(self, older: Path, path: Path, data: bytes) -> bool:
+        try:
+            if read_regular(older) != data:
+                return False
+            disk.link(older, path)
+        except (OSError, StoreError):  # no such file, or a file system without links
+            return False
+        return True
+
+
+def write_table(files: SmallFiles, table: str, columns: Columns) -> dict[str, Column]:
+    """Write a table, to be synced by the caller; types and entry shapes are those of `TABLES`."""
     written: dict[str, Column] = {}
     for name, (dtype, entry) in TABLES[table].items():
         array = np.ascontiguousarray(columns[name], dtype=np.dtype(dtype).newbyteorder("<"))
@@ -112,17 +143,10 @@ def write_table(root: Path, table: str, columns: Columns) -> dict[str, Column]:
         written[name] = Column(dtype=dtype, shape=array.shape, digest=file_digest(array).hex())
         path = column_path(table, name, array.shape)
         if path is not None:
-            write_afresh(root / path, array.tobytes())
+            files.write(path, array.tobytes())
     for path, document in table_metadata(table, written).items():
-        write_afresh(root / path, document_bytes(document))
+        files.write(path, document_bytes(document))
     return written
-
-
-def write_afresh(path: Path, data: bytes) -> None:
-    """Write a file of a staging tree in place of any earlier attempt; nobody sees it before the commit."""
-    disk.make_folder(path.parent, durable=False)
-    disk.unlink(path)
-    disk.write_new(path, [data], durable=False)
 
 
 class Table:

@@ -22,7 +22,7 @@ from ocrmaps.store.far.source import named_recipe, place_of
 from ocrmaps.store.format.identity import digest_in_pieces, file_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, array_folders, list_files
 from ocrmaps.store.format.manifest import Manifest, read_manifest
-from ocrmaps.store.format.tables import write_afresh, write_table
+from ocrmaps.store.format.tables import SmallFiles, write_table
 from ocrmaps.store.places import lock
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import Store
@@ -196,9 +196,10 @@ class Building:
     def complete(self, assembled: Assembled, recorded: Mapping[str, Any]) -> tuple[Path, Manifest]:
         """Finish the staging tree, manifest last; it is a whole version that has no name yet."""
         tree = self.store.tree(self.plan.version)
-        tables = {table: write_table(tree, table, columns) for table, columns in assembled.tables.items()}
+        small = SmallFiles(tree, None if self._known is None else self._known.folder)
+        tables = {table: write_table(small, table, columns) for table, columns in assembled.tables.items()}
         ledger = b"".join(line + b"\n" for line in assembled.ledger)
-        write_afresh(tree / LEDGER, ledger)
+        small.write(LEDGER, ledger)
         manifest = Manifest(
             asked=self.plan.asked,
             written={
@@ -224,12 +225,14 @@ class Building:
         documents = manifest.documents()
         for path, data in documents.items():
             if not (tree / path).exists() or (tree / path).read_bytes() != data:
-                write_afresh(tree / path, data)
-        self._settle(tree, assembled, documents, len(ledger))
+                small.write(path, data)
+        self._settle(tree, assembled, documents, len(ledger), small.linked)
         disk.publish(tree / MANIFEST, [manifest.to_bytes()])
         return tree, manifest
 
-    def _settle(self, tree: Path, assembled: Assembled, documents: Mapping[str, bytes], ledger: int) -> None:
+    def _settle(
+        self, tree: Path, assembled: Assembled, documents: Mapping[str, bytes], ledger: int, synced: set[str]
+    ) -> None:
         """The tree holds exactly what the manifest will promise, or there is no commit."""
         expected = {LEDGER: ledger, **{path: len(data) for path, data in documents.items()}}
         told = assembled.tables["shards"]
@@ -249,10 +252,10 @@ class Building:
                     f"{tree / path}: found {found.get(path, 'no file')}, expected {nbytes} bytes at commit",
                     hint="run the build again: it resumes; if workers ran elsewhere, check that they share this disk",
                 )
-        shards = {key.path(array) for key in self.plan.shards for array in ARRAYS}
+        synced = synced | {key.path(array) for key in self.plan.shards for array in ARRAYS}
         folders = {folder for path in expected for folder in _above(path)}
         disk.sync(
-            [tree / path for path in expected if path not in shards], [tree / folder for folder in sorted(folders)]
+            [tree / path for path in expected if path not in synced], [tree / folder for folder in sorted(folders)]
         )
 
     def _sources(self, assembled: Assembled) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -101,6 +102,11 @@ class Known:
 
     def __contains__(self, fingerprint: bytes) -> bool:
         return fingerprint in self._places
+
+    @property
+    def folder(self) -> Path | None:
+        """That of the newest version with rows that are known, if there is one."""
+        return self._readers[0].folder if self._readers else None
 
     @property
     def identities(self) -> dict[str, dict[str, Any]]:

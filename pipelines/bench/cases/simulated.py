@@ -17,7 +17,7 @@ from ocrmaps.store.format.identity import file_digest, row_digest
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, ShardKey, row_shape
 from ocrmaps.store.format.manifest import Manifest
 from ocrmaps.store.format.shards import assemble
-from ocrmaps.store.format.tables import pack_texts, write_table
+from ocrmaps.store.format.tables import SmallFiles, pack_texts, write_table
 from ocrmaps.store.writing.tasks import OUTCOMES
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -65,7 +65,7 @@ def simulate(
         "counts": {"rows": rows, "failed": 0, "polygons": POLYGONS * rows, "outcomes": {}, "splits": {"train": rows}},
         "ledger": {"digest": file_digest(b"").hex(), "lines": 0},
         "tables": {
-            name: {column: c.as_dict() for column, c in write_table(folder, name, columns).items()}
+            name: {column: c.as_dict() for column, c in write_table(SmallFiles(folder), name, columns).items()}
             for name, columns in tables.items()
         },
     }
