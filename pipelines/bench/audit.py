@@ -44,12 +44,15 @@ class Measure:
     rate: float
     errors: int
     average_precision: float
+    spread: float
+    """The standard deviation of the average precision over seeds; 0 for one seed."""
     precision_at_errors: float
     """Of as many of the first findings as there are errors, the share that is right."""
     recall_when_sure: float
     """Errors among the findings of a probability of a half or more."""
     cleanlab: float | None
     """Average precision of cleanlab's ranking; None where it is not installed."""
+    cleanlab_spread: float | None
 
 
 def measure_kinds(
@@ -90,9 +93,11 @@ def measure_kinds(
                         rate=rate,
                         errors=errors,
                         average_precision=float(np.mean(ours)),
+                        spread=float(np.std(ours)),
                         precision_at_errors=float(np.mean(first)),
                         recall_when_sure=float(np.mean(sure)),
                         cleanlab=float(np.mean(theirs)) if theirs else None,
+                        cleanlab_spread=float(np.std(theirs)) if theirs else None,
                     )
                 )
                 beside = "" if not theirs else f", cleanlab {np.mean(theirs):.3f}"
@@ -367,16 +372,18 @@ def means(measures: Sequence[Measure]) -> list[dict[str, float | None]]:
 def table(record: Mapping[str, Any]) -> str:
     """The record for a terminal."""
     lines = [f"{record['source']}: {record['outlines']} outlines in {record['pictures']} pictures"]
-    lines.append(f"{'kind':14}{'rate':>6}{'errors':>8}{'AP':>8}{'P@errors':>10}{'recall':>8}{'cleanlab':>10}")
+    lines.append(
+        f"{'kind':14}{'rate':>6}{'errors':>8}{'AP':>8}{'± seeds':>9}{'P@errors':>10}{'recall':>8}{'cleanlab':>10}"
+    )
     for m in record["measures"]:
         peer = "-" if m["cleanlab"] is None else f"{m['cleanlab']:.3f}"
         lines.append(
             f"{m['kind']:14}{m['rate']:6.0%}{m['errors']:8}{m['average_precision']:8.3f}"
-            f"{m['precision_at_errors']:10.3f}{m['recall_when_sure']:8.3f}{peer:>10}"
+            f"{m['spread']:9.3f}{m['precision_at_errors']:10.3f}{m['recall_when_sure']:8.3f}{peer:>10}"
         )
     for mean in record["mean"]:
         peer = "-" if mean["cleanlab"] is None else f"{mean['cleanlab']:.3f}"
-        lines.append(f"{'mean':14}{mean['rate']:6.0%}{'':8}{mean['average_precision']:8.3f}{'':18}{peer:>10}")
+        lines.append(f"{'mean':14}{mean['rate']:6.0%}{'':8}{mean['average_precision']:8.3f}{'':27}{peer:>10}")
     lines.append("probabilities where all kinds together are in this share of the labels:")
     lines += [
         f"{t['rate']:4.0%}: {t['errors']} errors put in, {t['expected']:.0f} expected; calibration error "

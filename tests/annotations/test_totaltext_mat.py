@@ -8,6 +8,7 @@ import zlib
 
 import pytest
 
+from ocrmaps.evaluation.predictions import read_prediction_file
 from tests.contracts.reader import ReaderContract, scanned
 
 # Two rows of polygt as MATLAB writes them, uncompressed, packed here.
@@ -47,6 +48,12 @@ def test_texts_and_hashes_are_as_in_the_text_files(tmp_path):
     (sample,) = scanned(tmp_path, "totaltext-mat", EXAMPLE, "poly_gt_a.mat").samples
     assert sample.polygons.texts == ("café", None)
     assert sample.polygons.ignore.tolist() == [False, True]
+
+
+def test_one_file_is_read_as_predictions_too(tmp_path):
+    (tmp_path / "a.mat").write_bytes(EXAMPLE)
+    found = read_prediction_file(tmp_path / "a.mat")
+    assert (found.format, [len(picture.polygons) for picture in found.pictures]) == ("totaltext-mat", [2])
 
 
 def compressed(data: bytes) -> bytes:

@@ -105,6 +105,14 @@ def test_a_picture_without_size_is_a_problem(tmp_path, picture):
     assert "shares of its sides" in reading.problems[0].message
 
 
+@pytest.mark.parametrize("row", [ROW.format(0), ""], ids=["text", "empty"])
+def test_a_picture_may_be_called_as_a_list_of_pictures(tmp_path, row):
+    lay(tmp_path, {"a.txt": ROW.format(0), "a.png": blank(200, 100), "test.txt": row, "test.png": blank(200, 100)})
+    lay(tmp_path, {"train.txt": "a.png\ntest.png\n", "val.txt": ""})
+    reading = scan(source_of(tmp_path, "yolo"))
+    assert ([s.id for s in reading.samples], reading.problems) == (["a.png", "test.png"], ())
+
+
 def test_an_empty_file_is_a_picture_without_text(tmp_path):
     reading = yolo(tmp_path, "")
     assert len(reading.samples[0].polygons) == 0

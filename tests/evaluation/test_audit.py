@@ -225,8 +225,13 @@ def test_reliability_is_told_in_ranges():
 
 def test_the_measure_of_one_kind_is_high_on_exact_labels(pages):
     samples, seen = pages
-    measures, _ = measure_kinds(samples[:6], seen, rates=(0.1,), seeds=(1,), kinds=("duplicate",))
-    assert measures[0].average_precision > 0.8 and measures[0].errors > 3
+    one, two, both = (
+        measure_kinds(samples[:4], seen, rates=(0.1,), seeds=seeds, kinds=("duplicate",))[0][0]
+        for seeds in ((1,), (2,), (1, 2))
+    )
+    assert both.average_precision > 0.8 and both.errors == one.errors + two.errors > 3
+    assert both.average_precision == pytest.approx((one.average_precision + two.average_precision) / 2)
+    assert (one.spread, both.spread) == pytest.approx((0, abs(one.average_precision - two.average_precision) / 2))
 
 
 def test_probabilities_are_held_against_errors_of_all_kinds_at_once(pages):

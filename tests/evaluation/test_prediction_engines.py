@@ -258,7 +258,7 @@ def test_an_answer_of_vision_without_pages_has_its_words_in_pixels(tmp_path):
 def test_answers_of_textract_in_one_list_say_their_pages(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps([TEXTRACT, TEXTRACT]))
-    with pytest.raises(AnnotationError, match="found no page number, .* a file for each picture"):
+    with pytest.raises(AnnotationError, match=r"found no page number, .* a file for each picture"):
         read_prediction_file(path, format="textract-words")
 
 

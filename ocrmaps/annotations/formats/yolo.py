@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
@@ -29,7 +30,7 @@ SUFFIXES = (".txt",)
 CLASSES = "classes.txt"
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml", CLASSES, "obj.names")
 _NO_PAGES = ("train.txt", "val.txt", "test.txt")
-"""Lists of pictures that tools put beside the files of pictures."""
+"""What tools call the lists of pictures that they put beside the files of pictures."""
 _ITEM = re.compile(r"\s*(?:-|([0-9]+)\s*:)\s+(.*)")
 
 
@@ -56,12 +57,18 @@ def read(source: Source) -> Reading:
                 text = decode(document.read(), document.name)
                 if os.path.basename(document.name) == CLASSES:
                     where, names = document.name, text.splitlines()
-                elif os.path.basename(document.name) not in _NO_PAGES:
+                elif os.path.basename(document.name) not in _NO_PAGES or not _is_list(g, document.name, text):
                     pages.append((document.name, text))
         for name, text in pages:
             with g.attempt():
                 _page(g, text, name, where, names)
     return g.reading()
+
+
+def _is_list(g: Gather, name: str, text: str) -> bool:
+    """Whether this is a list of pictures; an empty file is one unless it belongs to a picture."""
+    lines = [line.strip() for _, line in numbered(text)]
+    return all(map(is_picture, lines)) if lines else not g.pictures.with_stem(os.path.splitext(name)[0])
 
 
 def _page(g: Gather, text: str, name: str, where: str, names: Sequence[str]) -> None:

@@ -14,6 +14,8 @@ from ocrmaps.annotations.grammar.lines import numbered
 from ocrmaps.evaluation.predictions.records import Found
 
 SUFFIXES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".hocr", ".html", ".htm", ".xhtml")
+_BINARY = (".mat", ".parquet", ".tar")
+"""What annotations alone are written in."""
 _PICKLES = (".pkl", ".pickle", ".pth", ".pt", ".npy", ".npz")
 
 
@@ -44,6 +46,8 @@ def read_leaves(found: Found) -> list[Leaf]:
             "unreadable-file",
             hint="load it where it was written and save JSON: a list of objects with img_path, polygons and scores",
         )
+    if path.suffix.lower() in _BINARY:
+        return []
     if path.is_file() and path.suffix.lower() != ".zip":
         return [_leaf(found, path.name, read_bytes(path, path.name))]
     leaves = []
