@@ -46,11 +46,11 @@ class Indexes:
         place = slice(FILE_DIGEST * shard, FILE_DIGEST * (shard + 1))
         if self._proofs[place] == _UNKNOWN:
             self._work_out(shard)
-        most, ends = self.nbytes + 1, []
+        ends = []
         try:
             for handle, start in zip(handles, self.starts(shard), strict=True):
                 # One byte more than there should be is asked for, so that a longer file shows.
-                ends.append(end := os.pread(handle, most, start))
+                ends.append(end := os.pread(handle, self.nbytes + 1, start))
                 # Each has its length, too: a byte too many in one file could stand for one too few in the next.
                 if len(end) != self.nbytes:
                     return False
@@ -60,7 +60,8 @@ class Indexes:
 
     def starts(self, shard: int) -> list[int]:
         """Where the index of each file of a shard begins; it has `nbytes` bytes."""
-        return [nbytes - self.nbytes for nbytes in self._shards["nbytes"][shard].tolist()]
+        starts: list[int] = (self._shards["nbytes"][shard].astype(np.int64) - self.nbytes).tolist()
+        return starts
 
     def rows(self, shard: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
         """The places of a shard that have a row, and those rows."""

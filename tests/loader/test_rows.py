@@ -183,6 +183,15 @@ def test_tables_that_contradict_each_other_prove_no_index(folder: Path, table: s
         assert 0 < refused <= 3
 
 
+def test_a_file_that_should_be_longer_than_a_file_can_be_is_refused(folder: Path):
+    with Reader(folder) as reader:
+        changed = reader.shards["nbytes"].copy()
+        changed[0] = 2**64 - 1
+        reader.shards._loaded["nbytes"] = changed
+        with pytest.raises(StoreCorrupt, match="expected 18446744073709551615"):
+            FastReader(reader).read_rows([0], buffers(reader, 0))
+
+
 def test_indexes_worked_out_one_by_one_or_together_are_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch):
     proofs = []
     for at_once in (1, 6, 1000):

@@ -223,7 +223,7 @@ MUTANTS = [
     ),
     *_rows(
         "store", "ocrmaps/store/indexes.py", "tests/loader/test_rows.py",
-        ("a longer file shows", "os.pread(h, self.nbytes + 1,", "os.pread(h, self.nbytes,",
+        ("a longer file shows", "os.pread(handle, self.nbytes + 1,", "os.pread(handle, self.nbytes,",
          "test_a_file_that_is_longer_than_recorded_is_refused"),
         ("tables that contradict each other prove no index", "in np.flatnonzero(sound).tolist():",
          "in range(len(sound)):", "test_tables_that_contradict_each_other_prove_no_index"),
