@@ -6,7 +6,7 @@ import pytest
 
 from ocrmaps.pipelines.train import train
 from tests.known import KNOWN
-from tests.training.conftest import cache, make_world, one_thread, small_run  # noqa: F401
+from tests.training.conftest import cache, make_world, small_run  # noqa: F401
 
 AUGMENT = {"flip": 0.5, "rotate": 5.0, "scale": [0.8, 1.2], "brightness": 0.2}
 

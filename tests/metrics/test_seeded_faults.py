@@ -46,8 +46,8 @@ def _cleval(seed: int) -> bool:
     return all(abs(getattr(fast, name) - value) < 1e-6 for name, value in plain.items())
 
 
-def _all_valid(points: Any, offsets: Any) -> Any:
-    areas, bounds, convex, simple, status, _ = clipping.measure(points, offsets)
+def _all_valid(points: Any, offsets: Any, cut: bool) -> Any:
+    areas, bounds, convex, simple, status, _ = clipping.measure(points, offsets, cut)
     return areas, bounds, np.ones_like(convex), np.ones_like(simple), np.zeros_like(status), 0
 
 

@@ -19,7 +19,7 @@ from ocrmaps.pipelines.debug import bundle_run
 from ocrmaps.pipelines.train import train
 from ocrmaps.training.report import TrainReport
 from ocrmaps.training.spec import load_run
-from tests.training.conftest import one_thread, world  # noqa: F401  # fixtures
+from tests.training.conftest import world  # noqa: F401  # fixtures
 
 RUN_FILE = """
 device = "cpu"
