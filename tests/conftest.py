@@ -25,14 +25,11 @@ profile.load_profile("ocrmaps")
 # nor again and again afterwards: that was a fifth of all time. Torch's threads that wait take another tenth.
 prepare_process()
 gc.disable()
-# Two workers share the cores, and networks are tiny: threads of torch would mostly wait for each other. Commands that
-# tests start inherit it.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_finish() -> None:
     if "torch" in sys.modules:
-        # As commands with `--threads 1` do it: runs that are compared bit for bit are told alike.
+        # Two workers share the cores, and networks are tiny: threads would mostly wait for each other.
         sys.modules["torch"].set_num_threads(1)
     gc.collect()
     gc.freeze()
