@@ -6,6 +6,9 @@ its own file only; otherwise an edit elsewhere would leave stale machine code be
 
 from __future__ import annotations
 
+import fcntl
+import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -17,6 +20,8 @@ from ocrmaps.progress import listener
 
 SECONDS_A_BYTE = 5e-4
 """About what compiling takes for a byte of Python's own code, on one core of a server."""
+PATIENCE = 60.0
+"""Seconds that a process waits for what another is compiling before it does so itself."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -66,19 +71,70 @@ class _NotKept(NullCache):
 
 
 class _Kept(FunctionCache):
-    """Numba's files of compiled code, which end no command where they cannot be written or are damaged."""
+    """Numba's files of compiled code, which end no command where they cannot be written or are damaged.
+
+    Of several processes that need a function at once, one compiles it and the others wait for its file.
+    """
+
+    _turn: _Turn | None = None
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        found = None
+        found = self._load(sig, target_context)
+        if found is None:
+            _tell(self._py_func.__module__, "for this machine")
+            turn = _Turn(self.cache_path)
+            found = self._load(sig, target_context)
+            if found is None:
+                self._turn = turn
+            else:
+                turn.end()
+        return found
+
+    def _load(self, sig: Any, target_context: Any) -> Any:
         try:
-            found = super().load_overload(sig, target_context)
+            return super().load_overload(sig, target_context)
         except Exception:  # a file that was cut can fail its reader in any way
             with suppress(OSError):
                 self.flush()
-        if found is None:
-            _tell(self._py_func.__module__, "for this machine")
-        return found
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError):
             super().save_overload(sig, data)
+        if self._turn is not None:
+            self._turn.end()
+            self._turn = None
+
+
+class _Turn:
+    """The turn to compile what a folder will keep: of one process at a time, while others wait up to `PATIENCE`.
+
+    Functions that are compiled for another one's sake, in the same process, take none. One that cannot be compiled
+    keeps its turn until its process ends.
+    """
+
+    _taken: _Turn | None = None
+
+    def __init__(self, folder: str) -> None:
+        self._handle: int | None = None
+        if _Turn._taken is not None:
+            return
+        with suppress(OSError):  # a folder that knows no locks: everybody compiles
+            self._handle = os.open(folder, os.O_RDONLY)
+            _Turn._taken = self
+            end = time.monotonic() + PATIENCE
+            while not _is_locked(self._handle) and time.monotonic() < end:
+                time.sleep(0.05)
+
+    def end(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle, _Turn._taken = None, None
+
+
+def _is_locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

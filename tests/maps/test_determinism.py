@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from numba.core.caching import CompileResultCacheImpl
 from numba.core.registry import CPUDispatcher
 
+from ocrmaps import compiled as compiling
 from ocrmaps.compiled import compiled
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import Maps, MapSpec, draw_maps
@@ -152,6 +154,52 @@ def test_importing_the_public_names_loads_no_compiler():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert importlib.import_module("ocrmaps.maps").draw_maps is draw_maps
+
+
+TOGETHER = """
+import os, time
+from ocrmaps import compiled as compiling
+from ocrmaps.compiled import compiled
+
+@compiled
+def inner(x):
+    return x + 1
+
+@compiled
+def outer(x):
+    return inner(x) * 2
+
+def work():
+    while time.time() < float(os.environ["START"]):
+        time.sleep(0.01)
+    assert outer(3) == 8
+    os.write(1, b"%d " % sum(outer.stats.cache_misses.values()))
+    os._exit(0)
+
+for child in [os.fork() or work() for _ in range(3)]:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_processes_that_need_a_function_at_once_compile_it_once(tmp_path):
+    module = tmp_path / "together.py"
+    module.write_text(TOGETHER, encoding="utf-8")
+    environ = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "kept"), "START": str(time.time() + 1)}
+    done = subprocess.run([sys.executable, module], cwd=ROOT, env=environ | {"PYTHONPATH": str(ROOT)},
+                          capture_output=True, text=True)  # fmt: skip
+    assert not done.returncode, done.stderr
+    assert sorted(done.stdout.split()) == ["0", "0", "1"]
+
+
+def test_a_process_that_died_while_it_compiled_holds_nobody_up(tmp_path):
+    turn = compiling._Turn(str(tmp_path))
+    assert compiling._Turn(str(tmp_path))._handle is None  # for the sake of the first
+    turn.end()
+    turn = compiling._Turn(str(tmp_path))
+    assert not compiling._is_locked(os.open(tmp_path, os.O_RDONLY))
+    os.close(turn._handle)  # as the kernel does
+    assert compiling._is_locked(os.open(tmp_path, os.O_RDONLY))
+    compiling._Turn._taken = None
 
 
 def test_compiling_is_told_once_where_nothing_is_kept(tmp_path, monkeypatch):
