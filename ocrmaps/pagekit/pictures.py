@@ -273,5 +273,5 @@ def jpeg(pixels: Pixels, quality: int = 80) -> bytes:
 def png(pixels: Pixels) -> bytes:
     """Encoded without loss, for a file."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

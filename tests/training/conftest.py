@@ -69,7 +69,7 @@ def small_run(**changes: Any) -> RunSpec:
         },
         "budget": {"epochs": 2},
         "device": "cpu",
-        "watch": {"pictures": 1},
+        "watch": {"pictures": 0},
     }
     for key, value in changes.items():
         table, _, name = key.partition("__")

@@ -31,7 +31,7 @@ def finished(world, tmp_path_factory):
     """A run that went through, and what it said."""
     out = tmp_path_factory.mktemp("runs") / "whole"
     lines: list[str] = []
-    return train(small_run(ema=0.9), out=out, cache=world / "cache", say=lines.append), lines
+    return train(small_run(ema=0.9, watch__pictures=1), out=out, cache=world / "cache", say=lines.append), lines
 
 
 class Interrupted(Exception):

@@ -121,14 +121,23 @@ def _bytes_a_row(folder: Path) -> float:
         with _loader(folder) as loader:
             shown = iter(loader)
             next(shown)
-            gc.collect()
-            held = tracemalloc.get_traced_memory()[0]
+            held = _settled()
             reader = loader._reader
             assert isinstance(reader, Reader)
             tables = reader.rows.nbytes_held + reader.shards.nbytes_held
             return (held - tables) / len(loader.rows)
     finally:
         tracemalloc.stop()
+
+
+def _settled(looks: int = 250, still: int = 5) -> int:
+    """The memory in use, in whole pages, once it no longer changes: threads that read ahead of the first batch have paused."""
+    seen: list[int] = []
+    while len(seen) < looks and not (len(seen) >= still and len(set(seen[-still:])) == 1):
+        time.sleep(0.02)
+        gc.collect()
+        seen.append(tracemalloc.get_traced_memory()[0] // 4096)
+    return seen[-1] * 4096
 
 
 def _small_shards(repeats: int, rows: int) -> list[dict[str, Any]]:
