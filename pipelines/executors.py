@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import Any
 
 from ocrmaps.errors import StoreError, reason
-from ocrmaps.members import TABLES
 from ocrmaps.pipelines.crew import WAIT_SECONDS, draw_on, terms_of
 from ocrmaps.pipelines.mounts import NONE, Mounts
 from ocrmaps.store.far.source import copy_of
@@ -26,7 +25,6 @@ from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.sources import Progress
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
 from ocrmaps.store.writing.team import Team
-from ocrmaps.tiff import file_of
 
 _SAFE = "PYTHONSAFEPATH"
 ANSWER_SECONDS = 10
@@ -90,14 +88,6 @@ def run_tasks(
 def _fetching(building: Building, mounts: Mounts) -> Mounts:
     """The same with copies of places in object storage called by their URLs: workers fetch what they draw."""
     copies = dict(found for read in building.plan.sources if (found := copy_of(read.source.pictures)) is not None)
-    for read in building.plan.sources:
-        rows = [p for p in read.paths if copy_of(read.source.pictures) and file_of(str(p)).lower().endswith(TABLES)][:1]
-        if rows:
-            raise StoreError(
-                f"{read.label}: found {rows[0].name}, a row of a table, expected whole objects, pages of a TIFF or "
-                "members of a tar archive: they are what workers fetch",
-                hint="build on this machine (--scheduler threads), or put the source into a folder that workers share",
-            )
     return replace(mounts, fetched=tuple((os.fspath(folder), url) for folder, url in copies.items()))
 
 
