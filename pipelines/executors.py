@@ -6,6 +6,7 @@ is written whole, under another temporary name each time, and its bytes are the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -140,6 +141,7 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if scheduler != "processes":
+        _expect_scheduler(scheduler)
         try:
             client = Client(scheduler, timeout=ANSWER_SECONDS)
         except (OSError, ValueError) as error:
@@ -162,6 +164,31 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
             ) from error
         with cluster, Client(cluster) as client:
             yield client
+
+
+def _expect_scheduler(address: str) -> None:
+    """Refuse an address at which something else listens: dask's client would wait for its greeting for ever."""
+    from distributed import Security
+    from distributed.core import rpc
+
+    async def ask() -> Any:
+        async with rpc(address, connection_args=Security().get_connection_args("client")) as there:
+            return (await there.identity())["type"]
+
+    try:
+        with ThreadPoolExecutor(1) as own:  # this thread may have a loop of its own, as notebooks do
+            found = own.submit(asyncio.run, asyncio.wait_for(ask(), ANSWER_SECONDS)).result()
+    except TimeoutError:
+        found = f"nothing that says what it is within {ANSWER_SECONDS} s"
+    except Exception as error:  # whatever listens there may say anything
+        raise StoreError(
+            f"no dask scheduler answers at {address} ({reason(error)})", hint="start one with `dask scheduler`"
+        ) from error
+    if found != "Scheduler":
+        raise StoreError(
+            f"no dask scheduler answers at {address}: found {found}",
+            hint="name the address that `dask scheduler` prints, not its dashboard's (8787) or a worker's",
+        )
 
 
 @contextmanager
