@@ -60,14 +60,15 @@ class Inside:
         return data[: self.at] + self.header + data[self.at + len(self.header) :]
 
 
-def inside(path: str) -> Inside | None:
-    """Where a page of a TIFF or a member of a tar archive lies in its file; None for a picture in a table.
+def inside(path: str) -> Inside | members.TableRow:
+    """Where a page of a TIFF, a member of a tar archive or a picture in a table lies in its file.
 
-    An OSError says what was found where there is no such page or member.
+    An OSError says what was found where there is no such page, member or row.
     """
     file, member = file_of(path), members.split(path)
     if member is not None:
-        return Inside(*members.place(*member)) if file.lower().endswith(".tar") else None
+        place = (members.place if file.lower().endswith(".tar") else members.row_place)(*member)
+        return place if isinstance(place, members.TableRow) else Inside(*place)
     with open_regular(file) as handle:
         layout, starts = _layout(handle), list(_starts(handle))
     page = page_of(path)[1]
@@ -87,7 +88,7 @@ def read_picture(path: str | os.PathLike[str]) -> bytes:
     if member is not None:
         return members.read(*member)
     page = inside(named)
-    assert page is not None
+    assert isinstance(page, Inside)  # it is no member
     return page.of(read_regular(file))
 
 

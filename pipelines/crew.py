@@ -8,6 +8,7 @@ many to a request, and none waits for a worker that will not come back.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import platform
@@ -17,9 +18,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from ocrmaps.errors import OcrmapsError, Problem, StoreError, reason
+from ocrmaps.members import TABLES
 from ocrmaps.pipelines.mounts import NONE, Mounts
 from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.places.objects import read_object
@@ -84,6 +87,8 @@ def examine(folders: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
     for picture in pictures:
         far = bucket_and_key(picture)
         try:
+            if picture.lower().endswith(TABLES) and find_spec("pyarrow") is None:
+                raise OSError(errno.ENOSYS, "pyarrow is not installed: pip install 'ocrmaps[parquet]'")
             if far is None:
                 with open(picture, "rb") as file:
                     file.read(1)

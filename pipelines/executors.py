@@ -6,6 +6,7 @@ is written whole, under another temporary name each time, and its bytes are the 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -17,7 +18,6 @@ from dataclasses import replace
 from typing import Any
 
 from ocrmaps.errors import StoreError, reason
-from ocrmaps.members import TABLES
 from ocrmaps.pipelines.crew import WAIT_SECONDS, draw_on, terms_of
 from ocrmaps.pipelines.mounts import NONE, Mounts
 from ocrmaps.store.far.source import copy_of
@@ -26,7 +26,6 @@ from ocrmaps.store.writing.build import Building
 from ocrmaps.store.writing.sources import Progress
 from ocrmaps.store.writing.tasks import ShardTask, build_shard
 from ocrmaps.store.writing.team import Team
-from ocrmaps.tiff import file_of
 
 _SAFE = "PYTHONSAFEPATH"
 ANSWER_SECONDS = 10
@@ -90,14 +89,6 @@ def run_tasks(
 def _fetching(building: Building, mounts: Mounts) -> Mounts:
     """The same with copies of places in object storage called by their URLs: workers fetch what they draw."""
     copies = dict(found for read in building.plan.sources if (found := copy_of(read.source.pictures)) is not None)
-    for read in building.plan.sources:
-        rows = [p for p in read.paths if copy_of(read.source.pictures) and file_of(str(p)).lower().endswith(TABLES)][:1]
-        if rows:
-            raise StoreError(
-                f"{read.label}: found {rows[0].name}, a row of a table, expected whole objects, pages of a TIFF or "
-                "members of a tar archive: they are what workers fetch",
-                hint="build on this machine (--scheduler threads), or put the source into a folder that workers share",
-            )
     return replace(mounts, fetched=tuple((os.fspath(folder), url) for folder, url in copies.items()))
 
 
@@ -150,6 +141,7 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if scheduler != "processes":
+        _expect_scheduler(scheduler)
         try:
             client = Client(scheduler, timeout=ANSWER_SECONDS)
         except (OSError, ValueError) as error:
@@ -172,6 +164,31 @@ def _cluster(scheduler: str, workers: int) -> Iterator[Any]:
             ) from error
         with cluster, Client(cluster) as client:
             yield client
+
+
+def _expect_scheduler(address: str) -> None:
+    """Refuse an address at which something else listens: dask's client would wait for its greeting for ever."""
+    from distributed import Security
+    from distributed.core import rpc
+
+    async def ask() -> Any:
+        async with rpc(address, connection_args=Security().get_connection_args("client")) as there:
+            return (await there.identity())["type"]
+
+    try:
+        with ThreadPoolExecutor(1) as own:  # this thread may have a loop of its own, as notebooks do
+            found = own.submit(asyncio.run, asyncio.wait_for(ask(), ANSWER_SECONDS)).result()
+    except TimeoutError:
+        found = f"nothing that says what it is within {ANSWER_SECONDS} s"
+    except Exception as error:  # whatever listens there may say anything
+        raise StoreError(
+            f"no dask scheduler answers at {address} ({reason(error)})", hint="start one with `dask scheduler`"
+        ) from error
+    if found != "Scheduler":
+        raise StoreError(
+            f"no dask scheduler answers at {address}: found {found}",
+            hint="name the address that `dask scheduler` prints, not its dashboard's (8787) or a worker's",
+        )
 
 
 @contextmanager

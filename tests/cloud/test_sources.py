@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import tarfile
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from distributed import LocalCluster
 from PIL import Image
 
+from ocrmaps import members
 from ocrmaps.errors import DataError, SpecError, StoreError
 from ocrmaps.evaluation.sources import source_identity
 from ocrmaps.kinds import expect_pictures, expect_source, names_pictures
 from ocrmaps.pipelines import crew
 from ocrmaps.pipelines.build import build, repair
-from ocrmaps.recipe import Recipe, dump_recipe, load_recipe, load_text
+from ocrmaps.recipe import Recipe, SourceRecipe, dump_recipe, load_recipe, load_text
 from ocrmaps.store.far import source as far
 from ocrmaps.store.far.source import bring, bring_all, open_source, open_sources
+from ocrmaps.store.format.identity import picture_fingerprint
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.places.objects import ObjectPlace
 from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.store.writing import tasks
 from ocrmaps.store.writing.tasks import build_shard
+from ocrmaps.tiff import inside
 from tests.cloud.server import BUCKET
 from tests.torture.cluster import source_world
 
@@ -227,6 +234,81 @@ def test_workers_fetch_pages_and_members_out_of_their_objects(world, tmp_path, m
         report = build(asked, tmp_path / "cache", scheduler=cluster.scheduler_address, wait_workers=600)
     assert {f"{bucket}/train/scan.tif", f"{bucket}/train/more.tar"} <= set(FETCHED)
     assert report.root_digest == build(recipe, tmp_path / "plain").root_digest
+
+
+def lay_tables(folder: Path, pictures: list[bytes]) -> None:
+    """Rows as Hugging Face writes them: in row groups of two, bare in an Arrow stream, packed in an Arrow file."""
+    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+
+    def table(some: list[bytes]):
+        quads = [[[[4.0, 4.0], [30.0, 4.0], [30.0, 14.0], [4.0, 14.0]]]] * len(some)
+        return pa.table({"image": [{"bytes": p, "path": None} for p in some], "polygons": quads})
+
+    folder.mkdir()
+    pq.write_table(table(pictures[:4]), folder / "a.parquet", row_group_size=2)
+    bare, packed = table(pictures[4:6]), table(pictures[6:])
+    with pa.OSFile(str(folder / "b.arrow"), "wb") as out, pa.ipc.new_stream(out, bare.schema) as stream:
+        stream.write_table(bare)
+    options = pa.ipc.IpcWriteOptions(compression="lz4")
+    with (
+        pa.OSFile(str(folder / "c.arrow"), "wb") as out,
+        pa.ipc.new_file(out, packed.schema, options=options) as stream,
+    ):
+        stream.write_table(packed)
+
+
+def test_workers_fetch_only_the_row_groups_of_tables_that_they_draw(world, tmp_path, monkeypatch, bucket):
+    padding = 50_000  # the end of a table is read with 64 kB before it
+    pictures = [p.read_bytes() + random.Random(p.name).randbytes(padding) for p in (world[1] / "train").iterdir()]
+    lay_tables(tmp_path / "tables", pictures)
+    for path in (tmp_path / "tables").iterdir():
+        ObjectPlace(bucket).put(f"tables/{path.name}", path.read_bytes())
+    recipe = replace(world[0], sources=(SourceRecipe(path=tmp_path / "tables", split="train"),))
+    monkeypatch.setattr(members, "HELD_BYTES", 0)
+    pieces: list[tuple[str, int, int]] = []
+    real = tasks._piece
+    monkeypatch.setattr(tasks, "_piece", lambda *asked: (pieces.append(asked), real(*asked))[1])
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1",
+        dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False}, worker_dashboard_address=None,
+    ) as cluster:  # fmt: skip
+        asked = load_text(dump_recipe(recipe).replace(f"{tmp_path}/tables", f"{bucket}/tables"))
+        report = build(asked, tmp_path / "cache", scheduler=cluster.scheduler_address, wait_workers=600)
+    assert report.counts["rows"] == 7
+    assert report.root_digest == build(recipe, tmp_path / "plain").root_digest
+    assert {url.rpartition("/")[2] for url, _, _ in pieces} == {"a.parquet", "c.arrow"}  # bare rows are ranges
+    assert max(nbytes for url, _, nbytes in pieces if url.endswith("parquet")) < 2.1 * padding
+
+
+def test_a_table_that_arrives_wrong_is_fetched_again(tmp_path, monkeypatch):
+    lay_tables(tmp_path / "tables", [b"picture %d" % i * 50 for i in range(7)])
+    place = ObjectPlace(f"memory://{tmp_path.name}")
+    place.put("a.parquet", (tmp_path / "tables" / "a.parquet").read_bytes())
+    row = SimpleNamespace(
+        name="train/t/3", picture=f"{place.url}/a.parquet", inside=inside(f"{tmp_path}/tables/a.parquet#3"),
+        picture_sha=picture_fingerprint(b"picture 2" * 50).hex(),
+    )  # fmt: skip
+    real, wrong = ObjectPlace.range, [3, 2, 1]
+
+    def damaged(self, key: str, start: int, nbytes: int) -> bytes:
+        data = real(self, key, start, nbytes)
+        return bytes(len(data)) if wrong and wrong.pop() else data
+
+    monkeypatch.setattr(ObjectPlace, "range", damaged)
+    assert tasks._input(row) == b"picture 2" * 50 and not wrong
+    row.picture_sha = picture_fingerprint(b"another").hex()
+    with pytest.raises(StoreError, match="changed while the version was being built"):
+        tasks._input(row)
+    place.delete(["a.parquet"])
+    with pytest.raises(StoreError, match="can no longer be read"):
+        tasks._input(row)
+
+
+def test_a_worker_without_pyarrow_gets_no_rows_of_tables(tmp_path, monkeypatch):
+    monkeypatch.setattr(crew, "find_spec", lambda name: None)
+    (said,) = crew.examine([], [f"memory://{tmp_path.name}/t.parquet"])["missing"]
+    assert "pyarrow is not installed: pip install 'ocrmaps[parquet]'" in said
 
 
 def test_a_worker_without_the_objects_says_so(tmp_path):

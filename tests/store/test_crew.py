@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +18,7 @@ import pytest
 from distributed import Client, LocalCluster, get_worker, wait
 
 from ocrmaps.errors import SpecError, StoreError
-from ocrmaps.pipelines import crew
+from ocrmaps.pipelines import crew, executors
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.mounts import read_mounts
 from ocrmaps.store.format.manifest import read_manifest
@@ -61,6 +63,32 @@ def test_a_scheduler_without_workers_is_said_and_given_up(recipe, cache, cluster
     assert "dask worker" in caught.value.hint and "--wait-workers" in caught.value.hint
     assert any(line.startswith(f"no worker at {cluster.scheduler_address} yet") for line in said)
     assert not Store(cache, recipe.name).versions()
+
+
+@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\1\0\0\0\0\0\0\0x"])
+def test_what_listens_where_a_scheduler_should_is_not_waited_for(recipe, cache, monkeypatch, greeting):
+    monkeypatch.setattr(executors, "ANSWER_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        calls: list[socket.socket] = []
+
+        def greet() -> None:
+            with suppress(OSError):
+                while True:
+                    calls.append(other.accept()[0])
+                    calls[-1].sendall(greeting)
+
+        threading.Thread(target=greet, daemon=True).start()
+        with pytest.raises(StoreError, match=r"no dask scheduler answers at 127\.0\.0\.1:[0-9]+"):
+            build(recipe, cache, scheduler=f"127.0.0.1:{other.getsockname()[1]}")
+        for call in calls:
+            call.close()
+
+
+def test_a_worker_that_is_named_as_the_scheduler_is_refused(recipe, cache, cluster):
+    grow(cluster, 1)
+    with pytest.raises(StoreError, match="found Worker") as caught:
+        build(recipe, cache, scheduler=next(iter(cluster.workers.values())).address)
+    assert "`dask scheduler` prints" in caught.value.hint
 
 
 def test_a_worker_that_comes_late_draws(recipe, cache, cluster):

@@ -75,32 +75,28 @@ def axes_of(polygons: PolygonSet) -> Axes:
     >>> axes_of(PolygonSet.of([[(0, 0), (9, 0), (9, 2), (0, 2)]], frame="raw")).half.tolist()
     [[4.5, 1.0]]
     """
-    k = len(polygons)
-    center, along, half = np.zeros((k, 2)), np.tile([1.0, 0.0], (k, 1)), np.full((k, 2), 0.5)
-    for i, points in enumerate(polygons):
-        if len(points) < 3:
-            continue
-        low, high = points.min(axis=0), points.max(axis=0)
-        flat = len(points) == 4 and bool((np.isin(points, np.stack([low, high]))).all())
-        if flat:
-            middle, sides, turn = (low + high) / 2, high - low, 0.0
-        else:
-            box = cv2.minAreaRect(points.astype(np.float32))
-            middle, sides, turn = np.array(box[0]), np.array(box[1]), np.radians(box[2])
-        first = np.array([np.cos(turn), np.sin(turn)])
-        second = np.array([-first[1], first[0]])
-        if sides[0] >= 1.5 * sides[1]:
-            chosen = 0
-        elif sides[1] >= 1.5 * sides[0]:
-            chosen = 1
-        else:
-            chosen = int(abs(second[0]) > abs(first[0]))
-        direction = (first, second)[chosen]
-        if direction[0] < 0 or (direction[0] == 0 and direction[1] < 0):
-            direction = -direction
-        center[i], along[i] = middle, direction
-        half[i] = np.maximum(sides[[chosen, 1 - chosen]] / 2, 0.5)
-    return Axes(center=center, along=along, half=half)
+    counts, first = polygons.counts(), polygons.offsets[:-1]
+    k = len(counts)
+    middle, sides, turn = np.zeros((k, 2)), np.ones((k, 2)), np.zeros(k)
+    four = np.flatnonzero(counts == 4)
+    corners = polygons.points[first[four, None] + np.arange(4)]
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    ends = np.concatenate([low, high], axis=1)
+    flat = (corners[..., None] == ends[:, None, None, :]).any(axis=-1).all(axis=(1, 2))
+    middle[four[flat]], sides[four[flat]] = (low[flat] + high[flat]) / 2, high[flat] - low[flat]
+    drawn = counts >= 3
+    for i in np.setdiff1d(np.flatnonzero(drawn), four[flat]).tolist():
+        box = cv2.minAreaRect(polygons[i].astype(np.float32))
+        middle[i], sides[i], turn[i] = box[0], box[1], np.radians(box[2])
+    along = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    down = sides[:, 1] >= 1.5 * sides[:, 0]
+    down |= ~down & (sides[:, 0] < 1.5 * sides[:, 1]) & (np.abs(across[:, 0]) > np.abs(along[:, 0]))
+    along = np.where(down[:, None], across, along)
+    back = (along[:, 0] < 0) | ((along[:, 0] == 0) & (along[:, 1] < 0))
+    along = np.where(back[:, None], -along, along)
+    half = np.maximum(np.where(down[:, None], sides[:, ::-1], sides) / 2, 0.5)
+    return Axes(center=middle, along=along, half=half)
 
 
 def outline_traits(truth: PolygonSet, seen: Evidence) -> FloatArray:
@@ -132,44 +128,71 @@ def _pairs(
     out["best_iou"][rows[order]] = iou[order]
     np.add.at(out["covered"], rows, of_truth)
     owner = np.bincount(columns[of_truth > 0.6], minlength=len(found))
-    for i in range(k):
-        mine = rows == i
-        taken = columns[mine & ((of_found > 0.5) | (columns == best[i]))]
-        if not taken.size:
-            out["unmatched"][i] = 1.0
-            continue
-        strongest = best[i]
-        at = mine & (columns == strongest)
-        out["inside_best"][i] = of_found[at][0]
-        out["best_score"][i] = scores[strongest]
-        out["owners"][i] = owner[strongest]
-        inside = columns[mine & (of_found > 0.6)]
-        out["parts"][i] = len(inside)
-        spans = [axes.local(i, found[int(j)]) for j in taken]
-        low = np.min([span.min(axis=0) for span in spans], axis=0)
-        high = np.max([span.max(axis=0) for span in spans], axis=0)
-        tall = max(float(np.median([np.ptp(span[:, 1]) for span in spans])), 1.0)
-        if len(inside) > 1:
-            out["part_gap"][i] = _part_gap([axes.local(i, found[int(j)]) for j in inside], tall)
-        a, b = axes.half[i]
-        left, right, top, bottom = (low[0] + a) / tall, (a - high[0]) / tall, (low[1] + b) / tall, (b - high[1]) / tall
-        out["loose_left"][i], out["loose_right"][i] = left, right
-        out["loose_top"][i], out["loose_bottom"][i] = top, bottom
-        out["shift_along"][i] = min(abs(left), abs(right)) if left * right < 0 else 0.0
-        out["shift_across"][i] = min(abs(top), abs(bottom)) if top * bottom < 0 else 0.0
-        out["shift_up"][i] = abs(top - bottom) / 2
-        out["size_along"][i], out["size_across"][i] = left + right, top + bottom
-        out["loosest"][i] = max(left, right, top, bottom)
-        out["tightest"][i] = min(left, right, top, bottom)
+    strongest, inside = columns == best[rows], of_found > 0.6
+    at = rows[strongest]
+    out["inside_best"][at], out["best_score"][at] = of_found[strongest], scores[columns[strongest]]
+    out["owners"][at] = owner[columns[strongest]]
+    taken = (of_found > 0.5) | strongest
+    out["unmatched"][np.bincount(rows[taken], minlength=k) == 0] = 1.0
+    out["parts"] += np.bincount(rows[inside], minlength=k)
+    spans = _spans(axes, found, rows, columns)
+    low, high = np.full((k, 2), np.inf), np.full((k, 2), -np.inf)
+    np.minimum.at(low, rows[taken], spans[taken, 0])
+    np.maximum.at(high, rows[taken], spans[taken, 1])
+    tall = np.maximum(_medians(rows[taken], np.ptp(spans[taken], axis=1)[:, 1], k), 1.0)
+    for i in np.flatnonzero(out["parts"] > 1).tolist():
+        out["part_gap"][i] = _part_gap(spans[inside & (rows == i)], tall[i])
+    met = np.flatnonzero(out["unmatched"] == 0)
+    half, tall = axes.half[met], tall[met]
+    (left, top), (right, bottom) = ((low[met] + half) / tall[:, None]).T, ((half - high[met]) / tall[:, None]).T
+    sides = np.stack([left, right, top, bottom])
+    for name, value in (
+        ("loose_left", left),
+        ("loose_right", right),
+        ("loose_top", top),
+        ("loose_bottom", bottom),
+        ("shift_along", np.where(left * right < 0, np.minimum(np.abs(left), np.abs(right)), 0.0)),
+        ("shift_across", np.where(top * bottom < 0, np.minimum(np.abs(top), np.abs(bottom)), 0.0)),
+        ("shift_up", np.abs(top - bottom) / 2),
+        ("size_along", left + right),
+        ("size_across", top + bottom),
+        ("loosest", sides.max(axis=0)),
+        ("tightest", sides.min(axis=0)),
+    ):
+        out[name][met] = value
     out["covered"] = np.minimum(out["covered"], 1.0)
     return out
 
 
-def _part_gap(spans: Sequence[FloatArray], tall: float) -> float:
+def _spans(axes: Axes, found: PolygonSet, rows: IntArray, columns: IntArray) -> FloatArray:
+    """(pairs, low and high, 2): from where to where each detection reaches along and across the outline of its pair."""
+    counts = found.counts()[columns]
+    starts = np.cumsum(counts) - counts
+    pair = np.repeat(np.arange(len(rows)), counts)
+    points = found.points[found.offsets[columns][pair] + np.arange(len(pair)) - starts[pair]]
+    (x, y), (c, d) = (points - axes.center[rows][pair]).T, axes.along[rows][pair].T
+    local = np.stack([x * c + y * d, y * c - x * d], axis=1)
+    if not len(local):
+        return np.zeros((0, 2, 2))
+    return np.stack([np.minimum.reduceat(local, starts), np.maximum.reduceat(local, starts)], axis=1)
+
+
+def _medians(groups: IntArray, values: FloatArray, number: int) -> FloatArray:
+    """(number): the median of each group's values; 0 for a group without any."""
+    ordered = values[np.lexsort((values, groups))]
+    counts = np.bincount(groups, minlength=number)
+    last, some = np.cumsum(counts), counts > 0
+    first = last - counts
+    out = np.zeros(number)
+    out[some] = (ordered[(first + (counts - 1) // 2)[some]] + ordered[(first + counts // 2)[some]]) / 2
+    return out
+
+
+def _part_gap(spans: FloatArray, tall: float) -> float:
     """The widest gap between detections in one outline, along it or across it, in heights."""
     widest = -1.0
     for axis in (0, 1):
-        ends = sorted((float(span[:, axis].min()), float(span[:, axis].max())) for span in spans)
+        ends = sorted((float(span[0, axis]), float(span[1, axis])) for span in spans)
         for (_, stop), (start, _) in pairwise(ends):
             widest = max(widest, (start - stop) / tall)
     return widest
@@ -271,53 +294,60 @@ def uncovered(truth: PolygonSet, seen: Evidence) -> Pieces:
         touched.setdefault(j, []).append(i)
     sides = found.equivalent_sides()
     usual = float(np.median(truth.equivalent_sides()[:, 0])) if len(truth) else float(np.median(sides[:, 0]))
+    outlines, tall = _shapes(truth), np.maximum(sides[:, 0], 1.0)
+    open_ = np.flatnonzero(covered < 0.93)
+    shapes = _shapes(found.select(open_))
+    over = [_union([outlines[i] for i in touched.get(j, ())]) for j in open_.tolist()]
+    covers = shapely.buffer(over, 0.15 * tall[open_], quad_segs=16)
+    parts, of = shapely.get_parts(shapely.difference(shapes, covers), return_index=True)
+    areas, polygon = shapely.area(parts), shapely.get_type_id(parts) == shapely.GeometryType.POLYGON
     polygons: list[FloatArray] = []
     rows: list[list[float]] = []
-    for j in np.flatnonzero(covered < 0.93).tolist():
-        shape = _shape(found[j])
-        tall = max(float(sides[j, 0]), 1.0)
-        over = [_shape(truth[i]) for i in touched.get(j, ())]
-        ignored = [outline for outline, i in zip(over, touched.get(j, ()), strict=True) if truth.ignore[i]]
-        rest = shape.difference(shapely.union_all(over).buffer(0.15 * tall)) if over else shape
-        for part in shapely.get_parts(rest):
-            if part.area < 0.25 * tall * tall or part.geom_type != "Polygon":
-                continue
-            box = part.minimum_rotated_rectangle
-            if box.geom_type != "Polygon":
-                continue
-            corners = np.asarray(box.exterior.coords)[:4]
-            lengths = np.hypot(*(corners[1] - corners[0])), np.hypot(*(corners[2] - corners[1]))
-            thick, long = min(lengths), max(lengths)
-            if thick < 0.45 * tall:
-                continue
-            reach = part.buffer(tall)
-            near_ignored = sum(float(reach.intersection(o).area) for o in ignored) / part.area
-            polygons.append(corners)
-            rows.append([
-                scores[j], part.area / shape.area, thick / tall, np.log(tall / usual), np.log(long / max(thick, 1e-6)),
-                _probability(seen.probability, corners), near_ignored, np.log(part.area / (tall * tall)),
-                float(len(over)),
-            ])  # fmt: skip
-    return Pieces(
-        polygons=PolygonSet.of(polygons, frame="canonical"),
-        traits=np.array(rows, dtype=np.float64).reshape(-1, len(PIECES)),
-    )
+    for n in np.flatnonzero(polygon & (areas >= 0.25 * tall[open_][of] ** 2)).tolist():
+        j, part = int(open_[of[n]]), parts[n]
+        box = part.minimum_rotated_rectangle
+        if box.geom_type != "Polygon":
+            continue
+        corners = shapely.get_coordinates(box)[:4]
+        lengths = np.hypot(*(corners[1] - corners[0])), np.hypot(*(corners[2] - corners[1]))
+        thick, long = min(lengths), max(lengths)
+        if thick < 0.45 * tall[j]:
+            continue
+        near = touched.get(j, ())
+        ignored = [outlines[i] for i in near if truth.ignore[i]]
+        reach = part.buffer(tall[j]) if ignored else part
+        near_ignored = sum(float(reach.intersection(o).area) for o in ignored) / areas[n]
+        polygons.append(corners)
+        rows.append([
+            scores[j], areas[n] / shapes[of[n]].area, thick / tall[j], np.log(tall[j] / usual),
+            np.log(long / max(thick, 1e-6)), 0.0, near_ignored, np.log(areas[n] / tall[j] ** 2), float(len(near)),
+        ])  # fmt: skip
+    pieces = PolygonSet.of(polygons, frame="canonical")
+    traits = np.array(rows, dtype=np.float64).reshape(-1, len(PIECES))
+    traits[:, PIECES.index("probability")] = _probability(seen.probability, pieces)
+    return Pieces(polygons=pieces, traits=traits)
 
 
-def _shape(points: FloatArray) -> Any:
-    """A valid shape: outlines that cross themselves become what they enclose."""
-    shape = shapely.polygons(points)
-    return shape if shape.is_valid else shape.buffer(0)
+def _shapes(polygons: PolygonSet) -> npt.NDArray[np.object_]:
+    """(k) valid shapes: outlines that cross themselves become what they enclose."""
+    out = np.array([shapely.polygons(points) for points in polygons], dtype=object)
+    wrong = ~shapely.is_valid(out)
+    out[wrong] = shapely.buffer(out[wrong], 0)
+    return out
 
 
-def _probability(map: npt.NDArray[Any], corners: FloatArray) -> float:
-    """The mean over the middle line of a rectangle."""
-    axes = axes_of(PolygonSet.of([corners], frame="canonical"))
-    steps = np.linspace(-0.7, 0.7, 15)[:, None] * axes.half[:1, :1]
-    points = axes.center[0] + steps * axes.along[0]
-    x = np.clip(points[:, 0].astype(int), 0, map.shape[1] - 1)
-    y = np.clip(points[:, 1].astype(int), 0, map.shape[0] - 1)
-    return float(map[y, x].mean())
+def _union(shapes: Sequence[Any]) -> Any:
+    return shapes[0] if len(shapes) == 1 else shapely.union_all(shapes)
+
+
+def _probability(map: npt.NDArray[Any], polygons: PolygonSet) -> FloatArray:
+    """(k): the mean over the middle line of each rectangle."""
+    axes = axes_of(polygons)
+    steps = np.linspace(-0.7, 0.7, 15)[None, :, None] * axes.half[:, None, :1]
+    points = axes.center[:, None, :] + steps * axes.along[:, None, :]
+    x = np.clip(points[..., 0].astype(int), 0, map.shape[1] - 1)
+    y = np.clip(points[..., 1].astype(int), 0, map.shape[0] - 1)
+    return np.asarray(map[y, x].mean(axis=1), dtype=np.float64)
 
 
 def pieces_on(polygons: PolygonSet, pieces: PolygonSet) -> IntArray:

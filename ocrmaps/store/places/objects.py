@@ -221,7 +221,10 @@ def read_object(bucket: str, key: str, nbytes: int | None = None, *, start: int 
         with _opening:
             _buckets[bucket] = place
     try:
-        return place.get(key) if nbytes is None else place.range(key, start, nbytes)
+        if nbytes is None:
+            return place.get(key)
+        pieces = range(start, start + nbytes, PIECE)
+        return b"".join(place.range(key, at, min(PIECE, start + nbytes - at)) for at in pieces)
     except FileNotFoundError:
         raise FileNotFoundError(errno.ENOENT, "no such object", f"{bucket}/{key}") from None
 

@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ocrmaps import members
 from ocrmaps.canonical import CanonicalSpec, CanonicalTransform, needed_resolution, render
 from ocrmaps.errors import DataError, StoreCorrupt, StoreError, reason
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import DRAWN, Maps, MapSpec, Outcome, draw_maps
 from ocrmaps.pictures import decode
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import (
     FileDigest,
@@ -69,7 +71,7 @@ class RowTask:
     """How messages call the sample: split, source and id."""
     picture: str
     """A file, or the URL of an object."""
-    inside: Inside | None = None
+    inside: Inside | members.TableRow | None = None
     """Where the picture lies in the object, if not the whole of it is the picture."""
     picture_sha: str
     fingerprint: str
@@ -175,26 +177,43 @@ def _row(row: RowTask, task: ShardTask) -> _Made:
 
 def _input(row: RowTask) -> bytes:
     """The picture's bytes, which must still be those that the version is named after."""
-    path = row.picture
-    try:
-        far = bucket_and_key(path)
-        if far is None:
-            data = read_picture(path)
-        elif row.inside is None:
-            data = read_object(*far)
-        else:
-            data = row.inside.of(read_object(*far, row.inside.nbytes, start=row.inside.start))
-    except OSError as error:
-        # It could be read when the version got its name: that is the disk's or the network's fault, not the picture's.
-        raise StoreError(
-            f"{row.name}: {path} can no longer be read ({reason(error)})", hint="the same command resumes the build"
-        ) from error
-    if picture_fingerprint(data).hex() != row.picture_sha:
-        raise StoreError(
-            f"{row.name}: {path} changed while the version was being built",
-            hint="build again: the new picture gets its own version (--rehash if its time stamp did not change)",
-        )
-    return data
+    far = bucket_and_key(row.picture)
+    looks = 1 if far is None else LOOKS
+    for look in range(looks):
+        try:
+            data = read_picture(row.picture) if far is None else _fetched(row, *far)
+        except OSError as error:
+            if look < looks - 1 and not isinstance(error, FileNotFoundError):
+                members.forget()
+                continue
+            # It could be read when the version got its name: the fault is the disk's or the network's.
+            raise StoreError(
+                f"{row.name}: {row.picture} can no longer be read ({reason(error)})",
+                hint="the same command resumes the build",
+            ) from error
+        if picture_fingerprint(data).hex() == row.picture_sha:
+            return data
+        if far is not None:  # a connection may have changed what is held of its table
+            members.forget()
+    raise StoreError(
+        f"{row.name}: {row.picture} changed while the version was being built",
+        hint="build again: the new picture gets its own version (--rehash if its time stamp did not change)",
+    )
+
+
+def _fetched(row: RowTask, bucket: str, key: str) -> bytes:
+    """The picture's bytes from the place that has them."""
+    if row.inside is None:
+        return read_object(bucket, key)
+    if isinstance(row.inside, members.TableRow):
+        return members.read_far(row.picture, row.inside, _piece)
+    return row.inside.of(read_object(bucket, key, row.inside.nbytes, start=row.inside.start))
+
+
+def _piece(url: str, start: int, nbytes: int) -> bytes:
+    far = bucket_and_key(url)
+    assert far is not None
+    return read_object(*far, nbytes, start=start)
 
 
 def _proven(array: npt.NDArray[np.uint8], codec: str, where: str) -> bytes:
