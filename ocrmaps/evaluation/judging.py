@@ -17,8 +17,12 @@ from ocrmaps.store.several import Stored
 
 FloatMap = npt.NDArray[np.float32]
 Verdict = TypeVar("Verdict")
-WAITING = 512 << 20
-"""Bytes of maps that may wait to be judged. The network only waits when the threads are this far behind."""
+WAITING = 128 << 20
+"""Bytes of maps that may wait to be judged. The network only waits when the threads are this far behind.
+
+Enough for 80 maps of 640 x 640; with more, each batch of maps would lie in fresh memory, which costs more than filling
+it.
+"""
 
 
 class Judging(Generic[Verdict]):

