@@ -131,7 +131,7 @@ def _bytes_a_row(folder: Path) -> float:
 
 
 def _settled(looks: int = 250, still: int = 5) -> int:
-    """The memory in use, in whole pages, once it no longer changes: threads that read ahead of the first batch have paused."""
+    """The memory in use, in whole pages, once it no longer changes: threads that read ahead have paused."""
     seen: list[int] = []
     while len(seen) < looks and not (len(seen) >= still and len(set(seen[-still:])) == 1):
         time.sleep(0.02)
