@@ -11,12 +11,13 @@ export OMP_NUM_THREADS ?= 2
 setup: $(STAMP)
 
 # Re-running is free until the project's requirements change. Torch first: its pinned version must not be
-# replaced by whatever newer one another package would take.
+# replaced by whatever newer one another package would take. Python compiles what is imported, on its first import: to do
+# so for every module of every package takes longer than to install them.
 $(STAMP): pyproject.toml .ci/constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "needs Python 3.11 or newer, found: $$("$(PYTHON)" --version 2>&1)"; exit 2; }
 	"$(PYTHON)" -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt setuptools torch
-	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --no-build-isolation --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint .ci/constraints.txt setuptools torch
+	$(BIN)/python -m pip install --quiet --no-compile --constraint .ci/constraints.txt --no-build-isolation --editable '.[test]'
 	@touch $@
 
 demo: $(STAMP)
