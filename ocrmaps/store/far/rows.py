@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ocrmaps.errors import StoreCorrupt
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.far.parts import LOOKS
+from ocrmaps.store.far.parts import LOOKS, sending_again
 from ocrmaps.store.far.version import FarVersion
 from ocrmaps.store.format.identity import row_digest
 from ocrmaps.store.format.layout import ShardKey
@@ -200,7 +200,7 @@ class FarRows:
             except FileNotFoundError as error:
                 raise StoreCorrupt(
                     f"{self._far.name}/{request.path}: the file is missing",
-                    hint="push the version there again from a cache where `ocrmaps verify` finds it whole",
+                    hint=sending_again(self._far.mark.url, self._far.there),
                 ) from error
             with self._lock:
                 wanted = list(request.wanted)
