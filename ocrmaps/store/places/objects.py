@@ -40,11 +40,16 @@ _KNOWN = {
     "NoSuchBucket": ("there is no such bucket", "check its name, or make it with the provider's tools"),
     "http://169.254.169.254/": (
         "found no credentials in the environment, and this machine has no role that gives any",
-        "set them as the provider's own tools take them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
-        " and run the same command again",
+        "",
     ),
+    "Account must be specified": ("the environment names no account", ""),
 }
-"""What obstore says only to those who know the provider: a piece of it -> what it means, what to do."""
+"""What obstore says only to those who know the provider: a piece of it -> what it means, what to do but set names."""
+_NAMES = {
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""Where the environment names who asks; of S3 if not here."""
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
     "az": ("AZURE_ENDPOINT", "AZURE_STORAGE_ENDPOINT"),
@@ -208,7 +213,7 @@ class ObjectPlace:
                         break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
-        said, hint = next((known for mark, known in _KNOWN.items() if mark in str(last)), (_said(last), _HINT))
+        said, hint = _meaning(last, self.url)
         raise StoreError(f"{what} {self.url}/{key}: {said}{tried}", hint=hint) from None
 
 
@@ -275,7 +280,8 @@ def _open(url: str, obstore: Any) -> tuple[Any, str]:
             },
         )  # fmt: skip
     except (obstore.exceptions.BaseError, ValueError) as error:
-        raise SpecError(f"{url}: cannot be opened ({_said(error)})", hint=_HINT) from None
+        said, hint = _meaning(error, url)
+        raise SpecError(f"{url}: cannot be opened ({said})", hint=hint) from None
     return store, ""
 
 
@@ -291,6 +297,13 @@ def _host(url: str) -> str:
     named = [os.environ.get(name) for name in _ENDPOINTS.get(url.partition(":")[0], ())]
     endpoint = next(filter(None, named), "")
     return re.sub(r"^https?://|[/?].*$|[^/@]*@", "", endpoint) or "/".join(url.split("/")[:3])
+
+
+def _meaning(error: Exception, url: str) -> tuple[str, str]:
+    """What an error of obstore means, and what to do."""
+    said, hint = next((known for mark, known in _KNOWN.items() if mark in str(error)), (_said(error), _HINT))
+    names = _NAMES.get(url.partition(":")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    return said, hint or f"set {names}, or what else the provider's own tools take, and run the same command again"
 
 
 def _said(error: Exception) -> str:
