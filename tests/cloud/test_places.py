@@ -57,6 +57,14 @@ def test_a_version_that_a_place_lacks_is_missed_there_and_not_in_its_stand_in(tm
     ("said", "found", "tries"),
     [
         ("404: <Code>NoSuchBucket</Code>", "there is no such bucket", 1),
+        (
+            "Generic S3 error: status code: 403 Forbidden: <Code>SignatureDoesNotMatch</Code><Message>does not match"
+            "</Message><AWSAccessKeyId>AKID</AWSAccessKeyId>",
+            r"list memory://x/a: SignatureDoesNotMatch: does not match$",
+            1,
+        ),
+        ("Received redirect without LOCATION", "in another region$", 1),
+        ("status code: 429 Too Many Requests: slow down", "slow down", 2),
         ("PUT http://169.254.169.254/latest/api/token", "found no credentials in the environment", 2),
     ],
 )

@@ -35,7 +35,8 @@ IN_FLIGHT = 16
 _HINT = "check the URL, the network and the credentials that the environment gives, and run the same command again"
 _REFUSED = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "InvalidPathError",
             "UnknownConfigurationKeyError")  # fmt: skip
-"""What no second try changes."""
+_DENIED = re.compile(r"NoSuchBucket|redirect without LOCATION|status code: 4(?!0[489]|12|25|29)[0-9]{2}\b")
+"""What no second try changes: kinds of errors, and what the answer says."""
 _KNOWN = {
     "NoSuchBucket": ("there is no such bucket", "check its name, or make it with the provider's tools"),
     "http://169.254.169.254/": (
@@ -43,6 +44,7 @@ _KNOWN = {
         "",
     ),
     "Account must be specified": ("the environment names no account", ""),
+    "redirect without LOCATION": ("the bucket is in another region", "set AWS_REGION to the bucket's region"),
 }
 """What obstore says only to those who know the provider: a piece of it -> what it means, what to do but set names."""
 _NAMES = {
@@ -209,7 +211,7 @@ class ObjectPlace:
                 except (self._obstore.exceptions.BaseError, _Short, OSError) as error:
                     last = error
                     refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
-                    if refused or "NoSuchBucket" in str(error):
+                    if refused or _DENIED.search(str(error)):
                         break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
@@ -301,9 +303,10 @@ def _host(url: str) -> str:
 
 def _meaning(error: Exception, url: str) -> tuple[str, str]:
     """What an error of obstore means, and what to do."""
-    said, hint = next((known for mark, known in _KNOWN.items() if mark in str(error)), (_said(error), _HINT))
+    hint = "" if re.search(r"status code: 40[013]\b", str(error)) else _HINT
+    said, hint = next((known for mark, known in _KNOWN.items() if mark in str(error)), (_said(error), hint))
     names = _NAMES.get(url.partition(":")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    return said, hint or f"set {names}, or what else the provider's own tools take, and run the same command again"
+    return said, hint or f"check {names}, or what else the provider's own tools take, and run the same command again"
 
 
 def _said(error: Exception) -> str:
@@ -311,4 +314,7 @@ def _said(error: Exception) -> str:
     if isinstance(error, OcrmapsError):
         return str(error)
     text = re.split(r"\n\s*Debug source", str(error))[0]
+    told = [re.search(f"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message")]
+    if all(told):  # the rest of the answer repeats who asked, and with which signature
+        text = ": ".join(found[1] for found in told if found)
     return re.sub(r"\?\S+", "?...", " ".join(text.split()))[:400] or type(error).__name__
