@@ -89,6 +89,8 @@ class ObjectPlace:
         self._obstore = _library(found)
         self._store, self._above = _open(found, self._obstore)
         self._host = _host(found)
+        self.proven = found.startswith(("file:", "memory:")) or not _plain_http()
+        """Whether bytes cannot arrive otherwise than they were sent: not over a connection without TLS."""
 
     def __repr__(self) -> str:
         return f"ObjectPlace({self.url})"
