@@ -157,6 +157,7 @@ def verify(
             "a signature is for every byte: found --key with --level quick or --subset", hint="leave those out"
         )
     store, name = find_version(reading_root(root) if key is None else cache_root(root), version)
+    from ocrmaps.store.far.version import mending
     from ocrmaps.store.upkeep.signing import public_key, signature_problems
     from ocrmaps.store.upkeep.verify import verify as run
 
@@ -178,7 +179,7 @@ def verify(
         typer.echo(f"root digest {report.root_digest or 'unknown: the manifest is damaged'}")
         _print_counts(report.as_dict()["counts"])
         if any(problem.kind != "signature" for problem in report.problems):
-            typer.echo(f"  try: ocrmaps repair {store.version(name)}")
+            typer.echo(f"  try: {mending(store.version(name))}")
     if not report.ok:
         raise typer.Exit(1)
 

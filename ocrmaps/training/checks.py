@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ocrmaps.errors import Problem, RunError, SpecError
+from ocrmaps.store.far.version import mending
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.several import NO_ROWS, Stored, readers_of
 from ocrmaps.store.upkeep.verify import verify
@@ -15,9 +16,7 @@ def check_store(spec: RunSpec, reader: Stored) -> RunSpec:
     for each in readers_of(reader):
         found = verify(each.folder, level="quick")
         if not found.ok:
-            raise RunError(
-                f"{each.folder}: the store is damaged:", problems=found.problems, hint=f"ocrmaps repair {each.folder}"
-            )
+            raise RunError(f"{each.folder}: the store is damaged:", problems=found.problems, hint=mending(each.folder))
     check_alike(reader)
     spec = resolve(spec, reader.recipe)
     _check_parts(spec, reader)

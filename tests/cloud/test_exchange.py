@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from dataclasses import replace
@@ -265,6 +266,47 @@ def test_a_manifest_that_names_files_elsewhere_is_refused(built, place, tmp_path
     with pytest.raises(StoreCorrupt, match=r"not a manifest|expected plain files"):
         pull(place, "tiny", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_version_is_told_how_to_mend_it_and_that_mends_it(built, place, tmp_path):
+    push(built.folder, place)
+    there = f"tiny/{built.folder.name}"
+    key = next(key for key in files(place) if "/image/c." in key)
+    place.put(key, place.get(key)[:-1] + b"x")
+    with pytest.raises(StoreCorrupt) as wrong:
+        pull(place, "tiny", tmp_path)
+    place.put(f"{there}/{MANIFEST}", place.get(f"{there}/{MANIFEST}")[:2000])
+    for act in (lambda: pull(place, there, tmp_path), lambda: push(built.folder, place)):
+        with pytest.raises(StoreCorrupt) as cut:
+            act()
+        assert cut.value.hint == wrong.value.hint
+    told = re.search(r"remove (\S+) with .* then `ocrmaps cache push (\S+) (\S+)`", cut.value.hint)
+    assert told.groups() == (f"{place.url}/{there}/{MANIFEST}", place.url, there)
+    place.delete([f"{there}/{MANIFEST}"])
+    again = push(built.folder, place)
+    assert again.committed and again.files["sent"] == 2
+    assert pull(place, "tiny", tmp_path).committed
+
+
+def test_one_damaged_version_keeps_no_other_from_travelling(tmp_path, place):
+    world = make_world(tmp_path / "w")
+    for lines in (1, 2, 3):
+        world.annotate("train", "01.png", lines=lines)
+        world.build()
+    first, second, third = world.store.versions()[::-1]
+    assert len(list(push_all(world.cache, place))) == 3
+    place.put(f"tiny/{first}/{MANIFEST}", b"{")
+    key = next(key for key in files(place) if key.startswith(f"tiny/{second}/") and "/image/c." in key)
+    place.put(key, b"x")
+    came = []
+    with pytest.raises(StoreError, match="2 of the versions were not fetched") as left:
+        came.extend(e.version for e in pull_all(place, tmp_path / "other"))
+    assert {problem.loc for problem in left.value.problems} == {f"tiny/{first}", f"tiny/{second}"}
+    assert (tmp_path / "other" / "tiny" / third / MANIFEST).exists()
+    (world.store.version(third) / MANIFEST).unlink()
+    with pytest.raises(StoreError, match="1 of the versions were not sent"):
+        list(push_all(world.cache, ObjectPlace(f"{place.url}/more")))
+    assert pull(ObjectPlace(f"{place.url}/more"), "tiny", tmp_path / "more").version == second
 
 
 def test_mirror_sends_and_brings_all_versions(tmp_path, place):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_a_version_that_a_place_lacks_is_missed_there_and_not_in_its_stand_in(tm
     ("said", "found", "tries"),
     [
         ("404: <Code>NoSuchBucket</Code>", "there is no such bucket", 1),
+        (
+            "Generic S3 error: status code: 403 Forbidden: <Code>SignatureDoesNotMatch</Code><Message>does not match"
+            "</Message><AWSAccessKeyId>AKID</AWSAccessKeyId>",
+            r"list memory://x/a: SignatureDoesNotMatch: does not match$",
+            1,
+        ),
+        ("Received redirect without LOCATION", "in another region$", 1),
+        ("status code: 429 Too Many Requests: slow down", "slow down", 2),
         ("PUT http://169.254.169.254/latest/api/token", "found no credentials in the environment", 2),
     ],
 )
@@ -70,6 +79,22 @@ def test_what_the_library_says_of_buckets_and_credentials_is_said_plainly(monkey
     with pytest.raises(StoreError, match=found):
         ObjectPlace("memory://x")._again("list", "a", call)
     assert len(calls) == tries
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [("gs://b/x", "GOOGLE_APPLICATION_CREDENTIALS"), ("az://c/x", "AZURE_STORAGE_ACCOUNT_NAME"), ("s3://b/x", "AWS_")],
+)
+def test_whoever_lacks_credentials_is_told_the_names_of_their_provider(url, name):
+    assert name in objects._meaning(OSError("GET http://169.254.169.254/latest"), url)[1]
+
+
+def test_a_container_without_an_account_is_told_where_to_name_it(monkeypatch):
+    for variable in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(variable)
+    with pytest.raises(SpecError, match="names no account") as refused:
+        ObjectPlace("az://container/x")
+    assert "AZURE_STORAGE_ACCOUNT_NAME" in refused.value.hint
 
 
 @pytest.mark.parametrize("root", ["s5://bucket/maps", "s3://bucket/maps"])

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import ocrmaps
 from ocrmaps.cli import build as build_commands
 from ocrmaps.cli import cache as cache_commands
-from ocrmaps.errors import OcrmapsError, StoreCorrupt, StoreNotFound
+from ocrmaps.errors import OcrmapsError, StoreCorrupt, StoreError, StoreNotFound
 from ocrmaps.loader import MapDataset, MapLoader
 from ocrmaps.store.far import rows as far_rows
 from ocrmaps.store.far.rows import Ahead
@@ -224,6 +224,14 @@ def test_a_quota_holds_and_nothing_is_wrong_for_it(many, url, proxy, monkeypatch
                 assert all(np.array_equal(a, b) for a, b in zip(out, expected.values(), strict=True))
     assert held_bytes(folder) <= 200_000 + 4 * 3 * 4096
     assert proxy.requests["get"] > 4 * 40 + 24  # it did not fit: the second time rows came again
+
+
+def test_a_quota_that_cannot_hold_what_a_row_brings_along_is_refused(many, url, here, monkeypatch):
+    monkeypatch.setenv("OCRMAPS_QUOTA_MB", "0")
+    with pytest.raises(StoreError, match=r"OCRMAPS_QUOTA_MB: found 0, expected at least 1") as refused:
+        same_batches(url, many.folder)
+    assert "leave it out" in refused.value.hint
+    assert verify(local_folder(url)).ok  # reads no row into it
 
 
 def test_credentials_are_in_nothing_that_is_written(many, own_url, bucket, here):

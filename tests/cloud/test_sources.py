@@ -31,7 +31,7 @@ from ocrmaps.store.upkeep.verify import verify
 from ocrmaps.store.writing import tasks
 from ocrmaps.store.writing.tasks import build_shard
 from ocrmaps.tiff import inside
-from tests.cloud.server import BUCKET
+from tests.cloud.server import BUCKET, sometimes
 from tests.torture.cluster import source_world
 
 
@@ -100,6 +100,28 @@ def test_a_version_whose_pictures_are_in_a_place_is_proven_and_mended_from_its_c
     (report.folder / "rows" / "fingerprint" / "c.0.0").unlink()
     repair(Store(tmp_path / "cache", recipe.name), report.version)
     assert shard.read_bytes() == data
+
+
+def test_a_source_that_arrives_wrong_over_a_connection_without_tls_is_fetched_again(world, proxy, bucket):
+    place = upload(world[1], bucket)
+    proxy.forget()
+    seen: set[str] = set()
+    proxy.plan = lambda method, path: None if path in seen or "list-type=" in path else seen.add(path) or "wrong"
+    here = bring(bucket)
+    assert proxy.faults["wrong"] >= 8
+    names = {entry.key: entry for entry in place.entries()}
+    proxy.plan = lambda method, path: None
+    assert all((here / key).read_bytes() == place.get(key) for key in names)
+    # An object that was uploaded in parts has another ETag: it is compared with itself.
+    entry = names["labels.json"]
+    proxy.plan = sometimes(0.3, 1, ("wrong",))
+    assert far._get(place, replace(entry, etag='"0-2"')) == (here / "labels.json").read_bytes()
+    proxy.plan = lambda method, path: "wrong"
+    with pytest.raises(StoreError, match="arrives otherwise each of 6 times"):
+        far._get(place, entry)
+    proxy.plan = lambda method, path: None
+    with pytest.raises(DataError, match="it was changed meanwhile"):
+        far._get(place, replace(entry, nbytes=7))
 
 
 def test_nothing_is_read_outside_the_place_that_was_named(world, tmp_path):

@@ -63,6 +63,19 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(tmp_path: Path, 
     assert len(calls) == 2
 
 
+def test_a_lock_that_finds_no_space_says_where(tmp_path: Path, monkeypatch):
+    def full(*args: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with (
+        pytest.raises(StoreError, match=f"write {tmp_path}/v: No space") as refused,
+        lock.building(tmp_path / "v", "x"),
+    ):
+        pass
+    assert "free some space" in refused.value.hint
+
+
 def test_a_compressor_that_loses_a_value_is_found_before_anything_is_kept(world: World, monkeypatch):
     real = tasks.packing
 

@@ -58,20 +58,30 @@ def possible_paths(manifest: Manifest) -> Iterator[str]:
             yield from (ShardKey(canvas, index).path(array) for array in ARRAYS)
 
 
+def sending_again(url: str, there: str) -> str:
+    """What to do about damage in a place: a push takes a version that has its manifest for sent."""
+    return (
+        f"remove {url}/{there}/{MANIFEST} with the provider's tools, then `ocrmaps cache push {url} {there}` from a "
+        "cache where `ocrmaps verify` finds it whole: what is there is proven, and sent again where it is wrong"
+    )
+
+
 def fetch(place: ObjectPlace, folder: str, part: Part) -> bytes:
     """The bytes of a file of a version in a place, proven; looked at several times before they are called wrong."""
     for _ in range(LOOKS):
         try:
             data = place.get(f"{folder}/{part.path}", part.nbytes)
         except FileNotFoundError as error:
-            raise StoreCorrupt(f"{place.url}/{folder}/{part.path}: the file is missing") from error
+            raise StoreCorrupt(
+                f"{place.url}/{folder}/{part.path}: the file is missing", hint=sending_again(place.url, folder)
+            ) from error
         found = file_digest(data)
         if found == part.digest:
             return data
     raise StoreCorrupt(
         f"{place.url}/{folder}/{part.path}: found {len(data)} bytes with digest {found.hex()}, expected "
         f"{part.digest.hex()}, in {LOOKS} looks",
-        hint="push the version there again from a cache where `ocrmaps verify` finds it whole",
+        hint=sending_again(place.url, folder),
     )
 
 
@@ -99,7 +109,8 @@ def far_manifest(place: ObjectPlace, folder: str) -> tuple[Manifest, bytes] | No
         try:
             if len(data) > LARGEST_MANIFEST:
                 raise StoreCorrupt(f"{place.url}/{key}: found {len(data)} bytes, expected at most {LARGEST_MANIFEST}")
-            manifest = parse_manifest(data, f"{place.url}/{key}", folder.rpartition("/")[2])
+            hint = sending_again(place.url, folder)
+            manifest = parse_manifest(data, f"{place.url}/{key}", folder.rpartition("/")[2], hint=hint)
             return sane(manifest, f"{place.url}/{key}"), data
         except StoreCorrupt:
             if look == LOOKS - 1:

@@ -7,6 +7,7 @@ the stand-in holds already are proven once in each process, and again whenever t
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterable, Sequence
@@ -20,9 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from ocrmaps.errors import StoreCorrupt
+from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.far.parts import LOOKS
+from ocrmaps.store.far.parts import LOOKS, sending_again
 from ocrmaps.store.far.version import FarVersion
 from ocrmaps.store.format.identity import row_digest
 from ocrmaps.store.format.layout import ShardKey
@@ -77,6 +78,7 @@ class FarRows:
         self._offset, self._nbytes, self._digest = rows["chunk_offset"], rows["chunk_nbytes"], rows["chunk_digest"]
         pairs = zip(shards["canvas"].tolist(), shards["index"].tolist(), strict=True)
         self._lengths = dict(zip(pairs, shards["nbytes"].tolist(), strict=True))
+        _refuse_quota(far, self._lengths.values())
         self._have: npt.NDArray[np.bool_] = np.zeros(len(self._canvas), dtype=bool)
         """Rows that this process has proven in the files as they were then."""
         self._inodes: dict[tuple[int, int], list[int]] = {}
@@ -200,7 +202,7 @@ class FarRows:
             except FileNotFoundError as error:
                 raise StoreCorrupt(
                     f"{self._far.name}/{request.path}: the file is missing",
-                    hint="push the version there again from a cache where `ocrmaps verify` finds it whole",
+                    hint=sending_again(self._far.mark.url, self._far.there),
                 ) from error
             with self._lock:
                 wanted = list(request.wanted)
@@ -335,6 +337,17 @@ def joined(ranges: list[tuple[int, int, T]], length: int) -> list[tuple[int, int
         else:
             out.append((start, end, [who]))
     return out
+
+
+def _refuse_quota(far: FarVersion, shards: Iterable[Sequence[int]]) -> None:
+    """Refuse a quota that cannot hold what one row brings along: it would be removed before it is read."""
+    least = max((sum(-(-min(n, LARGEST) // 4096) * 4096 for n in files) for files in shards), default=0)
+    if far.mark.quota is not None and far.mark.quota < least:
+        raise StoreError(
+            f"OCRMAPS_QUOTA_MB: found {far.mark.quota / 1e6:g}, expected at least {math.ceil(least / 1e6)}: so many MB "
+            f"come along with one row of {far.name}",
+            hint="raise it, or leave it out: then a twentieth of the disk stays free",
+        )
 
 
 def _read(path: Path, offset: int, nbytes: int) -> bytes | None:

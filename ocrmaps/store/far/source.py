@@ -29,6 +29,7 @@ from ocrmaps.annotations.records import Source
 from ocrmaps.errors import DataError, SpecError, StoreError
 from ocrmaps.geometry import Frame
 from ocrmaps.recipe import Recipe
+from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.places import lock
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import local_cache, quota_bytes
@@ -194,7 +195,7 @@ def _copy(url: str, folder: Path, listed: Sequence[Listed], progress: Progress |
 
         def one(entry: Listed) -> Listed:
             try:
-                write_whole(folder / entry.key, place.get(entry.key, entry.nbytes))
+                write_whole(folder / entry.key, _get(place, entry))
             except FileNotFoundError as error:
                 if entry.nbytes:  # otherwise a folder without files: its name ends in a slash, which listings leave out
                     raise DataError(f"{url}/{entry.key}: was removed meanwhile", hint="run it again") from error
@@ -210,6 +211,28 @@ def _copy(url: str, folder: Path, listed: Sequence[Listed], progress: Progress |
                     saved = time.monotonic()
         write_whole(above / OBJECTS, json.dumps(known).encode())
     return folder
+
+
+def _get(place: ObjectPlace, entry: Listed) -> bytes:
+    """The bytes of an object, as long as the listing says, and as they were sent.
+
+    Nothing else proves them. Without TLS they must fit the ETag; where that is no digest of the bytes, as for objects
+    that were uploaded in parts, the same bytes must come twice.
+    """
+    named, last = f"{place.url}/{entry.key}", b""
+    for _ in range(LOOKS):
+        data = place.get(entry.key, entry.nbytes)
+        if len(data) != entry.nbytes:
+            found = f"found {len(data)} bytes, listed were {entry.nbytes}"
+            raise DataError(f"{named}: {found}: it was changed meanwhile", hint="run it again")
+        if place.proven or data == last or _md5(data) == entry.etag.strip('"'):
+            return data
+        last = data
+    raise StoreError(f"{named}: arrives otherwise each of {LOOKS} times", hint="look at the network, or use TLS")
+
+
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 def _made(entry: Listed) -> list[Any]:

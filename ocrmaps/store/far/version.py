@@ -19,7 +19,7 @@ from pathlib import Path
 from ocrmaps.errors import StoreCorrupt, StoreNotFound
 from ocrmaps.kinds import MANIFEST
 from ocrmaps.settings.ranges import NAME_PATTERN
-from ocrmaps.store.far.parts import Part, far_manifest, fetch
+from ocrmaps.store.far.parts import Part, far_manifest, fetch, sending_again
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.format.manifest import Manifest
 from ocrmaps.store.places.objects import IN_FLIGHT, ObjectPlace
@@ -82,13 +82,23 @@ class FarVersion:
         try:
             return self.place.get(f"{self.there}/{path}", nbytes)
         except FileNotFoundError as error:
-            raise StoreCorrupt(f"{self.name}/{path}: the file is missing") from error
+            raise StoreCorrupt(
+                f"{self.name}/{path}: the file is missing", hint=sending_again(self.mark.url, self.there)
+            ) from error
 
 
 def far_version(folder: Path) -> FarVersion | None:
     """What stands behind a version's folder; None on a disk."""
     mark = mark_of(folder.parent.parent)
     return None if mark is None else FarVersion(folder, mark)
+
+
+def mending(folder: Path) -> str:
+    """What to do about damage in a version, wherever it lies."""
+    mark = mark_of(folder.parent.parent)
+    if mark is None:
+        return f"ocrmaps repair {folder}"
+    return sending_again(mark.url, f"{folder.parent.name}/{folder.name}")
 
 
 def bring_versions(cache: Path, store: str | None = None) -> None:

@@ -35,8 +35,9 @@ def building(path: Path, what: str) -> Iterator[None]:
     disk.make_folder(path.parent)
     handle = _acquire(path, what)
     try:
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(owner()).encode(), 0)
+        with disk.named("write", path):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, json.dumps(owner()).encode(), 0)
         yield
     finally:
         os.close(handle)

@@ -35,16 +35,23 @@ IN_FLIGHT = 16
 _HINT = "check the URL, the network and the credentials that the environment gives, and run the same command again"
 _REFUSED = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "InvalidPathError",
             "UnknownConfigurationKeyError")  # fmt: skip
-"""What no second try changes."""
+_DENIED = re.compile(r"NoSuchBucket|redirect without LOCATION|status code: 4(?!0[489]|12|25|29)[0-9]{2}\b")
+"""What no second try changes: kinds of errors, and what the answer says."""
 _KNOWN = {
     "NoSuchBucket": ("there is no such bucket", "check its name, or make it with the provider's tools"),
     "http://169.254.169.254/": (
         "found no credentials in the environment, and this machine has no role that gives any",
-        "set them as the provider's own tools take them, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY,"
-        " and run the same command again",
+        "",
     ),
+    "Account must be specified": ("the environment names no account", ""),
+    "redirect without LOCATION": ("the bucket is in another region", "set AWS_REGION to the bucket's region"),
 }
-"""What obstore says only to those who know the provider: a piece of it -> what it means, what to do."""
+"""What obstore says only to those who know the provider: a piece of it -> what it means, what to do but set names."""
+_NAMES = {
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""Where the environment names who asks; of S3 if not here."""
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"),
     "az": ("AZURE_ENDPOINT", "AZURE_STORAGE_ENDPOINT"),
@@ -82,6 +89,8 @@ class ObjectPlace:
         self._obstore = _library(found)
         self._store, self._above = _open(found, self._obstore)
         self._host = _host(found)
+        self.proven = found.startswith(("file:", "memory:")) or not _plain_http()
+        """Whether bytes cannot arrive otherwise than they were sent: not over a connection without TLS."""
 
     def __repr__(self) -> str:
         return f"ObjectPlace({self.url})"
@@ -204,11 +213,11 @@ class ObjectPlace:
                 except (self._obstore.exceptions.BaseError, _Short, OSError) as error:
                     last = error
                     refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
-                    if refused or "NoSuchBucket" in str(error):
+                    if refused or _DENIED.search(str(error)):
                         break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
-        said, hint = next((known for mark, known in _KNOWN.items() if mark in str(last)), (_said(last), _HINT))
+        said, hint = _meaning(last, self.url)
         raise StoreError(f"{what} {self.url}/{key}: {said}{tried}", hint=hint) from None
 
 
@@ -275,7 +284,8 @@ def _open(url: str, obstore: Any) -> tuple[Any, str]:
             },
         )  # fmt: skip
     except (obstore.exceptions.BaseError, ValueError) as error:
-        raise SpecError(f"{url}: cannot be opened ({_said(error)})", hint=_HINT) from None
+        said, hint = _meaning(error, url)
+        raise SpecError(f"{url}: cannot be opened ({said})", hint=hint) from None
     return store, ""
 
 
@@ -293,9 +303,20 @@ def _host(url: str) -> str:
     return re.sub(r"^https?://|[/?].*$|[^/@]*@", "", endpoint) or "/".join(url.split("/")[:3])
 
 
+def _meaning(error: Exception, url: str) -> tuple[str, str]:
+    """What an error of obstore means, and what to do."""
+    hint = "" if re.search(r"status code: 40[013]\b", str(error)) else _HINT
+    said, hint = next((known for mark, known in _KNOWN.items() if mark in str(error)), (_said(error), hint))
+    names = _NAMES.get(url.partition(":")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    return said, hint or f"check {names}, or what else the provider's own tools take, and run the same command again"
+
+
 def _said(error: Exception) -> str:
     """What obstore says, without its debugging part and without queries, which may hold a signature."""
     if isinstance(error, OcrmapsError):
         return str(error)
     text = re.split(r"\n\s*Debug source", str(error))[0]
+    told = [re.search(f"<{name}>([^<]*)</{name}>", text) for name in ("Code", "Message")]
+    if all(told):  # the rest of the answer repeats who asked, and with which signature
+        text = ": ".join(found[1] for found in told if found)
     return re.sub(r"\?\S+", "?...", " ".join(text.split()))[:400] or type(error).__name__

@@ -35,7 +35,7 @@ def _step(step: str, path: Path) -> int | None:
 
 
 @contextmanager
-def _named(step: str, path: Path) -> Iterator[None]:
+def named(step: str, path: Path) -> Iterator[None]:
     """Turn the system's errors into ours, saying which step on which file failed and what to do about it."""
     try:
         yield
@@ -55,7 +55,7 @@ def make_folder(path: Path, *, durable: bool = True) -> None:
     if path.is_dir():
         return
     make_folder(path.parent, durable=durable)
-    with _named("mkdir", path):
+    with named("mkdir", path):
         _step("mkdir", path)
         path.mkdir(exist_ok=True)
     if durable:
@@ -64,7 +64,7 @@ def make_folder(path: Path, *, durable: bool = True) -> None:
 
 def write_new(path: Path, parts: Iterable[Buffer], *, durable: bool = True) -> int:
     """Write a read-only file that must not exist yet; returns its length, which the system has confirmed."""
-    with _named("open", path):
+    with named("open", path):
         _step("open", path)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
     try:
@@ -72,7 +72,7 @@ def write_new(path: Path, parts: Iterable[Buffer], *, durable: bool = True) -> i
         for part in parts:
             expected += len(part)
             _write_all(handle, part, path)
-        with _named("fsync", path):
+        with named("fsync", path):
             if durable:
                 _step("fsync", path)
                 os.fsync(handle)
@@ -87,7 +87,7 @@ def write_new(path: Path, parts: Iterable[Buffer], *, durable: bool = True) -> i
 def _write_all(handle: int, part: Buffer, path: Path, step: str = "write") -> None:
     view = memoryview(part).cast("B")
     while len(view):
-        with _named(step, path):
+        with named(step, path):
             limit = _step(step, path)
             done = os.write(handle, view if limit is None else view[:limit])
         if done == 0:
@@ -97,28 +97,28 @@ def _write_all(handle: int, part: Buffer, path: Path, step: str = "write") -> No
 
 def rename(source: Path, target: Path) -> None:
     """Atomic; the caller syncs the folder when it has renamed all it wants to."""
-    with _named("rename", target):
+    with named("rename", target):
         _step("rename", target)
         os.rename(source, target)
 
 
 def link(source: Path, target: Path) -> None:
     """Give the same bytes a second name."""
-    with _named("link", target):
+    with named("link", target):
         _step("link", target)
         os.link(source, target)
 
 
 def unlink(path: Path) -> None:
     """Remove a file; one that is already gone is what was wanted."""
-    with _named("unlink", path):
+    with named("unlink", path):
         _step("unlink", path)
         path.unlink(missing_ok=True)
 
 
 def sync_folder(path: Path) -> None:
     """Make renames and creations inside a folder survive a power cut."""
-    with _named("fsync-dir", path):
+    with named("fsync-dir", path):
         _step("fsync-dir", path)
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -140,7 +140,7 @@ def _each(sync_one: Callable[[Path], None], paths: Sequence[Path]) -> None:
 
 
 def _sync_file(path: Path) -> None:
-    with _named("fsync", path):
+    with named("fsync", path):
         _step("fsync", path)
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -170,13 +170,13 @@ def temporary_name(folder: Path, name: str) -> Path:
 
 def append(path: Path, line: bytes) -> None:
     """Add one line to a file and sync it; the caller made sure that the file ends with a whole line."""
-    with _named("open", path):
+    with named("open", path):
         _step("open", path)
         new = not path.exists()
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         _write_all(handle, line, path, "append")
-        with _named("fsync", path):
+        with named("fsync", path):
             _step("fsync", path)
             os.fsync(handle)
     finally:
@@ -187,7 +187,7 @@ def append(path: Path, line: bytes) -> None:
 
 def truncate(path: Path, length: int) -> None:
     """Cut a file after its last whole line."""
-    with _named("truncate", path):
+    with named("truncate", path):
         _step("truncate", path)
         with path.open("r+b") as file:
             file.truncate(length)
@@ -196,13 +196,13 @@ def truncate(path: Path, length: int) -> None:
 
 def read(path: Path) -> bytes:
     """All bytes of a file; what the system says against it names the file."""
-    with _named("read", path):
+    with named("read", path):
         return path.read_bytes()
 
 
 def lines(path: Path) -> Iterator[bytes]:
     """The lines of a file with their ends, one at a time; none where there is no file."""
-    with _named("read", path):
+    with named("read", path):
         try:
             file = path.open("rb")
         except FileNotFoundError:
@@ -213,7 +213,7 @@ def lines(path: Path) -> Iterator[bytes]:
 
 def read_at(path: Path, start: int, nbytes: int) -> bytes:
     """A part of a file, shorter where the file ends before it does."""
-    with _named("read", path), path.open("rb") as file:
+    with named("read", path), path.open("rb") as file:
         file.seek(start)
         return file.read(nbytes)
 

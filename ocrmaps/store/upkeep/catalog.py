@@ -38,8 +38,8 @@ def list_versions(cache: Path) -> list[dict[str, Any]]:
         for version in store.versions():
             entry: dict[str, Any] = {"store": store.name, "version": version, "pinned": pinned.get(version)}
             try:
-                manifest = read_manifest(store.version(version))
                 files = presence(store.version(version))
+                manifest = read_manifest(store.version(version))
             except StoreError as error:
                 out.append({**entry, "problem": str(error)})
                 continue

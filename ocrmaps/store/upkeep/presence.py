@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ocrmaps.errors import Problem, StoreCorrupt
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.version import mending
 from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, SIGNATURE_BYTES, ShardKey
 from ocrmaps.store.format.tables import TABLES, column_path
 from ocrmaps.store.reader import Reader
@@ -26,15 +27,20 @@ class Presence:
     nbytes: int
     problems: tuple[Problem, ...]
     """Places are relative to the version."""
+    far: bool = False
+    """Whether it lies in object storage."""
 
     @property
     def message(self) -> str:
         """One line: how many files, the first of them, and what to run; "" where nothing is wrong."""
         if not self.problems:
             return ""
+        found = f"{len(self.problems)} of its files missing or damaged, first {self.problems[0]}"
+        if self.far:
+            return f"{found}: {mending(self.folder)}"
         return (
-            f"{len(self.problems)} of its files missing or damaged, first {self.problems[0]}: copy it again if it is a "
-            f"copy, or `ocrmaps repair {self.folder}` where the sources are; `ocrmaps verify {self.folder}` lists all"
+            f"{found}: copy it again if it is a copy, or `{mending(self.folder)}` where the sources are; "
+            f"`ocrmaps verify {self.folder}` lists all"
         )
 
 
@@ -50,7 +56,8 @@ def presence(folder: Path) -> Presence:
             expected = expected_files(reader, [])
             problems = [Problem(loc="shards", message=str(error), kind="table")]
         found = (p for p in compare(sizes, expected, complete=False) if p.kind != "unexpected")
-        return Presence(folder=reader.folder, nbytes=sum(sizes.values()), problems=(*found, *problems))
+        far = reader.far is not None
+        return Presence(folder=reader.folder, nbytes=sum(sizes.values()), problems=(*found, *problems), far=far)
 
 
 def expected_files(reader: Reader, keys: list[ShardKey]) -> dict[str, int | None]:

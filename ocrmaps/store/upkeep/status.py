@@ -43,8 +43,8 @@ def _status(store: Store, rehash: bool, listed: int) -> dict[str, Any]:
     if not versions:
         return {**out, "problems": ["no version was ever committed"]}
     try:
-        manifest = read_manifest(store.version(versions[0]))
         files = presence(store.version(versions[0]))
+        manifest = read_manifest(store.version(versions[0]))
     except StoreError as error:
         return {**out, "version": versions[0], "problems": [str(error)]}
     out |= {

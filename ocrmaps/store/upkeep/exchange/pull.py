@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path, PurePosixPath
 
-from ocrmaps.errors import SpecError, StoreCorrupt, StoreError, StoreNotFound
+from ocrmaps.errors import Problem, SpecError, StoreCorrupt, StoreError, StoreNotFound
 from ocrmaps.kinds import MANIFEST
 from ocrmaps.progress import Progress
 from ocrmaps.settings.ranges import NAME_PATTERN, NAME_SAYS
@@ -41,6 +41,8 @@ def find_far(place: ObjectPlace, wanted: str) -> tuple[str, str]:
     name, _, start = wanted.strip("/").partition("/")
     if not re.fullmatch(NAME_PATTERN, name):
         raise SpecError(f"found the store name {name!r}, expected {NAME_SAYS}")
+    if _VERSION.fullmatch(start) and far_manifest(place, f"{name}/{start}") is not None:
+        return name, start  # whatever the store's other versions are
     found = far_versions(place, name)
     matching = [version for version in found if version.startswith(start)]
     if matching and (not start or len(matching) == 1):
@@ -53,11 +55,20 @@ def find_far(place: ObjectPlace, wanted: str) -> tuple[str, str]:
     )
 
 
-def far_versions(place: ObjectPlace, store: str) -> dict[str, Manifest]:
-    """The committed versions of a store in a place: the newest build first, of one second the one pushed last."""
+def far_versions(place: ObjectPlace, store: str, damaged: list[Problem] | None = None) -> dict[str, Manifest]:
+    """The committed versions of a store in a place: the newest build first, of one second the one pushed last.
+
+    One that cannot be read is an error, or goes to `damaged`.
+    """
     found = {}
-    for version in place.folders(store):
-        manifest = far_manifest(place, f"{store}/{version}") if _VERSION.fullmatch(version) else None
+    for version in filter(_VERSION.fullmatch, place.folders(store)):
+        try:
+            manifest = far_manifest(place, f"{store}/{version}")
+        except StoreCorrupt as error:
+            if damaged is None:
+                raise
+            damaged.append(Problem(loc=f"{store}/{version}", message=str(error), kind="damage"))
+            continue
         if manifest is not None:
             built = str(manifest[0].recorded.get("built", {}).get("at"))
             found[version] = built, place.exists(f"{store}/{version}/{MANIFEST}") or 0.0, manifest[0]
