@@ -39,7 +39,8 @@ def crowd(points: FloatArray, offsets: Sequence[int] | IntArray) -> tuple[str, s
             message = f"found outlines that lie {deep:.0f} deep over each other, expected at most {MOST_LAYERS}"
             return "too-dense", message
     many = np.flatnonzero(counts > _FEW)
-    if len(many):
+    # Lines that all cross each other meet in half the square of their number: mostly that is not enough.
+    if (counts[many] ** 2 / 2 - counts[many]).sum() > MOST_TANGLES:
         meet = _crossings(points, offsets, many)
         if meet > MOST_TANGLES:
             message = f"found outlines that may cross themselves in about {meet:.0f} places more than they have corners"

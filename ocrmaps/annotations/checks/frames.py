@@ -12,14 +12,14 @@ from typing import Literal
 
 import numpy as np
 
-from ocrmaps.annotations.checks.outlines import OutlineTable
+from ocrmaps.annotations.checks.outlines import Extents
 from ocrmaps.annotations.records import Sample
 from ocrmaps.errors import FrameError
 from ocrmaps.geometry import BoolArray, Frame, upright_size
 from ocrmaps.pictures import Header
 
 TOLERANCE = 3.0
-"""OutlineTable may stick out by this many pixels, or by `TOLERANCE_SHARE` of the longer side: sloppy is not turned."""
+"""Outlines may stick out by this many pixels, or by `TOLERANCE_SHARE` of the longer side: sloppy is not turned."""
 TOLERANCE_SHARE = 0.01
 STRAYS = 0.05
 """A picture still fits a frame when at most this share of its outlines sticks out: one wrong label is no evidence."""
@@ -93,9 +93,7 @@ class FrameTable:
         }
 
 
-def frame_table(
-    outlines: OutlineTable, ids: Sequence[str], headers: Sequence[Header | None], declared: Frame
-) -> FrameTable:
+def frame_table(outlines: Extents, ids: Sequence[str], headers: Sequence[Header | None], declared: Frame) -> FrameTable:
     """Judge every picture that has a header and outlines. `ids` and `headers` go with the samples of `outlines`."""
     known = np.array([header is not None for header in headers], dtype=np.bool_)
     raw = np.array([h.size if h is not None else (np.nan, np.nan) for h in headers], dtype=np.float64).reshape(-1, 2)
@@ -127,7 +125,7 @@ def frame_table(
 def check_frame(samples: Sequence[Sample], headers: Mapping[str, Header], declared: Frame) -> FrameTable:
     """The table for samples and the headers of their pictures by sample id; missing headers are left out."""
     ids = [sample.id for sample in samples]
-    return frame_table(OutlineTable.of(samples, near=False), ids, [headers.get(i) for i in ids], declared)
+    return frame_table(Extents.of(samples), ids, [headers.get(i) for i in ids], declared)
 
 
 def require_frame(table: FrameTable, name: str = "") -> None:
@@ -167,7 +165,7 @@ def _fit(frame: Frame) -> Fit:
     return "raw" if frame == "raw" else "upright"
 
 
-def _fits(outlines: OutlineTable, sizes: np.ndarray) -> BoolArray:
+def _fits(outlines: Extents, sizes: np.ndarray) -> BoolArray:
     """(samples): few enough outlines reach beyond these sizes. Nonsense coordinates have no say."""
     limit = np.maximum(TOLERANCE, TOLERANCE_SHARE * np.nan_to_num(sizes).max(axis=1, initial=0))
     sane = ~outlines.absurd

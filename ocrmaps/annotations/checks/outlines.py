@@ -27,45 +27,25 @@ NEAR = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class OutlineTable:
-    """One row per polygon of a source, in the order of its samples.
-
-    >>> from ocrmaps.geometry import PolygonSet
-    >>> box = PolygonSet.of([[(0, 0), (30, 0), (30, 10), (0, 10)]], frame="upright")
-    >>> table = OutlineTable.of([Sample(id="a.png", polygons=box, loc="a.txt:1")])
-    >>> float(table.thickness[0]), float(table.length[0]), bool(table.sound[0])
-    (10.0, 30.0, True)
-    """
+class Extents:
+    """How far each polygon of a source reaches, in the order of its samples."""
 
     frame: Frame | None
     """None for a source without samples."""
     samples: int
     sample: IntArray
     """(k): which sample the polygon belongs to."""
-    index: IntArray
-    """(k): its number within the sample."""
     points: FloatArray
     """(n, 2): all vertices, cut at a thousand times `ABSURD` so that nothing here overflows."""
     offsets: IntArray
-    ignore: BoolArray
     bounds: FloatArray
     """(k, 4): x0, y0, x1, y1."""
-    area: FloatArray
-    perimeter: FloatArray
     absurd: BoolArray
     """(k): a coordinate beyond `ABSURD`."""
-    degenerate: BoolArray
-    """(k): fewer than three different vertices, or (nearly) no area."""
-    crossing: BoolArray
-    """(k): the outline crosses or touches itself, so inside and outside are not defined."""
-    twin: IntArray
-    """(k): the earlier polygon (row) of the same sample with the same vertices, or -1."""
-    near: IntArray
-    """(k): an earlier polygon (row) of the same sample with IoU >= `NEAR` that is no exact twin, or -1."""
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], *, near: bool = True) -> OutlineTable:
-        """The table of a source; without `near`, near duplicates, which take longest, are not looked for."""
+    def of(cls, samples: Sequence[Sample]) -> Extents:
+        """Those of a source."""
         frames = sorted({sample.polygons.frame for sample in samples})
         if len(frames) > 1:
             raise FrameError(f"one source mixes the frames {' and '.join(frames)}, expected one declared frame")
@@ -76,12 +56,64 @@ class OutlineTable:
         steps = np.diff(np.concatenate([s.offsets for s in sets])) if sets else np.zeros(0, dtype=np.int64)
         vertices = np.delete(steps, np.cumsum(sizes + 1)[:-1] - 1)
         offsets = np.concatenate([[0], np.cumsum(vertices)])
-        sample = np.repeat(np.arange(len(sets)), sizes)
-        index = np.arange(len(sample)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         absurd = _any((np.abs(points) > ABSURD).any(axis=1), offsets)
         points = np.clip(points, -1e3 * ABSURD, 1e3 * ABSURD)
+        return Extents(
+            frame=frames[0] if frames else None,
+            samples=len(sets),
+            sample=np.repeat(np.arange(len(sets)), sizes),
+            points=points,
+            offsets=offsets,
+            bounds=np.concatenate([_reduce(np.minimum, points, offsets), _reduce(np.maximum, points, offsets)], axis=1),
+            absurd=absurd,
+        )
+
+    def __len__(self) -> int:
+        return len(self.sample)
+
+    def excess(self, sizes: npt.ArrayLike) -> FloatArray:
+        """(k): how far the outline reaches beyond its picture, pixels; 0 inside, nan where the size is unknown.
+
+        `sizes` is (samples, 2): height and width in the frame of the outlines, nan where unknown.
+        """
+        height, width = np.asarray(sizes, dtype=np.float64).reshape(self.samples, 2)[self.sample].T
+        x0, y0, x1, y1 = self.bounds.T
+        return np.maximum.reduce([-x0, -y0, x1 - width, y1 - height, np.zeros(len(self))])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OutlineTable(Extents):
+    """One row per polygon of a source, in the order of its samples.
+
+    >>> from ocrmaps.geometry import PolygonSet
+    >>> box = PolygonSet.of([[(0, 0), (30, 0), (30, 10), (0, 10)]], frame="upright")
+    >>> table = OutlineTable.of([Sample(id="a.png", polygons=box, loc="a.txt:1")])
+    >>> float(table.thickness[0]), float(table.length[0]), bool(table.sound[0])
+    (10.0, 30.0, True)
+    """
+
+    index: IntArray
+    """(k): its number within the sample."""
+    ignore: BoolArray
+    area: FloatArray
+    perimeter: FloatArray
+    degenerate: BoolArray
+    """(k): fewer than three different vertices, or (nearly) no area."""
+    crossing: BoolArray
+    """(k): the outline crosses or touches itself, so inside and outside are not defined."""
+    twin: IntArray
+    """(k): the earlier polygon (row) of the same sample with the same vertices, or -1."""
+    near: IntArray
+    """(k): an earlier polygon (row) of the same sample with IoU >= `NEAR` that is no exact twin, or -1."""
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample]) -> OutlineTable:
+        """The table of a source."""
+        extents = Extents.of(samples)
+        points, offsets, sample, bounds = extents.points, extents.offsets, extents.sample, extents.bounds
+        sets = [one.polygons for one in samples]
+        sizes = np.array([len(s) for s in sets], dtype=np.int64)
         area, perimeter = _area_and_perimeter(points, offsets)
-        bounds = np.concatenate([_reduce(np.minimum, points, offsets), _reduce(np.maximum, points, offsets)], axis=1)
         # A figure of eight may enclose as much on either side and sum to no area: it is crossing, not degenerate.
         turn = _turns(points, offsets)
         bent = _any(np.abs(turn) > FLAT * np.repeat(perimeter**2, np.diff(offsets)), offsets)
@@ -89,27 +121,24 @@ class OutlineTable:
         crossing = ~flat & _crossing(points, offsets, turn)
         degenerate = flat | (~crossing & (area <= FLAT * perimeter**2))
         twin = _twins(points, offsets, sample, bounds)
-        skip = degenerate | crossing | absurd | (twin >= 0) | (not near)
+        skip = degenerate | crossing | extents.absurd | (twin >= 0)
         return cls(
-            frame=frames[0] if frames else None,
-            samples=len(sets),
+            frame=extents.frame,
+            samples=extents.samples,
             sample=sample,
-            index=index,
+            index=np.arange(len(sample)) - np.repeat(np.cumsum(sizes) - sizes, sizes),
             points=points,
             offsets=offsets,
             ignore=np.concatenate([s.ignore for s in sets]) if sets else np.zeros(0, dtype=np.bool_),
             bounds=bounds,
             area=area,
             perimeter=perimeter,
-            absurd=absurd,
+            absurd=extents.absurd,
             degenerate=degenerate,
             crossing=crossing,
             twin=twin,
             near=_near(points, offsets, sample, bounds, area, skip=skip),
         )
-
-    def __len__(self) -> int:
-        return len(self.sample)
 
     @property
     def sound(self) -> BoolArray:
@@ -134,15 +163,6 @@ class OutlineTable:
             self.area * (1 - shrink**2), self.perimeter, out=np.zeros(len(self)), where=self.perimeter > 0
         )
         return self.thickness - 2 * inset
-
-    def excess(self, sizes: npt.ArrayLike) -> FloatArray:
-        """(k): how far the outline reaches beyond its picture, pixels; 0 inside, nan where the size is unknown.
-
-        `sizes` is (samples, 2): height and width in the frame of the outlines, nan where unknown.
-        """
-        height, width = np.asarray(sizes, dtype=np.float64).reshape(self.samples, 2)[self.sample].T
-        x0, y0, x1, y1 = self.bounds.T
-        return np.maximum.reduce([-x0, -y0, x1 - width, y1 - height, np.zeros(len(self))])
 
     def outside(self, sizes: npt.ArrayLike) -> BoolArray:
         """(k): no part of the outline's box is on the picture; False where the size is unknown."""
