@@ -53,6 +53,7 @@ BENCHES: dict[str, str] = {
     "validation": "Time stored rows to scores against the plain chain from picture files.",
     "predict": "Time the shipped detector from file to polygons, by runtime, threads and step.",
     "cli": "Time what a person waits for: help, wrong input, cache status, data check; and what each imports.",
+    "counts": "Count calls, files, requests and imports, which no load moves, against their limits.",
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",
     "scale": "Time how opening, checking, comparing and beginning an epoch grow up to a million rows.",
 }
@@ -92,7 +93,7 @@ def _command(name: str) -> Callable[..., None]:
 
 
 for _name, _sentence in BENCHES.items():
-    if _name not in ("break-even", "loader", "scale"):
+    if _name not in ("break-even", "counts", "loader", "scale"):
         app.command(_name, help=f"{_sentence} Example: ocrmaps bench {_name} --json")(_command(_name))
 
 
@@ -123,6 +124,32 @@ def loader(
     _print(record, as_json)
     for name in record["results"][0]["not_installed"]:
         _say(f"not installed, left out: {name}")
+
+
+@app.command("counts")
+def counts(
+    limits: Annotated[
+        Path | None, typer.Option("--limits", metavar="FILE", help="How much of each there may be; TOML.")
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(metavar="N", help="Count so often, in new processes, to see the spread.", min=1, max=100)
+    ] = 1,
+    as_json: Json = False,
+) -> None:
+    """Count calls, files, requests and imports, which no load moves, against their limits; ends with 1 beyond one.
+
+    Example: ocrmaps bench counts --json
+    """
+    if limits is not None and not limits.is_file():
+        raise SpecError(f"{limits}: no such file", hint="pipelines/bench/counts.toml is the one that comes along")
+    from ocrmaps.pipelines.bench.counts import count, load_limits
+
+    record = count(load_limits(limits), repeats)
+    _print(record, as_json)
+    for line in record["beyond"]:
+        _say(line)
+    if record["beyond"]:
+        raise typer.Exit(1)
 
 
 @app.command("scale")

@@ -24,7 +24,7 @@ from ocrmaps.scratch import scratch
 
 ALL = (
     "machine", "decode", "maps", "extract", "metrics", "build", "store", "loader", "break-even", "step", "validation",
-    "predict", "cli",
+    "predict", "cli", "counts",
 )  # fmt: skip
 """What `all` measures, in this order. `oracle` and `diagnose` give scores, not times, `page` needs a browser and
 `scale` 1.5 GB of disk: they are asked for by their names."""

@@ -118,6 +118,12 @@ def _cli(repeats: int, quick: bool = False, source: Path | None = None) -> list[
     return bench_cli(1 if quick else repeats, quick=quick, source=source)
 
 
+def _counts(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
+    from ocrmaps.pipelines.bench.cases.counts import bench_counts
+
+    return bench_counts()
+
+
 def _page(repeats: int, quick: bool = False, source: Path | None = None) -> list[Result]:
     from ocrmaps.pipelines.bench.cases.page import bench_page
 
@@ -146,6 +152,7 @@ BENCHES: dict[str, Callable[..., list[Result]]] = {
     "validation": _validation,
     "predict": _predict,
     "cli": _cli,
+    "counts": _counts,
     "page": _page,
     "scale": _scale,
 }

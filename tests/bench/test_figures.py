@@ -57,6 +57,7 @@ NAMES = {
         "cli/version_s", "cli/help_s", "cli/help_of_commands_s", "cli/wrong_input_s", "cli/cache_status_s",
         "cli/data_check_s", "cli/help_vs_typer", "cli/heavy_imports",
     },
+    "counts": {"counts/row_opened", "counts/build_calls", "counts/step_waits", "counts/help_modules"},
 }  # fmt: skip
 
 

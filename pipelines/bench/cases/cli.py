@@ -69,7 +69,7 @@ try:
     main()
 finally:
     with open(modules, "w") as file:
-        json.dump(sorted({name.partition(".")[0] for name in sys.modules}), file)
+        json.dump(sorted(sys.modules), file)
 """
 
 
@@ -105,7 +105,7 @@ def bench_cli(repeats: int = 5, *, quick: bool = False, source: Path | None = No
             groups["data_check"][0].words.append(f"--pictures={asked.pictures.absolute()}")
         lines = [line for group in groups.values() for line in group]
         for line in lines:  # also fills the page cache
-            line.imported.extend(_imports(line, room))
+            line.imported.extend(sorted({name.partition(".")[0] for name in imports(line, room)} & set(HEAVY)))
         floor: list[float] = []
         for _ in range(max(1, repeats)):
             floor.append(_seconds(["-c", _TYPER, "--help"], 0, room))
@@ -137,11 +137,12 @@ def _shown(line: CommandLine) -> str:
     return shlex.join(word for word in line.words if not Path(word.rpartition("=")[2]).is_absolute())
 
 
-def _imports(line: CommandLine, room: Path) -> list[str]:
-    """The heavy packages that a command line has imported when it ends."""
+def imports(line: CommandLine, room: Path) -> list[str]:
+    """The names of all modules that a command line has imported when it ends."""
     answer = room / "modules.json"
     _run(["-c", _MODULES, json.dumps(line.words), str(answer)], room, line.code)
-    return sorted(set(json.loads(answer.read_text(encoding="utf-8"))) & set(HEAVY))
+    found: list[str] = json.loads(answer.read_text(encoding="utf-8"))
+    return found
 
 
 def _seconds(words: Sequence[str], code: int, room: Path) -> float:

@@ -7,6 +7,7 @@ slows the steps that it traces, so it has a training of its own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,15 +119,17 @@ class Run:
     """MB; 0 on a processor."""
 
 
-class _Count(TorchDispatchMode):
-    """Counts operators that wait for the device."""
+class WaitCount(TorchDispatchMode):
+    """Counts operators, and names those that wait for the device."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.operators: Counter[str] = Counter()
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
+        self.operators[name] += 1
         by_mask = name.startswith("index") and any(
             isinstance(i, torch.Tensor) and i.dtype == torch.bool for i in args[1] if isinstance(args[1], list | tuple)
         )
@@ -141,11 +144,11 @@ class Waits(Callback):
     def __init__(self, step: int) -> None:
         self.step = step
         self.found: list[str] = []
-        self._mode: _Count | None = None
+        self._mode: WaitCount | None = None
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
         if trainer.global_step == self.step:
-            self._mode = _Count()
+            self._mode = WaitCount()
             self._mode.__enter__()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
