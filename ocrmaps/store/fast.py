@@ -21,12 +21,12 @@ from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.files import open_at_once
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.ahead import ReadAhead
-from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.far.rows import Ahead
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import ROW_DIGEST, row_digest
 from ocrmaps.store.format.layout import ShardKey, row_shape
 from ocrmaps.store.indexes import Indexes
+from ocrmaps.store.places.patience import LOOKS
 from ocrmaps.store.reader import Reader
 
 

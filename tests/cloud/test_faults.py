@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ocrmaps.errors import StoreCorrupt, StoreError
-from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.format.layout import list_files
 from ocrmaps.store.places import objects
 from ocrmaps.store.places.objects import ObjectPlace
+from ocrmaps.store.places.patience import LOOKS
 from ocrmaps.store.upkeep.exchange.journal import dead_pushes
 from ocrmaps.store.upkeep.exchange.pull import pull
 from ocrmaps.store.upkeep.exchange.push import SENDS, push

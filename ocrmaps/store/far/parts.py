@@ -14,9 +14,8 @@ from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, ShardKey, c
 from ocrmaps.store.format.manifest import Manifest, parse_manifest
 from ocrmaps.store.format.tables import column_path
 from ocrmaps.store.places.objects import ObjectPlace
+from ocrmaps.store.places.patience import LOOKS
 
-LOOKS = 6
-"""How often bytes are fetched before they are called wrong: a connection may have changed them."""
 LARGEST_MANIFEST = 64 * 2**20
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,99}){0,2}")
 _MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError)

@@ -23,10 +23,11 @@ import numpy.typing as npt
 
 from ocrmaps.errors import StoreCorrupt, StoreError
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.far.parts import LOOKS, sending_again
+from ocrmaps.store.far.parts import sending_again
 from ocrmaps.store.far.version import FarVersion
 from ocrmaps.store.format.identity import row_digest
 from ocrmaps.store.format.layout import ShardKey
+from ocrmaps.store.places.patience import LOOKS
 from ocrmaps.store.places.standin import Quota, write_part
 
 T = TypeVar("T")

@@ -29,11 +29,11 @@ from ocrmaps.annotations.records import Source
 from ocrmaps.errors import DataError, SpecError, StoreError
 from ocrmaps.geometry import Frame
 from ocrmaps.recipe import Recipe
-from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.places import lock
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import local_cache, quota_bytes
 from ocrmaps.store.places.objects import IN_FLIGHT, Listed, ObjectPlace
+from ocrmaps.store.places.patience import LOOKS
 from ocrmaps.store.places.standin import MARK, RESERVE, write_whole
 from ocrmaps.store.places.urls import bucket_and_key, folder_of, join, url_of
 

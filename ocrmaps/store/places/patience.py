@@ -1,4 +1,4 @@
-"""Says that a place does not answer while requests wait for it, to whoever listens (`ocrmaps.progress.listen`)."""
+"""How long and how often a place is asked; says that it does not answer to whoever listens (`progress.listen`)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ocrmaps import progress
 
+LOOKS = 6
+"""How often bytes are fetched before they are called wrong: a connection may have changed them."""
 SAY_SECONDS, AGAIN_SECONDS, LOOK_SECONDS = 2.0, 10.0, 0.5
 """Until the first word, between two words, and between two looks."""
 

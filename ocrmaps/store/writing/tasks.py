@@ -25,7 +25,6 @@ from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import DRAWN, Maps, MapSpec, Outcome, draw_maps
 from ocrmaps.pictures import decode
 from ocrmaps.recipe import ARRAYS
-from ocrmaps.store.far.parts import LOOKS
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import (
     FileDigest,
@@ -39,6 +38,7 @@ from ocrmaps.store.format.layout import ShardKey
 from ocrmaps.store.format.shards import ABSENT, assemble
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.objects import read_object
+from ocrmaps.store.places.patience import LOOKS
 from ocrmaps.store.places.urls import bucket_and_key
 from ocrmaps.store.writing.provenance import UNKNOWN, identity
 from ocrmaps.store.writing.team import Team

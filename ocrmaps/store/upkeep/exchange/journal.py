@@ -18,10 +18,11 @@ from typing import Any
 
 from ocrmaps.errors import StoreBusy, StoreCorrupt
 from ocrmaps.kinds import MANIFEST
-from ocrmaps.store.far.parts import LOOKS, far_manifest, possible_paths, sane
+from ocrmaps.store.far.parts import far_manifest, possible_paths, sane
 from ocrmaps.store.format.manifest import Manifest, parse_manifest
 from ocrmaps.store.places.lock import owner
 from ocrmaps.store.places.objects import Listed, ObjectPlace
+from ocrmaps.store.places.patience import LOOKS
 
 PUSHES = ".pushes"
 REFRESH = 600.0
