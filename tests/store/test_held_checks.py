@@ -270,7 +270,7 @@ def test_a_row_that_failed_is_tried_again(world: World):
         (task, *_) = building.tasks()
         receipt = build_shard(task)
         row = receipt["rows"][0]
-        receipt["rows"][0] = {"slot": row["slot"], "how": "failed", "reason": "x", "message": "x", "chunks": []}
+        receipt["rows"][0] = {"slot": row["slot"], "how": "failed", "reason": "x", "message": "x", "places": []}
         building.record(receipt)
     with world.building(plan) as building:
         assert task.key in [again.key for again in building.tasks()] and building.resumed == 0

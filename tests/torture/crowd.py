@@ -51,11 +51,12 @@ def not_drawn(task: ShardTask, stop: Any = None, team: Any = None) -> dict[str, 
         path = tree / task.key.path(array)
         path.unlink(missing_ok=True)
         os.link(Path(task.temporary).parent / "file", path)
-    chunk = [123_456, 98_765, "0123456789abcdef0123456789abcdef"]
+    places, digests = [123_456, 98_765] * len(ARRAYS), "0123456789abcdef" * len(ARRAYS)
     rows = [
-        {"slot": row.slot, "how": "drawn", "outcomes": [0] * len(row.polygons), "chunks": [chunk] * len(ARRAYS)}
+        {"slot": row.slot, "how": "drawn", "outcomes": bytes(len(row.polygons)).hex(), "places": places,
+         "digests": digests}
         for row in task.rows
-    ]
+    ]  # fmt: skip
     files = {array: [SIZE, "0123456789abcdef" * 4] for array in ARRAYS}
     return {
         "shard": str(task.key), "asked": task.asked, "files": files, "rows": rows, "seconds": 0.0,

@@ -27,6 +27,8 @@ Seam = Callable[[str, Path], int | None]
 between: Seam | None = None
 _SYNCS = 8
 """Files that are synced at a time."""
+_FEW = 4
+"""So many, those of a shard, are synced by whoever asks: threads for them take longer to start."""
 STEPS = ("mkdir", "open", "write", "fsync", "rename", "link", "unlink", "append", "truncate", "fsync-dir")
 
 
@@ -129,6 +131,10 @@ def sync_folder(path: Path) -> None:
 
 def sync(files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
     """Make files, then folders, survive a power cut; many at a time, so that the file system can join its work."""
+    if len(files) + len(folders) <= _FEW:
+        _each(_sync_file, files)
+        _each(sync_folder, folders)
+        return
     with ThreadPoolExecutor(_SYNCS) as pool:
         for sync_one, paths in ((_sync_file, files), (sync_folder, folders)):
             list(pool.map(partial(_each, sync_one), (paths[i::_SYNCS] for i in range(min(_SYNCS, len(paths))))))

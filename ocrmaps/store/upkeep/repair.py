@@ -191,7 +191,8 @@ def _task(reader: Reader, key: ShardKey, tree: Path, temporary: Path) -> ShardTa
 
 def _copy(reader: Reader, key: ShardKey, row: int) -> CopyRow | None:
     """The row as it is stored, if all four arrays still hold it."""
-    chunks = []
+    places: list[int] = []
+    digests = ""
     for j, array in enumerate(ARRAYS):
         offset, nbytes = int(reader.rows["chunk_offset"][row, j]), int(reader.rows["chunk_nbytes"][row, j])
         digest = reader.rows["chunk_digest"][row, j].tobytes().hex()
@@ -203,9 +204,10 @@ def _copy(reader: Reader, key: ShardKey, row: int) -> CopyRow | None:
             return None
         if row_digest(data).hex() != digest:
             return None
-        chunks.append((offset, nbytes, digest))
+        places += [offset, nbytes]
+        digests += digest
     files = tuple(str(reader.folder / key.path(array)) for array in ARRAYS)
-    return CopyRow(files=files, chunks=tuple(chunks), outcomes=(0,) * len(reader.polygon_set(row)))
+    return CopyRow(files=files, places=tuple(places), digests=digests, outcomes=bytes(len(reader.polygon_set(row))))
 
 
 def _whole(store: Store, folder: Path, planner: Planner, runner: Runner, aside: _Aside) -> tuple[list[str], list[str]]:

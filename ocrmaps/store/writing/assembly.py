@@ -84,14 +84,13 @@ def assemble_version(plan: Plan, receipts: Mapping[str, Mapping[str, Any]]) -> A
                     )
                 )
             else:
-                chunks = told["chunks"]
                 written.append(
                     (
                         row,
                         _Told(
-                            outcomes=bytes(told["outcomes"]),
-                            places=_PLACES.pack(*(n for chunk in chunks for n in chunk[:2])),
-                            digests=bytes.fromhex("".join(chunk[2] for chunk in chunks)),
+                            outcomes=bytes.fromhex(told["outcomes"]),
+                            places=_PLACES.pack(*told["places"]),
+                            digests=bytes.fromhex(told["digests"]),
                         ),
                     )
                 )

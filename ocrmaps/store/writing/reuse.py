@@ -154,16 +154,20 @@ class Known:
         first, last = (reader.polygons["row_offsets"][at + i].tolist() for i in (0, 1))
         table = reader.rows
         digests = table["chunk_digest"][at].tobytes().hex()
-        size = len(digests) // (len(rows) * len(ARRAYS))
-        hexes = iter([digests[i : i + size] for i in range(0, len(digests), size)])
+        size = len(digests) // len(rows)
+        places = np.stack([table["chunk_offset"][at], table["chunk_nbytes"][at].astype(np.uint64)], axis=2)
         out = []
-        for i, (row, offsets, lengths) in enumerate(
-            zip(rows, table["chunk_offset"][at].tolist(), table["chunk_nbytes"][at].tolist(), strict=True)
-        ):
+        for i, (row, own) in enumerate(zip(rows, places.reshape(len(rows), -1).tolist(), strict=True)):
             shard = self._shard(number, reader.shard_of(row))
-            chunks = tuple((offset, nbytes, next(hexes)) for offset, nbytes in zip(offsets, lengths, strict=True))
-            outcomes = tuple(codes[first[i] : last[i]].tobytes())
-            out.append(CopyRow(files=shard.files, chunks=chunks, outcomes=outcomes, by=shard.by))
+            out.append(
+                CopyRow(
+                    files=shard.files,
+                    places=tuple(own),
+                    digests=digests[size * i : size * (i + 1)],
+                    outcomes=codes[first[i] : last[i]].tobytes(),
+                    by=shard.by,
+                )
+            )
         return out
 
     def _shard(self, number: int, key: ShardKey) -> _OldShard:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from ocrmaps.pictures import decode
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.codecs import packing
 from ocrmaps.store.format.identity import (
+    ROW_DIGEST,
     FileDigest,
     digest_in_pieces,
     file_digest,
@@ -54,9 +55,11 @@ class CopyRow:
 
     files: tuple[str, ...]
     """One shard file per array."""
-    chunks: tuple[tuple[int, int, str], ...]
-    """Offset, length and digest per array."""
-    outcomes: tuple[int, ...]
+    places: tuple[int, ...]
+    """Offset and length, array after array."""
+    digests: str
+    """The digest of each array, in hexadecimal digits, one after the other."""
+    outcomes: bytes
     """Per polygon, an index into `OUTCOMES`."""
     by: tuple[str, ...] = (UNKNOWN,)
     """Names of the identities that drew the shard it comes from."""
@@ -100,9 +103,11 @@ class ShardTask:
     @property
     def asked(self) -> str:
         """The fingerprint of the rows: a receipt answers this task only if it names the same."""
-        return fingerprint([str(self.key), [[r.slot, r.fingerprint] for r in self.rows]])
+        return fingerprint([_RECEIPT, str(self.key), [[r.slot, r.fingerprint] for r in self.rows]])
 
 
+_RECEIPT = 2
+"""Raised when receipts say the same in another way: those of an interrupted build are then not understood."""
 OUTCOMES: tuple[str, ...] = tuple(str(outcome) for outcome in Outcome)
 """Names of the codes in the `outcome` column; the manifest lists them, so later ones may be added."""
 
@@ -156,23 +161,26 @@ class _Made(NamedTuple):
     """What the receipt says of it."""
     packed: list[bytes]
     """One per array; emptied when they are written, none where the row failed."""
-    digests: Sequence[str] = ()
 
 
 def _row(row: RowTask, task: ShardTask) -> _Made:
     if row.copy is not None:
         copied = _copied(row.copy)
         if copied is not None:
-            told = {"slot": row.slot, "how": "copied", "outcomes": list(row.copy.outcomes), "by": list(row.copy.by)}
-            return _Made(told, copied, [digest for _, _, digest in row.copy.chunks])
+            return _Made(_known(row, row.copy, "copied"), copied)
     try:
         data = _input(row)
         arrays, drawn = draw_row(data, row, task.canonical, task.maps)
     except DataError as error:
         return _Made({"slot": row.slot, "how": "failed", "reason": "bad-picture", "message": str(error)}, [])
     packed = [_proven(arrays[array], task.codecs[array], f"{row.name}, {array}") for array in ARRAYS]
-    told = {"slot": row.slot, "how": "drawn", "outcomes": [OUTCOMES.index(o) for o in drawn.outcomes]}
-    return _Made(told, packed, [row_digest(data).hex() for data in packed])
+    told = {
+        "slot": row.slot,
+        "how": "drawn",
+        "outcomes": bytes(OUTCOMES.index(o) for o in drawn.outcomes).hex(),
+        "digests": "".join(row_digest(data).hex() for data in packed),
+    }
+    return _Made(told, packed)
 
 
 def _input(row: RowTask) -> bytes:
@@ -253,7 +261,9 @@ def _same(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
 def _copied(copy: CopyRow) -> list[bytes] | None:
     """The packed bytes of a known row, or None where they are no longer what they were: then it is drawn again."""
     out = []
-    for file, (offset, nbytes, digest) in zip(copy.files, copy.chunks, strict=True):
+    for number, file in enumerate(copy.files):
+        offset, nbytes = copy.places[2 * number : 2 * number + 2]
+        digest = copy.digests[2 * ROW_DIGEST * number : 2 * ROW_DIGEST * (number + 1)]
         try:
             with open(file, "rb", buffering=0) as handle:
                 data = os.pread(handle.fileno(), nbytes, offset)
@@ -268,11 +278,11 @@ def _copied(copy: CopyRow) -> list[bytes] | None:
 def _write(task: ShardTask, made: Mapping[int, _Made]) -> tuple[list[Path], dict[str, list[Any]]]:
     """Write the files of a shard under temporary names; returns these, and what the receipt says of each file.
 
-    Afterwards the packed rows are gone, and what is told of each row has its chunks.
+    Afterwards the packed rows are gone, and what is told of each row has its places.
     """
     unfinished, files = [], {}
     for row in made.values():
-        row.told["chunks"] = []
+        row.told["places"] = []
     for number, array in enumerate(ARRAYS):
         rows = [made[i].packed[number] if i in made and made[i].packed else None for i in range(task.rows_per_shard)]
         parts, index = assemble(rows, task.rows_per_shard)
@@ -283,7 +293,7 @@ def _write(task: ShardTask, made: Mapping[int, _Made]) -> tuple[list[Path], dict
         files[array] = [nbytes, proof.digest().hex()]
         for slot, (offset, length) in enumerate(index.tolist()):
             if offset != ABSENT:
-                made[slot].told["chunks"].append([offset, length, made[slot].digests[number]])
+                made[slot].told["places"] += [offset, length]
     for row in made.values():
         row.packed.clear()
     return unfinished, files
@@ -316,13 +326,14 @@ def _link(task: ShardTask) -> dict[str, Any] | None:
 
 def _linked(row: RowTask) -> dict[str, Any]:
     assert row.copy is not None  # only shards of known rows are linked
+    return {**_known(row, row.copy, "linked"), "places": list(row.copy.places)}
+
+
+def _known(row: RowTask, copy: CopyRow, how: str) -> dict[str, Any]:
+    """What the receipt says of a row that another version holds."""
     return {
-        "slot": row.slot,
-        "how": "linked",
-        "outcomes": list(row.copy.outcomes),
-        "by": list(row.copy.by),
-        "chunks": [list(chunk) for chunk in row.copy.chunks],
-    }
+        "slot": row.slot, "how": how, "outcomes": copy.outcomes.hex(), "by": list(copy.by), "digests": copy.digests,
+    }  # fmt: skip
 
 
 def memory_bound(canonical: CanonicalSpec, rows_per_shard: int, decoding: int) -> int:
