@@ -329,10 +329,23 @@ def test_a_table_that_arrives_wrong_is_fetched_again(tmp_path, monkeypatch):
 
 def test_a_worker_without_pyarrow_gets_no_rows_of_tables(tmp_path, monkeypatch):
     monkeypatch.setattr(crew, "find_spec", lambda name: None)
-    (said,) = crew.examine([], [f"memory://{tmp_path.name}/t.parquet"])["missing"]
-    assert "pyarrow is not installed: pip install 'ocrmaps[parquet]'" in said
+    ObjectPlace(f"memory://{tmp_path.name}").put("t.parquet", b"x")
+    told = crew.examine([], [f"memory://{tmp_path.name}/t.parquet"])
+    (said,) = crew.faults(SimpleNamespace(own=told), told)
+    assert "without pyarrow: pip install 'ocrmaps[parquet]'" in said and "mount" not in said
 
 
 def test_a_worker_without_the_objects_says_so(tmp_path):
-    (said,) = crew.examine([], [f"memory://{tmp_path.name}/a b/1.png"])["missing"]
-    assert f"cannot read memory://{tmp_path.name}/a b/1.png (no such object)" in said
+    told = crew.examine([], [f"memory://{tmp_path.name}/a b/1.png"])
+    (said,) = crew.faults(SimpleNamespace(own=told), told)
+    assert f"cannot read memory://{tmp_path.name}/a b/1.png (no such object)" in said and "mount" not in said
+
+
+def test_a_worker_that_a_place_refuses_is_told_to_have_credentials(bucket, proxy, monkeypatch):
+    def refuse(*asked: object, **wanted: object) -> bytes:
+        raise OSError("status code: 403 Forbidden: <Code>AccessDenied</Code><Message>Access Denied</Message>")
+
+    monkeypatch.setattr(ObjectPlace, "range", lambda self, key, *_: self._again("get", key, refuse))
+    told = crew.examine([], [f"{bucket}/1.png"])
+    (said,) = crew.faults(SimpleNamespace(own=told), told)
+    assert "AccessDenied" in said and "check AWS_ACCESS_KEY_ID" in said and "mount" not in said
