@@ -84,6 +84,8 @@ def examine(folders: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
     """Runs on a worker: what it is, and what it cannot reach."""
     missing = [f"no folder {f} that it may write to" for f in folders if not os.access(f, os.R_OK | os.W_OK | os.X_OK)]
     lacking = []
+    silent: set[str] = set()
+    """Buckets that were asked in vain: each request takes half a minute of tries."""
     for picture in pictures:
         far = bucket_and_key(picture)
         if picture.lower().endswith(TABLES) and find_spec("pyarrow") is None:
@@ -92,7 +94,7 @@ def examine(folders: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
             if far is None:
                 with open(picture, "rb") as file:
                     file.read(1)
-            else:
+            elif far[0] not in silent:
                 read_object(*far, nbytes=1)
         except FileNotFoundError as error:
             found = f"cannot read {picture} ({reason(error)})"
@@ -103,6 +105,7 @@ def examine(folders: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
         except OSError as error:
             missing.append(f"cannot read {picture} ({reason(error)})")
         except OcrmapsError as error:
+            silent |= set(far[:1]) if far else set()
             lacking.append(f"cannot read {picture} ({error}): {error.hint}, on that host")
     return {"host": platform.node(), **identity(), "files": code_files(), "missing": missing, "lacking": lacking}
 

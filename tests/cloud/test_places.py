@@ -64,7 +64,7 @@ def test_a_version_that_a_place_lacks_is_missed_there_and_not_in_its_stand_in(tm
             1,
         ),
         ("Received redirect without LOCATION", "in another region$", 1),
-        ("error sending request\nDebug source: dns error", r"no server of the name memory://x is known here \(2", 2),
+        ("error sending request\nDebug source: dns error", r"no address is known here for memory://x \(2", 2),
         ("error sending request\nDebug source: InvalidCertificate(Unknown)", "of memory://x is not trusted here$", 1),
         ("status code: 429 Too Many Requests: slow down", "slow down", 2),
         ("PUT http://169.254.169.254/latest/api/token", "found no credentials in the environment", 2),

@@ -345,7 +345,11 @@ def test_a_worker_that_a_place_refuses_is_told_to_have_credentials(bucket, proxy
     def refuse(*asked: object, **wanted: object) -> bytes:
         raise OSError("status code: 403 Forbidden: <Code>AccessDenied</Code><Message>Access Denied</Message>")
 
-    monkeypatch.setattr(ObjectPlace, "range", lambda self, key, *_: self._again("get", key, refuse))
-    told = crew.examine([], [f"{bucket}/1.png"])
+    asked: list[str] = []
+    monkeypatch.setattr(
+        ObjectPlace, "range", lambda self, key, *_: (asked.append(key), self._again("get", key, refuse))[1]
+    )
+    told = crew.examine([], [f"{bucket}/1.png", f"{bucket}/other/1.png"])
+    assert len(asked) == 1
     (said,) = crew.faults(SimpleNamespace(own=told), told)
     assert "AccessDenied" in said and "check AWS_ACCESS_KEY_ID" in said and "mount" not in said

@@ -48,11 +48,8 @@ _KNOWN = {
         "",
     ),
     "Account must be specified": ("the environment names no account", ""),
-    "dns error": (
-        "no server of the name {host} is known here",
-        "check the URL, the network and what names an endpoint",
-    ),
-    "ConnectionRefused": ("nothing listens at {host}", "check what names an endpoint, and that its server runs"),
+    "dns error": ("no address is known here for {host}", "check the network, and AWS_ENDPOINT or its like"),
+    "ConnectionRefused": ("nothing listens at {host}", "check AWS_ENDPOINT or its like, and that its server runs"),
     "InvalidCertificate": (
         "the certificate of {host} is not trusted here",
         "name the file of the authority that signed it in SSL_CERT_FILE",
