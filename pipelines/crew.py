@@ -8,7 +8,6 @@ many to a request, and none waits for a worker that will not come back.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
 import platform
@@ -84,25 +83,38 @@ def terms_of(pictures: Iterable[str] = (), folders: Sequence[str] = (), mounts: 
 def examine(folders: Sequence[str], pictures: Sequence[str]) -> dict[str, Any]:
     """Runs on a worker: what it is, and what it cannot reach."""
     missing = [f"no folder {f} that it may write to" for f in folders if not os.access(f, os.R_OK | os.W_OK | os.X_OK)]
+    lacking = []
+    silent: set[str] = set()
+    """Buckets that were asked in vain: each request takes half a minute of tries."""
     for picture in pictures:
         far = bucket_and_key(picture)
+        if picture.lower().endswith(TABLES) and find_spec("pyarrow") is None:
+            lacking.append(f"cannot read {picture} without pyarrow: pip install 'ocrmaps[parquet]' there")
         try:
-            if picture.lower().endswith(TABLES) and find_spec("pyarrow") is None:
-                raise OSError(errno.ENOSYS, "pyarrow is not installed: pip install 'ocrmaps[parquet]'")
             if far is None:
                 with open(picture, "rb") as file:
                     file.read(1)
-            else:
+            elif far[0] not in silent:
                 read_object(*far, nbytes=1)
-        except (OSError, OcrmapsError) as error:
+        except FileNotFoundError as error:
+            found = f"cannot read {picture} ({reason(error)})"
+            if far is None:
+                missing.append(found)
+            else:
+                lacking.append(f"{found}: build again, the source changed; or it is another place there: AWS_ENDPOINT")
+        except OSError as error:
             missing.append(f"cannot read {picture} ({reason(error)})")
-    return {"host": platform.node(), **identity(), "files": code_files(), "missing": missing}
+        except OcrmapsError as error:
+            silent |= set(far[:1]) if far else set()
+            lacking.append(f"cannot read {picture} ({error}): {error.hint}, on that host")
+    return {"host": platform.node(), **identity(), "files": code_files(), "missing": missing, "lacking": lacking}
 
 
 def faults(terms: Terms, told: Mapping[str, Any]) -> list[str]:
     """Why a worker that told this about itself must not draw, and what to do about it."""
     other = differences(terms.own, told)
     found = [f"{', '.join(other)}: install the same ocrmaps and libraries there, then restart it"] if other else []
+    found += told["lacking"][:3]
     if told["missing"]:
         missing, mounts = ", ".join(told["missing"][:3]), terms.mounts
         found.append(

@@ -64,6 +64,8 @@ def test_a_version_that_a_place_lacks_is_missed_there_and_not_in_its_stand_in(tm
             1,
         ),
         ("Received redirect without LOCATION", "in another region$", 1),
+        ("error sending request\nDebug source: dns error", r"no address is known here for memory://x \(2", 2),
+        ("error sending request\nDebug source: InvalidCertificate(Unknown)", "of memory://x is not trusted here$", 1),
         ("status code: 429 Too Many Requests: slow down", "slow down", 2),
         ("PUT http://169.254.169.254/latest/api/token", "found no credentials in the environment", 2),
     ],
@@ -79,6 +81,26 @@ def test_what_the_library_says_of_buckets_and_credentials_is_said_plainly(monkey
     with pytest.raises(StoreError, match=found):
         ObjectPlace("memory://x")._again("list", "a", call)
     assert len(calls) == tries
+
+
+def test_where_nobody_gives_credentials_few_tries_are_enough(monkeypatch):
+    calls: list[int] = []
+
+    def call() -> None:
+        calls.append(1)
+        raise OSError("PUT http://169.254.169.254/latest/api/token")
+
+    with pytest.raises(StoreError, match=r"found no credentials .* \(3 tries\)"):
+        ObjectPlace("memory://x")._again("list", "a", call)
+    assert len(calls) == 3
+
+
+def test_a_server_that_is_not_there_is_named(monkeypatch, bucket, proxy):
+    monkeypatch.setattr(objects, "TRIES", 2)
+    proxy.close()
+    with pytest.raises(StoreError, match=rf"nothing listens at 127\.0\.0\.1:{proxy.port} \(2 tries\)") as refused:
+        ObjectPlace(bucket).get("a")
+    assert "that its server runs" in refused.value.hint
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from ocrmaps.store.writing.tasks import build_shard
 from ocrmaps.tiff import inside
 from tests.cloud.server import BUCKET, sometimes
 from tests.torture.cluster import source_world
+from tests.torture.sources import lay_tables
 
 
 @pytest.fixture
@@ -258,29 +259,8 @@ def test_workers_fetch_pages_and_members_out_of_their_objects(world, tmp_path, m
     assert report.root_digest == build(recipe, tmp_path / "plain").root_digest
 
 
-def lay_tables(folder: Path, pictures: list[bytes]) -> None:
-    """Rows as Hugging Face writes them: in row groups of two, bare in an Arrow stream, packed in an Arrow file."""
-    pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
-
-    def table(some: list[bytes]):
-        quads = [[[[4.0, 4.0], [30.0, 4.0], [30.0, 14.0], [4.0, 14.0]]]] * len(some)
-        return pa.table({"image": [{"bytes": p, "path": None} for p in some], "polygons": quads})
-
-    folder.mkdir()
-    pq.write_table(table(pictures[:4]), folder / "a.parquet", row_group_size=2)
-    bare, packed = table(pictures[4:6]), table(pictures[6:])
-    with pa.OSFile(str(folder / "b.arrow"), "wb") as out, pa.ipc.new_stream(out, bare.schema) as stream:
-        stream.write_table(bare)
-    options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with (
-        pa.OSFile(str(folder / "c.arrow"), "wb") as out,
-        pa.ipc.new_file(out, packed.schema, options=options) as stream,
-    ):
-        stream.write_table(packed)
-
-
 def test_workers_fetch_only_the_row_groups_of_tables_that_they_draw(world, tmp_path, monkeypatch, bucket):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     padding = 50_000  # the end of a table is read with 64 kB before it
     pictures = [p.read_bytes() + random.Random(p.name).randbytes(padding) for p in (world[1] / "train").iterdir()]
     lay_tables(tmp_path / "tables", pictures)
@@ -304,6 +284,7 @@ def test_workers_fetch_only_the_row_groups_of_tables_that_they_draw(world, tmp_p
 
 
 def test_a_table_that_arrives_wrong_is_fetched_again(tmp_path, monkeypatch):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     lay_tables(tmp_path / "tables", [b"picture %d" % i * 50 for i in range(7)])
     place = ObjectPlace(f"memory://{tmp_path.name}")
     place.put("a.parquet", (tmp_path / "tables" / "a.parquet").read_bytes())
@@ -329,10 +310,27 @@ def test_a_table_that_arrives_wrong_is_fetched_again(tmp_path, monkeypatch):
 
 def test_a_worker_without_pyarrow_gets_no_rows_of_tables(tmp_path, monkeypatch):
     monkeypatch.setattr(crew, "find_spec", lambda name: None)
-    (said,) = crew.examine([], [f"memory://{tmp_path.name}/t.parquet"])["missing"]
-    assert "pyarrow is not installed: pip install 'ocrmaps[parquet]'" in said
+    ObjectPlace(f"memory://{tmp_path.name}").put("t.parquet", b"x")
+    told = crew.examine([], [f"memory://{tmp_path.name}/t.parquet"])
+    (said,) = crew.faults(SimpleNamespace(own=told), told)
+    assert "without pyarrow: pip install 'ocrmaps[parquet]'" in said and "mount" not in said
 
 
 def test_a_worker_without_the_objects_says_so(tmp_path):
-    (said,) = crew.examine([], [f"memory://{tmp_path.name}/a b/1.png"])["missing"]
-    assert f"cannot read memory://{tmp_path.name}/a b/1.png (no such object)" in said
+    told = crew.examine([], [f"memory://{tmp_path.name}/a b/1.png"])
+    (said,) = crew.faults(SimpleNamespace(own=told), told)
+    assert f"cannot read memory://{tmp_path.name}/a b/1.png (no such object)" in said and "mount" not in said
+
+
+def test_a_worker_that_a_place_refuses_is_told_to_have_credentials(bucket, proxy, monkeypatch):
+    def refuse(*asked: object, **wanted: object) -> bytes:
+        raise OSError("status code: 403 Forbidden: <Code>AccessDenied</Code><Message>Access Denied</Message>")
+
+    asked: list[str] = []
+    monkeypatch.setattr(
+        ObjectPlace, "range", lambda self, key, *_: (asked.append(key), self._again("get", key, refuse))[1]
+    )
+    told = crew.examine([], [f"{bucket}/1.png", f"{bucket}/other/1.png"])
+    assert len(asked) == 1
+    (said,) = crew.faults(SimpleNamespace(own=told), told)
+    assert "AccessDenied" in said and "check AWS_ACCESS_KEY_ID" in said and "mount" not in said

@@ -16,14 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.torture import cluster, kills, mutations, network, power, steps
+from tests.torture import cluster, kills, mutations, network, power, sources, steps
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the counts of the test suite")
     parser.add_argument("--record", type=Path, default=None, help="write the counts here as JSON")
-    parser.add_argument("--only", choices=["steps", "kills", "power", "mutations", "cluster", "network"], default=None)
+    parser.add_argument(
+        "--only", choices=["steps", "kills", "power", "mutations", "cluster", "network", "sources"], default=None
+    )
     chosen = parser.parse_args()
     memory = Path("/dev/shm")
     root = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
@@ -34,6 +36,7 @@ def main() -> int:
         "power": lambda d: power.cut_power(d, 60 if quick else 5000),
         "mutations": lambda d: mutations.mutate_many(d, 1200 if quick else 50_000),
         "network": lambda d: network.through_faults(d, 300 if quick else 10_000),
+        "sources": lambda d: sources.drawn_through_faults(d, 20 if quick else 1_000),
         "cluster": lambda d: cluster.kill_cluster(d, 2 if quick else 60),
     }
     record: dict[str, Any] = {"machine": platform.platform(), "python": platform.python_version()}

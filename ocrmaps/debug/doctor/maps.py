@@ -18,6 +18,7 @@ from ocrmaps.maps import DRAWN, MapSpec, Outcome, draw_maps
 from ocrmaps.maps.records import PROBABILITY_COUNTS, THRESHOLD_COUNTS
 from ocrmaps.metrics import match_iou
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.version import mending
 from ocrmaps.store.fast import FastReader
 from ocrmaps.store.format.layout import row_shape
 from ocrmaps.store.reader import Reader
@@ -197,7 +198,7 @@ def look_at_batches(
                 if batches == LOADED:
                     break
     except StoreError as error:
-        stage.problem(str(error).splitlines()[0], f"ocrmaps repair {reader.folder} --yes")
+        stage.problem(str(error).splitlines()[0], mending(reader.folder, yes=True))
     except OcrmapsError as error:
         stage.problem(str(error).splitlines()[0], error.hint)
     stage.said = f"{rows - differing} of {rows} rows equal to the store, {batches} batches of split {split!r}"

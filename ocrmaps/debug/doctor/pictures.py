@@ -15,6 +15,7 @@ from ocrmaps.errors import PictureError, StoreError
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.pagekit.pictures import Canvas, overlay
 from ocrmaps.pictures import decode
+from ocrmaps.store.far.version import mending
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.retrace import find_picture
 from ocrmaps.tiff import read_picture
@@ -191,7 +192,7 @@ def look_at_canonical(cases: Sequence[Case], stage: Stage, specs: Specs, reader:
 
 def damaged(error: StoreError, case: Case, stage: Stage, reader: Reader) -> None:
     """A stored row that does not read: told, and not followed further."""
-    stage.problem(str(error).splitlines()[0], f"ocrmaps repair {reader.folder} --yes", case.name)
+    stage.problem(str(error).splitlines()[0], mending(reader.folder, yes=True), case.name)
     case.lost = stage.name
 
 

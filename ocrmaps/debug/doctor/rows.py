@@ -8,6 +8,7 @@ from ocrmaps.debug.doctor.choice import choose, facts_of
 from ocrmaps.debug.doctor.records import Case, Stage
 from ocrmaps.errors import Problem, StoreError
 from ocrmaps.recipe import ARRAYS
+from ocrmaps.store.far.version import mending
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.retrace import rows_of_shard, shard_keys
 from ocrmaps.store.upkeep.verify import verify
@@ -40,9 +41,9 @@ def damaged_rows(reader: Reader, stages: dict[str, Stage]) -> list[int]:
         damaged += hit
         if not hit:
             stage = stages["canonical" if array == "image" else "maps"]
-            stage.problem(f"{problem.loc}: {problem.message}", f"ocrmaps repair {reader.folder} --yes")
+            stage.problem(f"{problem.loc}: {problem.message}", mending(reader.folder, yes=True))
     for problem in told:
-        stages["file"].problem(f"{problem.loc}: {problem.message}", f"ocrmaps repair {reader.folder} --yes")
+        stages["file"].problem(f"{problem.loc}: {problem.message}", mending(reader.folder, yes=True))
     return list(dict.fromkeys(damaged))
 
 

@@ -93,11 +93,11 @@ def far_version(folder: Path) -> FarVersion | None:
     return None if mark is None else FarVersion(folder, mark)
 
 
-def mending(folder: Path) -> str:
-    """What to do about damage in a version, wherever it lies."""
+def mending(folder: Path, *, yes: bool = False) -> str:
+    """What to do about damage in a version, wherever it lies; `yes` mends without being asked again."""
     mark = mark_of(folder.parent.parent)
     if mark is None:
-        return f"ocrmaps repair {folder}"
+        return f"ocrmaps repair {folder}{' --yes' * yes}"
     return sending_again(mark.url, f"{folder.parent.name}/{folder.name}")
 
 

@@ -32,10 +32,14 @@ PIECE = 16 * 2**20
 """Bytes of one request; larger objects travel in several."""
 IN_FLIGHT = 16
 """Whole objects on their way at a time."""
+_FEW = 3
+"""Tries where nobody gives credentials: a machine without a role waits seconds for each."""
 _HINT = "check the URL, the network and the credentials that the environment gives, and run the same command again"
 _REFUSED = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError", "InvalidPathError",
             "UnknownConfigurationKeyError")  # fmt: skip
-_DENIED = re.compile(r"NoSuchBucket|redirect without LOCATION|status code: 4(?!0[489]|12|25|29)[0-9]{2}\b")
+_DENIED = re.compile(
+    r"NoSuchBucket|redirect without LOCATION|InvalidCertificate|status code: 4(?!0[489]|12|25|29)[0-9]{2}\b"
+)
 """What no second try changes: kinds of errors, and what the answer says."""
 _KNOWN = {
     "NoSuchBucket": ("there is no such bucket", "check its name, or make it with the provider's tools"),
@@ -44,6 +48,12 @@ _KNOWN = {
         "",
     ),
     "Account must be specified": ("the environment names no account", ""),
+    "dns error": ("no address is known here for {host}", "check the network, and AWS_ENDPOINT or its like"),
+    "ConnectionRefused": ("nothing listens at {host}", "check AWS_ENDPOINT or its like, and that its server runs"),
+    "InvalidCertificate": (
+        "the certificate of {host} is not trusted here",
+        "name the file of the authority that signed it in SSL_CERT_FILE",
+    ),
     "redirect without LOCATION": ("the bucket is in another region", "set AWS_REGION to the bucket's region"),
 }
 """What obstore says only to those who know the provider: a piece of it -> what it means, what to do but set names."""
@@ -213,7 +223,8 @@ class ObjectPlace:
                 except (self._obstore.exceptions.BaseError, _Short, OSError) as error:
                     last = error
                     refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
-                    if refused or _DENIED.search(str(error)):
+                    few = "http://169.254.169.254/" in str(error) and attempt + 1 >= _FEW
+                    if refused or few or _DENIED.search(str(error)):
                         break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
@@ -308,6 +319,7 @@ def _meaning(error: Exception, url: str) -> tuple[str, str]:
     hint = "" if re.search(r"status code: 40[013]\b", str(error)) else _HINT
     said, hint = next((known for mark, known in _KNOWN.items() if mark in str(error)), (_said(error), hint))
     names = _NAMES.get(url.partition(":")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    said = said.replace("{host}", _host(url))
     return said, hint or f"check {names}, or what else the provider's own tools take, and run the same command again"
 
 
