@@ -327,6 +327,10 @@ def _of_outlines(sample: Sample, seen: Evidence, table: FloatArray) -> list[Labe
         near = pairs.detection_index[(pairs.truth_index == i) & near_detection]
         if kind == "split":
             near = pairs.detection_index[(pairs.truth_index == i) & on_text]
+        elif kind == "shifted" and not near.size:  # far off its text: the text that it touches and no other outline has
+            had = pairs.detection_index[(pairs.truth_index != i) & near_detection]
+            free = np.flatnonzero((pairs.truth_index == i) & ~np.isin(pairs.detection_index, had))
+            near = pairs.detection_index[free[pairs.overlap[free].argsort()[-1:]]]
         out.append(
             LabelFinding(
                 picture=sample.id,
