@@ -10,6 +10,7 @@
   const slot = "ocrmaps-audit:" + info.name;
   const words = { accept: "accepted", reject: "rejected", later: "for later" };
   let decisions = { ...info.decisions };
+  const made = [];
   let current = 0;
 
   try {
@@ -59,6 +60,7 @@
   const decide = value => {
     const item = items[current];
     if (!item) return;
+    made.push([current, decisions[item.dataset.key]]);
     if (value) decisions[item.dataset.key] = value;
     else delete decisions[item.dataset.key];
     keep();
@@ -66,9 +68,19 @@
     if (value) step(1);
   };
 
+  // Deciding goes on to the next one, so what is taken back is mostly the one before.
+  const undo = () => {
+    if (!made.length) return;
+    const [at, before] = made.pop();
+    if (before) decisions[items[at].dataset.key] = before;
+    else delete decisions[items[at].dataset.key];
+    keep();
+    go(at);
+  };
+
   const keys = {
     j: () => step(1), ArrowDown: () => step(1), k: () => step(-1), ArrowUp: () => step(-1),
-    a: () => decide("accept"), r: () => decide("reject"), l: () => decide("later"), u: () => decide(""),
+    a: () => decide("accept"), r: () => decide("reject"), l: () => decide("later"), u: undo,
   };
 
   document.addEventListener("keydown", event => {

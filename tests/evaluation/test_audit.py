@@ -21,9 +21,9 @@ from ocrmaps.errors import DataError, SpecError
 from ocrmaps.evaluation.audit.calibration import NUMBERS, calibrated, error_odds
 from ocrmaps.evaluation.audit.decisions import Decided, corrected, read_decisions
 from ocrmaps.evaluation.audit.faults import TURNS, put_in, turned
-from ocrmaps.evaluation.audit.judge import audit
+from ocrmaps.evaluation.audit.judge import _of_outlines, audit
 from ocrmaps.evaluation.audit.pages import undone
-from ocrmaps.evaluation.audit.records import KINDS, AuditResult, Evidence, LabelFinding
+from ocrmaps.evaluation.audit.records import KINDS, OUTLINE_KINDS, AuditResult, Evidence, LabelFinding
 from ocrmaps.evaluation.audit.tables import write_tables, write_tasks
 from ocrmaps.evaluation.audit.traits import pieces_on
 from ocrmaps.geometry import PolygonSet
@@ -286,6 +286,18 @@ def test_a_part_of_a_merged_outline_that_has_one_already_is_not_drawn_again(wron
 def test_an_accepted_duplicate_whose_twin_is_in_another_finding_goes(wrong):
     sample, finding = _finding(wrong, "duplicate")
     assert len(corrected(sample, [replace(finding, others=())]).polygons) == len(sample.polygons) - 1
+
+
+def test_an_outline_that_hardly_touches_its_text_is_brought_back_to_it_and_not_to_a_neighbors(pages):
+    """It lies between two lines, more on the one below, which has an outline of its own."""
+    sample = pages[0][0]
+    (x0, _), (x1, bottom), (_, top) = sample.polygons[4][0], sample.polygons[4][2], sample.polygons[6][0]
+    off = _changed(sample, {4: _box(x0, bottom - 3, x1, top + 4)})
+    table = np.zeros((len(off.polygons), 1 + len(OUTLINE_KINDS)))
+    table[:, 0], table[4, 0], table[4, 1 + OUTLINE_KINDS.index("shifted")] = 1, 0.1, 0.9
+    (finding,) = _of_outlines(off, pages[1][sample.id], table)
+    (proposed,) = finding.proposed
+    assert np.abs(proposed - sample.polygons[4]).max() < 1.5
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ERRORS if kind != "wrong_frame"])

@@ -25,7 +25,7 @@ from ocrmaps.evaluation.audit.records import (
 )
 from ocrmaps.evaluation.audit.traits import PIECES, SEEN, TRAITS, Pieces, outline_traits, pieces_on, uncovered
 from ocrmaps.geometry import BoolArray, FloatArray, IntArray, PolygonSet
-from ocrmaps.metrics.matching import pair_geometry
+from ocrmaps.metrics.matching import PairGeometry, pair_geometry
 from ocrmaps.progress import Progress
 
 LEAST = 0.01
@@ -327,6 +327,8 @@ def _of_outlines(sample: Sample, seen: Evidence, table: FloatArray) -> list[Labe
         near = pairs.detection_index[(pairs.truth_index == i) & near_detection]
         if kind == "split":
             near = pairs.detection_index[(pairs.truth_index == i) & on_text]
+        elif kind == "shifted" and not near.size:
+            near = _beside(i, pairs, near_detection)
         out.append(
             LabelFinding(
                 picture=sample.id,
@@ -341,6 +343,15 @@ def _of_outlines(sample: Sample, seen: Evidence, table: FloatArray) -> list[Labe
             )
         )
     return out
+
+
+def _beside(i: int, pairs: PairGeometry, near: BoolArray) -> IntArray:
+    """(1 or none): the text that outline i hardly touches: as large as it, and no other outline's."""
+    had = pairs.detection_index[(pairs.truth_index != i) & near]
+    times = pairs.detections.area[pairs.detection_index] / pairs.truth.area[i]
+    free = (pairs.truth_index == i) & ~np.isin(pairs.detection_index, had) & (times > 0.5) & (times < 2)
+    index = np.flatnonzero(free)
+    return pairs.detection_index[index[pairs.overlap[index].argsort()[-1:]]]
 
 
 def _of_pieces(sample: Sample, seen: Evidence, pieces: Pieces, odds: FloatArray) -> list[LabelFinding]:
