@@ -37,11 +37,13 @@ def train(
     expect_run_file(run)
     if resume not in (None, "auto"):
         expect_checkpoint(Path(resume))
-    from ocrmaps.pipelines.train import train as go
-    from ocrmaps.training.launch import launched
     from ocrmaps.training.spec import load_run
 
-    launch, spec = launched(os.environ), load_run(run, settings or ())
+    spec = load_run(run, settings or ())
+    from ocrmaps.pipelines.train import train as go
+    from ocrmaps.training.launch import launched
+
+    launch = launched(os.environ)
     report = go(
         spec,
         out=out or Path("runs") / spec.name,
@@ -85,10 +87,11 @@ def precision_check(
     from ocrmaps.kinds import expect_run_file
 
     expect_run_file(run)
-    from ocrmaps.pipelines.precision import precision_check as go
     from ocrmaps.training.spec import load_run
 
     spec = load_run(run, settings or ())
+    from ocrmaps.pipelines.precision import precision_check as go
+
     report = go(
         spec,
         out=out or Path("runs") / f"{spec.name}-precision",

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 
 from ocrmaps.files import write_json
 from ocrmaps.loader import MapLoader
-from ocrmaps.machine import commit, machine
+from ocrmaps.machine import commit, keep_freed_memory, machine
 from ocrmaps.training.announce import announce, identity
 from ocrmaps.training.callbacks.log import Bar, Patience, RunJournal
 from ocrmaps.training.callbacks.sinks import open_sinks
@@ -71,6 +71,7 @@ def fit(
     devices = spec.hardware.devices if run.place is None else 1
     checkpoint = None if run.resumed is None else run.resumed.path
     compiled, interrupted = Compiled(spec.hardware.compile), None
+    keep_freed_memory()
     try:
         # Their end comes after this process's own threads have ended, whatever ended the run.
         with stop.listening(), beside(devices, run.device, _job(run)) as found:

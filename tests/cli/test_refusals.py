@@ -112,6 +112,7 @@ REFUSED = [
     ("bench detectors nowhere", 3, "found no file or folder nowhere"),
     ("bench detectors folder --detector nope.ckpt:deteval", 2, "nope.ckpt: no such checkpoint"),
     ("bench check nope.json", 2, "nope.json: no such file"),
+    ("bench counts --limits nope.toml", 2, "nope.toml: no such file"),
     ("debug bundle folder", 2, "folder: found a folder, expected the folder of a run"),
     ("debug list nope", 2, "nope: no such run"),
     ("debug show nope", 2, "nope: no such bundle"),
