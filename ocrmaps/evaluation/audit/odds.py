@@ -92,9 +92,8 @@ def fit(
     index = {kind: i for i, kind in enumerate(present)}
     target = np.array([index[label] for label in labels])
     knots = tuple(np.unique(np.quantile(rows[:, c], _KNOTS)) for c in range(rows.shape[1]))
-    plain = _bends(rows, knots)
-    mean, spread = plain.mean(axis=0), np.maximum(plain.std(axis=0), 1e-6)
-    x = _design(rows, knots, (mean, spread))
+    scale = _scale(_bends(rows, knots))
+    x = _design(rows, knots, scale)
     counts = np.ones(len(rows)) if weight is None else weight
     share = counts / counts.sum()
     weights = torch.zeros(x.shape[1], len(present), dtype=torch.float64)
@@ -111,7 +110,7 @@ def fit(
 
     solver.step(loss)
     prior = np.bincount(target, counts, minlength=len(present)) / counts.sum()
-    return Odds(kinds=tuple(present), knots=knots, scale=(mean, spread), weights=weights.numpy(), prior=prior)
+    return Odds(kinds=tuple(present), knots=knots, scale=scale, weights=weights.numpy(), prior=prior)
 
 
 def _cross_entropy(x: FloatArray, weights: FloatArray, target: IntArray, share: FloatArray) -> tuple[float, FloatArray]:
@@ -139,7 +138,15 @@ def _bends(rows: FloatArray, knots: Sequence[FloatArray]) -> FloatArray:
     return np.concatenate(columns, axis=1)
 
 
+def _scale(bends: FloatArray) -> tuple[FloatArray, FloatArray]:
+    return bends.mean(axis=0), np.maximum(bends.std(axis=0), 1e-6)
+
+
 def _design(rows: FloatArray, knots: Sequence[FloatArray], scale: tuple[FloatArray, FloatArray]) -> FloatArray:
+    """In place: of ten thousand pictures it is most of a gigabyte."""
     mean, spread = scale
-    bent = np.clip((_bends(rows, knots) - mean) / spread, -8, 8)
+    bent = _bends(rows, knots)
+    bent -= mean
+    bent /= spread
+    np.clip(bent, -8, 8, out=bent)
     return np.concatenate([np.ones((len(rows), 1)), bent], axis=1)
