@@ -142,6 +142,10 @@ def test_which_of_several_annotations_counts(tmp_path):
         ({**rectangle(), "image_rotation": 90}, "unsupported-shape"),
         (region(type="polygon", points=[[1, 2], [3, 4]]), "too-few-points"),
         ({**rectangle(), "original_width": 0}, "size"),
+        (region(type="polygon", points=[[1e308, 0], [9, 0], [9, 9]]), "not-finite"),
+        (region(type="polygon", points=[[0, 1e306], [9, 0], [9, 9]]), "huge-number"),
+        (region(type="polygon", points=[[0, float("inf")], [9, 0], [9, 9]]), "not-finite"),
+        (region(type="polygon", points=[[0, float("nan")], [9, 0], [9, 9]]), "not-finite"),
     ],
 )
 def test_what_is_no_outline_is_named(tmp_path, result, kind):

@@ -107,7 +107,8 @@ class _Pages:
         sides = np.repeat(np.array(self.sides).reshape(-1, 2), np.diff(columns.ends) // 2, axis=0).ravel()
         values = np.array(columns.numbers)
         shares = sides > 0
-        values[shares] = rounded(values[shares] / 100 * sides[shares])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is infinite is named with all that is too far away
+            values[shares] = rounded(values[shares] / 100 * sides[shares])
         columns.numbers = array("d", values.tobytes())
         settled = Settled(columns)
         known, g.problems = g.problems, []
