@@ -186,14 +186,10 @@ def _row(row: RowTask, task: ShardTask) -> _Made:
 def _input(row: RowTask) -> bytes:
     """The picture's bytes, which must still be those that the version is named after."""
     far = bucket_and_key(row.picture)
-    looks = 1 if far is None else LOOKS
-    for look in range(looks):
+    for _ in range(1 if far is None else LOOKS):  # a connection may have changed bytes
         try:
             data = read_picture(row.picture) if far is None else _fetched(row, *far)
         except OSError as error:
-            if look < looks - 1 and not isinstance(error, FileNotFoundError):
-                members.forget()
-                continue
             # It could be read when the version got its name: the fault is the disk's or the network's.
             raise StoreError(
                 f"{row.name}: {row.picture} can no longer be read ({reason(error)})",
@@ -201,8 +197,6 @@ def _input(row: RowTask) -> bytes:
             ) from error
         if picture_fingerprint(data).hex() == row.picture_sha:
             return data
-        if far is not None:  # a connection may have changed what is held of its table
-            members.forget()
     raise StoreError(
         f"{row.name}: {row.picture} changed while the version was being built",
         hint="build again: the new picture gets its own version (--rehash if its time stamp did not change)",
