@@ -74,6 +74,7 @@ def test_figures_are_compared_unless_they_vary():
     assert not agrees("0.5 of 3\n", "0.7 of 3\n")
     assert agrees("0.5 of 3\n", "0.7 of 4\n", figures=False)
     assert not agrees("0.5 of 3\n", "0.7 in 4\n", figures=False)
+    assert agrees("a\nb\n", "a\ncompiling once for this machine: x (about 1 s)\nb\n")
 
 
 @pytest.mark.parametrize(
