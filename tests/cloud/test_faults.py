@@ -52,6 +52,17 @@ def test_a_lost_answer_to_the_manifest_is_resolved_by_reading_it_back(built, pro
     assert push(built.folder, place).committed and 1 <= len(seen) <= 2
 
 
+@pytest.mark.parametrize("faults", [("lost", "", "wrong"), ("duplicate", "wrong")], ids="-".join)
+def test_the_right_to_the_manifest_that_arrived_damaged_is_still_this_push_s(built, proxy, bucket, faults):
+    left = list(faults)
+
+    def plan(method: str, path: str) -> str | None:
+        return (left.pop(0) or None) if left and path.endswith(".end") and method in ("PUT", "GET") else None
+
+    proxy.plan = plan
+    assert push(built.folder, ObjectPlace(bucket)).committed and not left
+
+
 def test_a_manifest_that_arrived_damaged_is_written_again(built, proxy, bucket, tmp_path):
     seen = []
 

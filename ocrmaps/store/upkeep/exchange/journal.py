@@ -76,8 +76,11 @@ class PushJournal:
 
     def finish(self) -> None:
         """Take the right to write the manifest; StoreBusy where a removal was faster."""
-        taken = self._place.create(self._end, _PUSH + self._id.encode())
-        if taken is not None:
+        mine = _PUSH + self._id.encode()
+        taken = self._place.create(self._end, mine)
+        # Only this push and a removal know this key, and what a removal writes is longer: bytes of this length are this
+        # push's own, as they may have arrived.
+        if taken is not None and len(taken) != len(mine):
             raise StoreBusy(
                 f"{self._name}: its objects were removed while it was pushed ({taken.decode('utf-8', 'replace')})",
                 hint="push it again",
