@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from ocrmaps.machine import prepare_process
 
@@ -35,15 +37,26 @@ def main(file: Path, rank: int) -> int:
             resume=job["checkpoint"],
             place=place,
         )
-    except Interrupted:
-        pass
+    except Interrupted as error:
+        if error.at_once:
+            _leave(0)
     except BaseException as error:
         report = {"time": time.time(), "message": f"{type(error).__name__}: {error}"}
         part = meeting / f"failed-{rank}.part"
         part.write_text(json.dumps(report), encoding="utf-8")
         part.rename(meeting / f"failed-{rank}.json")
-        return 1
+        _leave(1)
+    # Threads of the group that outlive the interpreter may be ended by it within a function that cannot be left so,
+    # which ends the process by a signal after all its work is done.
+    torch.distributed.destroy_process_group()
     return 0
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: the group cannot be left while a message to it waits for somebody who may never come."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,10 @@ def test_one_process_writes_and_says(both):
 def test_without_batch_statistics_it_is_a_step_of_a_double_batch(cache, tmp_path):
     """Two batches of one row against one of two: equal where the loss is a plain mean over pixels of equal pictures."""
     settings = {"model": PLAIN, "loss": {"name": "tests.training.plain:Loss"}}
-    ranks = train(two(**settings, budget={"epochs": 1, "steps": 1}), out=tmp_path / "two", cache=cache)
+    leaving = {"name": "tests.training.plain:Leaving", "options": {"file": str(tmp_path / "left")}}
+    ranks = train(two(**settings | {"loss": leaving}, budget={"epochs": 1, "steps": 1}), out=tmp_path / "two",
+                  cache=cache)  # fmt: skip
+    assert (tmp_path / "left").read_text() == "", "a process ended with threads that it could only end by force"
     shown = []
 
     class Same(Callback):
