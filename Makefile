@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # One thread per library: the project schedules its own, and oversubscribed cores only add noise.
 export OMP_NUM_THREADS ?= 2
+# Images of containers set this often. Every process would compile every module it imports: seconds each, for torch.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check lint types docs docs-site bench bench-check torture mutants clean
 
