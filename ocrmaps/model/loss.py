@@ -19,6 +19,8 @@ from ocrmaps.model.head import Logits
 
 THRESHOLD_STEPS = 254
 """Stored thresholds are 0 to 254 for 0 to 1."""
+NOTHING = 2**31 - 1
+"""Above the bits of every float32, infinite ones and those that are no number included."""
 
 
 class LossTerms(NamedTuple):
@@ -143,17 +145,29 @@ def hardest(losses: Tensor, among: Tensor, count: Tensor) -> Tensor:
     """Weights in [0, 1] that sum to `count` and pick the largest losses where `among` is true.
 
     Exact, with every tied pixel given an equal share, so neither order nor device decides. `losses` are float32 and
-    not negative, which makes their bits sort like integers: the smallest one to pick is found bit by bit. Sorting
-    costs four times as much, and a top-k of data-dependent size would wait for the device.
+    not negative, which makes their bits sort like integers: the smallest one to pick is selected among them.
     """
     bits = losses.contiguous().view(torch.int32).masked_fill(~among, -1)
-    least = torch.zeros((), dtype=torch.int32, device=losses.device)
-    for bit in range(30, -1, -1):
-        higher = least | (1 << bit)
-        least = torch.where(torch.count_nonzero(bits >= higher) >= count, higher, least)
+    least = (_selected if losses.device.type == "cpu" else _bit_by_bit)(bits, count)
     above, tied = bits > least, bits == least
     share = (count - torch.count_nonzero(above)) / torch.count_nonzero(tied).clamp(min=1)
     return above + tied * share.float()
+
+
+def _selected(bits: Tensor, count: Tensor) -> Tensor:
+    """The `count`-th largest, or what is larger than all where that is none; `count` lies in this memory anyway."""
+    wanted = int(count.numpy())
+    return bits.flatten().kthvalue(bits.numel() + 1 - wanted).values if wanted else bits.new_tensor(NOTHING)
+
+
+def _bit_by_bit(bits: Tensor, count: Tensor) -> Tensor:
+    """The same without reading `count` back from the device: sorting costs four times as much, and a top-k of
+    data-dependent size would wait."""
+    least = torch.zeros((), dtype=torch.int32, device=bits.device)
+    for bit in range(30, -1, -1):
+        higher = least | (1 << bit)
+        least = torch.where(torch.count_nonzero(bits >= higher) >= count, higher, least)
+    return least
 
 
 def focal_cross_entropy(logits: Tensor, text: Tensor, mask: Tensor, alpha: float, gamma: float) -> Tensor:

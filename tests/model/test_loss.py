@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from ocrmaps.errors import SpecError
 from ocrmaps.model import Logits, Targets, build_loss
-from ocrmaps.model.loss import DBLoss, FocalDBLoss, balanced_cross_entropy, cross_entropy, dice, hardest
+from ocrmaps.model.loss import (
+    DBLoss,
+    FocalDBLoss,
+    _bit_by_bit,
+    _selected,
+    balanced_cross_entropy,
+    cross_entropy,
+    dice,
+    hardest,
+)
 from tests.model.contracts import LossContract, some_targets
 
 
@@ -76,6 +85,17 @@ def test_the_hardest_are_picked_exactly(values, data):
     assert float((weights.double() * losses.double()).sum()) == pytest.approx(math.fsum(best), rel=1e-6)
     for value in set(values):
         assert len(set(weights[chosen & (losses == value)].tolist())) <= 1
+    bits = losses.view(torch.int32).masked_fill(~chosen, -1)
+    assert _selected(bits, torch.tensor(count)) == _bit_by_bit(bits, torch.tensor(count))
+
+
+def test_losses_that_are_not_finite_are_the_hardest_on_every_device():
+    losses = torch.tensor([1.0, math.inf, math.nan, 2.0, 0.0])
+    bits = losses.view(torch.int32).masked_fill(torch.tensor([False, False, False, False, True]), -1)
+    for count in range(5):
+        assert _selected(bits, torch.tensor(count)) == _bit_by_bit(bits, torch.tensor(count))
+    weights = hardest(losses, torch.ones(5, dtype=torch.bool), torch.tensor(2))
+    assert weights.tolist() == [0, 1, 1, 0, 0]
 
 
 def test_mining_follows_the_hardest_negatives_only():

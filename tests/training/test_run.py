@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,6 @@ from lightning.pytorch.callbacks import Callback
 from ocrmaps.detect.trained import load_detector, read_checkpoint
 from ocrmaps.errors import DataError, RunError, SpecError, StoreNotFound
 from ocrmaps.evaluation.rows import store_maps
-from ocrmaps.machine import keep_freed_memory
 from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.train import train
 from ocrmaps.store.places.cache import find_version
@@ -26,6 +26,8 @@ from ocrmaps.training.folder import read_metrics
 from ocrmaps.training.scoring import Scorer
 from tests.known import SEED
 from tests.training.conftest import recipe, small_run
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -287,13 +289,21 @@ def test_a_missing_checkpoint_is_named(tmp_path):
         load_detector(tmp_path / "none.ckpt")
 
 
+BLOCKS = """
+import resource, numpy
+from ocrmaps.machine import keep_freed_memory
+def new_pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    numpy.ones(12_000_000, numpy.float32)  # more than malloc would keep by itself
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(min(new_pages() for _ in range(5)), keep_freed_memory(), min(new_pages() for _ in range(5)))
+"""
+
+
 def test_large_blocks_are_taken_again_and_not_from_the_system():
-    if not keep_freed_memory():
-        pytest.skip("this C library has no mallopt")
-
-    def new_pages() -> int:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        torch.ones(12_000_000)  # more than malloc would keep by itself
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-    assert min(new_pages() for _ in range(5)) < 100  # some 11 700 otherwise
+    """In a process of its own: what others have left lying about decides where a block fits."""
+    done = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, cwd=ROOT, check=True)
+    before, known, after = done.stdout.split()
+    if known == "False" or int(before) < 100:
+        pytest.skip("this C library has no mallopt, or this system gives large blocks in few large pages")
+    assert int(after) < 100  # some 11 700 before
