@@ -13,7 +13,6 @@ from ocrmaps.annotations.synth import receipts
 from ocrmaps.pipelines.bench import record as bench
 from ocrmaps.pipelines.bench.ceilings import of_ceilings
 
-
 _photo = lru_cache(maxsize=64)(receipts.photo)
 
 
