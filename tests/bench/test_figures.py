@@ -217,14 +217,14 @@ def slow_validation(patch: pytest.MonkeyPatch) -> None:
 
 HEAVY = """
 import sys
-if any("ocrmaps" in word for word in sys.orig_argv):
+if "ocrmaps" in (line := str(sys.orig_argv)) and "--help" in line:
     import numba, shapely
 """
 
 
 @pytest.fixture
 def heavy_start(tmp_path: Path) -> Path:
-    """A folder that makes every process of ours import what it does not need, when it is on Python's path."""
+    """A folder that makes all help of ours import what it does not need, when it is on Python's path."""
     (tmp_path / "sitecustomize.py").write_text(HEAVY, encoding="utf-8")
     return tmp_path
 
@@ -341,7 +341,7 @@ def test_a_slow_step_is_named(measured, record_from, monkeypatch):
 
     def wasteful(self: Any) -> None:
         """Wait for a value, keep a gigabyte, and take four times as long for the second step by a clock of its own."""
-        if len(self._marks) == 2:
+        if len(self._marks) == 2 and not kept:
             kept.append(b"1" * 1_000_000_000)
         self.tensor = getattr(self, "tensor", None)
         if self.tensor is None:
