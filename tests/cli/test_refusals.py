@@ -47,6 +47,8 @@ REFUSED = [
     ("train page.jpg", 2, "page.jpg: found a picture, expected a run file"),
     ("train run.toml --resume nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("train run.toml --set optimizer.lr=-1", 2, "--set optimizer.lr: found -1, expected a number above 0"),
+    ("train run.toml", 4, "nowhere: no such version"),
+    ("precision-check run.toml", 4, "nowhere: no such version"),
     ("train wrong.toml", 2, "wrong.toml:5:optimizer.lr: found -1, expected a number above 0"),
     ("precision-check wrong.toml", 2, "wrong.toml:5:optimizer.lr: found -1, expected a number above 0"),
     ("precision-check nope.toml", 2, "nope.toml: no such run file"),
