@@ -7,12 +7,15 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ocrmaps.cli.options import RESULTS, FarRoot, Json, RunFile, Settings, reading_root
 from ocrmaps.cli.progress import say
+
+if TYPE_CHECKING:
+    from ocrmaps.training.spec import RunSpec
 
 
 def train(
@@ -40,6 +43,7 @@ def train(
     from ocrmaps.training.spec import load_run
 
     spec = load_run(run, settings or ())
+    _found(spec, root)
     from ocrmaps.pipelines.train import train as go
     from ocrmaps.training.launch import launched
 
@@ -90,6 +94,7 @@ def precision_check(
     from ocrmaps.training.spec import load_run
 
     spec = load_run(run, settings or ())
+    _found(spec, root)
     from ocrmaps.pipelines.precision import precision_check as go
 
     report = go(
@@ -104,3 +109,11 @@ def precision_check(
     typer.echo(json.dumps(report.as_dict(), ensure_ascii=False) if as_json else report.table())
     if any(found.verdict == "unacceptable" for found in report.comparisons.values()):
         raise typer.Exit(1)
+
+
+def _found(spec: RunSpec, root: Path | None) -> None:
+    """Refuse a store that is not there before anything heavy is imported; several are told of together, later."""
+    from ocrmaps.store.places.cache import find_version, reading_folder
+
+    if spec.data.store:
+        find_version(reading_folder(spec.data.cache or root), spec.data.store)

@@ -10,7 +10,7 @@ from ocrmaps.errors import SpecError
 from ocrmaps.evaluation.oracle.chain import Chain, fitting_shape
 from ocrmaps.evaluation.oracle.judge import OracleResult, run_oracle
 from ocrmaps.evaluation.oracle.summary import write_overlays
-from ocrmaps.extract.records import Shape
+from ocrmaps.extract.spec import Shape
 from ocrmaps.geometry import Frame
 from ocrmaps.recipe import load_recipe
 from ocrmaps.report.oracle import oracle_page

@@ -23,7 +23,7 @@ from ocrmaps.canonical import CanonicalSpec, plan
 from ocrmaps.errors import AnnotationError, SpecError
 from ocrmaps.evaluation.oracle.chain import Chain, fitting_shape
 from ocrmaps.evaluation.oracle.judge import OracleResult, run_oracle
-from ocrmaps.extract.records import Shape
+from ocrmaps.extract.spec import Shape
 from ocrmaps.files import write_new
 from ocrmaps.geometry import Size
 from ocrmaps.machine import has_bf16

@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,10 @@ DOORS = ("__init__", "__main__", "api")
 
 # The rooms of the library from the ground up: each may import those before it.
 ORDER = (
-    "errors", "limits", "settings", "trust", "cells", "progress", "geometry", "text", "files", "scratch", "members",
-    "tiff", "kinds", "shipped", "machine", "compiled", "pictures", "resampling", "canonical", "inline", "annotations",
-    "maps", "extract", "metrics", "recipe", "store", "loader", "adapters", "augment", "model", "pagekit", "detect",
-    "evaluation", "training", "debug", "report",
+    "errors", "doors", "limits", "settings", "trust", "cells", "progress", "geometry", "text", "files", "scratch",
+    "members", "tiff", "kinds", "shipped", "machine", "compiled", "pictures", "resampling", "canonical", "inline",
+    "annotations", "maps", "extract", "metrics", "recipe", "store", "loader", "adapters", "augment", "model", "pagekit",
+    "detect", "evaluation", "training", "debug", "report",
 )  # fmt: skip
 
 # outside library -> path prefixes that may import it
@@ -214,6 +215,37 @@ def test_the_weight_check_can_fail():
 
 def test_importing_the_library_loads_nothing_heavy():
     assert _loaded_by("import ocrmaps, ocrmaps.errors, ocrmaps.geometry") == set()
+
+
+SETTINGS = "import ocrmaps.training.spec"
+
+
+def test_settings_are_read_without_what_they_are_settings_of():
+    assert _loaded_by(SETTINGS) == set()
+    assert _loaded_by(f"{SETTINGS}\nimport ocrmaps.model as m; m.Detector") >= {"torch"}
+
+
+def _promised(tree: ast.Module) -> dict[str, str]:
+    """The names that a door shows to type checkers alone, each with the module that it says they are in."""
+    shown = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [inner for node in shown for inner in node.body if isinstance(inner, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in imports for alias in node.names}
+
+
+def _doors_on_demand() -> dict[str, dict[str, str]]:
+    doors = {_module(path): path.read_text(encoding="utf-8") for path in _files() if path.name == "__init__.py"}
+    return {name: _promised(ast.parse(text)) for name, text in doors.items() if "= on_demand(" in text}
+
+
+@pytest.mark.parametrize(("door", "promised"), _doors_on_demand().items(), ids=_doors_on_demand())
+def test_a_door_hands_out_what_type_checkers_are_told(door, promised):
+    room = import_module(door)
+    assert promised and promised.keys() <= set(room.__all__)
+    for name, module in promised.items():
+        assert getattr(room, name) is getattr(import_module(module), name)
+    assert all(hasattr(room, name) for name in room.__all__)
+    with pytest.raises(AttributeError, match=f"module '{door}' has no attribute 'nonsense'; it offers "):
+        _ = room.nonsense
 
 
 SECOND_GEOMETRY = ("exif_transpose", "imread(", "getRotationMatrix", "getAffineTransform", "0x0112")

@@ -30,8 +30,8 @@ from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.files import digest_of
 from ocrmaps.geometry import Size
-from ocrmaps.model.detector import START
 from ocrmaps.model.folded import folded
+from ocrmaps.model.spec import START
 
 MAX_SIDE = 16_384
 MAX_BATCH = 4096

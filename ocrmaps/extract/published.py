@@ -20,7 +20,8 @@ import numpy.typing as npt
 import pyclipper
 
 from ocrmaps.compiled import compiled
-from ocrmaps.extract.records import ExtractSpec, Found, Outcomes, Shape
+from ocrmaps.extract.records import Found, Outcomes
+from ocrmaps.extract.spec import ExtractSpec, Shape
 from ocrmaps.geometry import FloatArray, PolygonSet
 
 FloatMap = npt.NDArray[np.float32]

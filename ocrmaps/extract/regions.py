@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from ocrmaps.extract.contours import Contours, enclosed_means, locked, polygon_means, trace_above, trace_outlines
 from ocrmaps.extract.polygons import fit_polygons
-from ocrmaps.extract.records import ExtractSpec, Found, Outcomes, Rings
+from ocrmaps.extract.records import Found, Outcomes, Rings
 from ocrmaps.extract.rectangles import UX, UY, A, B, fit_rectangles, rectangle_corners
+from ocrmaps.extract.spec import ExtractSpec
 from ocrmaps.extract.split import split_regions
 from ocrmaps.extract.unclip import grow_polygons, rectangle_growth
 from ocrmaps.geometry import FloatArray

@@ -20,7 +20,7 @@ from ocrmaps.errors import DataError, RunError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.loader.weights import in_units
 from ocrmaps.model import DetectorSpec
-from ocrmaps.model.detector import START
+from ocrmaps.model.spec import START
 from ocrmaps.store.format.identity import file_digest
 from ocrmaps.store.several import Stored, readers_of
 from ocrmaps.training.folder import standing

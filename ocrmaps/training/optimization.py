@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
-
-import torch
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ocrmaps.errors import Problem, SpecError
-from ocrmaps.model import Detector
-from ocrmaps.model.stages import layer_groups
 from ocrmaps.settings.ranges import AtLeast0, Positive, Range, Whole1, check
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from ocrmaps.model import Detector
 
 Precision = Literal["fp32", "fp16-safe", "bf16"]
 PRECISIONS: dict[str, Any] = {"fp32": "32-true", "fp16-safe": "16-mixed", "bf16": "bf16-mixed"}
@@ -49,13 +50,18 @@ class OptimizerSpec:
     def __post_init__(self) -> None:
         check(self, "optimizer", _only_sgd)
 
-    def build(self, detector: Detector, *, fused: bool) -> torch.optim.Optimizer:
+    def build(self, detector: Detector, *, fused: bool) -> Optimizer:
         """The optimizer; `fused` is one kernel for all weights, which gradient scaling does not go with."""
+        # Imported here: a run file is read without a network.
+        from torch.optim import SGD, AdamW
+
+        from ocrmaps.model.stages import layer_groups
+
         learnt = layer_groups(detector, self.lr, self.layer_decay)
         if self.name == "adamw":
-            return torch.optim.AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
+            return AdamW(learnt, lr=self.lr, weight_decay=self.weight_decay, fused=fused)
         momentum = 0.9 if self.momentum is None else self.momentum
-        return torch.optim.SGD(learnt, lr=self.lr, momentum=momentum, weight_decay=self.weight_decay, fused=fused)
+        return SGD(learnt, lr=self.lr, momentum=momentum, weight_decay=self.weight_decay, fused=fused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

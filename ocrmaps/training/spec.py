@@ -9,20 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from ocrmaps.augment import AugmentSpec
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.extract import ExtractSpec
 from ocrmaps.model import DetectorSpec
-from ocrmaps.model.detector import START
-from ocrmaps.recipe import Recipe
+from ocrmaps.model.spec import START
 from ocrmaps.settings.files import Draft, Form, file_name, plain, read_file
 from ocrmaps.settings.ranges import NO_SETTING, AtLeast0, Name, Range, Rule, Whole0, Whole1, check, hints
 from ocrmaps.shipped import NAMES
 from ocrmaps.store.places.urls import url_of
 from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
 from ocrmaps.trust import NOTHING, Trusted, is_own
+
+if TYPE_CHECKING:
+    from ocrmaps.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A wrong path or kind of file is refused before anything is imported that could have read the right one."""
+"""A wrong path, kind of file or value is refused before anything is imported that could have used the right one."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "zarr", "lightning", "numba", "cv2")
 RECIPE = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
 RUN = '[data]\nstore = "nowhere"\n'
+WRONG = f"{RUN}\n[optimizer]\nlr = -1\n"
 SERVER = """
 import json, os, sys
 from ocrmaps.cli.app import main
@@ -52,6 +53,11 @@ REFUSED = [
     ("train folder", 2, "folder: found a folder, expected a run file"),
     ("train page.jpg", 2, "page.jpg: found a picture, expected a run file"),
     ("train run.toml --resume nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
+    ("train run.toml --set optimizer.lr=-1", 2, "--set optimizer.lr: found -1, expected a number above 0"),
+    ("train run.toml", 4, "nowhere: no such version"),
+    ("precision-check run.toml", 4, "nowhere: no such version"),
+    ("train wrong.toml", 2, "wrong.toml:5:optimizer.lr: found -1, expected a number above 0"),
+    ("precision-check wrong.toml", 2, "wrong.toml:5:optimizer.lr: found -1, expected a number above 0"),
     ("precision-check nope.toml", 2, "nope.toml: no such run file"),
     ("build nope.toml", 2, "nope.toml: no such recipe file"),
     ("build run.toml", 2, "run.toml: found a run file, expected a recipe"),
@@ -175,6 +181,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("refused")
     (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     (folder / "run.toml").write_text(RUN, encoding="utf-8")
+    (folder / "wrong.toml").write_text(WRONG, encoding="utf-8")
     (folder / "some.ckpt").write_bytes(b"PK\x03\x04")
     (folder / "folder").mkdir()
     (folder / "folder" / "kept.md").touch()

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocrmaps.errors import SpecError
-from ocrmaps.extract import ExtractSpec, _in_order, extract
+from ocrmaps.extract import ExtractSpec, extract
+from ocrmaps.extract.reading import _in_order
 from ocrmaps.pipelines.bench.cases.extract import speck_map
 from tests.extract.drawing import arc_text, best_iou, draw_kernels, iou, rectangle
 

@@ -12,7 +12,7 @@ import shapely
 from ocrmaps.annotations import Sample
 from ocrmaps.canonical import CanonicalSpec
 from ocrmaps.extract import ExtractSpec
-from ocrmaps.extract.records import Shape
+from ocrmaps.extract.spec import Shape
 from ocrmaps.geometry import PolygonSet
 from ocrmaps.maps import MapSpec
 

@@ -34,12 +34,23 @@ HEAVY = (
     "onnxruntime", "openvino",
 )  # fmt: skip
 """Packages that take a tenth of a second or more to import: nothing that only reads words needs them."""
+FILES = {
+    "recipe.toml": '[[sources]]\npath = "a"\n',
+    "wrong-recipe.toml": '[[sources]]\npath = "a"\n\n[canonical]\ncanvases = [[-1, 64]]\n',
+    "run.toml": '[data]\nstore = "a"\n',
+    "wrong.toml": '[data]\nstore = "a"\n\n[optimizer]\nlr = -1\n',
+}
+"""Recipes and run files that command lines name; a value in each wrong one is."""
 WRONG = {
     "nonsense": 2,
     "train --nonsense": 2,
     "data check": 2,
     "train nope.toml": 2,
     "train recipe.toml": 2,
+    "train wrong.toml": 2,
+    "train run.toml --set optimizer.lr=-1": 2,
+    "precision-check wrong.toml": 2,
+    "build wrong-recipe.toml": 2,
     "build nope.toml": 2,
     "oracle nowhere": 3,
     "predict nope.ckpt page.jpg --out found.json": 2,
@@ -89,7 +100,8 @@ def bench_cli(repeats: int = 5, *, quick: bool = False, source: Path | None = No
     with scratch("bench") as room:
         asked, what = material(source, room / "source", 3 if quick else PICTURES)
         build(default_recipe([asked], name="bench"), room / "cache")
-        (room / "recipe.toml").write_text('[[sources]]\npath = "a"\n', encoding="utf-8")
+        for name, text in FILES.items():
+            (room / name).write_text(text, encoding="utf-8")
         Image.new("RGB", (8, 8)).save(room / "page.jpg")
         commands = [words for words in json.loads(_run(["-c", _COMMANDS], room).stdout) if words[0] != "bench"]
         few = slice(1 if quick else None)
