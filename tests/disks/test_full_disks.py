@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import resource
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,11 +41,14 @@ ROOM = 16
 def full_disk() -> Iterator[None]:
     """No file of this process grows further, as where the disk is full; the words of the system are others."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Python takes no notice where it wrote but half of a compiled module, and could never import that one again.
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sys.dont_write_bytecode = kept
 
 
 @pytest.fixture(scope="module")
