@@ -263,10 +263,17 @@ def failed(record_from: Any, before: Any, after: Any, name: str) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_slow_stage_is_named(stage, measured, record_from, monkeypatch):
+    """Three tries: beside load, a single run of a millisecond may be off by more than a stage is slowed."""
     name, slow, figures = STAGES[stage]
     before = measured(name)
-    slow(monkeypatch)
-    assert figures <= failed(record_from, before, bench.BENCHES[name](1, True), name)
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            slow(patch)
+            named = failed(record_from, before, bench.BENCHES[name](1, True), name)
+        if figures <= named:
+            return
+        before = bench.BENCHES[name](1, True)
+    raise AssertionError(f"named: {sorted(named)}, expected among them: {sorted(figures)}")
 
 
 class Virtual:
