@@ -38,9 +38,15 @@ class Detector(nn.Module):
     def forward(self, image: Tensor, *, threshold: bool = True) -> Logits:
         """`threshold=False` leaves the threshold branch out, which prediction has no use for."""
         self.check_input(image)
-        # Bytes with channels last, permuted, are a channels-last tensor: no copy but the one to float.
-        x = (image.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
-        return self.head(self.decoder(self.encoder(x)), threshold=threshold)
+        return self.head(self.decoder(self.encoder(self.normalized(image))), threshold=threshold)
+
+    def normalized(self, image: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) -> float (B, 3, H, W) in the same order of memory."""
+        width = image.shape[2]
+        # A whole line at a time: three numbers at a time are six times as slow.
+        mean, std = (constant.flatten().repeat(width) for constant in (self.mean, self.std))
+        lines = (image.flatten(2).to(self.mean.dtype) - mean) / std
+        return lines.unflatten(2, (width, 3)).permute(0, 3, 1, 2)
 
     def check_input(self, image: Tensor) -> None:
         """Refuse what the network would misread; looks at shape and dtype only."""

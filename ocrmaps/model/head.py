@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ocrmaps.errors import SpecError
@@ -54,13 +55,56 @@ class DBHead(nn.Module):
         return Logits(self.probability(x).squeeze(1), self.threshold(x).squeeze(1) if threshold else None)
 
 
+class Doubling(nn.ConvTranspose2d):
+    """A transposed convolution of 2x2 with stride 2 that leaves the four pixels of each one side by side in its line.
+
+    So it is one product of matrices and moves nothing, forwards and backwards. What follows looks at single pixels;
+    `LastDoubling` puts them in their places, where there is one channel.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, inputs, H, W) -> (B, outputs, H, 4 W)."""
+        assert self.bias is not None
+        pixels = F.linear(x.permute(0, 2, 3, 1), self.weight.permute(2, 3, 1, 0).flatten(0, 2), self.bias.repeat(4))
+        return pixels.unflatten(3, (4, self.out_channels)).flatten(2, 3).permute(0, 3, 1, 2)
+
+
+class LastDoubling(nn.ConvTranspose2d):
+    """A transposed convolution of 2x2 with stride 2 to one channel, after `doublings` - 1 that left pixels in line.
+
+    All pixels that one has become by now are multiplied at once, which gives the new ones in the order of the map.
+    """
+
+    places: Tensor
+
+    def __init__(self, inputs: int, doublings: int) -> None:
+        super().__init__(inputs, 1, 2, 2)
+        earlier = doublings - 1
+        # In the line they stand down and right by turns.
+        places = torch.eye(4**earlier).view(*(2, 2) * earlier, -1)
+        places = places.permute(*range(0, 2 * earlier, 2), *range(1, 2 * earlier, 2), 2 * earlier)
+        self.register_buffer("places", places.reshape(2**earlier, 1, 2**earlier, 1, -1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """(B, inputs, H, 4^n W) -> (B, 1, 2 2^n H, 2 2^n W), n being `doublings` - 1."""
+        assert self.bias is not None
+        side, count = 2 * len(self.places), self.places.shape[4]
+        weight = (self.places * self.weight.permute(2, 3, 1, 0).view(1, 2, 1, 2, 1, -1)).reshape(side**2, -1)
+        lines = x.permute(0, 2, 3, 1).unflatten(2, (-1, count)).flatten(3)
+        pixels = F.linear(lines, weight, self.bias.expand(side**2)).unflatten(3, (side, side))
+        return pixels.permute(0, 1, 3, 2, 4).flatten(1, 2).flatten(2).unsqueeze(1)
+
+
 def _branch(channels: int, stride: int, bias: float) -> nn.Sequential:
     inner = max(8, channels // 4)
     doublings = stride.bit_length() - 1
     parts: list[nn.Module] = [*conv_bn(channels, inner, 3), nn.ReLU(inplace=True)]
     for _ in range(doublings - 1):
-        parts += [nn.ConvTranspose2d(inner, inner, 2, 2), nn.BatchNorm2d(inner), nn.ReLU(inplace=True)]
-    last = nn.ConvTranspose2d(inner, 1, 2, 2) if doublings else nn.Conv2d(inner, 1, 1)
+        parts += [Doubling(inner, inner), nn.BatchNorm2d(inner), nn.ReLU(inplace=True)]
+    last = LastDoubling(inner, doublings) if doublings else nn.Conv2d(inner, 1, 1)
     branch = nn.Sequential(*parts, last)
     initialize(branch)
     nn.init.zeros_(last.weight)

@@ -1,8 +1,9 @@
 """What a detector is taught: probability, threshold and their difference, each with its own mask.
 
 All terms are computed in float32 from logits, also under autocast, and nothing waits for the device: no value is
-read back and no shape depends on data. A value that is not finite stays so in the total; finding its cause is
-the business of a guard, hiding it is nobody's.
+read back and no shape depends on data. Masks become float32 before they are multiplied with: a product with bool
+converts them anew each time, in the backward pass too. A value that is not finite stays so in the total; finding its
+cause is the business of a guard, hiding it is nobody's.
 """
 
 from __future__ import annotations
@@ -127,14 +128,14 @@ class FocalDBLoss(DBLoss):
 
 def cross_entropy(logits: Tensor, text: Tensor) -> Tensor:
     """-log of the probability of what is true, for each pixel; never negative and exact for tiny losses too."""
-    return F.softplus(torch.where(text, -logits, logits))
+    return F.softplus(logits * (1 - 2 * text.float()))
 
 
 def balanced_cross_entropy(logits: Tensor, text: Tensor, mask: Tensor, ratio: float, floor: float) -> Tensor:
     """Mean cross entropy over all counted positives and the hardest counted negatives of the batch."""
     losses = cross_entropy(logits, text)
     positive, negative = text & mask, ~text & mask
-    positives, negatives = positive.sum(), negative.sum()
+    positives, negatives = torch.count_nonzero(positive), torch.count_nonzero(negative)
     wanted = torch.maximum(ratio * positives, floor * (positives + negatives)).ceil().to(torch.int64)
     count = torch.minimum(negatives, wanted)
     weights = positive + hardest(losses.detach(), negative, count)
@@ -184,14 +185,14 @@ def dice(values: Tensor, text: Tensor, mask: Tensor) -> Tensor:
 
     Without that pixel a batch without text is a constant, whatever the network says.
     """
-    values = values * mask
-    overlap = (values * text).sum()
-    return 1 - (2 * overlap + 1) / (values.sum() + (text & mask).sum() + 1)
+    values = values * mask.float()
+    overlap = (values * text.float()).sum()
+    return 1 - (2 * overlap + 1) / (values.sum() + torch.count_nonzero(text & mask) + 1)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean where the mask is true; 0 (and no gradient) where it never is."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+    return (values * mask.float()).sum() / torch.count_nonzero(mask).clamp(min=1)
 
 
 def _refuse(*rules: tuple[bool, str, float, str]) -> None:

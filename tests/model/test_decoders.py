@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from ocrmaps.model.decoder import ASF, FPN, PAN
+from ocrmaps.model.encoders.registry import conv_bn
 from ocrmaps.model.head import DBHead
 from tests.model.contracts import DecoderContract
 
@@ -36,6 +38,30 @@ def test_a_coarse_feature_reaches_finer_levels():
 def test_the_head_reaches_full_resolution_from_any_power_of_two(stride):
     logits = DBHead(16, stride)(torch.rand(2, 16, 8, 12))
     assert (2, 8 * stride, 12 * stride) == logits.probability.shape == logits.threshold.shape
+
+
+def branch_of_papers(doublings: int) -> nn.Sequential:
+    """Layer by layer as the papers have it, under the same names of weights."""
+    parts: list[nn.Module] = [*conv_bn(16, 8, 3), nn.ReLU()]
+    for _ in range(doublings - 1):
+        parts += [nn.ConvTranspose2d(8, 8, 2, 2), nn.BatchNorm2d(8), nn.ReLU()]
+    return nn.Sequential(*parts, nn.ConvTranspose2d(8, 1, 2, 2) if doublings else nn.Conv2d(8, 1, 1)).double()
+
+
+@pytest.mark.parametrize("learning", [True, False])
+@pytest.mark.parametrize("doublings", [0, 1, 2, 3])
+def test_the_head_is_that_of_the_papers(doublings, learning):
+    torch.manual_seed(0)
+    head, plain = DBHead(16, 2**doublings).double().train(learning), branch_of_papers(doublings).train(learning)
+    plain.load_state_dict({key: torch.rand(value.shape) for key, value in plain.state_dict().items()})
+    head.probability.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 16, 3, 5, dtype=torch.float64, requires_grad=True)
+    found, expected = head(x).probability, plain(x).squeeze(1)
+    torch.testing.assert_close(found, expected)
+    given = [torch.autograd.grad(maps.square().sum(), [x, *part.parameters()])
+             for maps, part in ((found, head.probability), (expected, plain))]  # fmt: skip
+    torch.testing.assert_close(*given)
+    torch.testing.assert_close(head.probability.state_dict(), plain.state_dict())
 
 
 def test_the_head_refuses_other_strides():
