@@ -106,18 +106,18 @@ def audit(
         raise SpecError("folds are trained into the folder of the audit: --out is missing")
     if out is None and (url_prefix or raw_csv):
         raise SpecError("--url-prefix and --raw-csv say how files are written: --out is missing")
+    from ocrmaps.store.far.source import open_source
+
+    opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     if detector is None:
         typer.echo(f"no detector named: the shipped `{DEFAULT}` looks at the pictures (`ocrmaps models`)", err=True)
     from ocrmaps.pipelines.audit import run
 
     done = run(
-        source,
+        opened,
         checkpoints,
         folds=folds,
         epochs=epochs,
-        format=format,
-        pictures=pictures,
-        frame=frame.value,
         state=state,
         top=top,
         limit=limit,

@@ -345,7 +345,7 @@ def far_root(root: Path | None) -> str | None:
 def refuse_missing(targets: Sequence[str], cache: Path) -> None:
     """Refuse what is neither a path nor a store; a name that ends as checkpoints do has to be one."""
     from ocrmaps.errors import SpecError, StoreNotFound
-    from ocrmaps.kinds import expect_checkpoint
+    from ocrmaps.kinds import expect_checkpoint, expect_source
     from ocrmaps.settings.files import is_url
     from ocrmaps.store.places.cache import find_version
     from ocrmaps.text import visible
@@ -363,3 +363,5 @@ def refuse_missing(targets: Sequence[str], cache: Path) -> None:
                     if is_url(target)
                     else "name a run folder, a source, a file, or a store; `ocrmaps cache list` shows stores",
                 ) from error
+        elif Path(target).is_file():
+            expect_source(Path(target))

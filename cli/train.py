@@ -91,9 +91,11 @@ def precision_check(
     from ocrmaps.kinds import expect_run_file
 
     expect_run_file(run)
+    from ocrmaps.training.paired import compared
     from ocrmaps.training.spec import load_run
 
     spec = load_run(run, settings or ())
+    chosen = compared(spec, [name.strip() for name in precisions.split(",")], seeds, epochs)
     _found(spec, root)
     from ocrmaps.pipelines.precision import precision_check as go
 
@@ -101,7 +103,7 @@ def precision_check(
         spec,
         out=out or Path("runs") / f"{spec.name}-precision",
         cache=reading_root(root),
-        precisions=[name.strip() for name in precisions.split(",")],
+        precisions=chosen,
         seeds=seeds,
         epochs=epochs,
         say=lambda line: typer.echo(line, err=True),
@@ -112,8 +114,8 @@ def precision_check(
 
 
 def _found(spec: RunSpec, root: Path | None) -> None:
-    """Refuse a store that is not there before anything heavy is imported; several are told of together, later."""
-    from ocrmaps.store.places.cache import find_version, reading_folder
+    """Refuse stores that are not there before anything heavy is imported."""
+    from ocrmaps.store.places.cache import reading_folder
+    from ocrmaps.training.place import place_of
 
-    if spec.data.store:
-        find_version(reading_folder(spec.data.cache or root), spec.data.store)
+    place_of(spec.data, reading_folder(spec.data.cache or root))

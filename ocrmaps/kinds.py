@@ -111,9 +111,11 @@ def expect_checkpoint(path: Path) -> None:
             f"{path}: found a folder, expected a checkpoint",
             hint=f"it holds {', '.join(str(p) for p in inside[:4])}" if inside else "name a .ckpt file",
         )
-    if kind not in (*_BINARY, "file") and path.suffix.lower() != ".xml":
+    # Of the exports only these need not begin as a checkpoint does.
+    if kind not in (*_BINARY, "file" if path.suffix.lower() == ".onnx" else "") and path.suffix.lower() != ".xml":
+        found = _a(kind) if kind != "file" else f"a file that begins with {read_regular(path, 8)!r}"
         raise DataError(
-            f"{path}: found {_a(kind)}, expected a checkpoint",
+            f"{path}: found {found}, expected a checkpoint",
             hint="`ocrmaps train RUN_FILE` writes checkpoints into the run's folder, under checkpoints/",
         )
 

@@ -20,12 +20,10 @@ from ocrmaps.evaluation.audit.decisions import Decided, read_decisions
 from ocrmaps.evaluation.audit.judge import audit
 from ocrmaps.evaluation.audit.records import MEANINGS, AuditResult, Evidence, LabelFinding
 from ocrmaps.evaluation.audit.tables import FILES, PAGE, TASKS, document, write_tables, write_tasks
-from ocrmaps.geometry import Frame
 from ocrmaps.machine import threads_within
 from ocrmaps.pipelines.folds import fold_of, train_folds
 from ocrmaps.progress import Stage, silent
 from ocrmaps.report.audit import audit_page
-from ocrmaps.store.far.source import open_source
 from ocrmaps.text import visible
 
 FOLDS, EPOCHS = "folds", 6
@@ -70,14 +68,11 @@ class AuditReport:
 
 
 def run(
-    path: Path,
+    source: Source,
     detectors: Sequence[Path],
     *,
     folds: int = 1,
     epochs: int = EPOCHS,
-    format: str | None = None,
-    pictures: Path | None = None,
-    frame: Frame = "upright",
     state: Path | None = None,
     top: int = 200,
     limit: int | None = None,
@@ -98,7 +93,6 @@ def run(
     """
     check_out(out, overwrite=overwrite)
     decided = Decided() if state is None else read_decisions(state)
-    source = open_source(path, format=format, pictures=pictures, frame=frame)
     samples = subset(read(source), limit)
     if not samples:
         raise AnnotationError(f"{source.annotations}: the source holds no samples")

@@ -11,7 +11,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
@@ -26,13 +26,13 @@ from ocrmaps.training.checkpoint import stores_card
 from ocrmaps.training.checks import check_store
 from ocrmaps.training.folder import CHECKPOINTS, METRICS, read_metrics
 from ocrmaps.training.optimization import SAFE_CLIP, Precision, accumulation, check_precision
-from ocrmaps.training.paired import PairedComparison, compare
+from ocrmaps.training.paired import BASELINE, PairedComparison, compare, compared
+from ocrmaps.training.place import place_of
 from ocrmaps.training.prepare import device_of
 from ocrmaps.training.resume import check_same_run
 from ocrmaps.training.spec import RunSpec
-from ocrmaps.training.stores import place_of, weights_of
+from ocrmaps.training.stores import weights_of
 
-BASELINE: Precision = "fp32"
 Say = Callable[[str], None]
 
 
@@ -108,7 +108,7 @@ def precision_check(
     Members that are finished in `out` are taken as they are if they are the same runs, and refused otherwise; one
     that was interrupted goes on.
     """
-    chosen = check_request(spec, precisions, seeds, epochs)
+    chosen = compared(spec, precisions, seeds, epochs)
     members = plan(spec, out, chosen, seeds, epochs)
     for member in members[: len(chosen)]:
         check_precision(member.spec.optimizer, member.precision, device_of(member.spec))
@@ -143,34 +143,6 @@ def _train(member: Member, cache: Path, say: Say) -> None:
     except Interrupted as error:
         hint = "the same command goes on with what is there"
         raise Interrupted(str(error), hint=hint, signal=error.signal) from error
-
-
-def check_request(spec: RunSpec, precisions: Sequence[str], seeds: int, epochs: int | None) -> tuple[Precision, ...]:
-    """Refuse what would compare unlike runs, or none."""
-    known = get_args(Precision)
-    rules = (
-        (set(precisions) <= set(known), "--precisions", ",".join(precisions), f"some of {', '.join(known)}"),
-        (len(set(precisions)) == len(precisions), "--precisions", ",".join(precisions), "each precision once"),
-        (BASELINE in precisions and len(precisions) > 1, "--precisions", ",".join(precisions), "fp32 and another"),
-        (seeds >= 1, "--seeds", seeds, "a whole number of 1 or more"),
-        (epochs is None or epochs >= 1, "--epochs", epochs, "a whole number of 1 or more"),
-        (
-            spec.budget.patience is None,
-            "budget.patience",
-            spec.budget.patience,
-            "none: runs that end when they like have unequal budgets",
-        ),
-        (
-            spec.budget.steps is None,
-            "budget.steps",
-            spec.budget.steps,
-            "none: an epoch that is cut short is not validated; say how long in epochs",
-        ),
-    )
-    problems = [Problem(name, f"found {value!r}, expected {wanted}") for good, name, value, wanted in rules if not good]
-    if problems:
-        raise SpecError("this comparison cannot be made:", problems=problems)
-    return tuple(name for name in known if name in precisions)
 
 
 def plan(

@@ -11,7 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, stdev
+from typing import get_args
 
+from ocrmaps.errors import Problem, SpecError
+from ocrmaps.training.optimization import Precision
+from ocrmaps.training.spec import RunSpec
+
+BASELINE: Precision = "fp32"
 ALPHA, POWER = 0.05, 0.8
 ACCEPTABLE, MARGINAL = 1.0, 2.0
 """Borders of the verdict: loss in percent of the baseline's mean."""
@@ -70,6 +76,34 @@ class PairedComparison:
             "verdict": self.verdict,
             "why": self.why,
         }
+
+
+def compared(spec: RunSpec, precisions: Sequence[str], seeds: int, epochs: int | None) -> tuple[Precision, ...]:
+    """The precisions to compare; what would compare unlike runs, or none, is refused."""
+    known = get_args(Precision)
+    rules = (
+        (set(precisions) <= set(known), "--precisions", ",".join(precisions), f"some of {', '.join(known)}"),
+        (len(set(precisions)) == len(precisions), "--precisions", ",".join(precisions), "each precision once"),
+        (BASELINE in precisions and len(precisions) > 1, "--precisions", ",".join(precisions), "fp32 and another"),
+        (seeds >= 1, "--seeds", seeds, "a whole number of 1 or more"),
+        (epochs is None or epochs >= 1, "--epochs", epochs, "a whole number of 1 or more"),
+        (
+            spec.budget.patience is None,
+            "budget.patience",
+            spec.budget.patience,
+            "none: runs that end when they like have unequal budgets",
+        ),
+        (
+            spec.budget.steps is None,
+            "budget.steps",
+            spec.budget.steps,
+            "none: an epoch that is cut short is not validated; say how long in epochs",
+        ),
+    )
+    problems = [Problem(name, f"found {value!r}, expected {wanted}") for good, name, value, wanted in rules if not good]
+    if problems:
+        raise SpecError("this comparison cannot be made:", problems=problems)
+    return tuple(name for name in known if name in precisions)
 
 
 def compare(pairs: Sequence[tuple[float, float]], *, resolution: float = 0.0) -> PairedComparison:

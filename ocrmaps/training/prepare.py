@@ -28,11 +28,12 @@ from ocrmaps.training.differences import differences, is_operational
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.training.optimization import check_precision
 from ocrmaps.training.parts import make_augment, make_module
+from ocrmaps.training.place import place_of
 from ocrmaps.training.ranks import Rank, check_ranks
 from ocrmaps.training.resume import Resumed, check_folder, check_same_run, find_checkpoint
 from ocrmaps.training.sharing import check_steps, with_its_steps
 from ocrmaps.training.spec import RunSpec, portable
-from ocrmaps.training.stores import Weights, place_of, weights_of
+from ocrmaps.training.stores import Weights, weights_of
 from ocrmaps.training.warm import WarmStart, follow_weights, warm_start
 
 

@@ -1,4 +1,4 @@
-"""The stores of a run: finds them, opens them as one, and says how often an epoch shows each of their rows."""
+"""The stores of a run, opened as one: whether they go together, and how often an epoch shows each of their rows."""
 
 from __future__ import annotations
 
@@ -10,47 +10,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ocrmaps.errors import Problem, SpecError, StoreError
+from ocrmaps.errors import Problem, SpecError
 from ocrmaps.evaluation.reasons import NO_LOSS
 from ocrmaps.evaluation.tables import RESULT, TEXTS, read_evaluation
 from ocrmaps.geometry import FRAMES, PolygonSet
 from ocrmaps.loader.loader import order_of
 from ocrmaps.loader.order import Order
-from ocrmaps.store.places.cache import find_version
 from ocrmaps.store.reader import Reader
-from ocrmaps.store.several import Several, Stored, StorePart, Where, readers_of
-from ocrmaps.training.spec import DataSpec, RunSpec, SamplingSpec, StoreSpec
+from ocrmaps.store.several import Several, Stored, readers_of
+from ocrmaps.training.spec import RunSpec, SamplingSpec, StoreSpec
 
 Weights = npt.NDArray[np.float64]
 AT_ONCE = 10_000
 """Rows whose outlines are measured together."""
-
-
-def place_of(data: DataSpec, cache: Path) -> Where:
-    """The version of a run, or the parts of several; one that is not there, or there twice, is refused."""
-    if not data.stores:
-        store, version = find_version(cache, data.store)
-        return store.version(version)
-    parts: list[StorePart] = []
-    problems: list[Problem] = []
-    for number, said in enumerate(data.stores):
-        loc = f"data.stores[{number}].store"
-        try:
-            store, version = find_version(cache, said.store)
-        except StoreError as error:
-            problems.append(Problem(loc, str(error)))
-            continue
-        folder = store.version(version)
-        if any(Path(part.folder).absolute() == folder.absolute() for part in parts):
-            problems.append(Problem(loc, f"found {said.store!r}, which is {store.name}/{version} once more"))
-        parts.append(StorePart(folder=folder, splits={data.train: said.train, data.val: said.val}))
-    if problems:
-        raise SpecError(
-            "these stores cannot be learnt from together:",
-            problems=problems,
-            hint="`ocrmaps cache list` shows the stores; weight shows a store more often",
-        )
-    return parts
 
 
 def check_alike(reader: Stored) -> None:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "zarr", "lightning", "numba", "cv2")
 RECIPE = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
 RUN = '[data]\nstore = "nowhere"\n'
+MANY = '[[data.stores]]\nstore = "nowhere"\n\n[[data.stores]]\nstore = "elsewhere"\n'
 WRONG = f"{RUN}\n[optimizer]\nlr = -1\n"
 SERVER = """
 import json, os, sys
@@ -58,6 +59,10 @@ REFUSED = [
     ("precision-check run.toml", 4, "nowhere: no such version"),
     ("train wrong.toml", 2, "wrong.toml:5:optimizer.lr: found -1, expected a number above 0"),
     ("precision-check wrong.toml", 2, "wrong.toml:5:optimizer.lr: found -1, expected a number above 0"),
+    ("train many.toml", 2, "data.stores[1].store: elsewhere: no such version"),
+    ("train run.toml --resume text.ckpt", 3, "text.ckpt: found a file that begins with b'hello\\n'"),
+    ("precision-check run.toml --precisions fp99", 2, "--precisions: found 'fp99', expected some of fp32"),
+    ("precision-check run.toml --seeds 0", 2, "--seeds: found 0"),
     ("precision-check nope.toml", 2, "nope.toml: no such run file"),
     ("build nope.toml", 2, "nope.toml: no such recipe file"),
     ("build run.toml", 2, "run.toml: found a run file, expected a recipe"),
@@ -70,6 +75,7 @@ REFUSED = [
     ("oracle recipe.toml", 3, "recipe.toml: found a recipe"),
     ("oracle folder --recipe nope.toml", 2, "nope.toml: no such recipe file"),
     ("audit nowhere", 3, "found no file or folder nowhere"),
+    ("audit folder", 3, "no known annotations in folder: found 1 .md"),
     ("audit folder --detector nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("audit folder --detector nonsense", 2, "`ocrmaps models` lists the names of detectors"),
     ("verify receipts --root file://name/x", 2, "file://name/x: expected file:///FOLDER with the folder's whole path"),
@@ -98,6 +104,8 @@ REFUSED = [
     ("export nope.ckpt --out o.onnx", 2, "nope.ckpt: no such checkpoint"),
     ("export some.ckpt --out o.onnx --check-on x.jpg", 3, "found no picture file or folder x.jpg"),
     ("report nope", 2, "nope: found neither a file or folder of this name nor such a store"),
+    ("report run.toml", 3, "run.toml: found a run file"),
+    ("report text.ckpt", 3, "text.ckpt: found a file that begins with b'hello\\n', expected a checkpoint"),
     ("report folder val=nowhere", 3, "found no file or folder nowhere"),
     ("report folder --checkpoint nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("compare folder folder", 2, "folder: found a folder, expected the folder of a run"),
@@ -134,6 +142,7 @@ REFUSED = [
     ("debug grep loss>1 nope", 2, "nope: no such run"),
     ("debug clean nope", 2, "nope: no such run"),
     ("debug doctor nope", 2, "nope: found neither a file or folder of this name nor such a store"),
+    ("debug doctor run.toml", 3, "run.toml: found a run file"),
     ("debug doctor nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
 ]  # fmt: skip
 WITHOUT_PATHS = (
@@ -181,6 +190,8 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("refused")
     (folder / "recipe.toml").write_text(RECIPE, encoding="utf-8")
     (folder / "run.toml").write_text(RUN, encoding="utf-8")
+    (folder / "many.toml").write_text(MANY, encoding="utf-8")
+    (folder / "text.ckpt").write_text("hello\n")
     (folder / "wrong.toml").write_text(WRONG, encoding="utf-8")
     (folder / "some.ckpt").write_bytes(b"PK\x03\x04")
     (folder / "folder").mkdir()

@@ -43,7 +43,7 @@ def test_each_picture_is_judged_by_the_detector_that_did_not_learn_from_it(label
         return real(trained, files, **how)
 
     monkeypatch.setattr(audit, "predict_pictures", watched)
-    done = audit.run(labels, [start], folds=FOLDS, epochs=1, out=tmp_path / "a")
+    done = audit.run(open_source(labels), [start], folds=FOLDS, epochs=1, out=tmp_path / "a")
     everything = [sample.id for sample in read(open_source(labels))]
     assert sorted(name for names in looked.values() for name in names) == sorted(everything)
     for fold in range(FOLDS):
@@ -58,6 +58,6 @@ def test_each_picture_is_judged_by_the_detector_that_did_not_learn_from_it(label
 
 def test_folds_that_teach_nothing_or_have_no_place_are_refused(labels, start, tmp_path):
     with pytest.raises(SpecError, match="8 pictures for 3 folds, expected at least 4 for each"):
-        audit.run(labels, [start], folds=3, out=tmp_path / "a")
+        audit.run(open_source(labels), [start], folds=3, out=tmp_path / "a")
     with pytest.raises(SpecError, match="--out is missing"):
-        audit.run(labels, [start], folds=2)
+        audit.run(open_source(labels), [start], folds=2)

@@ -30,10 +30,11 @@ from ocrmaps.store.reader import Reader
 from ocrmaps.store.several import opened
 from ocrmaps.training.callbacks.stop import Interrupted
 from ocrmaps.training.folder import find_data
+from ocrmaps.training.place import place_of
 from ocrmaps.training.prepare import prepare
 from ocrmaps.training.resume import check_same_run
 from ocrmaps.training.spec import load_run
-from ocrmaps.training.stores import place_of, text_heights, weights_of
+from ocrmaps.training.stores import text_heights, weights_of
 from tests.training.conftest import recipe, small_run
 from tests.training.test_ranks import Ask
 
