@@ -12,7 +12,7 @@ import typer.main
 
 from ocrmaps.cli import options, reference
 from ocrmaps.cli.app import app
-from ocrmaps.cli.plain import ARGUMENTS, grouped
+from ocrmaps.cli.plain import ARGUMENTS, grouped, named
 from tests.cli.test_app import commands
 
 ASK = "import sys; sys.argv[0] = 'ocrmaps'; from ocrmaps.cli.app import main; main()"
@@ -51,6 +51,22 @@ def test_no_group_has_more_than_seven_options(path):
     declared = [p for p in found(path)[0].get_params(found(path)[1]) if not p.hidden]
     assert sum(map(len, groups.values())) == len(declared)
     assert next(iter(groups)) in (ARGUMENTS, "Options")
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_a_line_makes_the_command_that_it_names_and_no_other(path):
+    command = typer.main.get_command(named(app, [*path, "--help"]))
+    for name in path:
+        assert list(command.commands) == [name]
+        command = command.commands[name]
+    assert [p.name for p in command.params] == [p.name for p in found(path)[0].params]
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["--version", "cache"]])
+def test_a_line_that_begins_with_no_command_makes_all_of_them(words):
+    assert named(app, words) is app
+    (cache,) = named(app, ["cache", *words]).registered_groups
+    assert len(cache.typer_instance.registered_commands) > 1
 
 
 def test_one_thing_has_one_name():
