@@ -28,7 +28,7 @@ SLACK = (ROWS[1] - ROWS[0]) // 16 // 2
 
 @pytest.fixture(scope="module", autouse=True)
 def _garbage_is_looked_for_in_what_is_made_here() -> None:
-    """The benchmark collects it before each step: what earlier tests keep takes longer to look through than all steps."""
+    """The benchmark collects it before steps; what earlier tests keep takes longer to look through than all steps."""
     gc.collect()
     gc.freeze()
 
