@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import typer.main
@@ -13,18 +10,14 @@ import typer.main
 from ocrmaps.cli import options, reference
 from ocrmaps.cli.app import app
 from ocrmaps.cli.plain import ARGUMENTS, grouped, named
-from tests.cli.test_app import commands
+from tests.cli.test_app import commands, tree
 
-ASK = "import sys; sys.argv[0] = 'ocrmaps'; from ocrmaps.cli.app import main; main()"
 PATHS = sorted({path[:depth] for path in commands() for depth in range(len(path) + 1)})
-
-
-ROOT = typer.main.get_command(app)
 
 
 def found(path):
     """The command at this path of words and a context that asks nothing of it."""
-    command = ROOT
+    command = tree()
     for name in path:
         command = command.commands[name]
     return command, command.make_context("ocrmaps " + " ".join(path), [], resilient_parsing=True)
@@ -108,16 +101,23 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def completed(*words: str) -> list[str]:
+@pytest.fixture(scope="module")
+def typed(server):
+    with server("") as typed:
+        yield typed
+
+
+@pytest.fixture
+def completed(typed, folder):
     """What a shell would be offered for the last word, asked as bash asks."""
-    line = "ocrmaps " + " ".join(words)
-    done = subprocess.run(
-        [sys.executable, "-c", ASK],
-        env={**os.environ, "_OCRMAPS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words))},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stderr == ""
-    return done.stdout.split()
+
+    def offered(*words: str) -> list[str]:
+        asked = {"_OCRMAPS_COMPLETE": "complete_bash", "COMP_WORDS": "ocrmaps " + " ".join(words)}
+        done = typed([], folder, COMP_CWORD=str(len(words)), OCRMAPS_CACHE="kept", **asked)
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    return offered
 
 
 @pytest.mark.parametrize(
@@ -134,20 +134,17 @@ def completed(*words: str) -> list[str]:
         (("recommend", "va"), ["val="]),
     ],
 )
-def test_shells_are_offered_stores_versions_splits_and_files(folder, words, offered):
+def test_shells_are_offered_stores_versions_splits_and_files(completed, words, offered):
     assert completed(*words) == offered
 
 
-def test_a_root_that_is_typed_before_decides_which_stores_are_offered(folder):
+def test_a_root_that_is_typed_before_decides_which_stores_are_offered(completed):
     assert completed("verify", "--root", "elsewhere", "") == []
 
 
-def test_completion_is_installed_for_a_shell(folder):
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, "--install-completion", "bash"],
-        env={**os.environ, "HOME": str(folder), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
-        capture_output=True, text=True,
-    )  # fmt: skip
+def test_completion_is_installed_for_a_shell(typed, folder):
+    undetected = {"HOME": str(folder), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = typed(["--install-completion", "bash"], folder, **undetected)
     assert done.returncode == 0 and done.stderr == ""
     (script,) = folder.rglob("ocrmaps.sh")
     assert "_OCRMAPS_COMPLETE=complete_bash" in script.read_text()
