@@ -67,7 +67,10 @@ def _server(answers: Path, before: str) -> Iterator[Typed]:
             server.stdin.write(json.dumps(request) + "\n")
             server.stdin.flush()
             code = int(server.stdout.readline())
-            out, err, modules = ((answers / name).read_text() for name in ("stdout", "stderr", "modules.json"))
+            left = [answers / name for name in ("stdout", "stderr", "modules.json")]
+            out, err, modules = (path.read_text() for path in left)
+            for path in left:
+                path.unlink()
             return Ended(code, out, err, json.loads(modules))
 
         yield typed
