@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.main import get_command_name
 
 from ocrmaps import __version__
 from ocrmaps.cli import (
@@ -38,7 +39,7 @@ from ocrmaps.machine import prepare_process
 from ocrmaps.progress import listen
 from ocrmaps.text import visible_lines
 
-app = typer.Typer(
+app = plain.PlainTyper(
     name="ocrmaps",
     cls=plain.PlainGroup,
     help="Train OCR text detectors on prepared data that can be trusted.\n\nStart with: ocrmaps demo",
@@ -72,7 +73,9 @@ app.add_typer(debug.app, name="debug")
 for _group in (app, data.app, cache.app, bench.app, debug.app):
     # Lists of commands show whole sentences; left alone they are cut after some forty letters.
     for _command in _group.registered_commands:
-        _text = _command.help or (_command.callback and _command.callback.__doc__) or ""
+        assert _command.callback is not None
+        _command.name = _command.name or get_command_name(_command.callback.__name__)
+        _text = _command.help or _command.callback.__doc__ or ""
         _command.short_help, _command.cls = " ".join(_text.split()).partition(" Example:")[0], plain.PlainCommand
     for _sub in _group.registered_groups:
         _sub.cls = plain.PlainGroup

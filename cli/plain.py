@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
+from typer import Typer
 from typer.core import TyperCommand, TyperGroup
 
 from ocrmaps.cli.options import ANNOTATIONS, RESULTS, RUNNING
@@ -12,6 +16,29 @@ from ocrmaps.cli.options import ANNOTATIONS, RESULTS, RUNNING
 ARGUMENTS, OTHERS = "Arguments", "Options"
 _RANGES = ((r"(\S+)<=x<=(\S+?)(?=[;\]])", r"\1 to \2"), (r"x>=(\S+?)(?=[;\]])", r"\1 or more"))
 """How a range is written by the library, and for people."""
+
+
+class PlainTyper(Typer):
+    """A tree of commands. A line makes only the command that it names: to make all takes as long as the help of one."""
+
+    def __call__(self, args: Sequence[str] | None = None, **kwargs: Any) -> Any:
+        """Do what the words say, those that were typed unless others are given."""
+        words = sys.argv[1:] if args is None else list(args)
+        return Typer.__call__(named(self, words), words, **kwargs)
+
+
+def named(tree: Typer, words: Sequence[str]) -> Typer:
+    """The tree with only the command that the words begin with; the whole tree where they begin with none."""
+    word = words[0] if words else None
+    commands = [command for command in tree.registered_commands if command.name == word]
+    groups = [copy(group) for group in tree.registered_groups if group.name == word]
+    if not commands and not groups:
+        return tree
+    for group in groups:
+        group.typer_instance = group.typer_instance and named(group.typer_instance, words[1:])
+    tree = copy(tree)
+    tree.registered_commands, tree.registered_groups = commands, groups
+    return tree
 
 
 class PlainCommand(TyperCommand):

@@ -31,7 +31,6 @@ def pytest_collection_finish() -> None:
     if "torch" in sys.modules:
         # Two workers share the cores, and networks are tiny: threads would mostly wait for each other.
         sys.modules["torch"].set_num_threads(1)
-    gc.collect()
     gc.freeze()
     gc.enable()
 

@@ -9,6 +9,8 @@ import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -71,11 +73,33 @@ def _files() -> list[Path]:
     return [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """What the tests look for in a file, which is parsed once for all of them."""
+
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    """Anywhere in it."""
+    at_once: tuple[ast.Import | ast.ImportFrom, ...]
+    """Those that importing it does."""
+    classes: tuple[str, ...]
+
+
+@cache
+def _parsed(path: Path) -> Parsed:
+    tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    nodes, kinds = list(ast.walk(tree)), (ast.Import, ast.ImportFrom)
+    return Parsed(
+        imports=tuple(node for node in nodes if isinstance(node, kinds)),
+        at_once=tuple(node for node in tree.body if isinstance(node, kinds)),
+        classes=tuple(node.name for node in nodes if isinstance(node, ast.ClassDef)),
+    )
+
+
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), str(path))):
+    for node in _parsed(path).imports:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{path}:{node.lineno}: imports are absolute here"
             module = node.module or ""
             yield node.lineno, module
@@ -140,12 +164,11 @@ def _module(path: Path) -> str:
 
 def _needs(path: Path, known: set[str], *, everywhere: bool) -> set[str]:
     """The project's modules that a file imports: all of them, or those that importing it imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
     found: set[str] = set()
-    for node in ast.walk(tree) if everywhere else tree.body:
+    for node in _parsed(path).imports if everywhere else _parsed(path).at_once:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
+        else:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= names if names <= known else {node.module or "", *names}
     return found & known
@@ -274,12 +297,7 @@ def test_every_declared_dependency_is_imported():
 
 
 def test_a_class_name_means_one_thing():
-    found = Counter(
-        node.name
-        for path in _files()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
-    )
+    found = Counter(name for path in _files() for name in _parsed(path).classes if not name.startswith("_"))
     assert [name for name, count in found.items() if count > 1] == []
 
 

@@ -77,7 +77,7 @@ def _case(case: Case, report: Report) -> tuple[Html, ...]:
     tiles = []
     for name, what in SEEN.items():
         if name in case.seen:
-            small = shrink(case.seen[name], SIDE)
+            small = shrink(case.seen[name](), SIDE)
             tiles.append(Tile(data=jpeg(small), width=small.shape[1], height=small.shape[0], title=name, remark=what))
     said = [f for s in report.stages for f in s.findings if f.sample == case.name]
     lost = [paragraph(f"It could not be followed beyond {case.lost}.")] if case.lost else []

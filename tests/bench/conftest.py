@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
@@ -33,6 +34,23 @@ def _quick(name: str) -> tuple[dict[str, Any], ...]:
 def measured() -> Any:
     """`measured(name)`: the quick figures of a benchmark, measured once a session."""
     return _quick
+
+
+@pytest.fixture(scope="session")
+def named() -> Callable[[Iterable[dict[str, Any]]], set[str]]:
+    """`named(results)`: the names of whole figures, each name once."""
+
+    def names(found: Iterable[dict[str, Any]]) -> set[str]:
+        seen: set[str] = set()
+        for result in found:
+            assert {"name", "value", "unit", "reference", "spread"} <= set(result)
+            assert math.isfinite(result["value"])
+            assert math.isfinite(result["spread"])
+            assert result["name"] not in seen
+            seen.add(result["name"])
+        return seen
+
+    return names
 
 
 @pytest.fixture(scope="session")

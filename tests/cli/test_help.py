@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 import typer.main
 
 from ocrmaps.cli import options, reference
 from ocrmaps.cli.app import app
-from ocrmaps.cli.plain import ARGUMENTS, grouped
-from tests.cli.test_app import commands
+from ocrmaps.cli.plain import ARGUMENTS, grouped, named
+from tests.cli.test_app import commands, tree
 
-ASK = "import sys; sys.argv[0] = 'ocrmaps'; from ocrmaps.cli.app import main; main()"
 PATHS = sorted({path[:depth] for path in commands() for depth in range(len(path) + 1)})
-
-
-ROOT = typer.main.get_command(app)
 
 
 def found(path):
     """The command at this path of words and a context that asks nothing of it."""
-    command = ROOT
+    command = tree()
     for name in path:
         command = command.commands[name]
     return command, command.make_context("ocrmaps " + " ".join(path), [], resilient_parsing=True)
@@ -51,6 +44,22 @@ def test_no_group_has_more_than_seven_options(path):
     declared = [p for p in found(path)[0].get_params(found(path)[1]) if not p.hidden]
     assert sum(map(len, groups.values())) == len(declared)
     assert next(iter(groups)) in (ARGUMENTS, "Options")
+
+
+@pytest.mark.parametrize("path", commands(), ids=" ".join)
+def test_a_line_makes_the_command_that_it_names_and_no_other(path):
+    command = typer.main.get_command(named(app, [*path, "--help"]))
+    for name in path:
+        assert list(command.commands) == [name]
+        command = command.commands[name]
+    assert [p.name for p in command.params] == [p.name for p in found(path)[0].params]
+
+
+@pytest.mark.parametrize("words", [[], ["nonsense"], ["--version", "cache"]])
+def test_a_line_that_begins_with_no_command_makes_all_of_them(words):
+    assert named(app, words) is app
+    (cache,) = named(app, ["cache", *words]).registered_groups
+    assert len(cache.typer_instance.registered_commands) > 1
 
 
 def test_one_thing_has_one_name():
@@ -92,16 +101,23 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def completed(*words: str) -> list[str]:
+@pytest.fixture(scope="module")
+def typed(server):
+    with server("") as typed:
+        yield typed
+
+
+@pytest.fixture
+def completed(typed, folder):
     """What a shell would be offered for the last word, asked as bash asks."""
-    line = "ocrmaps " + " ".join(words)
-    done = subprocess.run(
-        [sys.executable, "-c", ASK],
-        env={**os.environ, "_OCRMAPS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words))},
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.stderr == ""
-    return done.stdout.split()
+
+    def offered(*words: str) -> list[str]:
+        asked = {"_OCRMAPS_COMPLETE": "complete_bash", "COMP_WORDS": "ocrmaps " + " ".join(words)}
+        done = typed([], folder, COMP_CWORD=str(len(words)), OCRMAPS_CACHE="kept", **asked)
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    return offered
 
 
 @pytest.mark.parametrize(
@@ -118,20 +134,17 @@ def completed(*words: str) -> list[str]:
         (("recommend", "va"), ["val="]),
     ],
 )
-def test_shells_are_offered_stores_versions_splits_and_files(folder, words, offered):
+def test_shells_are_offered_stores_versions_splits_and_files(completed, words, offered):
     assert completed(*words) == offered
 
 
-def test_a_root_that_is_typed_before_decides_which_stores_are_offered(folder):
+def test_a_root_that_is_typed_before_decides_which_stores_are_offered(completed):
     assert completed("verify", "--root", "elsewhere", "") == []
 
 
-def test_completion_is_installed_for_a_shell(folder):
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, "--install-completion", "bash"],
-        env={**os.environ, "HOME": str(folder), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
-        capture_output=True, text=True,
-    )  # fmt: skip
+def test_completion_is_installed_for_a_shell(typed, folder):
+    undetected = {"HOME": str(folder), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    done = typed(["--install-completion", "bash"], folder, **undetected)
     assert done.returncode == 0 and done.stderr == ""
     (script,) = folder.rglob("ocrmaps.sh")
     assert "_OCRMAPS_COMPLETE=complete_bash" in script.read_text()

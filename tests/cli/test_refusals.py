@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "zarr", "lightning", "numba", "cv2")
 RECIPE = '[[sources]]\npath = "a"\nsplit = "train"\n\n[canonical]\ncanvases = [[64, 64]]\n'
 RUN = '[data]\nstore = "nowhere"\n'
 MANY = '[[data.stores]]\nstore = "nowhere"\n\n[[data.stores]]\nstore = "elsewhere"\n'
 WRONG = f"{RUN}\n[optimizer]\nlr = -1\n"
-SERVER = """
-import json, os, sys
-from ocrmaps.cli.app import main
-exec(sys.argv[1])
-for request in map(json.loads, sys.stdin):
-    child = os.fork()
-    if child == 0:
-        os.chdir(request["folder"])
-        for number, name in ((1, "stdout"), (2, "stderr")):
-            os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
-        sys.argv, code = ["ocrmaps", *request["words"]], 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        with open("modules.json", "w") as file:
-            json.dump(sorted(sys.modules), file)
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""The command line, loaded once: every line runs in a process of its own that leaves behind what it had imported.
-
-What it is told to load before, all lines have imported.
-"""
 LIGHT = "import pydantic, ocrmaps.recipe, ocrmaps.store.upkeep.explain; pydantic.TypeAdapter(int)"
 """Loads what most lines import, and may."""
 
@@ -200,43 +168,18 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-Typed = Callable[[str], tuple[int, str, str, list[str]]]
-
-
-@contextmanager
-def server(folder: Path, cache: Path, before: str) -> Iterator[Typed]:
-    """Runs a line as somebody types it in the folder: exit code, stdout, stderr and the modules it has imported."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OCRMAPS_CACHE": str(cache)}
-    with subprocess.Popen(
-        [sys.executable, "-c", SERVER, before], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-    ) as server:
-        assert server.stdin is not None and server.stdout is not None
-
-        def run(line: str) -> tuple[int, str, str, list[str]]:
-            server.stdin.write(json.dumps({"folder": str(folder), "words": line.split()}) + "\n")
-            server.stdin.flush()
-            code = int(server.stdout.readline())
-            left = [(folder / name).read_text() for name in ("stdout", "stderr", "modules.json")]
-            for name in ("stdout", "stderr", "modules.json"):
-                (folder / name).unlink()
-            return code, left[0], left[1], json.loads(left[2])
-
-        yield run
-        server.stdin.close()
-
-
 @pytest.fixture(scope="module")
-def typed(folder, tmp_path_factory) -> Iterator[Typed]:
+def typed(folder, server):
     """Lines that begin as a new process does."""
-    with server(folder, tmp_path_factory.mktemp("cache"), "") as run:
-        yield run
+    with server("") as typed:
+        yield lambda line: typed(line.split(), folder)
 
 
 @pytest.fixture(scope="module")
-def refused(folder, tmp_path_factory) -> Iterator[Typed]:
+def refused(folder, server):
     """Lines that begin with what most of them import."""
-    with server(folder, tmp_path_factory.mktemp("cache"), LIGHT) as run:
-        yield run
+    with server(LIGHT) as typed:
+        yield lambda line: typed(line.split(), folder)
 
 
 @pytest.mark.parametrize(("line", "code", "said"), REFUSED, ids=[line for line, *_ in REFUSED])

@@ -18,8 +18,8 @@ path = "receipts/val"
 split = "val"
 
 [canonical]
-canvases = [[320, 320], [320, 160]]
-side = 320
+canvases = [[192, 192], [192, 96]]
+side = 192
 """
 RUN = """
 [data]

@@ -11,21 +11,23 @@ from ocrmaps.cli import reference
 from ocrmaps.pipelines import reference as settings
 
 REFRESH = "python -m ocrmaps.cli.reference (or `make docs`) writes it anew"
-PAGES = reference.pages()
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_stored_pages_and_figures_are_those_that_the_code_gives(name):
-    stored = (reference.DOCS / name).read_text(encoding="utf-8")
-    # Compared before the assert: a difference of two long texts takes pytest longer to print than to be of use.
-    same = stored == PAGES[name]
-    assert same, f"docs/{name} differs from the code: {REFRESH}"
+@pytest.fixture(scope="module")
+def pages():
+    return reference.pages()
 
 
-def test_making_a_page_again_changes_nothing(monkeypatch):
+def test_stored_pages_and_figures_are_those_that_the_code_gives(pages):
+    # Names are compared, not texts: a difference of two long ones takes pytest longer to print than to be of use.
+    stored = {name: (reference.DOCS / name).read_text(encoding="utf-8") for name in pages}
+    assert [f"docs/{name}" for name in pages if stored[name] != pages[name]] == [], REFRESH
+
+
+def test_making_a_page_again_changes_nothing(pages, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("TERM", "dumb")
-    assert reference.pages() == PAGES
+    assert reference.pages() == pages
 
 
 def test_every_command_has_a_sentence_and_an_example():
@@ -73,5 +75,5 @@ def test_every_setting_says_what_it_is_for():
         ("reference/run.md", '| `binarize` | number or text | `0.5` | a number from 0 to below 1, or "learned" |'),
     ],
 )
-def test_rows_hold_type_default_and_the_parser_s_own_rule(page, row):
-    assert row in PAGES[page]
+def test_rows_hold_type_default_and_the_parser_s_own_rule(page, row, pages):
+    assert row in pages[page]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -71,7 +72,7 @@ def look_at_augmented(
                 if epoch == 0 or wrong.any():
                     image = out.image[i].numpy()
                     targets = (out.probability[i].numpy(), out.threshold[i].numpy(), out.mask[i].numpy())
-                    case.seen["augmented"] = debug_pictures.targets(image, *targets)
+                    case.seen["augmented"] = partial(debug_pictures.targets, image, *targets)
     mean_maps, mean_pixels = _mean(found, "kernels"), _mean(found, "pixels")
     shift = _middle(found, "shift")
     stage.said = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def look_at_maps(cases: Sequence[Case], stage: Stage, specs: Specs, reader: Read
             compared += 1
             equal += _compare_maps(case, mine, canonical, stage, specs)
         if case.image is not None:
-            case.seen["maps"] = debug_pictures.targets(case.image, *(case.maps[n] for n in LIMITS))
+            case.seen["maps"] = partial(debug_pictures.targets, case.image, *(case.maps[n] for n in LIMITS))
         for outcome in fresh.outcomes:
             if outcome not in DRAWN and outcome != Outcome.IGNORED:
                 undrawn[str(outcome)] = undrawn.get(str(outcome), 0) + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def look_at_predictions(cases: Sequence[Case], stage: Stage, trained: Trained, r
     )
     for case in usable:
         assert case.image is not None and case.probability is not None
-        case.seen["prediction"] = debug_pictures.heat(case.image, case.probability)
+        case.seen["prediction"] = partial(debug_pictures.heat, case.image, case.probability)
     if not len(maps):
         stage.skipped = "no sample could be followed so far"
         return

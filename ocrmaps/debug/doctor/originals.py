@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,4 +96,4 @@ def _draw_original(case: Case, detections: PolygonSet) -> None:
     upright = np.ascontiguousarray(turn_upright(case.picture.pixels, case.picture.header.orientation))
     if upright.shape[:2] == case.transform.upright_size:
         canvas = Canvas(pixels=upright, frame="upright", transform=case.transform)
-        case.seen["original"] = overlay(canvas, case.transform.apply(detections, "upright"))
+        case.seen["original"] = partial(overlay, canvas, case.transform.apply(detections, "upright"))

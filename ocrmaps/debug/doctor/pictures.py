@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -150,7 +151,7 @@ def _draw_decoded(case: Case) -> None:
     upright = np.ascontiguousarray(turn_upright(case.picture.pixels, case.picture.header.orientation))
     if upright.shape[:2] == case.transform.upright_size:
         canvas = Canvas(pixels=upright, frame="upright", transform=case.transform)
-        case.seen["decoded"] = overlay(canvas, case.transform.apply(case.polygons, "upright"))
+        case.seen["decoded"] = partial(overlay, canvas, case.transform.apply(case.polygons, "upright"))
 
 
 def look_at_canonical(cases: Sequence[Case], stage: Stage, specs: Specs, reader: Reader | None) -> None:
@@ -183,7 +184,7 @@ def look_at_canonical(cases: Sequence[Case], stage: Stage, specs: Specs, reader:
             continue
         equal += _check_canonical(case, stage, specs, drawn)
         canvas = Canvas(pixels=case.image, frame="canonical", transform=t)
-        case.seen["canonical"] = overlay(canvas, t.apply(case.polygons, "canonical"))
+        case.seen["canonical"] = partial(overlay, canvas, t.apply(case.polygons, "canonical"))
     if worst > ROUND_TRIP:
         stage.problem(f"points move by {worst:.3g} px on the way to the canonical picture and back", "report this")
     stage.said = f"{equal} of {len(cases)} pictures as they must be; points there and back within {worst:.1e} px"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -55,8 +55,8 @@ class Case:
     """Predicted threshold."""
     level: npt.NDArray[np.float32] | None = None
     """The same, where it is what the probability is cut at."""
-    seen: dict[str, Pixels] = field(default_factory=dict)
-    """Pictures by stage."""
+    seen: dict[str, Callable[[], Pixels]] = field(default_factory=dict)
+    """What draws the picture of a stage, by stage: only a page needs them."""
     lost: str = ""
     """The stage after which it could not be followed."""
 

@@ -130,11 +130,11 @@ def _bytes_a_row(folder: Path) -> float:
         tracemalloc.stop()
 
 
-def _settled(looks: int = 250, still: int = 5) -> int:
+def _settled(looks: int = 100, still: int = 5) -> int:
     """The memory in use, in whole pages, once it no longer changes: threads that read ahead have paused."""
     seen: list[int] = []
     while len(seen) < looks and not (len(seen) >= still and len(set(seen[-still:])) == 1):
-        time.sleep(0.02)
+        time.sleep(0.05)
         gc.collect()
         seen.append(tracemalloc.get_traced_memory()[0] // 4096)
     return seen[-1] * 4096
