@@ -51,44 +51,48 @@ def in_order(samples):
     return sorted(samples, key=lambda sample: sample.id)
 
 
+def all_of(samples):
+    return [(s.id, s.polygons, s.size) for s in samples]
+
+
 def distinct_stems(samples: list[Sample]) -> list[Sample]:
     return list({sample.id.casefold(): sample for sample in samples}.values())
 
 
-@pytest.mark.parametrize("format", EXACT)
+# All formats are given the same samples: to draw them takes longer than to write and read them.
 @settings(max_examples=40)
 @given(samples=sample_lists())
-def test_every_point_and_flag_comes_back_exactly(format, samples):
-    report, back = there_and_back(format, samples := distinct_stems(samples))
-    assert [s.id for s in in_order(back)] == [s.id for s in in_order(samples)]
-    for before, after in zip(in_order(samples), in_order(back), strict=True):
-        assert np.array_equal(before.polygons.points, after.polygons.points)
-        assert np.array_equal(before.polygons.offsets, after.polygons.offsets)
-        if not any("read as ignored" in lost for lost in report.lost):
-            assert np.array_equal(before.polygons.ignore, after.polygons.ignore)
-    assert (report.samples, report.polygons) == (len(samples), sum(len(s.polygons) for s in samples))
+def test_every_point_and_flag_comes_back_exactly(samples):
+    samples = distinct_stems(samples)
+    for format in EXACT:
+        report, back = there_and_back(format, samples)
+        assert [s.id for s in in_order(back)] == [s.id for s in in_order(samples)], format
+        for before, after in zip(in_order(samples), in_order(back), strict=True):
+            assert np.array_equal(before.polygons.points, after.polygons.points), format
+            assert np.array_equal(before.polygons.offsets, after.polygons.offsets), format
+            if not any("read as ignored" in lost for lost in report.lost):
+                assert np.array_equal(before.polygons.ignore, after.polygons.ignore), format
+        assert (report.samples, report.polygons) == (len(samples), sum(len(s.polygons) for s in samples)), format
 
 
-@pytest.mark.parametrize("format", EXACT)
 @settings(max_examples=40)
 @given(samples=sample_lists(text=LINE_TEXT))
-def test_nothing_is_lost_that_is_not_counted(format, samples):
+def test_nothing_is_lost_that_is_not_counted(samples):
     samples = distinct_stems(samples)
-    report, back = there_and_back(format, samples)
-    same = [(s.id, s.polygons, s.size) for s in in_order(samples)] == [
-        (s.id, s.polygons, s.size) for s in in_order(back)
-    ]
-    uncounted = {name: n for name, n in report.lost.items() if name != "picture sizes unknown"}
-    assert same == (not uncounted)
+    for format in EXACT:
+        report, back = there_and_back(format, samples)
+        same = all_of(in_order(back)) == all_of(in_order(samples))
+        uncounted = {name: n for name, n in report.lost.items() if name != "picture sizes unknown"}
+        assert same == (not uncounted), format
 
 
-@pytest.mark.parametrize("format", COMPLETE)
 @settings(max_examples=40)
 @given(samples=sample_lists())
-def test_formats_that_can_say_everything_do(format, samples):
-    report, back = there_and_back(format, samples)
-    assert [(s.id, s.polygons, s.size) for s in back] == [(s.id, s.polygons, s.size) for s in samples]
-    assert set(report.lost) <= {"picture sizes unknown"}
+def test_formats_that_can_say_everything_do(samples):
+    for format in COMPLETE:
+        report, back = there_and_back(format, samples)
+        assert all_of(back) == all_of(samples), format
+        assert set(report.lost) <= {"picture sizes unknown"}, format
 
 
 def sample(
