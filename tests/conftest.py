@@ -28,8 +28,7 @@ prepare_process()
 gc.disable()
 
 
-# Tests write ten thousands of small files. In memory they need not wait for a disk, nor does their processor time: half
-# of what a room of them takes by the clock.
+# Tests write tens of thousands of small files. In memory none waits for a disk: a room of them ends in half the time.
 MEMORY = Path("/dev/shm")
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > 4 << 30 and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
