@@ -44,7 +44,8 @@ def _damaged(rng: random.Random, example: str | bytes) -> bytes:
 
 
 def _at(rng: random.Random, data: bytes) -> int:
-    return rng.randint(0, len(data))
+    """A place in a file, both ends of it more often than others."""
+    return min(max(0, rng.randint(-len(data) // 8, len(data) * 9 // 8)), len(data))
 
 
 def _range(rng: random.Random, data: bytes) -> tuple[int, int]:
@@ -57,7 +58,7 @@ def _cut(rng: random.Random, data: bytes) -> bytes:
 
 
 def _noise(rng: random.Random, data: bytes) -> bytes:
-    return rng.randbytes(rng.randint(0, 200))
+    return rng.randbytes(max(0, rng.randint(-20, 200)))
 
 
 def _insert(rng: random.Random, data: bytes) -> bytes:
