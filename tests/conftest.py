@@ -6,7 +6,9 @@ import gc
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck
@@ -41,6 +43,13 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def on_disk() -> Iterator[Path]:
+    """A folder on the disk, whose system says what of a file is in memory: loaders read otherwise where none does."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
