@@ -42,28 +42,22 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
             shutil.copytree(ROOT / part, copy / part, symlinks=True, ignore=ignored)
         else:
             shutil.copy(ROOT / part, copy / part)
-    python("-c", f"from setuptools import build_meta; build_meta.build_sdist({str(tmp)!r})", cwd=copy)
+    make("sdist", tmp, cwd=copy)
     (sdist,) = tmp.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp / "unpacked", **UNPACKING)
     (unpacked,) = (tmp / "unpacked").iterdir()
-    for where, out in ((copy, tmp / "first"), (unpacked, tmp / "second")):
-        python(
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-build-isolation",
-            "--no-deps",
-            "--wheel-dir",
-            str(out),
-            ".",
-            cwd=where,
-        )
+    make("wheel", tmp / "first", cwd=copy)
+    make("wheel", tmp / "second", cwd=unpacked)
     (wheel,), (again,) = (tmp / "first").glob("*.whl"), (tmp / "second").glob("*.whl")
     site = tmp / "site"
     python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel), cwd=tmp)
     return Built(wheel=wheel, again=again, sdist=sdist, site=site)
+
+
+def make(what: str, folder: Path, *, cwd: Path) -> None:
+    """What `pip` has the build system do, without a process for each of its questions."""
+    python("-c", f"from setuptools import build_meta; build_meta.build_{what}({str(folder)!r})", cwd=cwd)
 
 
 def python(*words: str, cwd: Path, site: Path | None = None) -> str:

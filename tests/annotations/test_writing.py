@@ -34,9 +34,15 @@ COMPLETE = ("ufo", "coco", "mmocr", *TABLES)
 """Formats that can say everything a sample holds, a missing size included."""
 
 
-def there_and_back(format: str, samples: list[Sample]):
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder for the folders of examples."""
+    return tmp_path_factory.mktemp("examples")
+
+
+def there_and_back(place: Path, format: str, samples: list[Sample]):
     """(report, samples read back), beside empty pictures of the right names."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=place) as folder:
         pictures = Path(folder) / "img"
         pictures.mkdir()
         for sample in samples:
@@ -51,44 +57,48 @@ def in_order(samples):
     return sorted(samples, key=lambda sample: sample.id)
 
 
+def all_of(samples):
+    return [(s.id, s.polygons, s.size) for s in samples]
+
+
 def distinct_stems(samples: list[Sample]) -> list[Sample]:
     return list({sample.id.casefold(): sample for sample in samples}.values())
 
 
-@pytest.mark.parametrize("format", EXACT)
+# All formats are given the same samples: to draw them takes longer than to write and read them.
 @settings(max_examples=40)
 @given(samples=sample_lists())
-def test_every_point_and_flag_comes_back_exactly(format, samples):
-    report, back = there_and_back(format, samples := distinct_stems(samples))
-    assert [s.id for s in in_order(back)] == [s.id for s in in_order(samples)]
-    for before, after in zip(in_order(samples), in_order(back), strict=True):
-        assert np.array_equal(before.polygons.points, after.polygons.points)
-        assert np.array_equal(before.polygons.offsets, after.polygons.offsets)
-        if not any("read as ignored" in lost for lost in report.lost):
-            assert np.array_equal(before.polygons.ignore, after.polygons.ignore)
-    assert (report.samples, report.polygons) == (len(samples), sum(len(s.polygons) for s in samples))
+def test_every_point_and_flag_comes_back_exactly(place, samples):
+    samples = distinct_stems(samples)
+    for format in EXACT:
+        report, back = there_and_back(place, format, samples)
+        assert [s.id for s in in_order(back)] == [s.id for s in in_order(samples)], format
+        for before, after in zip(in_order(samples), in_order(back), strict=True):
+            assert np.array_equal(before.polygons.points, after.polygons.points), format
+            assert np.array_equal(before.polygons.offsets, after.polygons.offsets), format
+            if not any("read as ignored" in lost for lost in report.lost):
+                assert np.array_equal(before.polygons.ignore, after.polygons.ignore), format
+        assert (report.samples, report.polygons) == (len(samples), sum(len(s.polygons) for s in samples)), format
 
 
-@pytest.mark.parametrize("format", EXACT)
 @settings(max_examples=40)
 @given(samples=sample_lists(text=LINE_TEXT))
-def test_nothing_is_lost_that_is_not_counted(format, samples):
+def test_nothing_is_lost_that_is_not_counted(place, samples):
     samples = distinct_stems(samples)
-    report, back = there_and_back(format, samples)
-    same = [(s.id, s.polygons, s.size) for s in in_order(samples)] == [
-        (s.id, s.polygons, s.size) for s in in_order(back)
-    ]
-    uncounted = {name: n for name, n in report.lost.items() if name != "picture sizes unknown"}
-    assert same == (not uncounted)
+    for format in EXACT:
+        report, back = there_and_back(place, format, samples)
+        same = all_of(in_order(back)) == all_of(in_order(samples))
+        uncounted = {name: n for name, n in report.lost.items() if name != "picture sizes unknown"}
+        assert same == (not uncounted), format
 
 
-@pytest.mark.parametrize("format", COMPLETE)
 @settings(max_examples=40)
 @given(samples=sample_lists())
-def test_formats_that_can_say_everything_do(format, samples):
-    report, back = there_and_back(format, samples)
-    assert [(s.id, s.polygons, s.size) for s in back] == [(s.id, s.polygons, s.size) for s in samples]
-    assert set(report.lost) <= {"picture sizes unknown"}
+def test_formats_that_can_say_everything_do(place, samples):
+    for format in COMPLETE:
+        report, back = there_and_back(place, format, samples)
+        assert all_of(back) == all_of(samples), format
+        assert set(report.lost) <= {"picture sizes unknown"}, format
 
 
 def sample(
@@ -215,10 +225,10 @@ def test_whole_numbers_are_written_as_integers_and_others_exactly(tmp_path):
 
 
 @given(st.lists(st.text(st.sampled_from('12,"\\ #x.'), max_size=8), min_size=1, max_size=3))
-def test_icdar_texts_that_look_like_numbers_and_quotes_come_back(texts):
+def test_icdar_texts_that_look_like_numbers_and_quotes_come_back(place, texts):
     quad = ((0, 0), (50, 0), (50, 20), (0, 20))
     samples = [sample(quad, id=f"{i}.jpg", text=text) for i, text in enumerate(texts)]
-    report, back = there_and_back("icdar", samples)
+    report, back = there_and_back(place, "icdar", samples)
     if not report.lost:
         assert [s.polygons.texts for s in back] == [s.polygons.texts for s in samples]
 
@@ -249,9 +259,9 @@ def fine_samples(draw, coordinate=FINE, points=COUNTS, text=LINE_TEXT):
     return found
 
 
-def back_from(format: str, samples: list[Sample]):
+def back_from(place: Path, format: str, samples: list[Sample]):
     """(report, samples read back) beside real pictures, which tell their sides."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=place) as folder:
         for sample in samples:
             (Path(folder) / "img" / sample.id).parent.mkdir(parents=True)
             (Path(folder) / "img" / sample.id).write_bytes(blank(SIZE[1], SIZE[0]))
@@ -270,8 +280,8 @@ def told(samples, *, ignore=True, texts=True):
 
 @settings(max_examples=10)
 @given(samples=fine_samples())
-def test_label_studio_gives_back_everything(samples):
-    report, back = back_from("labelstudio", samples)
+def test_label_studio_gives_back_everything(place, samples):
+    report, back = back_from(place, "labelstudio", samples)
     empty = [s.id for s in samples if not len(s.polygons)]  # sides stand in regions alone
     assert told(back) == told([replace(s, size=None) if s.id in empty else s for s in samples])
     assert report.lost == ({"sizes of pictures without outlines": len(empty)} if empty else {})
@@ -279,31 +289,31 @@ def test_label_studio_gives_back_everything(samples):
 
 @settings(max_examples=10)
 @given(samples=fine_samples(st.integers(0, 480_000).map(lambda n: n / 10**3)))
-def test_yolo_gives_back_points_and_what_is_ignored(samples):
-    report, back = back_from("yolo", samples)
+def test_yolo_gives_back_points_and_what_is_ignored(place, samples):
+    report, back = back_from(place, "yolo", samples)
     assert told(back, texts=False) == told(samples, texts=False)
     assert set(report.lost) <= {"texts"}
 
 
 @settings(max_examples=10)
 @given(samples=fine_samples(st.integers(0, 480_000).map(lambda n: n / 10**3), st.just(4)))
-def test_oriented_boxes_of_four_points_are_kept(samples):
-    _, back = back_from("yolo-obb", samples)
+def test_oriented_boxes_of_four_points_are_kept(place, samples):
+    _, back = back_from(place, "yolo-obb", samples)
     assert told(back, texts=False) == told(samples, texts=False)
 
 
 @settings(max_examples=10)
 @given(samples=fine_samples(text=XML_TEXT))
-def test_alto_gives_back_points_and_texts(samples):
-    report, back = back_from("alto-lines", samples)
+def test_alto_gives_back_points_and_texts(place, samples):
+    report, back = back_from(place, "alto-lines", samples)
     assert told(back, ignore=False) == told(samples, ignore=False)
     assert set(report.lost) <= {"ignored outlines written as text"}
 
 
 @settings(max_examples=10)
 @given(samples=fine_samples(st.integers(0, 480).map(float), text=XML_TEXT))
-def test_page_gives_back_whole_pixels_and_texts(samples):
-    _, back = back_from("page-lines", samples)
+def test_page_gives_back_whole_pixels_and_texts(place, samples):
+    _, back = back_from(place, "page-lines", samples)
     assert told(back, ignore=False) == told(samples, ignore=False)
 
 
@@ -332,9 +342,9 @@ def test_xml_says_what_it_cannot_hold(format, tmp_path):
     assert report.lost == {"characters of texts that xml cannot hold": 1, "ignored outlines written as text": 1}
 
 
-def test_the_smallest_rectangle_of_an_outline_holds_it():
+def test_the_smallest_rectangle_of_an_outline_holds_it(place):
     points = ((100, 100), (140, 140), (130, 150), (90, 110), (95, 100))
-    _, (back,) = back_from("yolo-obb", [sample(points, id="s/a.jpg", size=SIZE)])
+    _, (back,) = back_from(place, "yolo-obb", [sample(points, id="s/a.jpg", size=SIZE)])
     assert back.polygons.counts().tolist() == [4]
     assert back.polygons[0].min(axis=0)[0] <= 90.1 and back.polygons[0].max(axis=0)[0] >= 139.9
 

@@ -34,9 +34,9 @@ def _garbage_is_looked_for_in_what_is_made_here() -> None:
 
 
 @pytest.fixture(scope="module")
-def caches(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+def caches(on_disk: Path) -> dict[int, Path]:
     """By number of rows: a cache with two versions that differ in three rows."""
-    made = {rows: tmp_path_factory.mktemp("scale") for rows in ROWS}
+    made = {rows: on_disk / f"{rows}" for rows in ROWS}
     for rows, cache in made.items():
         for changed in (0, 3):
             simulate(cache, rows, rows_per_shard=PER_SHARD, changed=changed)

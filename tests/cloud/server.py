@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FAULTS = ("drop", "lost", "delay", "truncate", "duplicate", "503", "wrong")
@@ -23,24 +24,24 @@ Plan = Callable[[str, str], str | None]
 BUCKET = "bucket"
 _SERVER = """
 import logging, sys
-from moto.server import DomainDispatcherApplication, create_backend_app
+from moto.server import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 logging.getLogger("werkzeug").disabled = True
 WSGIRequestHandler.protocol_version = "HTTP/1.1"
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+# Of S3 alone: an application for all of Amazon lists its modules on the disk for every request.
+server = make_server("127.0.0.1", 0, create_backend_app("s3"), threaded=True)
 print(server.server_port, flush=True)
 server.serve_forever()
 """
 _HOP = ("connection", "keep-alive", "transfer-encoding", "content-length", "date", "server")
 
 
+@cache
 def missing() -> str:
     """Why the server cannot run here, "" where it can."""
-    for name in ("obstore", "moto.server"):
-        probe = subprocess.run([sys.executable, "-W", "ignore", "-c", f"import {name}"], capture_output=True, text=True)
-        if probe.returncode:
-            return f"needs {name}: {probe.stderr.strip().splitlines()[-1]}"
-    return ""
+    code = "import obstore, moto.server"
+    probe = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    return f"needs obstore and moto.server: {probe.stderr.strip().splitlines()[-1]}" if probe.returncode else ""
 
 
 @contextmanager

@@ -43,6 +43,14 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> World:
     return world
 
 
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Thirteen rows, each in a shard of its own."""
+    world = make_world(tmp_path_factory.mktemp("few"), samples=13, rows_per_shard=1)
+    world.build()
+    return world
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to work in."""
@@ -70,11 +78,11 @@ def url(pushed: str, proxy: Proxy, here: Path) -> str:
 
 
 @pytest.fixture
-def own_url(many: World, bucket: str, proxy: Proxy, here: Path) -> str:
-    """Another copy, for one test to change."""
-    push(many.folder, ObjectPlace(bucket))
+def own_url(few: World, bucket: str, proxy: Proxy, here: Path) -> str:
+    """The URL of a version in the bucket that one test may change."""
+    push(few.folder, ObjectPlace(bucket))
     proxy.forget()
-    return f"{bucket}/tiny/{many.folder.name}"
+    return f"{bucket}/tiny/{few.folder.name}"
 
 
 def same_batches(url: str, folder: Path, epochs: int = 1) -> None:
@@ -194,18 +202,18 @@ def test_a_stand_in_that_changes_under_an_open_loader_is_noticed(many, url, prox
                     path.write_bytes(data)
 
 
-def test_damage_in_the_place_is_an_error_with_a_name(many, own_url, bucket, here):
+def test_damage_in_the_place_is_an_error_with_a_name(few, own_url, bucket, here):
     url = own_url
     place = ObjectPlace(bucket)
-    key = f"tiny/{many.folder.name}/canvas-64x64/mask/c.3.0.0"
+    key = f"tiny/{few.folder.name}/canvas-64x64/mask/c.3.0.0"
     place.put(key, bytes(reversed(place.get(key))))
     with pytest.raises(StoreCorrupt, match=r"canvas-64x64/mask/c\.3\.0\.0 at byte \d+: row \d+, mask"):
-        same_batches(url, many.folder)
+        same_batches(url, few.folder)
     report = verify(local_folder(url))
     assert [problem.loc for problem in report.problems] == ["canvas-64x64/mask/c.3.0.0"]
     place.delete([key])
     with pytest.raises(StoreCorrupt, match=r"mask/c\.3\.0\.0: the file is missing"):
-        same_batches(url, many.folder)
+        same_batches(url, few.folder)
     assert not verify(local_folder(url), level="quick").ok
 
 
@@ -234,8 +242,8 @@ def test_a_quota_that_cannot_hold_what_a_row_brings_along_is_refused(many, url, 
     assert verify(local_folder(url)).ok  # reads no row into it
 
 
-def test_credentials_are_in_nothing_that_is_written(many, own_url, bucket, here):
-    same_batches(own_url, many.folder)
+def test_credentials_are_in_nothing_that_is_written(few, own_url, bucket, here):
+    same_batches(own_url, few.folder)
     place = ObjectPlace(bucket)
     written = [path.read_bytes() for path in here.rglob("*") if path.is_file()]
     assert len(written) > 20
@@ -307,11 +315,11 @@ def test_folders_by_names_that_no_store_has_are_left_alone(built, bucket, here):
     assert [path.name for path in reading_folder(bucket).iterdir()] == ["place.json"]
 
 
-def test_a_version_that_is_gone_from_the_place_is_gone_from_the_stand_in(many, own_url, bucket):
+def test_a_version_that_is_gone_from_the_place_is_gone_from_the_stand_in(few, own_url, bucket):
     cache = reading_folder(bucket)
-    assert find_version(cache, "tiny")[1] == many.folder.name
-    ObjectPlace(bucket).delete([f"tiny/{many.folder.name}/manifest.json"])
+    assert find_version(cache, "tiny")[1] == few.folder.name
+    ObjectPlace(bucket).delete([f"tiny/{few.folder.name}/manifest.json"])
     with pytest.raises(StoreNotFound):
-        Reader(cache / "tiny" / many.folder.name)
+        Reader(cache / "tiny" / few.folder.name)
     with pytest.raises(StoreNotFound):
         find_version(cache, "tiny")

@@ -14,9 +14,9 @@ from tests.store.world import make_world
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(on_disk: Path) -> Path:
     """20 rows: train has 10 of 64x64 and 3 of 64x32, val the rest; three rows to a shard. Nobody changes it."""
-    world = make_world(tmp_path_factory.mktemp("loader"), samples=20)
+    world = make_world(on_disk / "loader", samples=20)
     world.build()
     return world.folder
 

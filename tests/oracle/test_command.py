@@ -8,7 +8,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.cli.test_app import run
+from ocrmaps.cli.app import main
+
+
+@pytest.fixture
+def typed(monkeypatch, capsys):
+    """(exit code, stdout, stderr) of a command line."""
+
+    def call(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["ocrmaps", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
 
 
 def width(path) -> int:
@@ -31,45 +45,45 @@ def curved(tmp_path_factory):
     return root
 
 
-def test_curved_text_needs_polygons(curved):
+def test_curved_text_needs_polygons(typed, curved):
     found = {}
     for shape in ("boxes", "polygons"):
-        done = run("oracle", str(curved), "--longest", "640", "--shape", shape, "--json")
-        assert done.returncode == 0, done.stderr
-        found[shape] = json.loads(done.stdout)["hmean"]
+        code, out, err = typed("oracle", curved, "--longest", 640, "--shape", shape, "--json")
+        assert code == 0, err
+        found[shape] = json.loads(out)["hmean"]
     assert found["polygons"]["0.9"] == 1
     assert found["boxes"]["0.7"] == 0
 
 
-def test_the_shape_is_found_out_when_not_given(curved):
-    done = run("oracle", str(curved), "--longest", "640", "--json")
-    record = json.loads(done.stdout)
+def test_the_shape_is_found_out_when_not_given(typed, curved):
+    _, out, _ = typed("oracle", curved, "--longest", 640, "--json")
+    record = json.loads(out)
     assert record["chain"]["shape"] == "polygons"
     assert record["hmean"]["0.9"] == 1
 
 
-def test_page_overlays_recipe_and_plot_are_written(curved, tmp_path):
+def test_page_overlays_recipe_and_plot_are_written(typed, curved, tmp_path):
     page, overlays = tmp_path / "page.html", tmp_path / "worst"
-    done = run("oracle", str(curved), "--shape", "boxes", "--page", str(page), "--overlays", str(overlays))
-    assert done.returncode == 0, done.stderr
+    code, _, err = typed("oracle", curved, "--shape", "boxes", "--page", page, "--overlays", overlays)
+    assert code == 0, err
     assert "Worst pictures" in page.read_text()
     (picture,) = overlays.iterdir()
     assert width(picture) > 640
-    out, plot = tmp_path / "my.toml", tmp_path / "curve.png"
-    arguments = ("recommend", str(curved), "--budget-mpx", "0.2", "--out", str(out), "--plot", str(plot))
-    done = run(*arguments)
-    assert done.returncode == 0, done.stderr
+    recipe, plot = tmp_path / "my.toml", tmp_path / "curve.png"
+    words = ("recommend", curved, "--budget-mpx", 0.2, "--out", recipe, "--plot", plot)
+    code, _, err = typed(*words)
+    assert code == 0, err
     assert width(plot) > 400
-    done = run("oracle", str(curved), "--recipe", str(out), "--json")
-    assert json.loads(done.stdout)["mpx_per_image"] <= 0.2
-    again = run(*arguments)
-    assert again.returncode == 2
-    assert "--yes" in again.stderr
+    _, out, _ = typed("oracle", curved, "--recipe", recipe, "--json")
+    assert json.loads(out)["mpx_per_image"] <= 0.2
+    code, _, err = typed(*words)
+    assert code == 2
+    assert "--yes" in err
 
 
-def test_contradictory_options_are_refused(curved, tmp_path):
+def test_contradictory_options_are_refused(typed, curved, tmp_path):
     (tmp_path / "x.toml").write_text("")
-    done = run("oracle", str(curved), "--recipe", str(tmp_path / "x.toml"), "--longest", "640")
-    assert done.returncode == 2
-    assert "drop --longest" in done.stderr
-    assert run("oracle", str(curved), "--chain", "published", "--shrink-ratio", "0.5").returncode == 2
+    code, _, err = typed("oracle", curved, "--recipe", tmp_path / "x.toml", "--longest", 640)
+    assert code == 2
+    assert "drop --longest" in err
+    assert typed("oracle", curved, "--chain", "published", "--shrink-ratio", 0.5)[0] == 2

@@ -32,7 +32,7 @@ def measure(root: str) -> None:
         world = make_world(Path(root) / name, samples=0)
         path = world.add("train", name, size=(16, 16))
         kind = "PNG" if name == "png.jpg" else None
-        _noise(mode).save(path, format=kind, quality=95, compress_level=1, exif=_turned())
+        _noise(mode).save(path, format=kind, quality=95, compress_level=0, exif=_turned())
         plan = world.plan()
         with world.building(plan) as building:
             (task,) = building.tasks()

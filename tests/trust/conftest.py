@@ -52,13 +52,19 @@ def ran(world: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainReport:  
     return train(load_run(file), out=tmp_path_factory.mktemp("trust") / "run", cache=world / "cache")
 
 
-@pytest.fixture
-def run(ran: TrainReport, world: Path, tmp_path: Path) -> Path:  # noqa: F811
-    """A copy of the run's folder to spoil, its run file beside it and a bundle inside."""
-    (tmp_path / "run.toml").write_text(RUN_FILE, encoding="utf-8")
-    folder = shutil.copytree(ran.folder, tmp_path / "run")
+@pytest.fixture(scope="session")
+def bundled(ran: TrainReport, world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    """The run's folder with a bundle inside."""
+    folder = shutil.copytree(ran.folder, tmp_path_factory.mktemp("bundled") / "run")
     bundle_run(folder, reason="sound", cache=world / "cache")
     return folder
+
+
+@pytest.fixture
+def run(bundled: Path, tmp_path: Path) -> Path:
+    """A copy of the run's folder to spoil, its run file beside it and a bundle inside."""
+    (tmp_path / "run.toml").write_text(RUN_FILE, encoding="utf-8")
+    return shutil.copytree(bundled, tmp_path / "run")
 
 
 @pytest.fixture

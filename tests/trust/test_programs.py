@@ -147,12 +147,28 @@ def test_an_export_gets_a_name_that_says_what_it_is(ran, tmp_path):
 
 @pytest.fixture(scope="module")
 def outside(ran, tmp_path_factory):
-    """An ONNX export whose weights are in a file of their own, and where that file is."""
+    """A folder with an ONNX file as strangers write it, and with the same one, its weights in a file of their own."""
     import onnx
+    from onnx import helper, numpy_helper
 
     folder = tmp_path_factory.mktemp("onnx")
-    export(ran.last, folder / "text.onnx")
-    model = onnx.load(folder / "text.onnx")
+    weights = np.random.default_rng(0).normal(0, 0.01, (3, 128)).astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["image"], ["colors"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("MatMul", ["colors", "weights"], ["seen"]),
+        helper.make_node("ReduceMean", ["seen", "last"], ["mean"], keepdims=0),
+        helper.make_node("Sigmoid", ["mean"], ["probability"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "by hand",
+        [helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, ["n", "h", "w", 3])],
+        [helper.make_tensor_value_info("probability", onnx.TensorProto.FLOAT, ["n", "h", "w"])],
+        [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.array([-1]), "last")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, {EXTRA: describe_export(load_detector(ran.last), None)})
+    onnx.save_model(model, folder / "text.onnx")
     onnx.save_model(
         model, folder / "parts.onnx", save_as_external_data=True, location="weights.bin", size_threshold=1024
     )

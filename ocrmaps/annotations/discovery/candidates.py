@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.annotations.discovery.signs import HEAD_BYTES, Head, Sign, peek_json
@@ -158,16 +158,16 @@ def head_of(path: Path) -> Head:
             if suffix == ".tar":  # its second member may lie behind megabytes of the first
                 return Head(suffix=suffix, start="\n".join(_members(file)))
             data = file.read(HEAD_BYTES + 1)
-            if suffix == ".json" and len(data) > HEAD_BYTES and peek_is_vague(_text(data)):
-                data += file.read(MAX_BYTES)
+            head = _head(suffix, data)
+            if suffix == ".json" and len(data) > HEAD_BYTES and _is_vague(head.json):
+                head = _head(suffix, data + file.read(MAX_BYTES))
+            return head
     except (OSError, ValueError):
         return Head(suffix=suffix)
-    return _head(suffix, data)
 
 
-def peek_is_vague(text: str) -> bool:
+def _is_vague(value: Any) -> bool:
     """Whether the part of a json file that was seen holds a single top-level value at most: too little to tell."""
-    value = peek_json(text)
     return isinstance(value, dict) and not any(isinstance(v, (dict, list)) and v for v in value.values())
 
 

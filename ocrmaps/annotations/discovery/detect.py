@@ -159,9 +159,10 @@ def picture_folder(
     """(folder, why): the nearest folder that holds pictures which the annotations name; `names` are some of those."""
     names = list(islice(_names(annotations, per_picture=per_picture) if names is None else names, _SAMPLE))
     home = _home(annotations)
-    inside = f"{home.resolve().name}/"  # PPOCRLabel's names begin with the folder that it keeps its file in
+    real = home.resolve()
+    inside = f"{real.name}/"  # PPOCRLabel's names begin with the folder that it keeps its file in
     if any(name.startswith(inside) and is_picture(name) for name in names):
-        above = home.resolve().parent
+        above = real.parent
         count = sum(map(_Holds(above), names))
         if count > sum(map(_Holds(home), names)):
             return above, f"holds {count} of {len(names)} pictures looked for, which are named with the folder {inside}"
@@ -177,7 +178,7 @@ def picture_folder(
                 _undecidable(annotations, leading, f"holds {best} of {len(names)} pictures looked for")
             return leading[0], f"holds {best} of {len(names)} pictures looked for"
     if names and per_picture and annotations.is_dir() and _only_annotations(home):
-        base = home.resolve().parent
+        base = real.parent
         near = [base, *(folder for folder in subfolders(base) if _says(folder, _PICTURES))]
         holding = [folder for folder in near if all(map(_Holds(folder), names))]
         if len(holding) == 1:
@@ -203,8 +204,9 @@ def _bases(home: Path, top: Path) -> list[Path]:
     pictures of the same names.
     """
     bases = [home]
-    for folder in [home.resolve(), *home.resolve().parents][:4]:
-        below = top.resolve() in folder.parents
+    real, top = home.resolve(), top.resolve()
+    for folder in [real, *real.parents][:4]:
+        below = top in folder.parents
         if not below and not _says(folder, _ANNOTATIONS) and not _says(folder.parent, _ANNOTATIONS):
             break
         bases.append(folder.parent)

@@ -55,9 +55,13 @@ class Sign:
 
 
 _TOKEN = re.compile(
-    r'\s*(?:([{}\[\],:])|"((?:[^"\\]|\\.)*)"|(-?(?:\d[\d.eE+-]*|Infinity)|NaN)|(true|false|null))', re.DOTALL
+    r"""[\s,:]*(?:([{\[])|([}\]])|"([^"\\]*(?:\\.[^"\\]*)*)"|((?:-?(?:\d[\d.eE+-]*|Infinity)|NaN))|(true|false|null)|(.))""",
+    re.DOTALL,
 )
+_OPENING, _CLOSING, _STRING, _NUMBER, _WORD = range(1, 6)
 _WORDS = {"true": True, "false": False, "null": None}
+_DEPTH = 1000
+"""How far json nests that some reader could read: Python's own gives up there."""
 
 
 def peek_json(text: str) -> Any:
@@ -68,38 +72,40 @@ def peek_json(text: str) -> Any:
     >>> peek_json('{"images": {"a.jpg": {"words": {"1": {"poi')
     {'images': {'a.jpg': {'words': {'1': {}}}}}
     """
-    root: Any = None
-    stack: list[Any] = []
-    keys: list[str | None] = []
-    at = 0
-    while match := _TOKEN.match(text, at):
-        at = match.end()
-        sign, string, number, word = match.groups()
-        if sign in (",", ":"):
+    root: list[Any] = []
+    inside: Any = root
+    key: str | None = None
+    outside: list[Any] = []
+    for match in _TOKEN.finditer(text):
+        kind = match.lastindex
+        if kind == _STRING:
+            value: Any = match[_STRING]
+            if key is None and type(inside) is dict:
+                key = value
+                continue
+        elif kind == _OPENING:
+            value = {} if match[_OPENING] == "{" else []
+        elif kind == _CLOSING:
+            key = None
+            if outside:
+                inside = outside.pop()
+            if not outside:
+                break
             continue
-        if sign in ("}", "]"):
-            if stack:
-                stack.pop()
-                keys.pop()
-            if not stack:
-                return root
-            continue
-        if string is not None and stack and isinstance(stack[-1], dict) and keys[-1] is None:
-            keys[-1] = string
-            continue
-        value: Any = string if string is not None else 0 if number else _WORDS.get(word)
-        if sign:
-            value = {} if sign == "{" else []
-        if not stack:
-            root = value
-        elif isinstance(stack[-1], dict):
-            stack[-1][keys[-1]] = value
-            keys[-1] = None
+        elif kind == _NUMBER:
+            value = 0
+        elif kind == _WORD:
+            value = _WORDS[match[_WORD]]
         else:
-            stack[-1].append(value)
-        if sign:
-            stack.append(value)
-            keys.append(None)
-        elif not stack:
-            return root
-    return root
+            break
+        if type(inside) is dict:
+            inside[key] = value
+            key = None
+        else:
+            inside.append(value)
+        if kind == _OPENING:
+            outside.append(inside)
+            inside = value
+        if not 0 < len(outside) <= _DEPTH:
+            break
+    return root[0] if root else None
