@@ -243,8 +243,9 @@ def render(picture: Picture, transform: CanonicalTransform, spec: CanonicalSpec)
     else:
         small = resize(picture.image, target, method, box)
         out[y : y + height, x : x + width] = np.asarray(Image.fromarray(small).transpose(turn))
+    gray = spec.fill[0] if len(set(spec.fill)) == 1 else None
     for padding in (out[:y], out[y + height :], out[y : y + height, :x], out[y : y + height, x + width :]):
-        padding[:] = spec.fill
+        padding[:] = spec.fill if gray is None else gray  # one number for all bytes is written ten times as fast
     return out
 
 
