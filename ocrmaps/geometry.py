@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import isfinite
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -48,9 +49,10 @@ class Affine:
 
     def __post_init__(self) -> None:
         matrix = read_only(self.matrix, np.float64)
-        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or (matrix[2] != (0, 0, 1)).any():
-            raise FrameError(f"an affine map is a finite 3x3 matrix with last row 0 0 1, found {matrix.tolist()}")
-        if matrix[0, 0] * matrix[1, 1] == matrix[0, 1] * matrix[1, 0]:
+        rows = matrix.tolist()
+        if matrix.shape != (3, 3) or not all(map(isfinite, (*rows[0], *rows[1]))) or rows[2] != [0, 0, 1]:
+            raise FrameError(f"an affine map is a finite 3x3 matrix with last row 0 0 1, found {rows}")
+        if rows[0][0] * rows[1][1] == rows[0][1] * rows[1][0]:
             raise FrameError(f"this affine map cannot be inverted: {matrix.tolist()}")
         object.__setattr__(self, "matrix", matrix)
 
@@ -91,7 +93,10 @@ class Affine:
         """Map (n, 2) points; the input is not changed."""
         xy = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         (a, b, c), (d, e, f), _ = self.matrix.tolist()
-        return np.stack([a * xy[:, 0] + b * xy[:, 1] + c, d * xy[:, 0] + e * xy[:, 1] + f], axis=1)
+        out = np.empty_like(xy)
+        out[:, 0] = a * xy[:, 0] + b * xy[:, 1] + c
+        out[:, 1] = d * xy[:, 0] + e * xy[:, 1] + f
+        return out
 
     def isclose(self, other: Affine, tolerance: float = 1e-9) -> bool:
         return bool(np.allclose(self.matrix, other.matrix, rtol=0, atol=tolerance))
@@ -288,7 +293,10 @@ class PolygonSet:
 
     def transform(self, affine: Affine, to: Frame) -> PolygonSet:
         """The same polygons seen in another frame. Prefer `CanonicalTransform.apply`, which checks the frames."""
-        return replace(self, points=affine.apply(self.points), frame=to)
+        points = affine.apply(self.points)
+        if to not in FRAMES or not np.isfinite(points).all():
+            return replace(self, points=points, frame=to)  # which says what is wrong
+        return PolygonSet.unchecked(points=points, offsets=self.offsets, ignore=self.ignore, texts=self.texts, frame=to)
 
     def next_points(self) -> FloatArray:
         """(n, 2): the vertex that follows each one around its own outline."""

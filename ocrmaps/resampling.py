@@ -85,18 +85,28 @@ def resize(
 def taps(size: int, start: np.float32, end: np.float32, out: int) -> Taps:
     """What each of `out` pixels is made of, when `size` pixels from `start` to `end` become so many."""
     scale = float(end - start) / out
+    return weigh(size, float(start), scale, out, 2 * math.ceil(max(scale, 1.0)) + 1)
+
+
+@compiled
+def weigh(size: int, start: float, scale: float, out: int, most: int) -> Taps:
+    """The pixels within reach of each pixel of the result, at most `most` of them, and their shares of it."""
     wide = max(scale, 1.0)
-    center = float(start) + (np.arange(out) + 0.5) * scale
-    first = np.maximum((center - wide + 0.5).astype(np.int64), 0)
-    counts = np.minimum((center + wide + 0.5).astype(np.int64), size) - first
-    tap = np.arange(2 * math.ceil(wide) + 1)
-    distance = np.abs((tap + first[:, None] - center[:, None] + 0.5) * (1.0 / wide))
-    weights = np.where((tap < counts[:, None]) & (distance < 1.0), 1.0 - distance, 0.0)
-    total = np.zeros(out)
-    for column in weights.T:  # one after the other: sums of fractions depend on their order
-        total += column
-    np.divide(weights, total[:, None], out=weights, where=total[:, None] != 0)
-    return first, counts, (0.5 + weights * (1 << BITS)).astype(np.int32)
+    first, counts = np.empty(out, dtype=np.int64), np.empty(out, dtype=np.int64)
+    weights, shares = np.zeros((out, most), dtype=np.int32), np.empty(most)
+    for i in range(out):
+        center = start + (i + 0.5) * scale
+        first[i] = max(int(center - wide + 0.5), 0)
+        counts[i] = min(int(center + wide + 0.5), size) - first[i]
+        total = 0.0
+        for tap in range(counts[i]):
+            distance = abs((tap + first[i] - center + 0.5) * (1.0 / wide))
+            shares[tap] = 1.0 - distance if distance < 1.0 else 0.0
+            total += shares[tap]
+        for tap in range(counts[i]):
+            share = shares[tap] / total if total != 0.0 else shares[tap]
+            weights[i, tap] = np.int32(0.5 + share * (1 << BITS))
+    return first, counts, weights
 
 
 Rows = Callable[[int, int], U8Pixels]

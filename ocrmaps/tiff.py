@@ -37,6 +37,8 @@ def page_of(name: str) -> tuple[str, int]:
 
 def file_of(path: str) -> str:
     """The file that a picture's path means: itself, or the one that it names a page, a member or a row of."""
+    if "#" not in path:
+        return path
     inside = members.split(path)
     if inside:
         return path if os.path.lexists(path) else inside[0]

@@ -23,7 +23,8 @@ def crowd(points: FloatArray, offsets: Sequence[int] | IntArray) -> tuple[str, s
     >>> crowd(boxes, np.arange(2001) * 4)[0], crowd(boxes[:8], np.array([0, 4, 8]))
     ('too-dense', None)
     """
-    if len(offsets) <= MOST_LAYERS and max(map(sub, offsets[1:], offsets), default=0) <= _FEW:
+    # Lines that all cross each other meet in half the square of their number: mostly that is not enough.
+    if len(offsets) <= MOST_LAYERS and max(map(sub, offsets[1:], offsets), default=0) * len(points) <= 2 * MOST_TANGLES:
         return None  # nearly all pictures: no array for them
     offsets = np.asarray(offsets)
     counts = np.diff(offsets)
@@ -39,7 +40,6 @@ def crowd(points: FloatArray, offsets: Sequence[int] | IntArray) -> tuple[str, s
             message = f"found outlines that lie {deep:.0f} deep over each other, expected at most {MOST_LAYERS}"
             return "too-dense", message
     many = np.flatnonzero(counts > _FEW)
-    # Lines that all cross each other meet in half the square of their number: mostly that is not enough.
     if (counts[many] ** 2 / 2 - counts[many]).sum() > MOST_TANGLES:
         meet = _crossings(points, offsets, many)
         if meet > MOST_TANGLES:

@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain
-from math import isnan
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any, TypeGuard, TypeVar
 
@@ -49,6 +48,11 @@ class GatheredOutlines:
     scores: list[Any] = field(default_factory=list)
     """Of detections; None where there is none."""
     places: list[str] = field(default_factory=list)
+    spelled: Callable[[str], str] = str
+    """Makes a place of what an outline was added with: only problems need it."""
+
+    def where(self, i: int) -> str:
+        return self.spelled(self.places[i])
 
     def add(self, place: str, points: Any, text: Any = None, *, ignore: Any = False, score: Any = None) -> None:
         self.points.append(points)
@@ -317,7 +321,7 @@ class Gather:
             points=found.points,
             ignore=found.ignore,
             texts=found.texts,
-            where=found.places.__getitem__,
+            where=found.where,
             size=size,
             since=since,
         )
@@ -371,37 +375,47 @@ def _fast(points: list[Any], ignore: Sequence[Any], texts: Sequence[Any]) -> tup
 
     Type checks run over sets of types: at half a million outlines a loop over numbers would take most of the time.
     """
-    numbers: list[Any] = []
-    offsets = [0]
     try:
-        for outline in points:
-            if type(outline) is list:
-                if outline and type(outline[0]) is list:
-                    if set(map(len, outline)) != {2} or set(map(type, outline)) != {list}:
-                        return None
-                    outline = list(chain.from_iterable(outline))
-            elif type(outline) is not array:
-                return None
-            count, odd = divmod(len(outline), 2)
-            if odd or not 3 <= count <= MOST_POINTS:
-                return None
-            numbers += outline
-            offsets.append(offsets[-1] + count)
+        found = _numbers(points)
+        if found is None:
+            return None
+        numbers, counts = found
+        if counts and not 3 <= min(counts) <= max(counts) <= MOST_POINTS:
+            return None
         if not set(map(type, numbers)) <= _NUMBERS or not set(map(type, ignore)) <= _FLAGS:
             return None
         if not set(map(type, texts)) <= _TEXTS:
             return None
         "".join([text for text in texts if text is not None]).encode("utf-8")
-        # Of the bounds alone, a number that is none passes where it does not come first.
-        if numbers and not (
-            min(numbers) >= -MAX_COORDINATE and max(numbers) <= MAX_COORDINATE and not isnan(sum(numbers))
-        ):
+        xy = np.array(numbers, dtype=np.float64).reshape(-1, 2)
+        if not np.abs(xy).max(initial=0.0) <= MAX_COORDINATE:  # nor is one that is no number
             return None
-        xy = np.empty((offsets[-1], 2))
-        xy.reshape(-1)[:] = numbers
     except (TypeError, OverflowError, UnicodeEncodeError):
         return None
-    return xy, offsets
+    return xy, list(accumulate(counts, initial=0))
+
+
+def _numbers(points: list[Any]) -> tuple[list[Any], list[int]] | None:
+    """What stands in the outlines of a picture, one after the other, and how many pairs in each."""
+    if set(map(type, points)) == {list}:
+        pairs = list(chain.from_iterable(points))
+        if set(map(type, pairs)) == {list}:  # as most formats have it: no step for each outline
+            return (list(chain.from_iterable(pairs)), list(map(len, points))) if set(map(len, pairs)) == {2} else None
+    numbers: list[Any] = []
+    counts = []
+    for outline in points:
+        if type(outline) is list:
+            if outline and type(outline[0]) is list:
+                if set(map(len, outline)) != {2} or set(map(type, outline)) != {list}:
+                    return None
+                outline = list(chain.from_iterable(outline))
+        elif type(outline) is not array:
+            return None
+        if len(outline) % 2:
+            return None
+        numbers += outline
+        counts.append(len(outline) // 2)
+    return numbers, counts
 
 
 def _faults(outline: Any, ignore: Any, text: Any) -> Iterator[tuple[str, str]]:

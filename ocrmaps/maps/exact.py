@@ -32,14 +32,14 @@ def draw_exact(polygons: PolygonSet, spec: MapSpec, size: Size) -> Maps:
         rings.points, rings.offsets, rings.whole, spec.shrink_ratio, spec.min_side,
         answer, distances, probability, threshold, probability_mask, threshold_mask,
     )  # fmt: skip
-    outcomes = [_ANSWERS.get(a, Outcome.DRAWN) for a in answer.tolist()]
-    for i, outcome in enumerate(outcomes):
-        if i in rings.known:
-            outcomes[i] = rings.known[i]
-        elif outcome is Outcome.DRAWN and rings.repaired[i]:
-            outcomes[i] = Outcome.REPAIRED
+    outcomes = [Outcome.DRAWN] * k
+    for i in np.flatnonzero((answer != kernels.DRAWN) | rings.repaired).tolist():  # of most pictures none
+        outcome = rings.known[i] if i in rings.known else _ANSWERS[answer.item(i)]
+        if outcome is Outcome.DRAWN:
+            outcome = Outcome.REPAIRED
         elif outcome is Outcome.NO_KERNEL and rings.leaves[i]:
-            outcomes[i] = Outcome.CUT_OFF
+            outcome = Outcome.CUT_OFF
+        outcomes[i] = outcome
     return Maps(
         probability=probability,
         threshold=threshold,

@@ -130,7 +130,9 @@ class Maps:
     @property
     def mask(self) -> U8Array:
         """Both masks in one byte a pixel, as bits PROBABILITY_COUNTS and THRESHOLD_COUNTS: what stores keep."""
-        return self.probability_mask * np.uint8(PROBABILITY_COUNTS) + self.threshold_mask * np.uint8(THRESHOLD_COUNTS)
+        out = self.threshold_mask * np.uint8(THRESHOLD_COUNTS)
+        out |= self.probability_mask  # PROBABILITY_COUNTS is the lowest bit
+        return out
 
     @property
     def quantized(self) -> U8Array:

@@ -64,7 +64,7 @@ def settle_rings(polygons: PolygonSet, size: Size) -> Rings:
     """
     height, width = size
     k = len(polygons)
-    points, offsets, bounds, word = clean_rings(polygons.points, polygons.offsets, height, width)
+    points, offsets, word, beside, leaves = clean_rings(polygons.points, polygons.offsets, height, width)
     whole: IntArray = np.arange(k + 1)
     repaired = np.zeros(k, dtype=np.bool_)
     known: dict[int, Outcome] = {}
@@ -84,11 +84,9 @@ def settle_rings(polygons: PolygonSet, size: Size) -> Rings:
             ends.append(len(rings))
         points = np.concatenate([np.zeros((0, 2)), *rings])
         offsets, whole = np.cumsum([0, *(len(ring) for ring in rings)]), np.array(ends)
-    beside = ((bounds[:, 2:] <= 0) | (bounds[:, :2] >= (width, height))).any(axis=1)
     known.update(dict.fromkeys(np.flatnonzero(beside).tolist(), Outcome.OUTSIDE))
     known.update(dict.fromkeys(np.flatnonzero(word == _EMPTY).tolist(), Outcome.DEGENERATE))
     known.update(dict.fromkeys(np.flatnonzero(polygons.ignore).tolist(), Outcome.IGNORED))
-    leaves: BoolArray = np.asarray(((bounds[:, :2] < 0) | (bounds[:, 2:] > (width, height))).any(axis=1))
     return Rings(points=points, offsets=offsets, whole=whole, known=known, repaired=repaired, leaves=leaves)
 
 
@@ -135,13 +133,13 @@ def _rings(parts: list[shapely.Polygon]) -> list[FloatArray]:
 
 
 @compiled
-def clean_rings(points: Array, offsets: Array, height: int, width: int) -> tuple[Array, Array, Array, Array]:
-    """Points on the grid without repeated neighbors, offsets, bounds (k, 4: x0 y0 x1 y1) and a word on each ring."""
+def clean_rings(points: Array, offsets: Array, height: int, width: int) -> tuple[Array, Array, Array, Array, Array]:
+    """Points on the grid without repeated neighbors, offsets; a word on each ring, whether it is beside, or leaves."""
     k = len(offsets) - 1
     kept = np.empty_like(points)
     ends = np.zeros(k + 1, np.int64)
-    bounds = np.empty((k, 4))
     word = np.empty(k, np.int8)
+    beside, leaves = np.empty(k, np.bool_), np.empty(k, np.bool_)
     total = 0
     for i in range(k):
         first = total
@@ -161,7 +159,8 @@ def clean_rings(points: Array, offsets: Array, height: int, width: int) -> tuple
         while total - first > 1 and kept[first, 0] == kept[total - 1, 0] and kept[first, 1] == kept[total - 1, 1]:
             total -= 1
         ends[i + 1] = total
-        bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3] = x0, y0, x1, y1
+        beside[i] = x1 <= 0.0 or y1 <= 0.0 or x0 >= width or y0 >= height
+        leaves[i] = x0 < 0.0 or y0 < 0.0 or x1 > width or y1 > height
         if total - first < 3:
             word[i] = _EMPTY
         elif min(x0, y0) < -REACH or x1 > width + REACH or y1 > height + REACH:
@@ -170,7 +169,7 @@ def clean_rings(points: Array, offsets: Array, height: int, width: int) -> tuple
             word[i] = _SIMPLE
         else:
             word[i] = _ASK
-    return kept[:total], ends, bounds, word
+    return kept[:total], ends, word, beside, leaves
 
 
 @compiled

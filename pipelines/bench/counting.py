@@ -57,6 +57,8 @@ class Tally:
                 next(self._counters["calls"])
             if what in self._files:
                 next(self._files[what])
+            elif what.__name__ == "stat" and isinstance(what.__self__, os.DirEntry):
+                next(self._counters["examined"])
 
     def trace(self, frame: FrameType, event: str, what: Any) -> Any:
         """For `sys.settrace`: lines."""

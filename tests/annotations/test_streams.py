@@ -108,12 +108,13 @@ def test_rows_of_coco_come_in_any_order(tmp_path):
         assert reading.unused == {"pictures of set 'val'": 1}
 
 
-@pytest.mark.parametrize("text", ["plain", "12:30"])
+@pytest.mark.parametrize("text", ["plain", "12:30", 'so \\":'])
+@pytest.mark.parametrize("again", ['"text":', '"text" :', '"text"\n\t:'])
 @pytest.mark.parametrize("at", [3, 200])
-def test_a_key_that_stands_twice_is_found_wherever_it_is(text, at):
+def test_a_key_that_stands_twice_is_found_wherever_it_is(text, again, at):
     rows = [f'{{"a": {{"text": "{text}"}}}}' for _ in range(300)]
     list(stream.members(BytesIO(f"[{', '.join(rows)}]".encode()), list))
-    rows[at] = f'{{"a": {{"text": "{text}", "text": ""}}}}'
+    rows[at] = f'{{"a": {{"text": "{text}", {again} ""}}}}'
     with pytest.raises(stream.Unstreamable):
         list(stream.members(BytesIO(f"[{', '.join(rows)}]".encode()), list))
 

@@ -43,7 +43,7 @@ def read(source: Source) -> Reading:
 
 def add_image(g: Gather, name: str, image: Any, file: str) -> None:
     """Add one picture."""
-    since, found = len(g.problems), GatheredOutlines()
+    since = len(g.problems)
     loc = f"{file}:{step('images', name)}"
     if not g.expect(image, dict, loc, 'an object with "words"'):
         return
@@ -53,13 +53,13 @@ def add_image(g: Gather, name: str, image: Any, file: str) -> None:
         return
     if not image.keys() <= _IMAGE:
         g.unused.update(f"image {key}" for key in image.keys() - _IMAGE)
+    inside = f"{loc}.words"
+    found = GatheredOutlines(spelled=lambda key: f"{step(inside, key)}.points")
     for key, word in words.items():
-        place = step(f"{loc}.words", key)
-        if g.expect(word, dict, place, 'an object with "points"'):
+        if type(word) is dict or g.expect(word, dict, step(inside, key), 'an object with "points"'):
             illegible = word.get("illegibility")
             flag = False if illegible is None else illegible
-            points, text = word.get("points"), word.get("transcription")
-            found.add(f"{place}.points", points, text, ignore=flag, score=g.score(word))
+            found.add(key, word.get("points"), word.get("transcription"), ignore=flag, score=g.score(word))
             if not word.keys() <= _WORD:
                 g.unused.update(f"word {key}" for key in word.keys() - _WORD)
     g.page(g.picture(name, loc), loc, found, size=g.size(image.get("img_h"), image.get("img_w"), loc), since=since)

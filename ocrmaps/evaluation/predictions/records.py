@@ -102,7 +102,7 @@ class Found(Gather):
         since: int,
     ) -> None:
         """Add one picture. `relative` without a size: the points are shares of the picture's sides."""
-        scores, where = found.scores, found.places.__getitem__
+        scores, where = found.scores, found.where
         name = None if id is None else self.picture(id, loc)
         if self.scale != "none":
             for i, score in enumerate(scores):

@@ -74,10 +74,10 @@ def open_sources(
 
 def bring_recipe(recipe: Recipe, progress: Progress | None = None) -> Recipe:
     """A recipe whose sources are all on this machine."""
-    sources = []
-    for source in recipe.sources:
-        path, pictures = bring_source(source.path, source.pictures, progress)
-        sources.append(replace(source, path=path, pictures=pictures))
+    found = [bring_source(source.path, source.pictures, progress) for source in recipe.sources]
+    if found == [(source.path, source.pictures) for source in recipe.sources]:
+        return recipe  # as it is: nothing has to be checked again
+    sources = [replace(s, path=path, pictures=at) for s, (path, at) in zip(recipe.sources, found, strict=True)]
     return replace(recipe, sources=tuple(sources))
 
 

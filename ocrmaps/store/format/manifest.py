@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ocrmaps.files import read_regular
 from ocrmaps.geometry import Size
 from ocrmaps.recipe import ARRAYS, Recipe, recipe_from_dict
 from ocrmaps.store.format.codecs import packing
-from ocrmaps.store.format.identity import FORMAT, fingerprint, version_name
+from ocrmaps.store.format.identity import FORMAT, canonical_json, fingerprint, version_name
 from ocrmaps.store.format.layout import (
     MANIFEST,
     SIGNATURE_BYTES,
@@ -128,7 +129,33 @@ class Manifest:
         }
         body["digest"] = fingerprint(body)
         # Indented, because people read it; the digest makes any other spelling an error.
-        return (json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        return (_indented(body) + "\n").encode()
+
+
+def _indented(value: Any, margin: str = "\n") -> str:
+    """What `json.dumps` gives with sorted keys and an indent of 1, in half its time: it has to do it in Python, too.
+
+    >>> print(_indented({"b": [1, "é"], "a": {}}))
+    {
+     "a": {},
+     "b": [
+      1,
+      "é"
+     ]
+    }
+    """
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if kind is int:
+        return str(value)
+    inner = f"{margin} "
+    if value and isinstance(value, dict):
+        parts = [f"{encode_basestring(key)}: {_indented(value[key], inner)}" for key in sorted(value)]
+        return f"{{{inner}{f',{inner}'.join(parts)}{margin}}}"
+    if value and isinstance(value, list | tuple):
+        return f"[{inner}{f',{inner}'.join([_indented(one, inner) for one in value])}{margin}]"
+    return canonical_json(value).decode()
 
 
 def read_manifest(folder: Path, *, hint: str = "") -> Manifest:

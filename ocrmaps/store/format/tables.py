@@ -23,7 +23,7 @@ from ocrmaps.errors import StoreCorrupt, StoreError, StoreFormat, reason
 from ocrmaps.files import open_regular, read_regular
 from ocrmaps.recipe import ARRAYS
 from ocrmaps.store.format.identity import FILE_DIGEST, ROW_DIGEST, FileDigest, file_digest
-from ocrmaps.store.format.layout import column_metadata, document_bytes, group_metadata
+from ocrmaps.store.format.layout import column_metadata, group_metadata
 from ocrmaps.store.format.sense import column_fault
 from ocrmaps.store.places import posix as disk
 
@@ -112,16 +112,21 @@ class SmallFiles:
         self._root, self._older = root, older
         self.linked: set[str] = set()
         """Files of the older version: they are on the disk already."""
+        self._made: set[str] = set()
+        """Folders that are there."""
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file in place of any earlier attempt."""
-        disk.make_folder((self._root / path).parent, durable=False)
-        disk.unlink(self._root / path)
-        if self._older is not None and self._link(self._older / path, self._root / path, data):
+        folder, file = path.rpartition("/")[0], self._root / path
+        if folder not in self._made:
+            disk.make_folder(file.parent, durable=False)
+            self._made.add(folder)
+        disk.unlink(file)
+        if self._older is not None and self._link(self._older / path, file, data):
             self.linked.add(path)
         else:
             self.linked.discard(path)
-            disk.write_new(self._root / path, [data], durable=False)
+            disk.write_new(file, [data], durable=False)
 
     def _link(self, older: Path, path: Path, data: bytes) -> bool:
         try:
@@ -134,7 +139,10 @@ class SmallFiles:
 
 
 def write_table(files: SmallFiles, table: str, columns: Columns) -> dict[str, Column]:
-    """Write a table, to be synced by the caller; types and entry shapes are those of `TABLES`."""
+    """Write the columns of a table, to be synced by the caller; types and entry shapes are those of `TABLES`.
+
+    Their `zarr.json` follow from what is returned (`table_metadata`).
+    """
     written: dict[str, Column] = {}
     for name, (dtype, entry) in TABLES[table].items():
         array = np.ascontiguousarray(columns[name], dtype=np.dtype(dtype).newbyteorder("<"))
@@ -144,8 +152,6 @@ def write_table(files: SmallFiles, table: str, columns: Columns) -> dict[str, Co
         path = column_path(table, name, array.shape)
         if path is not None:
             files.write(path, array.tobytes())
-    for path, document in table_metadata(table, written).items():
-        files.write(path, document_bytes(document))
     return written
 
 
@@ -289,7 +295,7 @@ def pack_texts(texts: Sequence[str]) -> tuple[npt.NDArray[np.uint64], npt.NDArra
     data = "".join(texts).encode("utf-8", "surrogatepass")
     lengths = list(map(len, texts))
     if sum(lengths) != len(data):  # not ASCII alone
-        lengths = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+        lengths = [len(t) if t.isascii() else len(t.encode("utf-8", "surrogatepass")) for t in texts]
     return np.cumsum([0, *lengths], dtype=np.uint64), np.frombuffer(data, dtype=np.uint8)
 
 

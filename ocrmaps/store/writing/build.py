@@ -224,8 +224,7 @@ class Building:
         )
         documents = manifest.documents()
         for path, data in documents.items():
-            if not (tree / path).exists() or (tree / path).read_bytes() != data:
-                small.write(path, data)
+            small.write(path, data)
         self._settle(tree, assembled, documents, len(ledger), small.linked)
         disk.publish(tree / MANIFEST, [manifest.to_bytes()])
         return tree, manifest

@@ -189,9 +189,9 @@ def settled(stamp: Stamp, now: int) -> bool:
     return newest + tick <= now
 
 
-def _stamp(path: str) -> Stamp | None:
+def _stamp(path: str | os.DirEntry[str]) -> Stamp | None:
     try:
-        status = os.stat(file_of(path))
+        status = os.stat(file_of(path)) if isinstance(path, str) else path.stat()
     except OSError:
         return None
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
@@ -223,12 +223,12 @@ def listing(roots: Sequence[Path], named: Sequence[Path] = ()) -> str | None:
             state.update(f"{entry.name}\0".encode("utf-8", "surrogateescape"))
             if entry.is_dir():
                 pending.append((entry.path, stamped))
-            elif stamped and not _add(state, entry.path, now):
+            elif stamped and not _add(state, entry, now):
                 return None
     return state.hexdigest()
 
 
-def _add(state: hashlib._Hash, path: str, now: int) -> bool:
+def _add(state: hashlib._Hash, path: str | os.DirEntry[str], now: int) -> bool:
     stamp = _stamp(path)
     state.update(f"{stamp}\0".encode())
     return stamp is None or settled(stamp, now)

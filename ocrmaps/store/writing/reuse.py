@@ -18,9 +18,7 @@ from ocrmaps.store.places.cache import Store
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.writing.plan import PlannedRow
 from ocrmaps.store.writing.provenance import Origins
-from ocrmaps.store.writing.tasks import OUTCOMES, CopyRow
-
-_CODES = {name: code for code, name in enumerate(OUTCOMES)}
+from ocrmaps.store.writing.tasks import CODES, OUTCOMES, CopyRow
 
 
 class _Place(NamedTuple):
@@ -150,7 +148,7 @@ class Known:
         names = reader.manifest.written["outcomes"]
         codes = reader.polygons["outcome"]
         if names[: len(OUTCOMES)] != list(OUTCOMES):
-            codes = np.array([_CODES.get(name, len(OUTCOMES)) for name in names], np.uint8)[codes]
+            codes = np.array([CODES.get(name, len(OUTCOMES)) for name in names], np.uint8)[codes]
         first, last = (reader.polygons["row_offsets"][at + i].tolist() for i in (0, 1))
         table = reader.rows
         digests = table["chunk_digest"][at].tobytes().hex()

@@ -110,6 +110,7 @@ _RECEIPT = 2
 """Raised when receipts say the same in another way: those of an interrupted build are then not understood."""
 OUTCOMES: tuple[str, ...] = tuple(str(outcome) for outcome in Outcome)
 """Names of the codes in the `outcome` column; the manifest lists them, so later ones may be added."""
+CODES: dict[str, int] = {outcome: code for code, outcome in enumerate(OUTCOMES)}
 
 
 def build_shard(task: ShardTask, stop: threading.Event | None = None, team: Team | None = None) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _row(row: RowTask, task: ShardTask) -> _Made:
     told = {
         "slot": row.slot,
         "how": "drawn",
-        "outcomes": bytes(OUTCOMES.index(o) for o in drawn.outcomes).hex(),
+        "outcomes": bytes(map(CODES.__getitem__, drawn.outcomes)).hex(),
         "digests": "".join(row_digest(data).hex() for data in packed),
     }
     return _Made(told, packed)
