@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,7 +11,6 @@ import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -67,7 +67,7 @@ main()
 
 
 class Press(Callback):
-    """Presses Ctrl-C, or sends another signal, at a moment of the run: to this process, or to the ranks beside it."""
+    """Presses Ctrl-C, or sends another signal, at a moment of the run: to this process, or to those forked beside it."""
 
     def __init__(
         self, *, step: int = -1, validation: int = -1, times: int = 1, signal: int = signal.SIGINT, beside: bool = False
@@ -75,8 +75,6 @@ class Press(Callback):
         self.step, self.validation, self.times = step, validation, times
         self.signal, self.beside = signal, beside
         self.pressed = False
-        self.others = set(psutil.Process().children())
-        """Children that this process has for other tests."""
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == self.step:
@@ -87,7 +85,7 @@ class Press(Callback):
             self._press()
 
     def _press(self) -> None:
-        whom = [child.pid for child in set(psutil.Process().children()) - self.others] if self.beside else [os.getpid()]
+        whom = [child.pid for child in multiprocessing.active_children()] if self.beside else [os.getpid()]
         assert whom
         for pid in () if self.pressed else whom * self.times:
             os.kill(pid, self.signal)
