@@ -67,7 +67,7 @@ main()
 
 
 class Press(Callback):
-    """Presses Ctrl-C, or sends another signal, at a moment of the run: to this process, or to those forked beside it."""
+    """Presses Ctrl-C, or sends another signal, at a moment of the run: to this process or to those forked beside it."""
 
     def __init__(
         self, *, step: int = -1, validation: int = -1, times: int = 1, signal: int = signal.SIGINT, beside: bool = False
