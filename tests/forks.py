@@ -40,6 +40,10 @@ class Fork:
             raise subprocess.TimeoutExpired("a forked process", timeout or 0.0)
         return self._process.exitcode
 
+    def send_signal(self, number: int) -> None:
+        if self._process.is_alive() and self._process.pid is not None:
+            os.kill(self._process.pid, number)
+
     def kill(self) -> None:
         self._process.kill()
 
