@@ -137,6 +137,7 @@ def export(
         check_size(size, multiple)
         # Every picture now goes to this canvas; the rest of the policy stays.
         trained = replace(trained, canonical=replace(trained.canonical, canvases=(size,)))
+    images = [] if int8 is None else _images(trained, int8)
     with writing(out), beside(out) as workplace:
         part = workplace / out.name
         with quiet():
@@ -156,19 +157,20 @@ def export(
                 f"the exported file differs from the checkpoint and was not kept: {'; '.join(parity.faults)}",
                 hint="another --format may do; say which torch and onnxruntime this is in a report",
             )
-        rounded = None if int8 is None else _rounded(trained, part, size, int8, score_on)
+        rounded = None if int8 is None else _rounded(trained, part, size, int8, score_on, images)
         number, digest = sum(part.with_name(path.name).stat().st_size for path in targets), digest_of(part)
         for path in reversed(targets):
             os.replace(part.with_name(path.name), path)
     return Exported(path=out, format=format, size=size, bytes=number, sha256=digest, parity=parity, int8=rounded)
 
 
-def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path, scoring: Path | None) -> Rounded:
+def _rounded(
+    trained: Trained, part: Path, size: Size | None, calibration: Path, scoring: Path | None, images: list[U8Array]
+) -> Rounded:
     """Replace the exported file by one in whole numbers, and say what that costs."""
     stored = is_version(calibration)
     named = _name(calibration)
     source = None if stored and scoring is None else open_source(scoring or calibration)
-    images = _stored(trained, calibration) if stored else _prepared(trained, open_source(calibration))
     whole, small = part.with_name("whole.onnx"), part.with_name("small.onnx")
     told = replace(trained, card={**trained.card, "precision": "int8"})
     os.replace(part.with_suffix(".onnx"), whole)  # OpenVINO's file was made from one, which is still there
@@ -194,8 +196,13 @@ def _rounded(trained: Trained, part: Path, size: Size | None, calibration: Path,
     )
 
 
+def _images(trained: Trained, calibration: Path) -> list[U8Array]:
+    """The pictures that rounding is calibrated on, as the network sees them."""
+    return _stored(trained, calibration) if is_version(calibration) else _prepared(trained, open_source(calibration))
+
+
 def _prepared(trained: Trained, source: Source) -> list[U8Array]:
-    """Pictures of a source as the network sees them: an even draw that fits into memory."""
+    """Pictures of a source: an even draw that fits into memory."""
     chosen = subset(samples_of(source)[0], _most(trained))
     return [prepare(file_of(source, sample), trained.canonical).pixels for sample in chosen]
 

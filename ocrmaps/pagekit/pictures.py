@@ -102,21 +102,21 @@ def overlay(
     cased = out.copy()
     for lines, thick in zip(strokes, thickness, strict=True):
         cv2.polylines(cased, lines, False, (255, 255, 255), thick + 2, cv2.LINE_AA, _PRECISION)
-    cv2.copyTo(cased, 1 - _inside(polygons, out.shape[:2]), out)
+    cv2.copyTo(cased, _outside(polygons, out.shape[:2]), out)
     for i, lines, thick in zip(order, strokes, thickness, strict=True):
         color = PICKED if i in picked else IGNORED if polygons.ignore[i] else TEXT
         cv2.polylines(out, lines, False, color, thick, cv2.LINE_AA, _PRECISION)
     return out if label == "none" else _labelled(out, polygons, label, 10 * width + 8, scores)
 
 
-def _inside(polygons: PolygonSet, size: tuple[int, int]) -> Pixels:
-    """1 where any of the outlines has its inside; points far outside of the picture are drawn nearer."""
+def _outside(polygons: PolygonSet, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """1 where none of the outlines has its inside, else 0; points far outside of the picture are drawn nearer."""
     height, width = size
-    mask = np.zeros((height, width), dtype=np.uint8)
+    mask = np.ones((height, width), dtype=np.uint8)
     for points in polygons:
         near = np.clip(points - 0.5, (-width, -height), (2 * width, 2 * height))
         if len(near):
-            cv2.fillPoly(mask, [np.round(near * 2**_PRECISION).astype(np.int32)], (1,), cv2.LINE_8, _PRECISION)
+            cv2.fillPoly(mask, [np.round(near * 2**_PRECISION).astype(np.int32)], (0,), cv2.LINE_8, _PRECISION)
     return mask
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -72,8 +74,31 @@ def format(request) -> str:
 
 
 @pytest.fixture(scope="module")
-def done(format, checkpoint, page, tmp_path_factory) -> Exported:
-    return export(checkpoint, tmp_path_factory.mktemp("export") / NAMES[format], format=format, pictures=[page])
+def exported(page, tmp_path_factory) -> Callable[[Path, str], Exported]:
+    """A checkpoint in a format, exported once; nobody changes the file."""
+
+    @cache
+    def once(checkpoint: Path, format: str) -> Exported:
+        out = tmp_path_factory.mktemp("export") / NAMES[format]
+        return export(checkpoint, out, format=format, pictures=[page])
+
+    return once
+
+
+@pytest.fixture
+def traced_once(exported, monkeypatch) -> Callable[[Path], None]:
+    """Exports of a checkpoint to ONNX go on from the graph that was written before."""
+
+    def go_on(checkpoint: Path) -> None:
+        graph = exported(checkpoint, "onnx").path
+        monkeypatch.setitem(exporting.FORMATS, "onnx", lambda _, trained, part, size: shutil.copy(graph, part))
+
+    return go_on
+
+
+@pytest.fixture(scope="module")
+def done(format, checkpoint, exported) -> Exported:
+    return exported(checkpoint, format)
 
 
 def test_a_file_predicts_what_the_checkpoint_predicts(done, trained, page):
@@ -153,10 +178,10 @@ def test_the_onnx_file_stands_alone(done):
     assert not any(node.metadata_props for node in model.graph.node)
 
 
-def test_a_real_network_runs_at_other_sizes(format, page, tmp_path):
-    done = export(light(tmp_path / "light.ckpt"), tmp_path / NAMES[format], format=format, pictures=[page])
+def test_a_real_network_runs_at_other_sizes(format, light_checkpoint, exported):
+    done = exported(light_checkpoint, format)
     assert done.parity.maps < 1e-4
-    maps = load_own(tmp_path / NAMES[format]).detector(torch.randint(0, 255, (3, 96, 160, 3), dtype=torch.uint8))
+    maps = load_own(done.path).detector(torch.randint(0, 255, (3, 96, 160, 3), dtype=torch.uint8))
     assert maps.probability.shape == (3, 96, 160) and float(torch.sigmoid(maps.probability).std()) > 0.01
 
 
@@ -178,7 +203,7 @@ def test_a_graph_that_differs_is_not_kept(mistake, checkpoint, page, tmp_path, m
     monkeypatch.setattr(exporting, "Graph", Skewed)
     monkeypatch.setattr(Skewed, "mistake", mistake)
     with pytest.raises(RunError, match="was not kept"):
-        export(checkpoint, tmp_path / "text.pt2", format="program", pictures=[page])
+        export(checkpoint, tmp_path / "text.pt", format="torchscript", pictures=[page])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -204,8 +229,9 @@ def test_the_command_exports_and_predicts_from_the_file(ocrmaps, checkpoint, sca
 
 def test_a_difference_ends_the_command_in_1(ocrmaps, checkpoint, page, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setattr(exporting, "Graph", Skewed)
-    code, _, err = ocrmaps("export", checkpoint, "--format", "program", "--out", tmp_path / "t.pt2", "--check-on", page)
-    assert code == 1 and "was not kept" in err and not (tmp_path / "t.pt2").exists()
+    out = tmp_path / "t.pt"
+    code, _, err = ocrmaps("export", checkpoint, "--format", "torchscript", "--out", out, "--check-on", page)
+    assert code == 1 and "was not kept" in err and not out.exists()
 
 
 @pytest.mark.parametrize("size", ["640", "640x", "axb", "100x100", "0x32", "32x99999968"])
@@ -262,8 +288,9 @@ def version(source, tmp_path_factory) -> Path:
     ],
 )
 def test_an_int8_file_stands_alone_and_says_what_it_cost(
-    name, calibration, named, light_checkpoint, source, page, tmp_path, request
+    name, calibration, named, light_checkpoint, source, page, tmp_path, request, traced_once
 ):
+    traced_once(light_checkpoint)
     out, pictures = tmp_path / name, request.getfixturevalue(calibration)
     done = export(light_checkpoint, out, format=kind_of(out), pictures=[page], int8=pictures)
     cost = done.as_json()["int8"]
@@ -278,7 +305,8 @@ def test_an_int8_file_stands_alone_and_says_what_it_cost(
 
 
 @needs_onnx
-def test_what_rounding_breaks_is_not_kept(checkpoint, source, page, tmp_path, monkeypatch):
+def test_what_rounding_breaks_is_not_kept(checkpoint, source, page, tmp_path, monkeypatch, traced_once):
+    traced_once(checkpoint)
     broken = Int8Agreement(pictures=2, map_largest=1.0, map_mean=0.2, boxes=9, boxes_int8=3, agree_50=0.4, agree_90=0.1,
                        ms=2.0, ms_int8=1.0)  # fmt: skip
     monkeypatch.setattr(exporting, "agreement", lambda *_: broken)
@@ -295,7 +323,10 @@ def test_int8_is_refused_where_it_means_nothing(checkpoint, source, tmp_path):
 
 
 @needs_onnx
-def test_a_store_that_was_prepared_for_another_detector_calibrates_nothing(checkpoint, version, page, tmp_path):
+def test_a_store_that_was_prepared_for_another_detector_is_refused_before_the_network_is_traced(
+    checkpoint, version, page, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(exporting.FORMATS, "onnx", lambda *_: pytest.fail("it was traced"))
     with pytest.raises(SpecError, match="canvases of their own"):
         export(checkpoint, tmp_path / "text.onnx", pictures=[page], size=(64, 64), int8=version)
     with pytest.raises(SpecError, match="prepared for another detector"):
@@ -330,9 +361,9 @@ def test_exports_without_a_description_are_refused(tmp_path):
         load_own(tmp_path / "bare.pt2")
 
 
-def test_a_description_of_another_format_is_refused(checkpoint, page, tmp_path):
-    export(checkpoint, tmp_path / "text.pt", format="torchscript", pictures=[page])
-    with zipfile.ZipFile(tmp_path / "text.pt") as old, zipfile.ZipFile(tmp_path / "new.pt", "w") as new:
+def test_a_description_of_another_format_is_refused(checkpoint, exported, tmp_path):
+    file = exported(checkpoint, "torchscript").path
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "new.pt", "w") as new:
         for entry in old.infolist():
             data = old.read(entry)
             new.writestr(entry, data.replace(b'"format": 1', b'"format": 9') if EXTRA in entry.filename else data)
@@ -342,14 +373,14 @@ def test_a_description_of_another_format_is_refused(checkpoint, page, tmp_path):
 
 def test_gray_pictures_without_text_compare_maps_only(checkpoint, tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
-    done = export(checkpoint, tmp_path / "t.pt2", format="program", pictures=[tmp_path / "black.png"])
+    done = export(checkpoint, tmp_path / "t.pt", format="torchscript", pictures=[tmp_path / "black.png"])
     assert done.parity.boxes == 0 and "NO BOXES" in done.sentence()
 
 
 @needs_onnx
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs a system that lists a process's threads")
-def test_threads_are_those_of_onnxruntime_too(checkpoint, page, tmp_path):
-    path = export(checkpoint, tmp_path / "text.onnx", pictures=[page]).path
+def test_threads_are_those_of_onnxruntime_too(checkpoint, exported):
+    path = exported(checkpoint, "onnx").path
     grown = []
     for number in (1, 4):
         before = len(os.listdir("/proc/self/task"))

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from ocrmaps.cli.app import main
 from ocrmaps.detect.trained import read_checkpoint
+from ocrmaps.pipelines import train as training
 from ocrmaps.pipelines.train import train
 from ocrmaps.training.callbacks.stop import Interrupted, Stop
 from ocrmaps.training.checkpoint import Keeper
 from ocrmaps.training.folder import read_metrics
+from tests.forks import Fork
 from tests.known import SEED
 from tests.training.conftest import small_run
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN = f"""
 name = "small"
 seed = {SEED}
@@ -41,33 +43,33 @@ epochs = 3
 [watch]
 pictures = 0
 """
-CHILD = """
-import sys, time
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-from lightning.pytorch.callbacks import Callback
-import ocrmaps.pipelines.train
-from ocrmaps.cli.app import main
 
-here = sys.argv.pop(1)
 
 class Wait(Callback):
+    """Says by a file that the fifth step begins, and waits there until another says that the signal was sent."""
+
+    def __init__(self, here: Path) -> None:
+        self.here, self.sent = here, here.with_suffix(".sent")
+
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == 4:
-            Path(here).touch()
+            self.here.touch()
             end = time.monotonic() + 600
-            while not Path(here + ".pressed").exists() and time.monotonic() < end:
+            while not self.sent.exists() and time.monotonic() < end:
                 time.sleep(0.01)
 
-real = ocrmaps.pipelines.train.train
-ocrmaps.pipelines.train.train = lambda spec, **given: real(spec, extra=(Wait(),), **given)
-main()
-"""
+
+def command(here: Path, *words: str) -> None:
+    """The command line, in a process of its own, with somebody at the terminal."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(1)
+    training.train = partial(train, extra=(Wait(here),))
+    sys.argv = ["ocrmaps", *words]
+    main()
 
 
 class Press(Callback):
-    """Presses Ctrl-C, or sends another signal, at a moment of the run: to this process, or to the ranks beside it."""
+    """Presses Ctrl-C, or sends another signal, at a moment of the run: to this process or to those forked beside it."""
 
     def __init__(
         self, *, step: int = -1, validation: int = -1, times: int = 1, signal: int = signal.SIGINT, beside: bool = False
@@ -75,8 +77,6 @@ class Press(Callback):
         self.step, self.validation, self.times = step, validation, times
         self.signal, self.beside = signal, beside
         self.pressed = False
-        self.others = set(psutil.Process().children())
-        """Children that this process has for other tests."""
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == self.step:
@@ -87,7 +87,7 @@ class Press(Callback):
             self._press()
 
     def _press(self) -> None:
-        whom = [child.pid for child in set(psutil.Process().children()) - self.others] if self.beside else [os.getpid()]
+        whom = [child.pid for child in multiprocessing.active_children()] if self.beside else [os.getpid()]
         assert whom
         for pid in () if self.pressed else whom * self.times:
             os.kill(pid, self.signal)
@@ -125,26 +125,23 @@ def assert_same(a, b) -> None:
 
 def test_a_stopped_command_says_how_to_go_on_and_going_on_is_the_same_run(world, straight, tmp_path):
     (tmp_path / "r.toml").write_text(RUN)
-    here, out = tmp_path / "here", tmp_path / "out"
-    with subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(here), "train", str(tmp_path / "r.toml"), "--out", str(out), "--root",
-         str(world / "cache")],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:  # fmt: skip
-        try:
-            end = time.monotonic() + 600
-            while not here.exists() and process.poll() is None and time.monotonic() < end:
-                time.sleep(0.05)
-            process.send_signal(signal.SIGINT)
-            Path(f"{here}.pressed").touch()
-            said, errors = process.communicate(timeout=600)  # ends only if no thread is left
-        finally:
-            process.kill()
-    assert process.returncode == 130, errors
-    assert f"interrupted after step 5; the state is in {out / 'checkpoints' / 'last.ckpt'}" in errors
-    assert (said + errors).count("interrupted after step 5") == 1
-    assert f"--out {out} --resume auto" in errors and "Traceback" not in errors
+    wait, out, said = Wait(tmp_path / "here"), tmp_path / "out", tmp_path / "said"
+    words = ["train", str(tmp_path / "r.toml"), "--out", str(out), "--root", str(world / "cache")]
+    process = Fork(said, command, wait.here, *words)
+    try:
+        end = time.monotonic() + 600
+        while not wait.here.exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        wait.sent.touch()
+        process.wait(600)  # ends only if no thread is left
+    finally:
+        process.kill()
+    lines = said.read_text(encoding="utf-8")
+    assert process.returncode == 130, lines
+    assert f"interrupted after step 5; the state is in {out / 'checkpoints' / 'last.ckpt'}" in lines
+    assert lines.count("interrupted after step 5") == 1
+    assert f"--out {out} --resume auto" in lines and "Traceback" not in lines
     assert read_checkpoint(out / "checkpoints" / "last.ckpt")["ocrmaps"]["steps"] == 5
     assert not (out / "debug").exists() and "interrupted after step 5" in (out / "run.log").read_text()
     assert_same(straight, train(spec(), out=out, cache=world / "cache", resume="auto"))

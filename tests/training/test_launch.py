@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import platform
 import socket
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed.run
 
+import ocrmaps
 from ocrmaps.detect.trained import read_checkpoint
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.pipelines.train import train
 from ocrmaps.settings.files import dump
 from ocrmaps.training import launch as launching
+from ocrmaps.training import ranks
 from ocrmaps.training.launch import Launch, agree, check_launch, launched
 from ocrmaps.training.ranks import Rank, check_ranks
 from ocrmaps.training.resume import check_same_run
 from ocrmaps.training.sharing import devices_of
 from ocrmaps.training.spec import HardwareSpec
+from tests.forks import Fork, fork_rank
 from tests.training.conftest import small_run
 from tests.training.test_stores import several, two  # noqa: F401
 
@@ -34,10 +39,20 @@ SRUN = {
 }  # fmt: skip
 
 
-def free_port() -> str:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return str(found.getsockname()[1])
+@contextmanager
+def held_port() -> Iterator[str]:
+    """A free port that the system gives to nobody else meanwhile; who listens there shares it, as servers do."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield str(holder.getsockname()[1])
+
+
+def torchrun(*words: str) -> None:
+    """What the command `torchrun` does, where everything is imported already: its workers are forked, too."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    torch.distributed.run.main(words)
 
 
 def test_torchrun_and_srun_say_which_rank_this_is():
@@ -109,25 +124,26 @@ def test_who_fails_first_is_named(monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_machines_train_what_one_with_two_devices_trains(two, tmp_path):  # noqa: F811
+def test_two_machines_train_what_one_with_two_devices_trains(two, tmp_path, monkeypatch):  # noqa: F811
     """Two torchrun launches over loopback; several stores, so that their order is shared out, too."""
+    monkeypatch.setattr(ranks, "_start", fork_rank)
     settings = {"ema": 0.9, "budget": {"epochs": 1}}
     one = train(several(**settings, hardware={"devices": 2}), out=tmp_path / "one", cache=two)
     run = tmp_path / "run.toml"
     run.write_text(dump(several(**settings, hardware={"nodes": 2})), encoding="utf-8")
-    port = free_port()
-    hosts = [
-        subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--node-rank",
-             str(node), "--master-addr", "127.0.0.1", "--master-port", port, "-m", "ocrmaps", "train", str(run),
-             "--root", str(two), "--out", str(tmp_path / "two")],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
-        )
-        for node in range(2)
-    ]  # fmt: skip
-    said = [host.communicate()[0] for host in hosts]
-    assert [host.returncode for host in hosts] == [0, 0], said
+    with held_port() as port:
+        hosts = [
+            Fork(
+                tmp_path / f"said-{node}", torchrun, "--nnodes", "2", "--nproc-per-node", "1", "--node-rank", str(node),
+                "--master-addr", "127.0.0.1", "--master-port", port, "--run-path", "--start-method", "fork",
+                str(Path(ocrmaps.__file__).with_name("__main__.py")), "train", str(run), "--root", str(two),
+                "--out", str(tmp_path / "two"),
+            )
+            for node in range(2)
+        ]  # fmt: skip
+        codes = [host.wait() for host in hosts]
+    said = [(tmp_path / f"said-{node}").read_text(encoding="utf-8") for node in range(2)]
+    assert codes == [0, 0], said
     assert "devices: 2 on 2 machines" in said[0] and "epoch 1/1" not in said[1]
     mine, theirs = (read_checkpoint(tmp_path / name / "checkpoints/last.ckpt") for name in ("two", "one"))
     assert all(torch.equal(mine["state_dict"][name], value) for name, value in theirs["state_dict"].items())

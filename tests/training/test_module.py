@@ -191,7 +191,7 @@ def test_five_pictures_are_learnt_by_heart(reader, tmp_path):
     """Museum B47: the whole chain, from stored bytes to scores in original coordinates, can learn."""
     spec = small_run(
         model={"encoder": "light", "encoder_options": {"channels": [16, 24, 32, 48]}, "decoder_options": {"width": 32}},
-        data={"store": "tiny", "batch_size": 3}, optimizer={"lr": 8e-3}, budget={"epochs": 90, "validate_every": 90},
+        data={"store": "tiny", "batch_size": 3}, optimizer={"lr": 1.2e-2}, budget={"epochs": 60, "validate_every": 60},
     )  # fmt: skip
     module = make_module(reader, spec, split="train")
     fit(reader, spec, module, val_split="train")

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from ocrmaps.cli.app import main
 from ocrmaps.errors import RunError, SpecError
 from ocrmaps.pipelines.precision import plan, precision_check
 from ocrmaps.training.paired import UNKNOWN, compare, detectable, t_power, t_quantile
 from tests.training.conftest import small_run
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def pairs(*losses: float, base: float = 0.9):
@@ -175,7 +172,7 @@ def test_an_interrupted_member_goes_on(checked, cache, tmp_path):
     assert [m.hmean for m in report.members] == [m.hmean for m in first.members]
 
 
-def test_the_command_prints_one_document(checked, world, tmp_path):
+def test_the_command_prints_one_document(checked, world, tmp_path, monkeypatch, capfd):
     out, _ = checked
     (tmp_path / "small.toml").write_text(
         'device = "cpu"\n[data]\nstore = "tiny"\nbatch_size = 2\n[model]\nencoder = "light"\n'
@@ -183,11 +180,12 @@ def test_the_command_prints_one_document(checked, world, tmp_path):
         "[budget]\nepochs = 2\n[watch]\npictures = 0\n"
     )
     shutil.copytree(out, tmp_path / "o")
-    done = subprocess.run(
-        [sys.executable, "-m", "ocrmaps", "precision-check", str(tmp_path / "small.toml"), "--seeds", "2", "--epochs",
-         "1", "--out", str(tmp_path / "o"), "--root", str(world / "cache"), "--json"],
-        capture_output=True, text=True, cwd=ROOT,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["comparisons"]["bf16"]["verdict"] == UNKNOWN
-    assert done.stderr.count("already finished") == 4
+    words = ["precision-check", str(tmp_path / "small.toml"), "--seeds", "2", "--epochs", "1", "--json"]
+    places = ["--out", str(tmp_path / "o"), "--root", str(world / "cache")]
+    monkeypatch.setattr("sys.argv", ["ocrmaps", *words, *places])
+    with pytest.raises(SystemExit) as end:
+        main()
+    said, errors = capfd.readouterr()
+    assert end.value.code == 0, errors
+    assert json.loads(said)["comparisons"]["bf16"]["verdict"] == UNKNOWN
+    assert errors.count("already finished") == 4

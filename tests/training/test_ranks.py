@@ -30,6 +30,7 @@ from ocrmaps.training.ranks import check_ranks
 from ocrmaps.training.scoring import Scorer
 from ocrmaps.training.steps.capture import batch_of_rows, load_step
 from ocrmaps.training.steps.replay import replay
+from tests.forks import fork_rank
 from tests.known import KNOWN, SEED
 from tests.loader.test_rows import flip
 from tests.training.conftest import make_world, small_run
@@ -42,6 +43,21 @@ PLAIN = {part: f"tests.training.plain:{part.title()}" for part in ("encoder", "d
 
 def two(**changes):
     return small_run(hardware={"devices": 2}, data__batch_size=1, watch__pictures=0, optimizer=SGD, **changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forked_ranks():
+    """The second process of a run is forked, so that it need not import everything anew."""
+    fresh = ranks._start
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranks, "_start", fork_rank)
+        yield fresh
+
+
+@pytest.fixture
+def fresh_ranks(forked_ranks, monkeypatch):
+    """The second process of a run is started as it is for everybody."""
+    monkeypatch.setattr(ranks, "_start", forked_ranks)
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +203,7 @@ def test_one_process_writes_and_says(both):
     assert any(line.startswith("devices: 2") for line in lines)
 
 
+@pytest.mark.usefixtures("fresh_ranks")
 def test_without_batch_statistics_it_is_a_step_of_a_double_batch(cache, tmp_path):
     """Two batches of one row against one of two: equal where the loss is a plain mean over pixels of equal pictures."""
     settings = {"model": PLAIN, "loss": {"name": "tests.training.plain:Loss"}}

@@ -42,11 +42,19 @@ class HaltAfterOne(Callback):
             raise KeyError("halted")
 
 
-@pytest.fixture
-def halted(cache, tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def killed(world, tmp_path_factory) -> Path:
     """The folder of a run that was killed after its first epoch."""
+    out = tmp_path_factory.mktemp("killed") / "o"
     with pytest.raises(KeyError):
-        train(small_run(**QUIET, keep__top=2), out=tmp_path / "h", cache=cache, extra=(HaltAfterOne(),))
+        train(small_run(**QUIET, keep__top=2), out=out, cache=world / "cache", extra=(HaltAfterOne(),))
+    return out
+
+
+@pytest.fixture
+def halted(killed, tmp_path) -> Path:
+    """A copy of it."""
+    shutil.copytree(killed, tmp_path / "h")
     return tmp_path / "h"
 
 

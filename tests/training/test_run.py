@@ -121,15 +121,19 @@ def test_averaged_weights_are_the_ones_that_predict(finished):
     assert not all(torch.equal(stored[f"detector.{k}"], v) for k, v in used.items())
 
 
+AUGMENTED = small_run(ema=0.9, augment={"flip": 0.5, "brightness": 0.3}, keep__every_steps=1)
+
+
+@pytest.fixture(scope="module")
+def straight(world, tmp_path_factory):
+    """A run that draws at random in every step, and was never stopped."""
+    return train(AUGMENTED, out=tmp_path_factory.mktemp("straight") / "o", cache=world / "cache")
+
+
 @pytest.mark.parametrize("stop", [{"epoch": 1}, {"step": 2}, {"step": 5}], ids=["between", "in-first", "in-second"])
-def test_a_resumed_run_is_the_run_that_never_stopped_bit_for_bit(finished, cache, tmp_path, stop):
+def test_a_resumed_run_is_the_run_that_never_stopped_bit_for_bit(finished, straight, cache, tmp_path, stop):
     whole, _ = finished
-    spec = small_run(
-        ema=0.9, augment={"flip": 0.5, "brightness": 0.3}, keep__every_steps=1, model__encoder_options={
-            "channels": [8, 8, 16, 16]}
-    )  # fmt: skip
-    straight = train(spec, out=tmp_path / "straight", cache=cache)
-    out = tmp_path / "stopped"
+    spec, out = AUGMENTED, tmp_path / "stopped"
     with pytest.raises(Interrupted):
         train(spec, out=out, cache=cache, extra=(StopAt(**stop),))
     resumed = train(spec, out=out, cache=cache, resume="auto")
@@ -140,7 +144,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped_bit_for_bit(finished, cache
         assert all(torch.equal(v[n], second["optimizer_states"][0]["state"][k][n]) for n in v)
     assert first["lr_schedulers"] == second["lr_schedulers"]
     same = ("epoch", "step", "samples", "lr", "train/loss", "val/hmean", "val/loss")
-    rows = [[{n: r[n] for n in same} for r in read_metrics(p / "metrics.csv")] for p in (tmp_path / "straight", out)]
+    rows = [[{n: r[n] for n in same} for r in read_metrics(p / "metrics.csv")] for p in (straight.folder, out)]
     assert rows[0] == rows[1]
     assert not torch.equal(
         weights(whole.last)["detector.head.probability.0.weight"], a["detector.head.probability.0.weight"]
