@@ -149,7 +149,6 @@ def test_a_disk_that_fills_while_a_library_writes_its_own_files_is_one_message(l
     nodes = helper.make_graph([helper.make_node("Relu", ["image"], ["probability"])], "tiny", [image], [out])
     tiny = helper.make_model(nodes, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(tiny, tmp_path / "x.onnx")
-    monkeypatch.setattr(export, "_prepared", lambda trained, source: [np.zeros((8, 8, 3), np.float32)])
     write = export.round_to_int8 if library == "onnxruntime" else export.as_openvino
 
     def filled(*words: Any) -> None:
@@ -160,7 +159,8 @@ def test_a_disk_that_fills_while_a_library_writes_its_own_files_is_one_message(l
     trained = load_detector(shipped("receipts"))
     save(SynthSpec(num=1, size=(320, 320), lines=(2, 3)), tmp_path / "source")
     with pytest.raises(RunError, match=rf"{name} cannot be written by {library}") as refusal:
-        export._rounded(trained, tmp_path / name, (32, 32), tmp_path / "source", tmp_path / "source")
+        images = [np.zeros((8, 8, 3), np.float32)]
+        export._rounded(trained, tmp_path / name, (32, 32), tmp_path / "source", tmp_path / "source", images)
     assert refusal.value.hint and "\n" not in str(refusal.value)
 
 

@@ -280,7 +280,7 @@ def test_a_checkpoint_that_is_none_is_refused(tmp_path, version):
     with pytest.raises(SpecError, match="no such checkpoint"):
         evaluate_checkpoint(tmp_path / "no.ckpt", version=version)
     (tmp_path / "text.ckpt").write_text("hello")
-    with pytest.raises(DataError, match="cannot be read as a checkpoint"):
+    with pytest.raises(DataError, match="found a file that begins with b'hello', expected a checkpoint"):
         evaluate_checkpoint(tmp_path / "text.ckpt", version=version)
 
 
