@@ -158,8 +158,8 @@ def test_a_disk_that_fills_while_a_library_writes_its_own_files_is_one_message(l
     monkeypatch.setattr(export, write.__name__, filled)
     trained = load_detector(shipped("receipts"))
     save(SynthSpec(num=1, size=(320, 320), lines=(2, 3)), tmp_path / "source")
+    images = [np.zeros((8, 8, 3), np.float32)]
     with pytest.raises(RunError, match=rf"{name} cannot be written by {library}") as refusal:
-        images = [np.zeros((8, 8, 3), np.float32)]
         export._rounded(trained, tmp_path / name, (32, 32), tmp_path / "source", tmp_path / "source", images)
     assert refusal.value.hint and "\n" not in str(refusal.value)
 
