@@ -91,7 +91,7 @@ def audit(
 ) -> None:
     """Rank labels by how wrong they look; exit 1 if a picture was not read. Example: ocrmaps audit receipts --out a"""
     from ocrmaps.errors import SpecError
-    from ocrmaps.kinds import expect_checkpoint, expect_source
+    from ocrmaps.kinds import expect_checkpoint, expect_no_audit, expect_source
     from ocrmaps.shipped import DEFAULT, checkpoint_path
 
     expect_source(source)
@@ -106,6 +106,8 @@ def audit(
         raise SpecError("folds are trained into the folder of the audit: --out is missing")
     if out is None and (url_prefix or raw_csv):
         raise SpecError("--url-prefix and --raw-csv say how files are written: --out is missing")
+    if out is not None and not yes:
+        expect_no_audit(out)
     from ocrmaps.store.far.source import open_source
 
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)

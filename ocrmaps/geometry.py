@@ -93,7 +93,7 @@ class Affine:
         """Map (n, 2) points; the input is not changed."""
         xy = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         (a, b, c), (d, e, f), _ = self.matrix.tolist()
-        out = np.empty_like(xy)
+        out = np.empty(xy.shape)
         out[:, 0] = a * xy[:, 0] + b * xy[:, 1] + c
         out[:, 1] = d * xy[:, 0] + e * xy[:, 1] + f
         return out

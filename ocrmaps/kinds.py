@@ -21,6 +21,8 @@ RUN_SETTINGS = "run.json"
 """The file that makes a folder the folder of a run."""
 MANIFEST = "manifest.json"
 """The file that makes a folder a committed version of a store."""
+AUDIT = ("findings.csv", "audit.json", "tasks.json", "audit.html")
+"""The files that an audit writes."""
 _SIGNS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "picture"),
     (b"\xff\xd8\xff", "picture"),
@@ -113,11 +115,13 @@ def expect_checkpoint(path: Path) -> None:
         )
     # Of the exports only these need not begin as a checkpoint does.
     if kind not in (*_BINARY, "file" if path.suffix.lower() == ".onnx" else "") and path.suffix.lower() != ".xml":
-        found = _a(kind) if kind != "file" else f"a file that begins with {read_regular(path, 8)!r}"
-        raise DataError(
-            f"{path}: found {found}, expected a checkpoint",
-            hint="`ocrmaps train RUN_FILE` writes checkpoints into the run's folder, under checkpoints/",
-        )
+        hint = "`ocrmaps train RUN_FILE` writes checkpoints into the run's folder, under checkpoints/"
+        found = _a(kind)
+        if kind == "file":
+            start = read_regular(path, 8)
+            found = f"a file that begins with {start!r}" if start else "an empty file"
+            hint = f"copying or writing it may have been interrupted; {hint}"
+        raise DataError(f"{path}: found {found}, expected a checkpoint", hint=hint)
 
 
 def expect_run_folder(path: Path) -> None:
@@ -139,6 +143,17 @@ def expect_source(path: Path) -> None:
         raise AnnotationError(f"found no file or folder {path}", hint="check the path")
     if kind in ("recipe", "run file", "TOML file", "picture"):
         raise AnnotationError(f"no known annotations in {path}: found {_a(kind)}", hint="name a data set's folder")
+
+
+def expect_no_audit(folder: Path) -> None:
+    """Refuse a folder that holds an earlier audit."""
+    if folder.exists() and not folder.is_dir():
+        raise SpecError(f"{folder} is a file, expected a folder", hint="name another")
+    there = [name for name in AUDIT if (folder / name).exists()]
+    if there:
+        raise SpecError(
+            f"{folder} already holds {', '.join(there)}", hint="name another folder, or add --yes to replace them"
+        )
 
 
 def names_pictures(text: str) -> bool:

@@ -20,6 +20,7 @@ from ocrmaps.evaluation.audit.decisions import Decided, read_decisions
 from ocrmaps.evaluation.audit.judge import audit
 from ocrmaps.evaluation.audit.records import MEANINGS, AuditResult, Evidence, LabelFinding
 from ocrmaps.evaluation.audit.tables import FILES, PAGE, TASKS, document, write_tables, write_tasks
+from ocrmaps.kinds import expect_no_audit
 from ocrmaps.machine import threads_within
 from ocrmaps.pipelines.folds import fold_of, train_folds
 from ocrmaps.progress import Stage, silent
@@ -91,7 +92,8 @@ def run(
 
     With `folds`, so many detectors are trained from the first one before, each on the other pictures.
     """
-    check_out(out, overwrite=overwrite)
+    if out is not None and not overwrite:
+        expect_no_audit(out)
     decided = Decided() if state is None else read_decisions(state)
     samples = subset(read(source), limit)
     if not samples:
@@ -131,19 +133,6 @@ def run(
         with stage("drawing the page") as progress:
             audit_page(source, judged, result, listed, decided, identity, out / PAGE, progress=progress)
     return report
-
-
-def check_out(out: Path | None, *, overwrite: bool) -> None:
-    """Refuse to replace an earlier audit before any work."""
-    if out is None:
-        return
-    if out.exists() and not out.is_dir():
-        raise SpecError(f"{out} is a file, expected a folder", hint="name another")
-    there = [name for name in FILES if (out / name).exists()]
-    if there and not overwrite:
-        raise SpecError(
-            f"{out} already holds {', '.join(there)}", hint="name another folder, or add --yes to replace them"
-        )
 
 
 def gather(

@@ -132,13 +132,17 @@ def _largest(a: Any, b: Any) -> float:
 
 def least_iou(a: PolygonSet, b: PolygonSet) -> float:
     """The worst overlap when every polygon is paired with its best; 0 if two want the same one."""
-    from shapely import area, intersection
+    from shapely import STRtree, area, intersection
 
     left, right = (np.array([as_polygons(p) for p in s], dtype=object) for s in (a, b))
-    shared = area(intersection(left[:, None], right[None]))
-    iou = shared / np.maximum(area(left)[:, None] + area(right)[None] - shared, 1e-12)
-    best = iou.argmax(axis=1)
-    return float(iou.max(axis=1).min()) if len(set(best.tolist())) == len(best) else 0.0
+    mine, theirs = STRtree(right).query(left)  # all pairs of a thousand polygons would be a million
+    shared = area(intersection(left[mine], right[theirs]))
+    iou = shared / np.maximum(area(left)[mine] + area(right)[theirs] - shared, 1e-12)
+    order = np.lexsort((-theirs, iou, mine))
+    last = order[np.flatnonzero(np.diff(mine[order], append=-1))]  # of each polygon the pair with the most
+    if len(last) < len(left) or len(np.unique(theirs[last])) < len(last):
+        return 0.0
+    return float(iou[last].min())
 
 
 @contextmanager

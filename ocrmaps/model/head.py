@@ -78,21 +78,19 @@ class LastDoubling(nn.ConvTranspose2d):
     All pixels that one has become by now are multiplied at once, which gives the new ones in the order of the map.
     """
 
-    places: Tensor
-
     def __init__(self, inputs: int, doublings: int) -> None:
         super().__init__(inputs, 1, 2, 2)
-        earlier = doublings - 1
-        # In the line they stand down and right by turns.
-        places = torch.eye(4**earlier).view(*(2, 2) * earlier, -1)
-        places = places.permute(*range(0, 2 * earlier, 2), *range(1, 2 * earlier, 2), 2 * earlier)
-        self.register_buffer("places", places.reshape(2**earlier, 1, 2**earlier, 1, -1, 1), persistent=False)
+        self.earlier = doublings - 1
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(B, inputs, H, 4^n W) -> (B, 1, 2 2^n H, 2 2^n W), n being `doublings` - 1."""
         assert self.bias is not None
-        side, count = 2 * len(self.places), self.places.shape[4]
-        weight = (self.places * self.weight.permute(2, 3, 1, 0).view(1, 2, 1, 2, 1, -1)).reshape(side**2, -1)
+        n = self.earlier
+        side, count = 2 * 2**n, 4**n
+        # A pixel of the line is a place in the map: in the line they stand down and right by turns.
+        places = torch.eye(count, dtype=self.weight.dtype, device=self.weight.device).view(*(2, 2) * n, count)
+        places = places.permute(*range(0, 2 * n, 2), *range(1, 2 * n, 2), 2 * n).reshape(2**n, 1, 2**n, 1, count, 1)
+        weight = (places * self.weight.permute(2, 3, 1, 0).view(1, 2, 1, 2, 1, -1)).reshape(side**2, -1)
         lines = x.permute(0, 2, 3, 1).unflatten(2, (-1, count)).flatten(3)
         pixels = F.linear(lines, weight, self.bias.expand(side**2)).unflatten(3, (side, side))
         return pixels.permute(0, 1, 3, 2, 4).flatten(1, 2).flatten(2).unsqueeze(1)

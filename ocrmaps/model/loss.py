@@ -128,7 +128,7 @@ class FocalDBLoss(DBLoss):
 
 def cross_entropy(logits: Tensor, text: Tensor) -> Tensor:
     """-log of the probability of what is true, for each pixel; never negative and exact for tiny losses too."""
-    return F.softplus(logits * (1 - 2 * text.float()))
+    return F.softplus(logits * (1 - 2 * text.bool().float()))
 
 
 def balanced_cross_entropy(logits: Tensor, text: Tensor, mask: Tensor, ratio: float, floor: float) -> Tensor:
@@ -185,14 +185,14 @@ def dice(values: Tensor, text: Tensor, mask: Tensor) -> Tensor:
 
     Without that pixel a batch without text is a constant, whatever the network says.
     """
-    values = values * mask.float()
-    overlap = (values * text.float()).sum()
+    values = values * mask.bool().float()
+    overlap = (values * text.bool().float()).sum()
     return 1 - (2 * overlap + 1) / (values.sum() + torch.count_nonzero(text & mask) + 1)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean where the mask is true; 0 (and no gradient) where it never is."""
-    return (values * mask.float()).sum() / torch.count_nonzero(mask).clamp(min=1)
+    return (values * mask.bool().float()).sum() / torch.count_nonzero(mask).clamp(min=1)
 
 
 def _refuse(*rules: tuple[bool, str, float, str]) -> None:

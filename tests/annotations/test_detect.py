@@ -33,6 +33,12 @@ def test_the_reason_is_stated(tmp_path):
     assert "1 of 1 pictures" in found.reason
 
 
+@pytest.mark.parametrize("depth", [3, 1001, 5000])
+def test_what_nests_without_end_hides_no_key_after_it(tmp_path, depth):
+    lay(tmp_path, {"train.json": f'{{"junk": {"[" * depth}{"]" * depth}, {UFO[1:]}', "images/a.jpg": b""})
+    assert detect(tmp_path).format == "ufo"
+
+
 @pytest.mark.parametrize("start", ["", "box", "box/a.csv"])
 def test_a_path_may_be_the_data_set_the_annotation_folder_or_a_file(tmp_path, start):
     lay(tmp_path, {"box/a.csv": ROW, "img/a.jpg": b""})

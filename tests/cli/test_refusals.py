@@ -44,6 +44,7 @@ REFUSED = [
     ("oracle folder --recipe nope.toml", 2, "nope.toml: no such recipe file"),
     ("audit nowhere", 3, "found no file or folder nowhere"),
     ("audit folder", 3, "no known annotations in folder: found 1 .md"),
+    ("audit folder --out audited", 2, "audited already holds audit.json"),
     ("audit folder --detector nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("audit folder --detector nonsense", 2, "`ocrmaps models` lists the names of detectors"),
     ("verify receipts --root file://name/x", 2, "file://name/x: expected file:///FOLDER with the folder's whole path"),
@@ -74,6 +75,7 @@ REFUSED = [
     ("report nope", 2, "nope: found neither a file or folder of this name nor such a store"),
     ("report run.toml", 3, "run.toml: found a run file"),
     ("report text.ckpt", 3, "text.ckpt: found a file that begins with b'hello\\n', expected a checkpoint"),
+    ("report empty.ckpt", 3, "empty.ckpt: found an empty file, expected a checkpoint"),
     ("report folder val=nowhere", 3, "found no file or folder nowhere"),
     ("report folder --checkpoint nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("compare folder folder", 2, "folder: found a folder, expected the folder of a run"),
@@ -160,6 +162,9 @@ def folder(tmp_path_factory) -> Path:
     (folder / "run.toml").write_text(RUN, encoding="utf-8")
     (folder / "many.toml").write_text(MANY, encoding="utf-8")
     (folder / "text.ckpt").write_text("hello\n")
+    (folder / "empty.ckpt").touch()
+    (folder / "audited").mkdir()
+    (folder / "audited" / "audit.json").touch()
     (folder / "wrong.toml").write_text(WRONG, encoding="utf-8")
     (folder / "some.ckpt").write_bytes(b"PK\x03\x04")
     (folder / "folder").mkdir()

@@ -64,6 +64,18 @@ def test_the_head_is_that_of_the_papers(doublings, learning):
     torch.testing.assert_close(head.probability.state_dict(), plain.state_dict())
 
 
+def test_a_head_may_get_its_memory_after_it_was_built():
+    torch.manual_seed(0)
+    here = DBHead(16, 4).eval()
+    torch.nn.init.normal_(here.probability[-1].weight)
+    with torch.device("meta"):
+        later = DBHead(16, 4).eval()
+    later = later.to_empty(device="cpu")
+    later.load_state_dict(here.state_dict())
+    x = torch.randn(1, 16, 8, 8)
+    torch.testing.assert_close(later(x).probability, here(x).probability)
+
+
 def test_the_head_refuses_other_strides():
     with pytest.raises(ValueError, match="power of two"):
         DBHead(16, 3)

@@ -51,6 +51,17 @@ def plain_terms(p, t, targets, ratio=3.0, floor=0.005, k=50.0):
     return 5 * bce + 10 * l1 + overlap, bce, l1, overlap
 
 
+def test_a_mask_is_true_wherever_it_is_not_zero():
+    targets, (p, t) = some_targets(), torch.randn(2, 2, 16, 24, generator=torch.Generator().manual_seed(0))
+    bytes_ = targets._replace(
+        probability=255 * targets.probability.bool().byte(),
+        probability_mask=255 * targets.probability_mask.byte(),
+        threshold_mask=255 * targets.threshold_mask.byte(),
+    )
+    loss = FocalDBLoss()
+    torch.testing.assert_close(loss(Logits(p, t), bytes_), loss(Logits(p, t), targets))
+
+
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 3.0, 100.0])
 @pytest.mark.parametrize("seed", range(3))
 def test_terms_are_as_defined(ratio, seed):

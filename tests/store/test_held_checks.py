@@ -24,7 +24,7 @@ from ocrmaps.store.upkeep.repair import repair
 from ocrmaps.store.upkeep.transfer import pack, unpack
 from ocrmaps.store.upkeep.verify import verify
 from ocrmaps.store.writing import inputs, tasks
-from ocrmaps.store.writing.inputs import Memory, examine
+from ocrmaps.store.writing.inputs import Memory, examine, listing
 from ocrmaps.store.writing.tasks import build_shard
 from tests.store.world import World
 
@@ -100,6 +100,12 @@ def test_a_picture_edited_within_one_tick_of_the_clock_is_noticed(world: World, 
     data[-20] ^= 1
     path.write_bytes(data)
     assert examine([path], memory) != before
+
+
+def test_a_link_that_leads_to_itself_is_listed_as_one(tmp_path: Path):
+    before = listing([tmp_path])
+    (tmp_path / "self").symlink_to("self")
+    assert listing([tmp_path]) not in (None, before)
 
 
 def test_an_archive_whose_shard_has_one_wrong_byte_is_not_imported(world: World, tmp_path: Path):

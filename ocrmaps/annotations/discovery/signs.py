@@ -61,7 +61,7 @@ _TOKEN = re.compile(
 _OPENING, _CLOSING, _STRING, _NUMBER, _WORD = range(1, 6)
 _WORDS = {"true": True, "false": False, "null": None}
 _DEPTH = 1000
-"""How far json nests that some reader could read: Python's own gives up there."""
+"""How far json nests that is looked at: no format nests like this."""
 
 
 def peek_json(text: str) -> Any:
@@ -76,8 +76,13 @@ def peek_json(text: str) -> Any:
     inside: Any = root
     key: str | None = None
     outside: list[Any] = []
+    deeper = 0
     for match in _TOKEN.finditer(text):
         kind = match.lastindex
+        if deeper or (len(outside) > _DEPTH and kind == _OPENING):  # what lies too deep is passed over
+            deeper += (kind == _OPENING) - (kind == _CLOSING)
+            key = None
+            continue
         if kind == _STRING:
             value: Any = match[_STRING]
             if key is None and type(inside) is dict:
@@ -106,6 +111,6 @@ def peek_json(text: str) -> Any:
         if kind == _OPENING:
             outside.append(inside)
             inside = value
-        if not 0 < len(outside) <= _DEPTH:
+        if not outside:
             break
     return root[0] if root else None

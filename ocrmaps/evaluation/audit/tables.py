@@ -13,10 +13,10 @@ from ocrmaps.cells import table
 from ocrmaps.evaluation.audit.decisions import Decided, corrected
 from ocrmaps.evaluation.audit.records import MEANINGS, AuditResult, LabelFinding
 from ocrmaps.files import replacing
+from ocrmaps.kinds import AUDIT
 
 FORMAT = 1
-FINDINGS, RESULT, TASKS, PAGE = "findings.csv", "audit.json", "tasks.json", "audit.html"
-FILES = (FINDINGS, RESULT, TASKS, PAGE)
+FINDINGS, RESULT, TASKS, PAGE = FILES = AUDIT
 COLUMNS = (
     "rank", "picture", "kind", "probability", "kind_probability", "outline", "others", "decision", "text", "remark",
     "polygon", "key",

@@ -221,11 +221,18 @@ def listing(roots: Sequence[Path], named: Sequence[Path] = ()) -> str | None:
             inside = sorted(entries, key=lambda entry: entry.name)
         for entry in inside:
             state.update(f"{entry.name}\0".encode("utf-8", "surrogateescape"))
-            if entry.is_dir():
+            if _is_folder(entry):
                 pending.append((entry.path, stamped))
             elif stamped and not _add(state, entry, now):
                 return None
     return state.hexdigest()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _add(state: hashlib._Hash, path: str | os.DirEntry[str], now: int) -> bool:
