@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from ocrmaps.annotations import open_source
-from ocrmaps.cli.app import main
 from ocrmaps.evaluation.diagnose import frames
 from ocrmaps.evaluation.diagnose.rank import diagnose, first_finding
 from ocrmaps.evaluation.diagnose.reading import read_outputs
@@ -170,18 +169,6 @@ def test_a_picture_that_is_not_named_is_an_empty_page(receipts):
     assert found.first.cure.kind == "empty-pages" and found.first.estimate
     assert found.first.cure.values["pictures"] == ["page_3.png"]
     assert "about 1.000" in text(found)
-
-
-@pytest.fixture
-def typed(monkeypatch, capsys):
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["ocrmaps", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
 
 
 def test_the_command_says_it_and_writes_a_page(receipts, typed):

@@ -8,22 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrmaps.cli.app import main
-
-
-@pytest.fixture
-def typed(monkeypatch, capsys):
-    """(exit code, stdout, stderr) of a command line."""
-
-    def call(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["ocrmaps", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capsys.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return call
-
 
 def width(path) -> int:
     with Image.open(path) as image:

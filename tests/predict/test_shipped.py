@@ -9,22 +9,8 @@ import pytest
 
 import ocrmaps
 from ocrmaps.annotations.synth.receipts import SynthSpec, save
-from ocrmaps.cli.app import main
 from ocrmaps.pipelines.ship import slim
 from ocrmaps.shipped import NAMES, card_of, shipped
-
-
-@pytest.fixture
-def typed(monkeypatch, capsys):
-    """(exit code, stdout, stderr) of a command line."""
-
-    def call(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["ocrmaps", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), *capsys.readouterr()
-
-    return call
 
 
 @pytest.mark.parametrize("name", NAMES)
