@@ -157,7 +157,7 @@ class _Interruption:
     """Ctrl-C does what it always does, and is remembered; in the middle of an import it waits for the import's end.
 
     Compiled modules (numpy's among them) clear whatever is raised while they set themselves up, and the command would
-    go on as if nobody had pressed.
+    go on as if nobody had pressed. So does the compiler of kernels when it calls back.
     """
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ class _Interruption:
 
     def _pressed(self, number: int, frame: FrameType | None) -> None:
         self.happened = True
-        if not _in_an_import(frame):
+        if not _would_be_lost(frame):
             signal.default_int_handler(number, frame)
         if self._again:
             self._again.cancel()  # one press and ten end the command once
@@ -178,10 +178,13 @@ class _Interruption:
         self._again.start()
 
 
-def _in_an_import(frame: FrameType | None) -> bool:
-    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+def _would_be_lost(frame: FrameType | None) -> bool:
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file == "<frozen importlib._bootstrap>" or "llvmlite" in file:
+            return True
         frame = frame.f_back
-    return frame is not None
+    return False
 
 
 def _speak_anywhere() -> None:

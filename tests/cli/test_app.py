@@ -109,6 +109,26 @@ def test_interruption_is_said_in_a_line(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interruption_while_the_compiler_calls_back_is_not_lost():
+    code = """
+import ctypes, os, signal, sys, time
+from ocrmaps.cli import app as cli
+def work(**_):
+    calls = {}
+    back = "def back():\\n  os.kill(os.getpid(), signal.SIGINT)\\n  for _ in range(9): pass"
+    exec(compile(back, "llvmlite/x.py", "exec"), {"os": os, "signal": signal}, calls)
+    ctypes.CFUNCTYPE(None)(calls["back"])()
+    time.sleep(60)
+cli.app, sys.argv = work, ["ocrmaps", "anything"]
+cli.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=20,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "ocrmaps: interrupted\n")
+
+
 def called(monkeypatch, wrong: BaseException | None = None) -> None:
     """`main` in this process, with a command that ends in this error."""
     from ocrmaps.cli import app as cli
