@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numba
 from numba.core.caching import FunctionCache, NullCache
+from numba.core.runtime import rtsys
 
 from ocrmaps.progress import listener
 
@@ -92,7 +93,10 @@ class _Kept(FunctionCache):
 
     def _load(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            # Not numba's own `load_overload`: that first makes ready to compile, which kept code does not need, and
+            # which takes longer than reading it. Whatever is compiled after all makes itself ready.
+            rtsys.initialize(target_context)
+            return self._load_overload(sig, target_context)
         except Exception:  # a file that was cut can fail its reader in any way
             with suppress(OSError):
                 self.flush()

@@ -25,7 +25,7 @@ from ocrmaps.detect.trained import Trained
 from ocrmaps.detect.view import PageView
 from ocrmaps.errors import SpecError
 from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
-from ocrmaps.evaluation.rows import Progress, device_of, evaluate_rows, evaluate_stored, row_names, rows_of
+from ocrmaps.evaluation.rows import Progress, device_of, evaluate_rows, evaluate_stored, lowest_of, row_names, rows_of
 from ocrmaps.evaluation.sources import file_of, samples_of, source_identity
 from ocrmaps.evaluation.submitted import PredictionOptions, read_predictions
 from ocrmaps.extract import ExtractSpec, extract
@@ -186,7 +186,8 @@ def _on_source(
 ) -> Evaluation:
     samples, _ = samples_of(source)
     chosen = subset(samples, limit)
-    lower = spec.cuts and spec.cuts[0] < trained.extract.score_min and trained.extract.binarize != "learned"
+    # Pages keep no threshold maps, so what learns its threshold has no curve below its own score.
+    lowest = None if trained.extract.binarize == "learned" else lowest_of(trained.extract, spec)
     predictions = predict_pictures(
         trained,
         (file_of(source, sample) for sample in chosen),
@@ -194,7 +195,7 @@ def _on_source(
         threads=threads,
         device=device,
         frame=source.frame,
-        keep_maps=bool(lower),
+        keep_maps=lowest is not None,
         on_error="report",
         view=view,
     )
@@ -202,8 +203,8 @@ def _on_source(
     def judge(pair: tuple[Sample, Prediction]) -> PictureResult:
         sample, prediction = pair
         candidates = None
-        if lower and prediction.probability is not None and prediction.transform is not None:
-            wide = extract(prediction.probability, replace(trained.extract, score_min=spec.cuts[0]))
+        if lowest is not None and prediction.probability is not None and prediction.transform is not None:
+            wide = extract(prediction.probability, lowest)
             candidates = prediction.transform.apply(wide.polygons, source.frame), wide.scores
         return judge_picture(
             sample.id,

@@ -14,15 +14,12 @@ from ocrmaps.detect.trained import Trained
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.evaluation import Evaluation, EvaluationSpec, PictureResult, evaluate, judge_picture
 from ocrmaps.evaluation.judging import FloatMap, Judging, found_in
-from ocrmaps.extract import ExtractSpec
-from ocrmaps.geometry import PolygonSet
+from ocrmaps.extract import ExtractSpec, extract
 from ocrmaps.loader import MapLoader
 from ocrmaps.progress import Progress
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.several import Several, Stored, Where, readers_of, split_in
 from ocrmaps.store.writing.plan import SPLITS
-
-"""(done, total), called from the main thread."""
 
 
 def evaluate_rows(
@@ -44,17 +41,23 @@ def evaluate_rows(
     rows = rows_of(reader, split)
     names = row_names(reader, rows)
 
+    lowest = lowest_of(trained.extract, spec)
+
     def judge(row: int, probability: FloatMap, level: FloatMap | None) -> PictureResult:
         truth, detections, found = found_in(reader, row, trained.extract, probability, level)
+        transform, candidates = reader.transform(row), None
+        if lowest is not None:
+            wide = extract(probability, lowest, threshold=level)
+            candidates = transform.apply(wide.polygons, truth.frame), wide.scores
         return judge_picture(
             names[row],
             truth,
             detections,
             spec=spec,
             scores=found.scores,
-            transform=reader.transform(row),
+            transform=transform,
             extract=trained.extract,
-            candidates=_candidates(reader, row, trained.extract, spec, probability, level),
+            candidates=candidates,
         )
 
     judging = Judging(judge, threads=threads)
@@ -133,19 +136,11 @@ def store_maps(
             yield item.row.tolist(), *trained.maps(item.image, threshold=learned)
 
 
-def _candidates(
-    reader: Stored,
-    row: int,
-    how: ExtractSpec,
-    spec: EvaluationSpec,
-    probability: FloatMap,
-    level: FloatMap | None,
-) -> tuple[PolygonSet, Any] | None:
-    """What extraction finds at the lowest score of the curves; None where there is no curve or nothing to add."""
+def lowest_of(how: ExtractSpec, spec: EvaluationSpec) -> ExtractSpec | None:
+    """Extraction down to the lowest score of the curves; None where there is no curve or nothing to add."""
     if not spec.cuts or spec.cuts[0] >= how.score_min:
         return None
-    _, detections, found = found_in(reader, row, replace(how, score_min=spec.cuts[0]), probability, level)
-    return detections, found.scores
+    return replace(how, score_min=spec.cuts[0])
 
 
 def check_prepared_alike(trained: Trained, reader: Stored) -> None:

@@ -192,6 +192,41 @@ def test_processes_that_need_a_function_at_once_compile_it_once(tmp_path):
     assert sorted(done.stdout.split()) == ["0", "0", "1"]
 
 
+KEPT = """
+import sys
+from ocrmaps.compiled import compiled
+
+@compiled
+def inner(x):
+    return x + 1
+
+@compiled
+def outer(x):
+    return inner(x) * 2
+
+for called in map(globals().get, sys.argv[1:]):
+    print(called(3), sum(called.stats.cache_hits.values()), "numba.np.linalg" in sys.modules)
+"""
+
+
+def test_what_is_kept_is_used_without_the_compiler_and_by_what_is_compiled_later(tmp_path):
+    module, kept = tmp_path / "kept.py", tmp_path / "files"
+    module.write_text(KEPT, encoding="utf-8")
+    environ = {**os.environ, "NUMBA_CACHE_DIR": str(kept), "PYTHONPATH": str(ROOT)}
+
+    def said(*called: str) -> list[str]:
+        """Of each call its result, how many were kept, and whether the compiler was made ready."""
+        done = subprocess.run([sys.executable, module, *called], cwd=ROOT, env=environ, capture_output=True, text=True)
+        assert not done.returncode, done.stderr
+        return done.stdout.splitlines()
+
+    assert said("outer") == ["8 0 True"]
+    assert said("outer", "inner") == ["8 1 False", "4 1 False"]
+    for file in kept.rglob("kept.outer-*"):
+        file.unlink()
+    assert said("inner", "outer") == ["4 1 False", "8 0 True"]
+
+
 def test_a_process_that_died_while_it_compiled_holds_nobody_up(tmp_path):
     turn = compiling._Turn(str(tmp_path))
     assert compiling._Turn(str(tmp_path))._handle is None  # for the sake of the first
