@@ -7,6 +7,7 @@ change must have moved them. Anything else is read and hashed again; so is every
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 import sqlite3
 import struct
@@ -184,9 +185,10 @@ def _examine(path: Path) -> tuple[InputPicture | Problem, Stamp | None]:
 
 def settled(stamp: Stamp, now: int) -> bool:
     """Whether a change after `now` must show in the stamps: they are older than one tick of their clock."""
-    newest = max(stamp[1], stamp[2])
-    tick = FINE_NS if stamp[1] % 1_000_000_000 or stamp[2] % 1_000_000_000 else COARSE_NS
-    return newest + tick <= now
+    age = now - max(stamp[1], stamp[2])
+    if age >= COARSE_NS or age < FINE_NS:
+        return age >= COARSE_NS
+    return bool(stamp[1] % 1_000_000_000 or stamp[2] % 1_000_000_000)
 
 
 def _stamp(path: str | os.DirEntry[str]) -> Stamp | None:
@@ -208,24 +210,37 @@ def listing(roots: Sequence[Path], named: Sequence[Path] = ()) -> str | None:
     pending = [(str(root), True) for root in roots] + [(str(root), False) for root in named]
     while pending:
         path, stamped = pending.pop()
-        state.update(f"{path}\0{stamped}\0".encode("utf-8", "surrogateescape"))
-        if not os.path.isdir(path):
-            if not _add(state, path, now):
-                return None
-            continue
-        identity = os.stat(path)
-        if (identity.st_dev, identity.st_ino) in seen:
-            continue  # a link that leads back
-        seen.add((identity.st_dev, identity.st_ino))
-        with os.scandir(path) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
-        for entry in inside:
-            state.update(f"{entry.name}\0".encode("utf-8", "surrogateescape"))
-            if _is_folder(entry):
-                pending.append((entry.path, stamped))
-            elif stamped and not _add(state, entry, now):
-                return None
+        is_folder = os.path.isdir(path)
+        stamp = None if is_folder else _stamp(path)
+        said: list[object] = [path, stamped] if is_folder else [path, stamped, stamp]
+        stamps = [stamp]
+        for name, goes_deeper, stamp in _inside(path, stamped, seen) if is_folder else ():
+            said.append(name)
+            if goes_deeper:
+                pending.append((os.path.join(path, name), stamped))
+            elif stamped:
+                said.append(stamp)
+                stamps.append(stamp)
+        if not all(stamp is None or settled(stamp, now) for stamp in stamps):
+            return None
+        state.update("\0".join(map(str, [*said, ""])).encode("utf-8", "surrogateescape"))
     return state.hexdigest()
+
+
+def _inside(path: str, stamped: bool, seen: set[tuple[int, int]]) -> list[tuple[str, bool, Stamp | None]]:
+    """Each entry of a folder by name, whether it is a folder, and its stamp; nothing of a folder that was seen."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        status = os.fstat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            return []  # a link that leads back
+        seen.add((status.st_dev, status.st_ino))
+        # By its number: the system then finds each file without walking the folder's path.
+        with os.scandir(folder) as entries:
+            inside = [(entry.name, _is_folder(entry), _stamp(entry) if stamped else None) for entry in entries]
+    finally:
+        os.close(folder)
+    return sorted(inside, key=operator.itemgetter(0))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -233,9 +248,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link that leads to itself
         return False
-
-
-def _add(state: hashlib._Hash, path: str | os.DirEntry[str], now: int) -> bool:
-    stamp = _stamp(path)
-    state.update(f"{stamp}\0".encode())
-    return stamp is None or settled(stamp, now)
