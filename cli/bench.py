@@ -51,7 +51,7 @@ BENCHES: dict[str, str] = {
     "break-even": "Find after how many epochs a store has paid for its build.",
     "step": "Measure what callbacks, host waits and data waits cost a training step.",
     "validation": "Time stored rows to scores against the plain chain from picture files.",
-    "predict": "Time the shipped detector from file to polygons, by runtime, threads and step.",
+    "predict": "Time the shipped detector from file to polygons, by runtime and step, and its evaluation.",
     "cli": "Time what a person waits for: help, wrong input, cache status, data check; and what each imports.",
     "counts": "Count calls, files, requests and imports, which no load moves, against their limits.",
     "page": "Time the first paint of pages with 1 000 and 10 000 samples in headless Chromium.",

@@ -90,7 +90,7 @@ def evaluate_checkpoint(
     assert source is not None
     if view is not None and not view.plain:
         identity["view"] = asdict(view)
-    return _on_source(
+    return evaluate_source(
         trained, source, spec, batch=batch or 8, threads=threads, device=where, limit=limit, progress=progress,
         identity=identity, view=view,
     )  # fmt: skip
@@ -171,7 +171,7 @@ def evaluate_predictions(
         return evaluate(results, list(truths), spec=spec, identity=identity | {"source": source_identity(source)})
 
 
-def _on_source(
+def evaluate_source(
     trained: Trained,
     source: Source,
     spec: EvaluationSpec,
@@ -184,6 +184,7 @@ def _on_source(
     identity: dict[str, Any],
     view: PageView | None,
 ) -> Evaluation:
+    """The evaluation of the pictures of a source; `identity` is completed by what the source says of itself."""
     samples, _ = samples_of(source)
     chosen = subset(samples, limit)
     # Pages keep no threshold maps, so what learns its threshold has no curve below its own score.

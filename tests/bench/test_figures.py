@@ -52,7 +52,7 @@ NAMES = {
         "validation/plain_decode_ms", "validation/plain_draw_ms", "validation/plain_box_ms",
     },
     "predict": {"predict/pytorch_1_ms", "predict/pytorch_1_network_ms", "predict/pytorch_1_per_second",
-                "predict/read_share"},
+                "predict/read_share", "predict/evaluate_files_share", "predict/evaluate_store_share"},
     "cli": {
         "cli/version_s", "cli/help_s", "cli/help_of_commands_s", "cli/wrong_input_s", "cli/cache_status_s",
         "cli/data_check_s", "cli/help_vs_typer", "cli/heavy_imports",
@@ -91,6 +91,12 @@ def test_the_steps_of_a_prediction_are_all_of_its_time(measured):
     found = {r["name"]: r["value"] for r in measured("predict")}
     steps = [found[f"predict/pytorch_1_{step}_ms"] for step in ("prepare", "network", "read")]
     assert sum(steps) == pytest.approx(found["predict/pytorch_1_ms"])
+
+
+def test_an_evaluation_is_told_apart_from_its_network(measured):
+    found = {r["name"]: r["value"] for r in measured("predict")}
+    assert 0 < found["predict/evaluate_store_share"] < 1
+    assert 0 < found["predict/evaluate_files_share"] < 1
 
 
 def test_two_workers_say_what_the_machine_gives_a_bare_loop(measured):

@@ -3,30 +3,42 @@
 The shipped detector runs from its checkpoint, and exported as ONNX, as int8 ONNX and as OpenVINO where they are
 installed. The same pictures go through all of them in turn, one at a time, so that a busy machine slows all alike.
 Latency is by the clock; throughput is of `predict_pictures`, which decodes ahead and reads maps beside the network.
+What an evaluation takes beside its network is by processor time, in one thread of the network.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ocrmaps.annotations import open_source, read
+import torch
+from torch import Tensor
+
+from ocrmaps.annotations import Source, open_source, read
 from ocrmaps.detect.load import load_any
 from ocrmaps.detect.pages import PictureFile, prepare
 from ocrmaps.detect.predict import predict_pictures
 from ocrmaps.detect.trained import Trained
+from ocrmaps.evaluation import EvaluationSpec
+from ocrmaps.evaluation.detectors import evaluate_source
+from ocrmaps.evaluation.rows import evaluate_rows
 from ocrmaps.extract import extract
 from ocrmaps.machine import cores, threads_within
+from ocrmaps.maps.records import U8Array
+from ocrmaps.model.head import FloatMap
 from ocrmaps.pipelines.bench.source import material
-from ocrmaps.pipelines.bench.times import figure, ratio, seconds
+from ocrmaps.pipelines.bench.times import cpu_seconds, figure, ratio, seconds
+from ocrmaps.pipelines.build import build
 from ocrmaps.pipelines.export import export
+from ocrmaps.recipe import Recipe, SourceRecipe
 from ocrmaps.scratch import scratch
 from ocrmaps.shipped import checkpoint_path
+from ocrmaps.store.reader import Reader
 
 DETECTOR, PICTURES, BATCH = "receipts", 12, 4
 STEPS = ("prepare", "network", "read")
@@ -66,7 +78,53 @@ def bench_predict(repeats: int = 5, *, quick: bool = False, source: Path | None 
                 with threads_within(runner.threads):
                     runner.steps.append(_one_by_one(runner, files))
                     runner.many.append(len(files) / seconds(partial(_together, runner, files)))
-        return _figures(runners, f"{len(files)} of {what}")
+        what = f"{len(files)} of {what}"
+        return [*_figures(runners, what), *_beside_the_network(repeats, room, asked, opened, what)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched(Trained):
+    """A detector that says what its network takes."""
+
+    spent: list[float] = field(default_factory=list)
+    """Seconds of processor time, call by call; in one thread they are all that the network takes."""
+
+    def maps(self, images: Tensor | U8Array, *, threshold: bool = True) -> tuple[FloatMap, FloatMap | None]:
+        start = time.thread_time()
+        try:
+            return Trained.maps(self, images, threshold=threshold)
+        finally:
+            self.spent.append(time.thread_time() - start)
+
+
+def _beside_the_network(
+    repeats: int, room: Path, asked: SourceRecipe, source: Source, what: str
+) -> Iterator[dict[str, Any]]:
+    """The share of an evaluation's processor time that is not its network's, from files and from a store."""
+    plain = load_any(checkpoint_path(DETECTOR))
+    watched = Watched(**{each.name: getattr(plain, each.name) for each in fields(plain)})
+    recipe = Recipe(name="bench", sources=(replace(asked, split="val"),), canonical=plain.canonical)
+    folder = build(recipe, room / "cache").folder
+    how: dict[str, Any] = {"threads": 1, "device": torch.device("cpu"), "limit": None, "progress": None}
+
+    def from_files() -> object:
+        return evaluate_source(
+            watched, source, EvaluationSpec(), batch=BATCH, view=None, identity={}, **how
+        )  # fmt: skip
+
+    def from_store() -> object:
+        return evaluate_rows(watched, reader, folder, "val", EvaluationSpec(), batch=None, identity={}, **how)
+
+    with threads_within(1), Reader(folder) as reader:
+        for name, pass_ in (("files", from_files), ("store", from_store)):
+            pass_()  # loads what is compiled, opens files
+            shares = []
+            for _ in range(max(1, repeats)):
+                watched.spent.clear()
+                all_of_it = cpu_seconds(pass_)
+                shares.append(1 - sum(watched.spent) / all_of_it)
+            where = f"an evaluation from {name} beside its network, start not counted, PyTorch, 1 thread; {what}"
+            yield figure(f"predict/evaluate_{name}_share", shares, "", where)
 
 
 def _runners(room: Path, picture: Path, calibration: Path | None) -> Iterator[Runner]:
