@@ -103,7 +103,7 @@ def build(
     shortcut = Shortcut(recipe, cache)
     answer = None if rehash or dry_run else shortcut.answer()
     if answer is not None and store.version(answer.version).exists():
-        manifest = refuse_damaged(store, answer.version)
+        manifest = refuse_damaged(store, answer.version, proven=answer.manifest)
         _within_budget(_failures_of(manifest), manifest.written["counts"]["failed"], manifest.rows, allow_failures)
         return _unchanged(store, manifest, start)
     shortcut.watch(recipe)
@@ -115,7 +115,7 @@ def build(
         manifest = refuse_damaged(store, plan.version)
         failed = manifest.written["counts"]["failed"]
         _within_budget(_failures_of(manifest), failed, manifest.rows, allow_failures)
-        shortcut.remember(Answer(version=plan.version, failed=failed))
+        shortcut.remember(Answer(version=plan.version, manifest=manifest.sha256))
         return _unchanged(store, manifest, start)
     with Known(store, (row.fingerprint for row in plan.rows)) as known:
         new = [row for row in plan.rows if row.fingerprint not in known]
@@ -149,7 +149,7 @@ def build(
                 }
             }
             manifest = building.commit(assembled, recorded)
-    shortcut.remember(Answer(version=plan.version, failed=len(failures)))
+    shortcut.remember(Answer(version=plan.version, manifest=manifest.sha256))
     return BuildReport(
         state="built",
         store=store.name,

@@ -21,6 +21,7 @@ from ocrmaps.errors import DataError, SpecError, StoreCorrupt, StoreError
 from ocrmaps.pipelines import executors as build_run
 from ocrmaps.pipelines.build import build, repair
 from ocrmaps.recipe import SourceRecipe, default_recipe, dump_recipe, load_recipe
+from ocrmaps.store.format.manifest import parse_manifest, read_manifest
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.reader import Reader
@@ -106,6 +107,23 @@ def test_an_unchanged_build_reads_no_source(recipe, cache, monkeypatch):
     monkeypatch.setattr("ocrmaps.pipelines.build.ask", lambda *a, **k: pytest.fail("asked again"))
     again = build(recipe, cache)
     assert (again.state, again.version, again.root_digest) == ("unchanged", first.version, first.root_digest)
+
+
+def test_a_manifest_that_was_proven_is_not_proven_again_and_another_is(recipe, cache, monkeypatch):
+    folder = build(recipe, cache).folder
+    parsed = []
+    real = parse_manifest
+    monkeypatch.setattr(
+        "ocrmaps.store.format.manifest.parse_manifest", lambda *a, **k: parsed.append(a[1]) or real(*a, **k)
+    )
+    assert build(recipe, cache).root_digest == read_manifest(folder).root_digest
+    assert parsed == [folder / "manifest.json"]  # by this test alone
+    # Another spelling of the same: a proof of its own, which fails.
+    manifest = folder / "manifest.json"
+    manifest.chmod(0o644)
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    with pytest.raises(StoreCorrupt, match="its bytes differ"):
+        build(recipe, cache)
 
 
 def test_touched_files_are_the_same_version(recipe, cache, quick_folder):

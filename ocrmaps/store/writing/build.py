@@ -312,10 +312,10 @@ def _cost(row: PlannedRow) -> int:
     return math.prod(row.transform.raw_size) + 2 * math.prod(row.transform.canvas)
 
 
-def refuse_damaged(store: Store, version: str) -> Manifest:
-    """The manifest of a committed version, or an error that says how to repair it."""
+def refuse_damaged(store: Store, version: str, *, proven: str = "") -> Manifest:
+    """The manifest of a committed version, or an error that says how to repair it; `proven` as `read_manifest` has."""
     folder = store.version(version)
     try:
-        return read_manifest(folder)
+        return read_manifest(folder, proven=proven)
     except StoreError as error:
         raise StoreCorrupt(str(error), hint=f"`ocrmaps repair {folder}` rebuilds what is damaged") from error

@@ -74,12 +74,17 @@ def _check_frame(read: ReadSource, pictures: dict[Path, InputPicture | Problem])
     return [f"{next(iter(explain(table, read.label)))} ({some}, ...): `ocrmaps data check` lists them"]
 
 
+ANSWER = 2
+"""What an answer says; releases that say something else do not read each other's."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The version that a recipe led to when its files last looked like this."""
 
     version: str
-    failed: int
+    manifest: str
+    """SHA-256 of the version's manifest, which was proven before."""
 
 
 class Shortcut:
@@ -92,7 +97,7 @@ class Shortcut:
     def __init__(self, recipe: Recipe, cache: Path) -> None:
         self._memory = Memory(inputs_memory(cache))
         asked = request(recipe.canonical, recipe.maps, recipe.identity()["layout"])
-        self._question = fingerprint([FORMAT, asked, recipe.as_dict()])
+        self._question = fingerprint([FORMAT, ANSWER, asked, recipe.as_dict()])
         self._roots: list[Path] | None = None
         self._before: str | None = None
         self.opened: list[Source] = []
@@ -107,7 +112,7 @@ class Shortcut:
         self._before = listing(self._roots)
         if self._before is None or self._before != body["listing"]:
             return None
-        return Answer(version=body["version"], failed=body["failed"])
+        return Answer(version=body["version"], manifest=body["manifest"])
 
     def watch(self, recipe: Recipe) -> None:
         """Take the listing that an answer will be remembered with: before anything is read."""
@@ -128,6 +133,6 @@ class Shortcut:
                 "roots": [str(root) for root in self._roots],
                 "listing": self._before,
                 "version": answer.version,
-                "failed": answer.failed,
+                "manifest": answer.manifest,
             }
             self._memory.remember_blob(self._question, json.dumps(body).encode())
