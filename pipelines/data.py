@@ -38,6 +38,8 @@ class Converted:
     report: WriteReport
     unused: dict[str, int]
     """What the reader understood but samples do not hold."""
+    pictures: Path
+    """Their folder, as readers of what was written count from it."""
     found_again: bool
     """Whether what was written finds the pictures by itself."""
 
@@ -62,7 +64,7 @@ class Converted:
         lines += [f"  {self.format} cannot say: {what} ({count})" for what, count in self.report.lost.items()]
         lines += [f"  not kept from {self.source.format}: {what} ({count})" for what, count in self.unused.items()]
         if not self.found_again:
-            lines.append(f"  no pictures are near it: name their folder with --pictures {self.source.pictures}")
+            lines.append(f"  no pictures are near it: name their folder with --pictures {self.pictures}")
         return "\n".join(visible(line, 1000) for line in lines)
 
 
@@ -82,20 +84,29 @@ def convert(source: Source, out: Path, *, format: str, overwrite: bool = False, 
             hint="correct them first: ocrmaps data check",
         )
     report = writer(sized(source, reading.samples), out, overwrite=overwrite)
+    pictures, found_again = _pictures_of(out, format, source.pictures)
     return Converted(
         source=source,
         format=format,
         report=report,
         unused=dict(reading.unused),
-        found_again=not reading.samples or _finds_pictures(out, format, source.pictures),
+        pictures=pictures,
+        found_again=found_again or not reading.samples,
     )
 
 
-def _finds_pictures(out: Path, format: str, pictures: Path) -> bool:
+def _pictures_of(out: Path, format: str, pictures: Path) -> tuple[Path, bool]:
+    """The folder of the pictures for what was written, and whether that is found without saying.
+
+    Files for one picture each are written in the folders that the pictures are named with, and read from there.
+    """
     try:
-        return open_source(out, format=format).pictures.resolve() == pictures.resolve()
+        opened = open_source(out, format=format)
     except AnnotationError:
-        return False
+        return pictures, False
+    if opened.annotations.is_dir():
+        pictures = pictures / opened.annotations.relative_to(out)
+    return pictures, opened.pictures.resolve() == pictures.resolve()
 
 
 def sized(source: Source, samples: Sequence[Sample]) -> list[Sample]:

@@ -95,10 +95,16 @@ class Outlines:
         if first == last:
             return []
         starts = self.offsets[first : last + 1]
-        seen = np.clip(self.points[starts[0] : starts[-1]], 0, (source[1], source[0]))
+        points = self.points[starts[0] : starts[-1]]
+        seen = np.clip(points, 0, (source[1], source[0]))
+        beside = np.logical_or.reduceat((seen != points).any(axis=1), starts[:-1] - starts[0])
         moved = seen @ matrix[:2, :2].T + matrix[:2, 2]
         low = np.minimum.reduceat(moved, starts[:-1] - starts[0])
         high = np.maximum.reduceat(moved, starts[:-1] - starts[0])
+        for i in np.flatnonzero(beside):  # the part of a slanted text ends elsewhere than its nearest corners on canvas
+            part = _part_on(source, self.points[starts[i] : starts[i + 1]]) @ matrix[:2, :2].T + matrix[:2, 2]
+            if len(part):
+                low[i], high[i] = part.min(axis=0), part.max(axis=0)
         limit = np.array([size[1], size[0]])
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
         distances = scale * self.distances[first:last]
@@ -124,6 +130,14 @@ def _measure(points: FloatArray, offsets: IntArray) -> tuple[FloatArray, FloatAr
     cross = np.add.reduceat(x * y[following] - x[following] * y, starts)
     steps = np.hypot(x[following] - x, y[following] - y)
     return np.abs(cross) / 2, np.add.reduceat(steps, starts)
+
+
+def _part_on(canvas: Size, outline: FloatArray) -> FloatArray:
+    """Corners of the part of an outline on a canvas; none where they share nothing."""
+    import shapely  # most canvases hold all of their texts
+
+    height, width = canvas
+    return np.asarray(shapely.get_coordinates(shapely.clip_by_rect(shapely.Polygon(outline), 0, 0, width, height)))
 
 
 def draw_unlearnable(texts: Iterable[tuple[FloatArray, float]], out: npt.NDArray[np.uint8]) -> None:

@@ -34,7 +34,9 @@ Array = npt.NDArray[Any]
 MITRE_LIMIT = 2.5
 """Corners of less than 47 degrees are cut off at this many times the offset."""
 MANY_VERTICES = 128
-"""A kernel whose grown outline meets itself is no text if it has more vertices: it is coarsened, to bound the time."""
+"""A kernel whose grown outline meets itself is coarsened to so many vertices while its offset is looked for."""
+MOST_VERTICES = 512
+"""It is grown, once, with no more than these: they bound the time."""
 COARSEST = 64.0
 """Pixels: what cannot be coarsened to few vertices within this is replaced by its convex hull."""
 PRECISION = 1e-9
@@ -81,12 +83,12 @@ def grow_polygons(
     kernels = _polygons([points[offsets[i] : offsets[i + 1]] for i in range(len(d))])
     fine = solvable & straight & shapely.is_valid(kernels) & shapely.is_valid(_polygons(rings))
     for i in np.flatnonzero(~fine):
-        kernel = _manageable(_largest(shapely.make_valid(kernels[i])))
+        kernel = _manageable(_largest(shapely.make_valid(kernels[i])), MOST_VERTICES)
         if q is None:
             core = max(kernel.area - inset[i] * kernel.length, 0.0)
             d[i] = core * ratio / max(kernel.length, 1e-9)
         else:
-            d[i] = _bracketed(kernel, float(inset[i]), q)
+            d[i] = _bracketed(_manageable(kernel, MANY_VERTICES), float(inset[i]), q)
         rings[i] = clean_offset(kernel, float(d[i] - inset[i]))
         if margin:
             text = shapely.Polygon(rings[i])
@@ -198,10 +200,10 @@ def _largest(geometry: shapely.Geometry) -> shapely.Polygon:
     return shapely.Polygon((best if best.area > 0 else shapely.convex_hull(geometry)).exterior)
 
 
-def _manageable(kernel: shapely.Polygon) -> shapely.Polygon:
-    """The polygon, coarsened in doubling steps until it has few vertices."""
+def _manageable(kernel: shapely.Polygon, most: int) -> shapely.Polygon:
+    """The polygon, coarsened in doubling steps until it has no more than `most` vertices."""
     tolerance = 1.0
-    while shapely.get_num_coordinates(kernel) > MANY_VERTICES + 1:
+    while shapely.get_num_coordinates(kernel) > most + 1:
         if tolerance > COARSEST:
             return shapely.convex_hull(kernel)
         kernel = shapely.simplify(kernel, tolerance, preserve_topology=True)

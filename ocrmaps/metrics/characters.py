@@ -3,7 +3,8 @@
 A text line has a spine: for four points the middles of the two short sides, from the first to the second point's
 end, or from the bottom up where it is less than half as wide as high; for six, eight, ... points the middles between
 the first half (top) and the second half (bottom, backwards), as curved-text data sets write them; for an odd number
-the spine of the smallest rectangle around them. Characters are spread evenly along the spine.
+the spine of the smallest rectangle around them; truths come as `bands` leaves them, whose odd ones are triangles.
+Characters are spread evenly along the spine.
 """
 
 from __future__ import annotations

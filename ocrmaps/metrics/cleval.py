@@ -21,6 +21,7 @@ import numpy as np
 from ocrmaps.errors import SpecError
 from ocrmaps.geometry import BoolArray, IntArray, PolygonSet
 from ocrmaps.metrics import characters, cleval_pairs, transcripts
+from ocrmaps.metrics.bands import as_bands
 from ocrmaps.metrics.candidates import candidate_pairs
 from ocrmaps.metrics.matching import measured_whole, same_frame
 from ocrmaps.settings.ranges import AtLeast0, Range, check
@@ -151,8 +152,9 @@ def _match(truth: PolygonSet, detections: PolygonSet, rule: ClevalRule, wordless
     whole, usable, broken = measured_whole(truth)
     found, found_usable, found_broken = measured_whole(detections)
     written = [-1 if text is None or not rule.use_texts else len(text) for text in truth.texts]
+    lines = as_bands(truth)
     lengths, middles, starts = characters.placed(
-        truth.points, truth.offsets, characters.level_boxes(truth), rule.vertical_aspect,
+        lines.points, lines.offsets, characters.level_boxes(lines), rule.vertical_aspect,
         np.array(written, dtype=np.int64), wordless, usable,
     )  # fmt: skip
     guess, charge = characters.sized(detections.points, detections.offsets, characters.level_boxes(detections))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from torch import nn
+
 from ocrmaps.errors import Problem, RunError, SpecError
+from ocrmaps.geometry import Size
+from ocrmaps.model import Detector
 from ocrmaps.store.far.version import mending
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.several import NO_ROWS, Stored, readers_of
@@ -86,3 +92,24 @@ def check_sides(spec: RunSpec, reader: Stored, multiple: int) -> None:
     ]
     if problems:
         raise SpecError("the model does not take pictures of these sizes:", problems=problems)
+
+
+def check_batches(spec: RunSpec, counts: Mapping[Size, int], detector: Detector) -> None:
+    """Refuse a batch of which one value a channel is left: batch normalization would end the run when it comes.
+
+    `counts`: rows of every epoch by canvas.
+    """
+    least, size = (detector.multiple, detector.multiple), spec.data.batch_size
+    problems = [
+        Problem(f"canvas {h}x{w}", f"{count} rows of an epoch in batches of {size} leave one alone in a batch")
+        for (h, w), count in counts.items()
+        if (spec.augment.size or (h, w)) == least
+        and count
+        and (size == 1 or (count % size == 1 and not spec.data.drop_last))
+    ]
+    if problems and any(isinstance(part, nn.BatchNorm2d) for part in detector.modules()):
+        raise SpecError(
+            f"one picture of {least[0]}x{least[1]} alone leaves batch normalization a single value to learn from:",
+            problems=problems,
+            hint="another data.batch_size, drop_last = true, or a larger canvas or augment.size",
+        )

@@ -21,7 +21,7 @@ from ocrmaps.store.several import Stored, opened
 from ocrmaps.training.budget import Budget, check_budget, make_budget
 from ocrmaps.training.callbacks.sinks import check_sinks
 from ocrmaps.training.checkpoint import make_card
-from ocrmaps.training.checks import check_sides, check_store
+from ocrmaps.training.checks import check_batches, check_sides, check_store
 from ocrmaps.training.compiling import check_compile
 from ocrmaps.training.data import MapData
 from ocrmaps.training.differences import differences, is_operational
@@ -33,7 +33,7 @@ from ocrmaps.training.ranks import Rank, check_ranks
 from ocrmaps.training.resume import Resumed, check_folder, check_same_run, find_checkpoint
 from ocrmaps.training.sharing import check_steps, with_its_steps
 from ocrmaps.training.spec import RunSpec, portable
-from ocrmaps.training.stores import Weights, weights_of
+from ocrmaps.training.stores import Weights, run_order, weights_of
 from ocrmaps.training.warm import WarmStart, follow_weights, warm_start
 
 
@@ -102,6 +102,7 @@ def prepare(
         # A checkpoint brings all weights: those that the first start was made from may be gone by now.
         detector = build_detector(spec.model, pretrained=resumed is None, trusted=spec.trusted)
         check_sides(spec, reader, detector.multiple)
+        check_batches(spec, run_order(spec, reader, weights).counts, detector)
         started = warm_start(detector, spec.model.weights) if spec.model.weights and resumed is None else None
         origin = resumed.card.get("started") if resumed else started.as_dict() if started else None
         freeze_stages(detector, spec.model.freeze)

@@ -82,6 +82,22 @@ def test_what_the_canvas_had_cut_is_not_cut_again():
     assert (found.mask[0].numpy()[shifted] == 3).all()
 
 
+def test_slanted_text_that_the_canvas_had_cut_stays_learnt_where_a_crop_shows_all_of_its_rest():
+    """Its corner beside the canvas is not part of the rest, wherever the canvas is nearest to it."""
+    text = canonical([(10, 30), (20, 40), (-30, 90), (-40, 80)])
+    found = moved(text, Affine.identity(), size=(65, 80))
+    assert (found.mask[0].numpy()[inside_of(text[0], (65, 80))] == 3).all()
+
+
+def test_text_over_a_corner_of_the_canvas_is_cut_where_that_corner_is():
+    """None of its own corners lies there."""
+    text = canonical([(-100, 60), (60, -100), (60, 60)])
+    turned = Affine.rotation(45, (60, 60))
+    there = text.transform(turned, "canonical")
+    found = moved(text, turned, size=(120, 140))
+    assert not found.mask[0].numpy()[inside_of(there[0], (120, 140))].any()
+
+
 def test_text_whose_kernel_gets_too_thin_is_ignored():
     """At r = 0.6 a long line 6 px high has a kernel about 2.3 px thick; at a third of its size below 1 px."""
     text = canonical(bar(60, 30, 80, 6), bar(60, 80, 80, 20))

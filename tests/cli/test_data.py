@@ -362,3 +362,16 @@ def test_what_convert_wrote_is_found_again_or_it_says_how(run, sound, tmp_path):
     assert code == 0
     assert f"name their folder with --pictures {sound / 'images'}" in out
     assert run("data", "check", tmp_path / "far" / "written", "--pictures", sound / "images")[0] == 0
+
+
+@pytest.mark.parametrize("target", ["icdar", "yolo", "alto-lines"])
+def test_convert_names_the_folder_of_pictures_that_are_named_with_one(run, tmp_path, target):
+    """Files for one picture each are written into the folder that is part of the pictures' names."""
+    word = json.dumps([{"transcription": "a", "points": [[10, 10], [90, 10], [90, 30], [10, 30]]}])
+    (tmp_path / "set" / "inner").mkdir(parents=True)
+    (tmp_path / "set" / "inner" / "a.png").write_bytes(picture())
+    (tmp_path / "set" / "Label.txt").write_text(f"inner/a.png\t{word}\n", encoding="utf-8")
+    written = tmp_path / "far" / "written"
+    _, out, _ = run("data", "convert", tmp_path / "set" / "Label.txt", written, "--to", target)
+    folder = out.split("name their folder with --pictures ")[1].strip()
+    assert run("data", "check", written, "--pictures", folder)[0] == 0

@@ -210,6 +210,16 @@ def test_an_augmentation_that_goes_wrong_breaks_at_augmented(augmenting, world, 
     assert TOLD[what] in said(report)
 
 
+@pytest.mark.parametrize("size", [(160, 224), (608, 672), (320, 352)], ids=str)
+def test_a_picture_lies_where_it_lies_whatever_its_sides(size):
+    """For spectra OpenCV makes 225 of 224, 625 of 608 and 675 of 672: odd sides have no middle between pixels."""
+    from ocrmaps.debug.doctor.augmented import _shift
+
+    print_ = cv2.GaussianBlur(np.random.default_rng(0).normal(size=size), (0, 0), 1.2)
+    assert _shift(print_, print_) == pytest.approx(0, abs=0.02)
+    assert _shift(print_, np.roll(print_, (3, 4), axis=(0, 1))) == pytest.approx(5, abs=0.1)
+
+
 def test_annotations_that_changed_since_are_told_and_break_nothing_that_was_learnt(learnt, world, tmp_path):
     """The run learnt from what they said then."""
     copy = shutil.copytree(world, tmp_path / "world")

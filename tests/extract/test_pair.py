@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -109,3 +110,16 @@ def test_every_golden_curved_text_comes_back(shared):
                 assert best_iou(found, polygon) >= 0.9, path.stem
                 count += 1
     assert count == 39
+
+
+def test_long_curved_text_with_a_ragged_outline_keeps_its_shape():
+    """Its kernel has some hundred vertices, and growing it makes edges vanish."""
+    turn = np.linspace(0, 5 * np.pi, 160)
+    radius, around = 80 + 22 * turn, np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    truth = np.concatenate([(radius + 26)[:, None] * around, ((radius - 26)[:, None] * around)[::-1]]) + 470
+    maps, _ = round_trip(truth, "exact", 0.6, "polygons", (940, 940))
+    rng, kernel = np.random.default_rng(0), maps.probability.astype(np.float32)
+    rough = cv2.GaussianBlur(rng.normal(0, 1.2, kernel.shape), (0, 0), 1.5) * cv2.dilate(kernel, np.ones((3, 3)))
+    map = np.clip(cv2.GaussianBlur(kernel, (0, 0), 1.0) + rough, 0, 1)
+    found = extract(map, ExtractSpec(shrink_ratio=0.6, shape="polygons", score_min=0.3)).polygons
+    assert best_iou(found, truth) > 0.93

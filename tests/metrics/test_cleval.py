@@ -20,6 +20,7 @@ from ocrmaps.metrics import (
     match_cleval_scales,
     mean_per_picture,
 )
+from ocrmaps.metrics.bands import as_bands
 from ocrmaps.metrics.characters import centers, false_alarm_length, short_sides, spines, text_length
 from ocrmaps.pipelines.bench.references.metrics import plain_cleval
 from tests.metrics.pages import box, boxes, score_of, trouble, wordless
@@ -199,6 +200,48 @@ def test_a_polygon_with_an_odd_number_of_points_is_read_along_the_rectangle_arou
     five = PolygonSet.of([[(0, 0), (80, 0), (80, 20), (40, 20), (0, 20)]], frame="raw")
     assert spines(five).points == pytest.approx(spines(quad).points)
     assert spines(five).aspect == pytest.approx(spines(quad).aspect)
+
+
+def curved(seed: int) -> np.ndarray:
+    """A band along an arc, one long side and the other backwards, with three to nine points a side."""
+    rng = np.random.default_rng(seed)
+    turn = rng.uniform(0, 6) + np.linspace(0, rng.uniform(1, 4), rng.integers(3, 10))
+    radius, arc = rng.uniform(40, 90), np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    return np.concatenate([(radius + 12) * arc, (radius - 12) * arc[::-1]]) + rng.uniform(100, 200, 2)
+
+
+REWRITTEN = {
+    "begins at a side": lambda outline: np.roll(outline, 1, axis=0),
+    "begins in the middle": lambda outline: np.roll(outline, len(outline) // 4, axis=0),
+    "runs backwards": lambda outline: outline[::-1],
+    "ends where it began": lambda outline: np.concatenate([outline, outline[:1]]),
+    "a point more on one side": lambda outline: np.insert(outline, 1, outline[:2].mean(axis=0), axis=0),
+}
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_curved_text_found_exactly_is_found_however_its_outline_is_written(name):
+    recalls = []
+    for seed in range(40):
+        truth = PolygonSet.of([REWRITTEN[name](curved(seed))], frame="raw", texts=["abcdefgh"])
+        counts = match_cleval(truth, truth).counts
+        assert counts.precision == 1
+        recalls.append(counts.recall)
+    assert np.mean(recalls) > 0.98
+
+
+def test_an_outline_written_as_curved_text_data_sets_do_stays_as_it_is():
+    outlines = PolygonSet.of([curved(0), box(*G), curved(3), box(*G)[:3]], frame="raw", texts=["a", "b", "c", "d"])
+    bands = as_bands(outlines)
+    assert bands.points.tolist() == outlines.points.tolist() and bands.offsets.tolist() == outlines.offsets.tolist()
+    assert bands.texts == outlines.texts
+
+
+def test_the_ends_of_an_outline_of_many_points_are_found():
+    wave = np.stack([np.linspace(0, 300, 60), 30 * np.sin(np.linspace(0, 9, 60))], axis=1)
+    traced = np.roll(np.concatenate([wave - (0, 9), wave[::-1] + (0, 9)]), 31, axis=0)
+    truth = PolygonSet.of([traced], frame="raw", texts=["abcdefghijklmno"])
+    assert match_cleval(truth, truth).counts.recall == 1
 
 
 def test_crossing_truth_stays_in_the_score_and_is_counted():

@@ -1,7 +1,7 @@
 """The rows of the table of evaluators: each difference is one, and what is said to give their rule gives it.
 
 Expected numbers follow from the rules as published: DB at 65ca77a, the Robust Reading Competition's scripts, MMOCR at
-966296f, docTR at 8a88fea.
+966296f, docTR at 8a88fea, Total-Text's Deteval.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ocrmaps.geometry import PolygonSet
 from ocrmaps.metrics import (
     DETEVAL,
     ClevalRule,
+    DetEvalRule,
     match_cleval,
     match_deteval,
     match_iou,
@@ -165,6 +166,26 @@ def test_doctr_crossing_quads_end_its_evaluation_and_not_ours():
     assert match_iou(bow, other).counts(0.5).truth_invalid == 1
 
 
+TOTALTEXT = DetEvalRule(area_recall=0.7, area_precision=0.6, merge_credit=0.8, center_distance=1e9)
+
+
+def test_totaltext_credits_merges_less_and_compares_no_centers():
+    words, line = boxes([(0, 0, 45, 10), (50, 0, 95, 10)]), boxes([(0, 0, 95, 10)])
+    merged = match_deteval(words, line, rule=TOTALTEXT)
+    assert (merged.recall_sum, merged.precision_sum) == (1.6, 0.8)
+    # Vertices crowd at one end, and the mean of the corners with them.
+    crowded = [(x / 100, 0) for x in range(0, 200, 1)]
+    aside = PolygonSet.of([[*crowded, (65, 0), (65, 4), (0, 4)]], frame="raw")
+    other = PolygonSet.of([[(0, 0), *((100 - x, y) for x, y in crowded[::-1]), (100, 4), (0, 4)]], frame="raw")
+    assert match_deteval(aside, other, rule=TOTALTEXT).one_to_one == 1
+    assert match_deteval(aside, other, rule=DETEVAL).one_to_one == 0
+
+
+def test_totaltext_leaves_out_detections_from_half_on_ignored_truth():
+    truth = boxes([(0, 0, 55, 10)], ignore=[True])
+    assert match_deteval(truth, boxes([(0, 0, 100, 10)]), rule=TOTALTEXT).detection_care == 1  # not offered: they say 0
+
+
 def test_cleval_goes_without_texts():
     line = boxes([(0, 0, 100, 20)], texts=["a"])
     assert match_cleval(line, line).counts.recall_total == 1
@@ -172,9 +193,10 @@ def test_cleval_goes_without_texts():
 
 
 def test_every_row_of_the_page_is_about_one_of_these():
-    rows = re.findall(r"^\| (DB|RRC|MMOCR|docTR|CLEval)", PAGE.read_text(encoding="utf-8"), re.M)
+    rows = re.findall(r"^\| (DB|RRC|MMOCR|docTR|Total-Text|CLEval)", PAGE.read_text(encoding="utf-8"), re.M)
     # DB without truth is in test_conventions; one test is about both strategies of MMOCR.
     tests = Counter(name.split("_")[1] for name in globals() if name.startswith("test_"))
     expected = {"DB": tests["db"] + 1, "MMOCR": tests["mmocr"] + 1}
     expected |= {name: tests[name.lower()] for name in ("RRC", "docTR", "CLEval")}
+    expected["Total-Text"] = tests["totaltext"]
     assert Counter(rows) == expected

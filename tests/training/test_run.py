@@ -222,6 +222,22 @@ def test_sides_that_the_model_does_not_take_are_refused(cache, tmp_path):
         train(small_run(augment={"size": [100, 96]}), out=tmp_path / "out", cache=cache)
 
 
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_batch_that_leaves_one_value_a_channel_is_refused_before_it_comes(cache, tmp_path, batch_size):
+    """6 rows in batches of 5: the last one is alone, and the deepest map of 32x32 is one pixel."""
+    with pytest.raises(SpecError, match="alone leaves batch normalization a single value"):
+        train(small_run(augment={"size": [32, 32]}, data__batch_size=batch_size), out=tmp_path / "out", cache=cache)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("data", [{"batch_size": 3}, {"batch_size": 5, "drop_last": True}], ids=str)
+def test_batches_of_several_smallest_pictures_are_learnt_from(cache, tmp_path, data):
+    spec = small_run(
+        augment={"size": [32, 32]}, budget__epochs=1, watch__pictures=0, **{f"data__{k}": v for k, v in data.items()}
+    )
+    assert train(spec, out=tmp_path / "out", cache=cache).rows[0]["train/loss"] >= 0
+
+
 def test_half_floats_are_refused_on_a_processor(cache, tmp_path):
     with pytest.raises(SpecError, match="no 16-bit float training"):
         train(small_run(precision="fp16-safe"), out=tmp_path / "out", cache=cache)
