@@ -131,6 +131,7 @@ def main() -> None:
     except OcrmapsError as error:
         fail(error)
     except _WrongUsage as error:
+        plain.say_what_was_found(error)
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):

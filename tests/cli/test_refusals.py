@@ -114,14 +114,28 @@ REFUSED = [
     ("debug doctor nope", 2, "nope: found neither a file or folder of this name nor such a store"),
     ("debug doctor run.toml", 3, "run.toml: found a run file"),
     ("debug doctor nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
+    # A file where a folder is meant.
+    ("demo --out page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("train run.toml --out page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("precision-check run.toml --out page.jpg/below", 2, "page.jpg: found a file, expected a folder"),
+    ("oracle folder --overlays page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("cache list --root page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("cache gc nowhere", 4, "nowhere: no such store"),
+    # Values that the command line refuses by itself.
+    ("demo --num 3", 2, "Invalid value for '--num': found '3', expected 8 or more"),
+    ("demo --num three", 2, "Invalid value for '--num': found 'three', expected a whole number"),
+    ("data synth o --turned 1.5", 2, "Invalid value for '--turned': found '1.5', expected 1 or less"),
+    ("data synth o --seed 4294967296", 2, "found '4294967296', expected 4294967295 or less"),
+    ("data synth o --turned half", 2, "Invalid value for '--turned': found 'half', expected a number"),
+    ("data check folder --frame side", 2, "Invalid value for '--frame': found 'side', expected one of upright, raw"),
+    ("evaluate some.ckpt --protocol iou --protocol f1", 2, "found 'f1', expected one of iou, deteval, cleval, all"),
+    # Options that would do nothing.
+    ("data show folder --longest 320", 2, "--longest: found --view upright, whose pictures keep their size"),
 ]  # fmt: skip
 WITHOUT_PATHS = (
-    "demo",
     "models",
     "schema",
     "cache health",
-    "cache list",
-    "cache gc",
     "bench machine",
     "bench cli",
     "bench scale",

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ocrmaps.errors import OcrmapsError, SpecError, StoreError
+from ocrmaps.files import refuse_file
 from ocrmaps.store.places.patience import patience
-from ocrmaps.store.places.urls import url_of
+from ocrmaps.store.places.urls import folder_of, url_of
 
 T = TypeVar("T")
 TRIES = 10
@@ -95,6 +96,9 @@ class ObjectPlace:
         found = url_of(url)
         if found is None:
             raise SpecError(f"{url}: expected a URL such as s3://BUCKET/FOLDER")
+        folder = folder_of(found)
+        if folder is not None:
+            refuse_file(folder)
         self.url = found
         self._obstore = _library(found)
         self._store, self._above = _open(found, self._obstore)
