@@ -23,7 +23,7 @@ from ocrmaps.machine import threads_within
 from ocrmaps.pagekit.pictures import Canvas, overlay, png
 from ocrmaps.progress import Progress
 from ocrmaps.store.far.source import bring_all
-from ocrmaps.text import visible_lines
+from ocrmaps.text import counted, visible_lines
 from ocrmaps.trust import NOTHING, Trusted
 
 
@@ -57,7 +57,7 @@ class PredictReport:
         }
 
     def sentence(self) -> str:
-        what = f"{self.polygons} polygons in {self.pictures} pictures, {self.frame} coordinates"
+        what = f"{counted(self.polygons, 'polygon')} in {counted(self.pictures, 'picture')}, {self.frame} coordinates"
         return f"wrote {self.out} ({self.format}): {what}; {self.detector}"
 
     def complaints(self) -> list[str]:

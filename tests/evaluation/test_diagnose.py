@@ -99,6 +99,8 @@ def test_pages_without_anything_are_no_fault_of_this_command():
     page = PageOutput(id="a", size=(10, 10), orientation=1, truth=nothing, found=nothing, scores=np.zeros(0))
     found = diagnose([page, replace(page, id="b")])
     assert found.first is None and "hmean" in text(found)
+    rules = text(found).partition("(hmean):\n")[2].partition("\n\n")[0].splitlines()
+    assert len(rules) > 4 and len({line.rindex(" ") for line in rules}) == 1, "the values stand in one column"
 
 
 @pytest.fixture
