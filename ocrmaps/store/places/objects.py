@@ -41,7 +41,9 @@ _REFUSED = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError"
 _DENIED = re.compile(
     r"NoSuchBucket|redirect without LOCATION|InvalidCertificate|status code: 4(?!0[489]|12|25|29)[0-9]{2}\b"
 )
-"""What no second try changes: kinds of errors, and what the answer says."""
+_SYSTEM = re.compile(r"\(os error (?:1|13|20|21|28|30|36|122)\)")
+"""What no second try changes: kinds of errors, what the answer says, and what the system says of a folder's rights,
+kinds, names and space."""
 _KNOWN = {
     "NoSuchBucket": ("there is no such bucket", "check its name, or make it with the provider's tools"),
     "http://169.254.169.254/": (
@@ -228,7 +230,7 @@ class ObjectPlace:
                     last = error
                     refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
                     few = "http://169.254.169.254/" in str(error) and attempt + 1 >= _FEW
-                    if refused or few or _DENIED.search(str(error)):
+                    if refused or few or _DENIED.search(str(error)) or _SYSTEM.search(str(error)):
                         break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
@@ -321,6 +323,8 @@ def _host(url: str) -> str:
 def _meaning(error: Exception, url: str) -> tuple[str, str]:
     """What an error of obstore means, and what to do."""
     hint = "" if re.search(r"status code: 40[013]\b", str(error)) else _HINT
+    if _SYSTEM.search(str(error)):
+        return _said(error), "check the folder, its rights and its space, and run the same command again"
     said, hint = next((known for mark, known in _KNOWN.items() if mark in str(error)), (_said(error), hint))
     names = _NAMES.get(url.partition(":")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     said = said.replace("{host}", _host(url))
