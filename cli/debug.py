@@ -16,10 +16,10 @@ from ocrmaps.cli.options import (
     Frame,
     FrameOption,
     Json,
-    Longest,
     Page,
     Pictures,
     Place,
+    Replace,
     Root,
     RunFolder,
     Trust,
@@ -282,14 +282,27 @@ def doctor(
     frame: FrameOption = Frame.upright,
     format: Format = None,
     pictures: Pictures = None,
-    longest: Longest = 640,
+    longest: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Longest side that annotations are looked at; 640 when not given.",
+            min=32,
+            max=8192,
+        ),
+    ] = None,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Follow samples from file to score and name the first stage that breaks. Example: ocrmaps debug doctor runs/first
 
     Exit 0 if every stage holds, 1 if one does not.
     """
+    from ocrmaps.files import refuse_existing
+
     refuse_missing([target], cache_root(root))
+    if page is not None:
+        refuse_existing(page, replace_existing=yes)
     from ocrmaps.pipelines import doctor as pipeline
 
     trusted = allowed(trust)
@@ -301,7 +314,7 @@ def doctor(
     if page is not None:
         from ocrmaps.report.doctor import write_page
 
-        write_page(report, page)
+        write_page(report, page, replace_existing=yes)
         typer.echo(f"wrote {page}", err=True)
     if as_json:
         _dump(report.as_dict())

@@ -129,7 +129,10 @@ REFUSED = [
     ("data synth o --turned half", 2, "Invalid value for '--turned': found 'half', expected a number"),
     ("data check folder --frame side", 2, "Invalid value for '--frame': found 'side', expected one of upright, raw"),
     ("evaluate some.ckpt --protocol iou --protocol f1", 2, "found 'f1', expected one of iou, deteval, cleval, all"),
+    # A page that somebody may want to keep.
+    ("debug doctor folder --page page.jpg", 2, "page.jpg exists already"),
     # Options that would do nothing.
+    ("audit folder --epochs 3", 2, "--epochs says how long folds are trained: --folds is missing"),
     ("data show folder --longest 320", 2, "--longest: found --view upright, whose pictures keep their size"),
 ]  # fmt: skip
 WITHOUT_PATHS = (
