@@ -94,14 +94,14 @@ def oracle(
     as_json: Json = False,
 ) -> None:
     """Score perfect maps: what a faultless network could reach. Example: ocrmaps oracle data/receipts --longest 640"""
-    from ocrmaps.files import refuse_file
+    from ocrmaps.files import refuse_file, refuse_filled
     from ocrmaps.kinds import expect_recipe, expect_source
 
     expect_source(source)
     if recipe is not None:
         expect_recipe(recipe)
     if overlays is not None:
-        refuse_file(overlays)
+        (refuse_file if yes else refuse_filled)(overlays)
     from ocrmaps.evaluation.oracle import summary
     from ocrmaps.pipelines import oracle as pipeline
     from ocrmaps.report.samples import PageRequest
