@@ -72,10 +72,11 @@ def bundle(
     from ocrmaps.kinds import expect_run_folder
 
     expect_run_folder(run)
+    from ocrmaps.debug.bundles import one_bundle
     from ocrmaps.pipelines import debug
 
     folder = debug.bundle_run(run, reason=reason, cache=cache_root(root), profile=profile, trusted=allowed(trust))
-    made = debug.one_bundle(str(folder), run)
+    made = one_bundle(str(folder), run)
     if as_json:
         _dump(made.as_dict())
         return
@@ -182,9 +183,9 @@ def note(
     from ocrmaps.debug.bundles import one_bundle
 
     one_bundle(wanted, _place(place))
-    from ocrmaps.pipelines import debug
+    from ocrmaps.pipelines import notes
 
-    found, entry = debug.note(wanted, text, kind=kind.value, place=_place(place))
+    found, entry = notes.note(wanted, text, kind=kind.value, place=_place(place))
     if as_json:
         _dump({"bundle": found.name, **entry})
     else:
@@ -210,9 +211,9 @@ def grep(
     parse_query(query)
     for place in places or [_place(None)]:
         find_bundles(place)
-    from ocrmaps.pipelines import debug
+    from ocrmaps.pipelines import notes
 
-    answer = debug.grep(query, places or [_place(None)])
+    answer = notes.grep(query, places or [_place(None)])
     if as_json:
         _dump(
             {
@@ -244,12 +245,12 @@ def clean(
     from ocrmaps.debug.bundles import find_bundles
 
     find_bundles(_place(place))
-    from ocrmaps.pipelines import debug
+    from ocrmaps.pipelines import notes
 
-    plan = debug.plan_clean(_place(place), keep=keep, days=days)
+    plan = notes.plan_clean(_place(place), keep=keep, days=days)
     work = [action for action in plan if action.do in ("compress", "remove", "sweep")]
     if yes:
-        for action, left in debug.clean(work):
+        for action, left in notes.clean(work):
             if not as_json:
                 typer.echo(f"{action.do}: {action.path} ({action.why}){f' -> {left}' if left else ''}")
     if as_json:
