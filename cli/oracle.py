@@ -101,7 +101,9 @@ def oracle(
     if recipe is not None:
         expect_recipe(recipe)
     if overlays is not None:
-        (refuse_file if yes else refuse_filled)(overlays)
+        refuse_file(overlays)
+        if not yes:
+            refuse_filled(overlays, hint="name another folder, or add --yes to write into it")
     from ocrmaps.evaluation.oracle import summary
     from ocrmaps.pipelines import oracle as pipeline
     from ocrmaps.report.samples import PageRequest

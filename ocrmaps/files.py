@@ -38,10 +38,10 @@ def refuse_file(folder: Path) -> None:
         raise SpecError(f"{there}: found a file, expected a folder", hint="name a folder")
 
 
-def refuse_filled(out: Path) -> None:
+def refuse_filled(out: Path, *, hint: str = "name another folder") -> None:
     """Refuse a folder to write into that is a file or already holds something."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise SpecError(f"{out} exists already and is not an empty folder", hint="name another folder")
+        raise SpecError(f"{out} exists already and is not an empty folder", hint=hint)
 
 
 def write_new(out: Path, data: bytes, *, replace_existing: bool) -> None:

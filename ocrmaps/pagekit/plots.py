@@ -92,7 +92,7 @@ def ratios(items: Sequence[tuple[str, float, float]], caption: str) -> Html:
     step, left, right = 26, 20 + 7 * max(min(len(name), _NAME) for name, _, _ in known), 70
     logs = [np.log10(value) for _, value, _ in known]
     low, high = min(0.0, float(np.floor(min(logs)))), max(1.0, float(np.ceil(max(logs))))
-    width = 640
+    width = left + 360 + right
 
     def x(value: float) -> float:
         return left + (width - left - right) * (float(np.clip(np.log10(max(value, 1e-300)), low, high)) - low) / (

@@ -118,8 +118,8 @@ REFUSED = [
     ("demo --out page.jpg", 2, "page.jpg: found a file, expected a folder"),
     ("train run.toml --out page.jpg", 2, "page.jpg: found a file, expected a folder"),
     ("precision-check run.toml --out page.jpg/below", 2, "page.jpg: found a file, expected a folder"),
-    ("oracle folder --overlays page.jpg --yes", 2, "page.jpg: found a file, expected a folder"),
-    ("oracle folder --overlays audited", 2, "audited exists already and is not an empty folder"),
+    ("oracle folder --overlays page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("oracle folder --overlays audited", 2, "or add --yes to write into it"),
     ("cache list --root page.jpg", 2, "page.jpg: found a file, expected a folder"),
     ("cache gc nowhere", 4, "nowhere: no such store"),
     # Values that the command line refuses by itself.
