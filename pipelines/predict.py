@@ -64,8 +64,8 @@ class PredictReport:
         """What a person must see, for stderr."""
         lines = [f"note: {name}: {note}" for name, note in self.notes]
         if self.failed:
-            lines.append(f"{len(self.failed)} pictures could not be read:")
-            lines += [f"  {name}: {why}" for name, why in self.failed]
+            lines.append(f"{counted(len(self.failed), 'picture')} could not be read:")
+            lines += [f"  {name}: {why.removeprefix(f'{name}: ')}" for name, why in self.failed]
         return [visible_lines(line) for line in lines]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,11 @@ def test_a_group_has_its_own_options_where_no_command_comes_first(typed):
     assert typed("cache --help")[1].startswith("Usage: ocrmaps cache [OPTIONS] COMMAND")
     ended, _, err, _ = typed("cache nonsense")
     assert (ended, "No such command 'nonsense'" in err) == (2, True)
+
+
+def test_a_wrong_value_is_told_as_json_too(refused):
+    ended, out, err, _ = refused("data synth o --num three --json")
+    assert (ended, "found 'three', expected a whole number" in err) == (2, True)
+    told = json.loads(out)["error"]
+    assert (told["kind"], told["hint"]) == ("UsageError", "ocrmaps data synth --help")
+    assert "'--num': found 'three', expected a whole number" in told["message"]
