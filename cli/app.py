@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from threading import Timer, main_thread
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -34,7 +35,7 @@ from ocrmaps.cli import (
     train,
 )
 from ocrmaps.cli.progress import say
-from ocrmaps.errors import OcrmapsError, RunError
+from ocrmaps.errors import OcrmapsError, Problem, RunError
 from ocrmaps.machine import prepare_process
 from ocrmaps.progress import listen
 from ocrmaps.text import visible_lines
@@ -131,7 +132,9 @@ def main() -> None:
     except OcrmapsError as error:
         fail(error)
     except _WrongUsage as error:
+        plain.say_what_was_found(error)
         error.show()
+        _as_json("UsageError", error.format_message(), f"{error.ctx.command_path} --help" if error.ctx else "")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = 130
@@ -202,15 +205,16 @@ def fail(error: OcrmapsError) -> NoReturn:
     typer.echo(visible_lines(f"ocrmaps: {error}"), err=True)
     if error.hint:
         typer.echo(visible_lines(f"  try: {error.hint}"), err=True)
-    if "--json" in sys.argv:
-        document = {
-            "kind": type(error).__name__,
-            "message": error.args[0],
-            "hint": error.hint,
-            "problems": [{"loc": p.loc, "message": p.message, "kind": p.kind} for p in error.problems],
-        }
-        typer.echo(json.dumps({"error": document}, ensure_ascii=False))
+    _as_json(type(error).__name__, error.args[0], error.hint, error.problems)
     sys.exit(error.exit_code)
+
+
+def _as_json(kind: str, message: str, hint: str, problems: Sequence[Problem] = ()) -> None:
+    """The error as the one document of `--json`, where that was asked."""
+    if "--json" in sys.argv:
+        listed = [{"loc": p.loc, "message": p.message, "kind": p.kind} for p in problems]
+        document = {"kind": kind, "message": message, "hint": hint, "problems": listed}
+        typer.echo(json.dumps({"error": document}, ensure_ascii=False))
 
 
 if __name__ == "__main__":

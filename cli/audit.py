@@ -52,8 +52,11 @@ def audit(
         ),
     ] = 1,
     epochs: Annotated[
-        int, typer.Option(metavar="N", help="Epochs of each fold.", min=1, max=1000, rich_help_panel=FOLDS)
-    ] = 6,
+        int | None,
+        typer.Option(
+            metavar="N", help="Epochs of each fold; 6 when not given.", min=1, max=1000, rich_help_panel=FOLDS
+        ),
+    ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
@@ -104,6 +107,8 @@ def audit(
         raise SpecError("folds start from one detector", hint="one --detector, or no --folds")
     if folds > 1 and out is None:
         raise SpecError("folds are trained into the folder of the audit: --out is missing")
+    if folds == 1 and epochs is not None:
+        raise SpecError("--epochs says how long folds are trained: --folds is missing")
     if out is None and (url_prefix or raw_csv):
         raise SpecError("--url-prefix and --raw-csv say how files are written: --out is missing")
     if out is not None and not yes:
@@ -113,13 +118,13 @@ def audit(
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     if detector is None:
         typer.echo(f"no detector named: the shipped `{DEFAULT}` looks at the pictures (`ocrmaps models`)", err=True)
-    from ocrmaps.pipelines.audit import run
+    from ocrmaps.pipelines.audit import EPOCHS, run
 
     done = run(
         opened,
         checkpoints,
         folds=folds,
-        epochs=epochs,
+        epochs=epochs or EPOCHS,
         state=state,
         top=top,
         limit=limit,

@@ -109,7 +109,12 @@ def show(
         ),
     ] = None,
     label: Annotated[Label, typer.Option(help="What stands beside each outline.")] = Label.number,
-    longest: Longest = 640,
+    longest: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS", help="Longest side of the canonical picture; 640 when not given.", min=32, max=8192
+        ),
+    ] = None,
     frame: FrameOption = Frame.upright,
     format: Format = None,
     pictures: Pictures = None,
@@ -118,13 +123,17 @@ def show(
 ) -> None:
     """Draw a sample's outlines on its picture. Example: ocrmaps data show receipts 012.jpg --view canonical"""
     from ocrmaps.canonical import CanonicalSpec
+    from ocrmaps.errors import SpecError
     from ocrmaps.files import write_new
     from ocrmaps.store.far.source import open_source
 
+    if longest is not None and view is not View.canonical:
+        raise SpecError(f"--longest: found --view {view}, whose pictures keep their size", hint="add --view canonical")
     opened = open_source(source, format=format, pictures=pictures, frame=frame.value)
     from ocrmaps.pipelines import data_show as drawing
 
-    showing = drawing.show(opened, sample, frame=view.value, spec=CanonicalSpec.longest(longest), label=label.value)
+    spec = CanonicalSpec.longest(longest or 640)
+    showing = drawing.show(opened, sample, frame=view.value, spec=spec, label=label.value)
     path = out or Path(f"{Path(showing.sample.id).stem}-{view.value}.png")
     write_new(path, showing.png(), replace_existing=yes)
     typer.echo(json.dumps(showing.as_json(path), indent=2) if as_json else showing.sentence(path))

@@ -16,10 +16,10 @@ from ocrmaps.cli.options import (
     Frame,
     FrameOption,
     Json,
-    Longest,
     Page,
     Pictures,
     Place,
+    Replace,
     Root,
     RunFolder,
     Trust,
@@ -72,10 +72,11 @@ def bundle(
     from ocrmaps.kinds import expect_run_folder
 
     expect_run_folder(run)
+    from ocrmaps.debug.bundles import one_bundle
     from ocrmaps.pipelines import debug
 
     folder = debug.bundle_run(run, reason=reason, cache=cache_root(root), profile=profile, trusted=allowed(trust))
-    made = debug.one_bundle(str(folder), run)
+    made = one_bundle(str(folder), run)
     if as_json:
         _dump(made.as_dict())
         return
@@ -182,9 +183,9 @@ def note(
     from ocrmaps.debug.bundles import one_bundle
 
     one_bundle(wanted, _place(place))
-    from ocrmaps.pipelines import debug
+    from ocrmaps.pipelines import notes
 
-    found, entry = debug.note(wanted, text, kind=kind.value, place=_place(place))
+    found, entry = notes.note(wanted, text, kind=kind.value, place=_place(place))
     if as_json:
         _dump({"bundle": found.name, **entry})
     else:
@@ -210,9 +211,9 @@ def grep(
     parse_query(query)
     for place in places or [_place(None)]:
         find_bundles(place)
-    from ocrmaps.pipelines import debug
+    from ocrmaps.pipelines import notes
 
-    answer = debug.grep(query, places or [_place(None)])
+    answer = notes.grep(query, places or [_place(None)])
     if as_json:
         _dump(
             {
@@ -244,12 +245,12 @@ def clean(
     from ocrmaps.debug.bundles import find_bundles
 
     find_bundles(_place(place))
-    from ocrmaps.pipelines import debug
+    from ocrmaps.pipelines import notes
 
-    plan = debug.plan_clean(_place(place), keep=keep, days=days)
+    plan = notes.plan_clean(_place(place), keep=keep, days=days)
     work = [action for action in plan if action.do in ("compress", "remove", "sweep")]
     if yes:
-        for action, left in debug.clean(work):
+        for action, left in notes.clean(work):
             if not as_json:
                 typer.echo(f"{action.do}: {action.path} ({action.why}){f' -> {left}' if left else ''}")
     if as_json:
@@ -282,14 +283,27 @@ def doctor(
     frame: FrameOption = Frame.upright,
     format: Format = None,
     pictures: Pictures = None,
-    longest: Longest = 640,
+    longest: Annotated[
+        int | None,
+        typer.Option(
+            metavar="PIXELS",
+            help="Longest side that annotations are looked at; 640 when not given.",
+            min=32,
+            max=8192,
+        ),
+    ] = None,
+    yes: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Follow samples from file to score and name the first stage that breaks. Example: ocrmaps debug doctor runs/first
 
     Exit 0 if every stage holds, 1 if one does not.
     """
+    from ocrmaps.files import refuse_existing
+
     refuse_missing([target], cache_root(root))
+    if page is not None:
+        refuse_existing(page, replace_existing=yes)
     from ocrmaps.pipelines import doctor as pipeline
 
     trusted = allowed(trust)
@@ -301,7 +315,7 @@ def doctor(
     if page is not None:
         from ocrmaps.report.doctor import write_page
 
-        write_page(report, page)
+        write_page(report, page, replace_existing=yes)
         typer.echo(f"wrote {page}", err=True)
     if as_json:
         _dump(report.as_dict())

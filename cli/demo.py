@@ -19,6 +19,9 @@ def demo(
     epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of training.", min=1)] = 11,
 ) -> None:
     """Run the main job on generated receipts. Example: ocrmaps demo --num 160"""
+    from ocrmaps.files import refuse_file
+
+    refuse_file(out)
     from ocrmaps.pipelines.demo import demo as run
 
     run(out, num=num, seed=seed, epochs=epochs, say=typer.echo)

@@ -54,7 +54,7 @@ def diagnose(
     for path in (source, predictions):
         expect_source(path)
     if out is not None and out.suffix.lower() not in (".html", ".htm"):
-        raise SpecError(f"{out}: a page is an .html file", hint=f"--out {out}.html")
+        raise SpecError(f"{out}: a page is an .html file", hint=f"name it {out}.html")
     from ocrmaps.evaluation.diagnose.summary import as_json as document
     from ocrmaps.evaluation.diagnose.summary import text
     from ocrmaps.evaluation.submitted import PredictionOptions

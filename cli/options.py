@@ -79,7 +79,7 @@ Version = Annotated[
     str,
     typer.Argument(
         metavar="VERSION",
-        help="STORE, STORE/VERSION, the start of a version, or a version's folder; its newest version.",
+        help="STORE (its newest version), STORE/VERSION, the start of a version, or a version's folder.",
         autocompletion=complete.versions,
     ),
 ]

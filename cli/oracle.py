@@ -64,7 +64,9 @@ def oracle(
     source: SourcePath,
     longest: Annotated[
         int | None,
-        typer.Option(metavar="PIXELS", help="Longest side of the canonical picture.", min=32, max=8192),
+        typer.Option(
+            metavar="PIXELS", help="Longest side of the canonical picture; 640 when not given.", min=32, max=8192
+        ),
     ] = None,
     recipe: Annotated[
         Path | None,
@@ -92,11 +94,16 @@ def oracle(
     as_json: Json = False,
 ) -> None:
     """Score perfect maps: what a faultless network could reach. Example: ocrmaps oracle data/receipts --longest 640"""
+    from ocrmaps.files import refuse_file, refuse_filled
     from ocrmaps.kinds import expect_recipe, expect_source
 
     expect_source(source)
     if recipe is not None:
         expect_recipe(recipe)
+    if overlays is not None:
+        refuse_file(overlays)
+        if not yes:
+            refuse_filled(overlays, hint="name another folder, or add --yes to write into it")
     from ocrmaps.evaluation.oracle import summary
     from ocrmaps.pipelines import oracle as pipeline
     from ocrmaps.report.samples import PageRequest

@@ -41,6 +41,26 @@ def named(tree: Typer, words: Sequence[str]) -> Typer:
     return tree
 
 
+def say_what_was_found(error: Any) -> None:
+    """Put a value that was refused, and what is expected, in place of what the library of validators says of it."""
+    of = getattr(error.__cause__, "errors", None)
+    if of is None:  # told by the command line's own library, which says what it found
+        return
+    first = of()[0]
+    error.message = f"found {first['input']!r}, expected {_expected(first)}"
+
+
+def _expected(refusal: dict[str, Any]) -> str:
+    limits, said = refusal.get("ctx", {}), str(refusal["msg"])
+    if "ge" in limits:
+        return f"{limits['ge']:.12g} or more"
+    if "le" in limits:
+        return f"{limits['le']:.12g} or less"
+    if " is not one of " in said:
+        return f"one of {said.partition(' is not one of ')[2].rstrip('.').replace(chr(39), '')}"
+    return {"int_parsing": "a whole number", "float_parsing": "a number"}.get(refusal["type"], said)
+
+
 class PlainCommand(TyperCommand):
     """A command whose options are listed by group, its own ones first."""
 

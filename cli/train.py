@@ -35,6 +35,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a detector on a store and keep what it learnt. Example: ocrmaps train receipts-run.toml --out runs/first"""
+    from ocrmaps.files import refuse_file
     from ocrmaps.kinds import expect_checkpoint, expect_run_file
 
     expect_run_file(run)
@@ -43,6 +44,8 @@ def train(
     from ocrmaps.training.spec import load_run
 
     spec = load_run(run, settings or ())
+    folder = out or Path("runs") / spec.name
+    refuse_file(folder)
     _found(spec, root)
     from ocrmaps.pipelines.train import train as go
     from ocrmaps.training.launch import launched
@@ -50,7 +53,7 @@ def train(
     launch = launched(os.environ)
     report = go(
         spec,
-        out=out or Path("runs") / spec.name,
+        out=folder,
         cache=reading_root(root),
         resume=resume,
         say=partial(say, err=as_json),
@@ -88,6 +91,7 @@ def precision_check(
     Finished runs in the folder are used again, so the same command goes on after an interruption or with more seeds.
     Exits with 1 where a precision is unacceptable.
     """
+    from ocrmaps.files import refuse_file
     from ocrmaps.kinds import expect_run_file
 
     expect_run_file(run)
@@ -96,12 +100,14 @@ def precision_check(
 
     spec = load_run(run, settings or ())
     chosen = compared(spec, [name.strip() for name in precisions.split(",")], seeds, epochs)
+    folder = out or Path("runs") / f"{spec.name}-precision"
+    refuse_file(folder)
     _found(spec, root)
     from ocrmaps.pipelines.precision import precision_check as go
 
     report = go(
         spec,
-        out=out or Path("runs") / f"{spec.name}-precision",
+        out=folder,
         cache=reading_root(root),
         precisions=chosen,
         seeds=seeds,

@@ -1,5 +1,17 @@
-"""`python -m ocrmaps`: the command line, for where the `ocrmaps` script is not on the path."""
+"""Begins the command line: the script `ocrmaps`, and `python -m ocrmaps` for where that is not on the path."""
 
-from ocrmaps.cli.app import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command that was typed. Ctrl-C while commands are imported ends it as Ctrl-C in a command does."""
+    try:
+        from ocrmaps.cli.app import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("ocrmaps: interrupted\n")
+        sys.exit(130)
+    run()
+
+
+if __name__ == "__main__":
+    main()

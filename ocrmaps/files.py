@@ -31,10 +31,17 @@ def refuse_existing(out: Path, *, replace_existing: bool) -> None:
         raise SpecError(f"{out} exists already", hint="name another file, or add --yes to replace it")
 
 
-def refuse_filled(out: Path) -> None:
+def refuse_file(folder: Path) -> None:
+    """Refuse a file, and what would lie below one, where a folder is meant, before any work is done."""
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    if there.is_file():
+        raise SpecError(f"{there}: found a file, expected a folder", hint="name a folder")
+
+
+def refuse_filled(out: Path, *, hint: str = "name another folder") -> None:
     """Refuse a folder to write into that is a file or already holds something."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise SpecError(f"{out} exists already and is not an empty folder", hint="name another folder")
+        raise SpecError(f"{out} exists already and is not an empty folder", hint=hint)
 
 
 def write_new(out: Path, data: bytes, *, replace_existing: bool) -> None:

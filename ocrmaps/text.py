@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 
 from ocrmaps.errors import SpecError
@@ -50,6 +51,24 @@ def number(value: float | int | None, digits: int = 3) -> str:
     if isinstance(value, int) or abs(value) >= 1000 or float(value).is_integer():
         return f"{value:,.0f}".replace(",", "\N{NO-BREAK SPACE}")
     return f"{value:.{digits}g}"
+
+
+def typed(*words: object) -> str:
+    """A command as a person types it: what a shell would take apart is quoted.
+
+    >>> typed("ocrmaps", "report", "runs/my first")
+    "`ocrmaps report 'runs/my first'`"
+    """
+    return f"`{shlex.join(map(str, words))}`"
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "picture"), counted(0, "outline")
+    ('1 picture', '0 outlines')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def percent(value: float | None) -> str:

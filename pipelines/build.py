@@ -38,8 +38,8 @@ from ocrmaps.store.writing.reuse import Known
 from ocrmaps.store.writing.sources import Answer, Progress, Shortcut, ask
 from ocrmaps.store.writing.tasks import memory_bound
 
-STORED_SHARE = 0.20
-"""Bytes on disk for one raw byte, for estimates: receipts need 0.12 to 0.16 (docs/explanation/store.md)."""
+LEAST_SHARE, MOST_SHARE = 0.12, 0.40
+"""Bytes on disk for one raw byte: scans on white need the least, grainy photographs about the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,9 +214,10 @@ def _announcement(store: Store, plan: Plan, new: int, workers: int) -> str:
         drawn = built.get("rows", {}).get("drawn", 0)
         if drawn:
             time_needed = f"about {built['seconds'] * built['workers'] / drawn * new / workers:.0f} s"
+    least, most = (plan.raw_bytes * share / 1e6 for share in (LEAST_SHARE, MOST_SHARE))
     return (
         f"{plan.recipe.name}/{plan.version}: {len(plan.rows)} rows ({splits}), {new} new, "
-        f"about {plan.raw_bytes * STORED_SHARE / 1e6:.0f} MB of {_free(store.cache) / 1e9:.1f} GB free, "
+        f"{least:.0f} to {most:.0f} MB of {_free(store.cache) / 1e9:.1f} GB free, "
         f"{memory_per_worker(plan) / 1e6:.0f} MB memory for each of {workers} workers, time {time_needed}"
     )
 
@@ -247,7 +248,7 @@ def _planned(store: Store, plan: Plan, start: float) -> BuildReport:
             "canvases": {f"{h}x{w}": n for (h, w), n in zip(plan.canvases, plan.positions, strict=True)},
             "shards": len(plan.shards),
             "raw_bytes": raw,
-            "estimated_bytes": int(raw * STORED_SHARE),
+            "estimated_bytes": int(raw * MOST_SHARE),
             "free_bytes": _free(store.cache),
         },
         seconds=time.perf_counter() - start,
@@ -300,10 +301,10 @@ def _failures_of(manifest: Manifest) -> tuple[Problem, ...]:
 
 def _enough_space(store: Store, new: Sequence[PlannedRow]) -> None:
     pixels = sum(math.prod(row.transform.canvas) for row in new)
-    needed, free = int(6 * pixels * STORED_SHARE), _free(store.cache)
+    needed, free = int(6 * pixels * LEAST_SHARE), _free(store.cache)
     if needed > free:
         raise StoreError(
-            f"{store.cache}: about {needed / 1e9:.2f} GB are needed, {free / 1e9:.2f} GB are free",
+            f"{store.cache}: at least {needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free",
             hint="free some space (`ocrmaps cache gc` shows what can go) or choose another cache with --root",
         )
 

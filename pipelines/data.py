@@ -26,7 +26,7 @@ from ocrmaps.errors import AnnotationError, PictureError, SpecError
 from ocrmaps.files import refuse_existing
 from ocrmaps.pictures import read_header
 from ocrmaps.progress import Progress
-from ocrmaps.text import visible
+from ocrmaps.text import counted, visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +58,9 @@ class Converted:
 
     def sentence(self) -> str:
         lines = [
-            f"wrote {self.report.path}: {self.report.samples} pictures, {self.report.polygons} outlines, "
-            f"{self.source.format} to {self.format}, in {self.report.frame or 'no'} coordinates (no format says which)"
+            f"wrote {self.report.path}: {counted(self.report.samples, 'picture')}, "
+            f"{counted(self.report.polygons, 'outline')}, {self.source.format} to {self.format}, "
+            f"in {self.report.frame or 'no'} coordinates (no format says which)"
         ]
         lines += [f"  {self.format} cannot say: {what} ({count})" for what, count in self.report.lost.items()]
         lines += [f"  not kept from {self.source.format}: {what} ({count})" for what, count in self.unused.items()]
@@ -160,7 +161,8 @@ class Invented:
 
     def sentence(self) -> str:
         lines = [
-            f"wrote {self.report.samples} pictures with {self.report.polygons} outlines to {self.source.annotations} "
+            f"wrote {counted(self.report.samples, 'picture')} with {counted(self.report.polygons, 'outline')} to "
+            f"{self.source.annotations} "
             f"({self.source.format}, {self.source.frame} coordinates, seed {self.seed})"
         ]
         lines += [f"  {self.source.format} cannot say: {what} ({count})" for what, count in self.report.lost.items()]

@@ -55,23 +55,27 @@ def examine(
     frame: Literal["raw", "upright"] = "upright",
     format: str | None = None,
     pictures: Path | None = None,
-    longest: int = 640,
+    longest: int | None = None,
     trusted: Trusted = NOTHING,
     progress: Progress = lambda done, total: None,
 ) -> Report:
     """Follow `samples` samples of a run, a checkpoint, a store or annotations."""
     path = Path(target)
-    if is_run(path) or path.suffix == ".ckpt":
+    run = is_run(path) or path.suffix == ".ckpt"
+    named = cache is not None and any(s.name == target for s in stores(cache))
+    stored = named or is_version(path) or not path.exists()
+    of_sources = {"--longest": longest, "--format": format, "--pictures": pictures}
+    strays = [name for name, given in of_sources.items() if given is not None]
+    if strays and (run or stored):
+        kind = "a run" if run else "a store"
+        raise SpecError(f"{', '.join(strays)}: only for annotations, and {target} is {kind}", hint="leave it out")
+    if run:
         return _examine_run(target, path, samples, cache, progress, trusted)
-    if is_version(path) or not path.exists():
-        folder = _store(target, cache or Path(".ocrmaps"))
-        with Reader(folder) as reader:
-            return _examine_store(target, "store", reader, samples, progress)
-    if cache is not None and any(s.name == target for s in stores(cache)):
-        with Reader(_store(target, cache)) as reader:
+    if stored:
+        with Reader(_store(target, cache or Path(".ocrmaps"))) as reader:
             return _examine_store(target, "store", reader, samples, progress)
     source = open_source(path, format=format, pictures=pictures, frame=frame)
-    return _examine_source(target, source, samples, longest, progress)
+    return _examine_source(target, source, samples, longest or 640, progress)
 
 
 def _store(wanted: str, cache: Path) -> Path:

@@ -23,7 +23,7 @@ from ocrmaps.machine import threads_within
 from ocrmaps.pagekit.pictures import Canvas, overlay, png
 from ocrmaps.progress import Progress
 from ocrmaps.store.far.source import bring_all
-from ocrmaps.text import visible_lines
+from ocrmaps.text import counted, visible_lines
 from ocrmaps.trust import NOTHING, Trusted
 
 
@@ -57,15 +57,15 @@ class PredictReport:
         }
 
     def sentence(self) -> str:
-        what = f"{self.polygons} polygons in {self.pictures} pictures, {self.frame} coordinates"
+        what = f"{counted(self.polygons, 'polygon')} in {counted(self.pictures, 'picture')}, {self.frame} coordinates"
         return f"wrote {self.out} ({self.format}): {what}; {self.detector}"
 
     def complaints(self) -> list[str]:
         """What a person must see, for stderr."""
         lines = [f"note: {name}: {note}" for name, note in self.notes]
         if self.failed:
-            lines.append(f"{len(self.failed)} pictures could not be read:")
-            lines += [f"  {name}: {why}" for name, why in self.failed]
+            lines.append(f"{counted(len(self.failed), 'picture')} could not be read:")
+            lines += [f"  {name}: {why.removeprefix(f'{name}: ')}" for name, why in self.failed]
         return [visible_lines(line) for line in lines]
 
 

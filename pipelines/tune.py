@@ -34,6 +34,7 @@ from ocrmaps.geometry import Frame, PolygonSet
 from ocrmaps.loader.settings import default_threads
 from ocrmaps.store.far.source import open_source
 from ocrmaps.store.several import Several, Stored, Where, opened, split_in
+from ocrmaps.text import typed
 from ocrmaps.training.folder import rows_asked
 from ocrmaps.trust import NOTHING, Trusted
 
@@ -277,7 +278,8 @@ def refuse_zeros(choice: Choice, checkpoint: Path, split: str) -> None:
         raise DataError(
             f"{checkpoint}: no setting finds a text of {split} ({choice.goal.words} is 0 throughout), "
             "so there is nothing to choose",
-            hint=f"train for more steps, or let `ocrmaps debug doctor {checkpoint}` say which stage breaks",
+            hint="train for more steps, or let "
+            f"{typed('ocrmaps', 'debug', 'doctor', checkpoint)} say which stage breaks",
         )
 
 

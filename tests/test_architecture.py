@@ -240,6 +240,10 @@ def test_importing_the_library_loads_nothing_heavy():
     assert _loaded_by("import ocrmaps, ocrmaps.errors, ocrmaps.geometry") == set()
 
 
+def test_notes_of_bundles_are_asked_without_anything_heavy():
+    assert _loaded_by("import ocrmaps.pipelines.notes") == set()
+
+
 SETTINGS = "import ocrmaps.training.spec"
 
 

@@ -10,6 +10,7 @@ import typer
 
 from ocrmaps.cli import complete
 from ocrmaps.cli.options import Act, FarRoot, Json, OnlyStore, Root, Version, cache_root, far_root
+from ocrmaps.errors import StoreNotFound
 
 app = typer.Typer()
 
@@ -104,10 +105,14 @@ def gc(
     if url is not None:
         _far_gc(url, store, age_hours, yes, as_json)
         return
+    from ocrmaps.store.places.cache import Store
     from ocrmaps.store.upkeep.removal import plan_gc
 
+    cache = cache_root(root)
+    if store is not None and not Store(cache, store).folder.is_dir():
+        raise StoreNotFound(f"{store}: no such store in {cache}", hint="`ocrmaps cache list` shows all")
     limit = None if quota is None else quota * 1_000_000
-    _carry_out(plan_gc(cache_root(root), keep=keep, age_hours=age_hours, quota=limit, only=store), yes, as_json)
+    _carry_out(plan_gc(cache, keep=keep, age_hours=age_hours, quota=limit, only=store), yes, as_json)
 
 
 def _far_gc(url: str, store: str | None, age_hours: float, yes: bool, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ocrmaps.cli import complete
-from ocrmaps.cli.options import Json, RawCsv, Root, Version, cache_root
+from ocrmaps.cli.options import Json, RawCsv, Replace, Root, Version, cache_root
 from ocrmaps.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -37,13 +37,14 @@ def export(
         Path, typer.Argument(metavar="FILE", help="FILE.tar packs the version; .json and .csv write its statistics.")
     ],
     raw_csv: RawCsv = False,
+    yes: Replace = False,
     root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Pack a version into one archive, or write its statistics. Example: ocrmaps cache export receipts receipts.tar"""
     from ocrmaps.cells import table
     from ocrmaps.errors import SpecError
-    from ocrmaps.files import write_new
+    from ocrmaps.files import refuse_existing, write_new
     from ocrmaps.store.places.cache import find_version
     from ocrmaps.store.upkeep import catalog, transfer
 
@@ -51,16 +52,17 @@ def export(
     folder = store.version(name)
     if out.suffix not in (".tar", ".json", ".csv"):
         raise SpecError(f"found {out.suffix or out.name!r}, expected a name that ends in .tar, .json or .csv")
+    refuse_existing(out, replace_existing=yes)
     if out.suffix == ".tar":
-        transfer.pack(folder, out)
+        transfer.pack(folder, out, replace_existing=yes)
     elif out.suffix == ".json":
         text = json.dumps(catalog.statistics(folder), indent=2, ensure_ascii=False) + "\n"
-        write_new(out, text.encode(), replace_existing=False)
+        write_new(out, text.encode(), replace_existing=yes)
     else:
         rows = catalog.rows_table(folder)
         columns = list(rows[0]) if rows else ["row"]
         text = table(columns, (row.values() for row in rows), raw=raw_csv)
-        write_new(out, text.encode("utf-8", "surrogatepass"), replace_existing=False)
+        write_new(out, text.encode("utf-8", "surrogatepass"), replace_existing=yes)
     nbytes = out.stat().st_size
     typer.echo(json.dumps({"file": str(out), "bytes": nbytes}) if as_json else f"{out}: {nbytes / 1e6:.1f} MB")
 

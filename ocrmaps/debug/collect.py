@@ -6,9 +6,6 @@ step.pt (weights, last batch, what came of it)  batch.json  batch.png  predictio
 
 from __future__ import annotations
 
-import getpass
-import os
-import platform
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,7 +16,7 @@ from typing import Any
 
 from ocrmaps.debug import parts as debug_parts
 from ocrmaps.debug.reading import STEP
-from ocrmaps.debug.redact import Redactor
+from ocrmaps.debug.redact import this_machine
 from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import OcrmapsError
 from ocrmaps.store.several import Stored
@@ -30,21 +27,6 @@ from ocrmaps.training.steps.capture import Captured, Witness, batch_of_rows, fin
 from ocrmaps.trust import NOTHING, Trusted
 
 Say = Callable[[str], None]
-
-
-def this_machine() -> Redactor:
-    """What must not leave this machine."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):
-        user = ""  # an account without a name, as in some containers
-    home = Path.home()
-    return Redactor(
-        environment=os.environ,
-        homes=(str(home), os.path.realpath(home)),
-        users=(user,),
-        hosts=(platform.node(),),
-    )
 
 
 @contextmanager

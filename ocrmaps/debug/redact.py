@@ -7,8 +7,12 @@ common access tokens.
 
 from __future__ import annotations
 
+import getpass
+import os
+import platform
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 GONE = "<redacted>"
@@ -194,3 +198,18 @@ def _hide(match: re.Match[str]) -> str:
         return match[0]
     quote = value[0] if value[0] in "\"'" else ""
     return f"{match['name']}{match['mid']}{quote}{GONE}{quote}"
+
+
+def this_machine() -> Redactor:
+    """What must not leave this machine."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = ""  # an account without a name, as in some containers
+    home = Path.home()
+    return Redactor(
+        environment=os.environ,
+        homes=(str(home), os.path.realpath(home)),
+        users=(user,),
+        hosts=(platform.node(),),
+    )

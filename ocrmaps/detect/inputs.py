@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ocrmaps.annotations.discovery.pictures import PICTURE_SUFFIXES, clean_name
 from ocrmaps.detect.pages import PictureFile
-from ocrmaps.errors import DataError
+from ocrmaps.errors import DataError, SpecError
 
 SUFFIXES = (*PICTURE_SUFFIXES, ".pdf")
 _DIGITS = re.compile(r"(\d+)")
@@ -49,6 +49,8 @@ def find_inputs(arguments: Sequence[str | Path], *, recursive: bool = False) -> 
     Folders and patterns give pictures by their ending, never hidden ones, and nothing that a symbolic link leads to
     outside of them. A file named by itself is taken whatever its ending.
     """
+    if not arguments:
+        raise SpecError("found no pictures named, expected at least one file, folder or pattern")
     anchors: list[str] = []
     found: dict[str, str | None] = {}
     for argument in arguments:

@@ -68,7 +68,8 @@ class Trained:
         if goal not in readings:
             has = f"this detector has {', '.join(readings)}" if readings else "this detector was not tuned"
             raise SpecError(
-                f"--for: found {goal!r}, {has}", hint=f"`ocrmaps tune CHECKPOINT --store NAME --for {goal} --out NEW`"
+                f"--for: found {goal!r}, {has}",
+                hint="leave it out, or freeze a reading by `ocrmaps tune CHECKPOINT --store NAME --for GOAL --out NEW`",
             )
         try:
             return replace(self, extract=ExtractSpec(**readings[goal]))

@@ -10,6 +10,7 @@ from ocrmaps.evaluation.reasons import words
 from ocrmaps.evaluation.submitted import left_out
 from ocrmaps.evaluation.tables import store_title
 from ocrmaps.evaluation.totals import reason_counts
+from ocrmaps.text import typed
 
 Row = tuple[str, ...]
 _PARTS = ("hmean", "precision", "recall")
@@ -76,7 +77,7 @@ def _nothing(evaluation: Evaluation) -> list[str]:
         return []
     checkpoint = evaluation.identity.get("checkpoint")
     look = (
-        f"`ocrmaps debug doctor {checkpoint['path']}` says which stage breaks"
+        f"{typed('ocrmaps', 'debug', 'doctor', checkpoint['path'])} says which stage breaks"
         if checkpoint
         else "look at frame and size of the predictions: --predictions-frame, and `ocrmaps data check` on the source"
     )

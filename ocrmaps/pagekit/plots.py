@@ -17,6 +17,8 @@ from ocrmaps.text import number, percent
 _WIDTH, _HEIGHT = 420, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 22, 44
 _BINS = 28
+_NAME = 40
+"""Letters of a ratio's name beside its bar."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +89,10 @@ def ratios(items: Sequence[tuple[str, float, float]], caption: str) -> Html:
     known = [(name, value, max(spread, 0.0)) for name, value, spread in items if 0 < value < np.inf]
     if not known:
         return figure(Html(""), f"{caption}: no values")
-    step, left, right = 26, min(210, 20 + 7 * max(min(len(name), 28) for name, _, _ in known)), 70
+    step, left, right = 26, 20 + 7 * max(min(len(name), _NAME) for name, _, _ in known), 70
     logs = [np.log10(value) for _, value, _ in known]
     low, high = min(0.0, float(np.floor(min(logs)))), max(1.0, float(np.ceil(max(logs))))
-    width = 640
+    width = left + 360 + right
 
     def x(value: float) -> float:
         return left + (width - left - right) * (float(np.clip(np.log10(max(value, 1e-300)), low, high)) - low) / (
@@ -105,7 +107,7 @@ def ratios(items: Sequence[tuple[str, float, float]], caption: str) -> Html:
     )
     for i, (name, value, spread) in enumerate(known):
         y, a, b = i * step, min(x(1.0), x(value)), max(x(1.0), x(value))
-        body += f'<text x="{left - 8}" y="{y + 17}" text-anchor="end">{safe(name, 28)}</text>'
+        body += f'<text x="{left - 8}" y="{y + 17}" text-anchor="end">{safe(name, _NAME)}</text>'
         body += f'<rect class="bar" x="{a:.1f}" y="{y + 5}" height="16" width="{max(b - a, 1):.1f}"/>'
         end = b
         if spread:

@@ -21,6 +21,7 @@ from ocrmaps.pagekit.pictures import Canvas, Pixels, jpeg, overlay, see, shrink,
 from ocrmaps.pagekit.review import ReviewItem, controls, review, review_data, script, style
 from ocrmaps.pictures import decode
 from ocrmaps.progress import Progress
+from ocrmaps.text import number
 
 _SIDE = 640
 _PROPOSED = (11, 135, 70)
@@ -54,9 +55,9 @@ def audit_page(
             *((callout("note", result.warning),) if result.warning else ()),
             cards(
                 [
-                    Card(label="Outlines", value=f"{result.outlines}"),
+                    Card(label="Outlines", value=number(result.outlines)),
                     Card(label="Probably wrong", value=f"{total:.0f}", tone="note" if total >= 1 else "good"),
-                    Card(label="Findings here", value=f"{len(listed)}", remark=f"of {len(result.findings)}"),
+                    Card(label="Findings here", value=number(len(listed)), remark=f"of {number(len(result.findings))}"),
                 ]
             ),
         ),

@@ -20,7 +20,8 @@ RATIOS = ("x", "ratio", "times", "times faster", "times smaller")
 """Units that mean: achieved over reference."""
 LESS = (
     "metrics/sweep_20_vs_single", "build/unchanged", "build/one_percent", "loader/without_digests",
-    "step/p95_vs_median", "step/traced_vs_untraced",
+    "step/p95_vs_median", "step/gpu_p95_vs_median", "step/traced_vs_untraced", "cli/help_vs_typer",
+    "counts/match_growth", "counts/plan_growth", "counts/check_growth",
 )  # fmt: skip
 """Ratios of costs: less of them is better."""
 _KNOWN = ("name", "value", "unit", "reference", "spread", "times", "source")

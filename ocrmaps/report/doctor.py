@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ocrmaps.debug.doctor.records import STAGES, Case, Report, Stage, StageFinding
-from ocrmaps.errors import SpecError
 from ocrmaps.files import write_new
 from ocrmaps.pagekit.page import Html, Section, Tile, callout, details, gallery, key, page, paragraph, table
 from ocrmaps.pagekit.pictures import COLORS, jpeg, shrink
@@ -21,11 +20,9 @@ SEEN = {
 }
 
 
-def write_page(report: Report, path: Path) -> None:
-    """Written whole; a folder that is not there is refused before anything is."""
-    if not path.parent.is_dir():
-        raise SpecError(f"{path.parent}: no such folder to write a page into")
-    write_new(path, html(report).encode(), replace_existing=True)
+def write_page(report: Report, path: Path, *, replace_existing: bool = False) -> None:
+    """Written whole; a page that exists stays unless it was agreed to replace it."""
+    write_new(path, html(report).encode(), replace_existing=replace_existing)
 
 
 def html(report: Report) -> str:

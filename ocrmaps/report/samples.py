@@ -44,7 +44,7 @@ class PageRequest:
         if self.side is not None and not 32 <= self.side <= 4096:
             raise SpecError(f"found a picture side of {self.side} px, expected 32 to 4096")
         if self.out.suffix.lower() not in (".html", ".htm"):
-            raise SpecError(f"{self.out}: a page is an .html file", hint=f"--out {self.out}.html")
+            raise SpecError(f"{self.out}: a page is an .html file", hint=f"name it {self.out}.html")
 
     @property
     def files(self) -> Path:

@@ -41,7 +41,7 @@ def source_page(sources: Sequence[Source], spec: CanonicalSpec, asked: PageReque
         asked,
         _LAYERS,
         KINDS,
-        {"findings": "high", "outlines": "high", "smallest text": "low", "ignored": "high"},
+        {"findings": "high", "outlines": "high", "smallest text, px": "low", "ignored": "high"},
         len(places),
         lambda k, side: show_sample(*places[k], side, found[places[k][0].name], several=several),
     )
@@ -109,7 +109,7 @@ def show_sample(health: Health, i: int, side: int, found: Found, *, several: boo
         figures={
             "findings": len(mine),
             "outlines": len(polygons),
-            "smallest text": round(float(heights.min()), 1) if len(heights) and transform is not None else None,
+            "smallest text, px": round(float(heights.min()), 1) if len(heights) and transform is not None else None,
             "ignored": int(polygons.ignore.sum()),
         },
         facets={

@@ -42,7 +42,7 @@ def store_page(folder: Path, name: str, asked: PageRequest) -> Written:
             asked,
             (PICTURE, TRUTH, *MAPS),
             KINDS,
-            {"in the ledger": "high", "polygons": "high", "smallest text": "low", "ignored": "high"},
+            {"in the ledger": "high", "polygons": "high", "smallest text, px": "low", "ignored": "high"},
             len(reader),
             lambda row, side: show_row(reader, row, side, lines.get(row, ())),
         )
@@ -114,7 +114,7 @@ def show_row(reader: Reader, row: int, side: int, lines: Sequence[Mapping[str, A
         figures={
             "in the ledger": len(lines),
             "polygons": len(canonical),
-            "smallest text": round(float(heights.min()), 1) if len(heights) else None,
+            "smallest text, px": round(float(heights.min()), 1) if len(heights) else None,
             "ignored": int(canonical.ignore.sum()),
         },
         facets={

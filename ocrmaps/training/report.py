@@ -9,6 +9,7 @@ from typing import Any
 
 from ocrmaps.detect.trained import LAST
 from ocrmaps.files import write_json
+from ocrmaps.text import typed
 from ocrmaps.training.announce import caption, identity
 from ocrmaps.training.fit import Fitted
 from ocrmaps.training.folder import CHECKPOINTS
@@ -62,7 +63,7 @@ def report(run: Prepared, fitted: Fitted, tell: Callable[[str], None]) -> TrainR
     if found.hmean == 0.0:
         tell(
             f"no text was found in validation yet: hmean is 0 in every epoch, {found.best} has the lowest val loss; "
-            f"train for more steps, or let `ocrmaps debug doctor {run.out}` say which stage breaks "
+            f"train for more steps, or let {typed('ocrmaps', 'debug', 'doctor', run.out)} say which stage breaks "
             f"[{caption(found.identity)}]"
         )
         return found

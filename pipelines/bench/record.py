@@ -214,7 +214,7 @@ def command(words: Sequence[str], here: Path) -> str:
     >>> command(["bench", "all", "--out", "/home/ann/work/new", "--source=/data/mine.toml"], Path("/home/ann/work"))
     'ocrmaps bench all --out new --source=.../mine.toml'
     """
-    from ocrmaps.debug.collect import this_machine
+    from ocrmaps.debug.redact import this_machine
 
     return this_machine().text(shlex.join(["ocrmaps", *(_public(word, here) for word in words)]))
 

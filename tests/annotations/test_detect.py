@@ -225,6 +225,12 @@ def test_a_told_format_without_files_is_not_asked_for_again(tmp_path):
     assert ".txt" in caught.value.hint
 
 
+def test_what_a_folder_holds_is_counted_in_words(tmp_path):
+    lay(tmp_path, {"deep/one": b"", "a.jpg": b"", "b.jpg": b""})
+    with pytest.raises(AnnotationError, match=r"found 2 \.jpg, 1 folder$"):
+        open_source(tmp_path)
+
+
 @pytest.mark.parametrize("start", [".", "10", "10/Label.txt"])
 def test_ppocrlabel_keeps_its_file_in_the_folder_that_its_names_begin_with(tmp_path, start):
     word = '[{"transcription": "a", "points": [[1, 1], [9, 1], [9, 9], [1, 9]], "difficult": false}]'

@@ -10,6 +10,7 @@ import pytest
 from ocrmaps.errors import DataError, SpecError
 from ocrmaps.pipelines.bench.guard import check, missing_in, unsteady
 from ocrmaps.pipelines.bench.thresholds import Threshold, Thresholds, load_thresholds
+from ocrmaps.report.bench import LESS
 
 RATIO = Threshold(bench="maps", better="higher", worse=1.5, look="maps.py")
 SHARE = Threshold(bench="step", better="lower", limit=0.01, look="watchers.py")
@@ -202,6 +203,13 @@ def test_each_guarded_figure_fails_alone_and_by_its_name(figure, record_from):
 
 def test_the_thresholds_of_the_package_are_sound():
     assert len(load_thresholds().figures) >= 20
+
+
+def test_plots_and_pages_mark_as_less_is_better_what_is_guarded_so():
+    ratios = {name: t.better for name, t in load_thresholds().figures.items() if "_vs_" in name or name in LESS}
+    assert len(ratios) >= 15
+    assert {name for name, better in ratios.items() if better == "lower"} - {"break-even/epochs_vs_own"} <= set(LESS)
+    assert not [name for name, better in ratios.items() if better == "higher" and name in LESS]
 
 
 @pytest.mark.parametrize(

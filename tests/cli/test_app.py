@@ -297,3 +297,18 @@ def test_a_folder_where_a_recipe_is_expected_is_called_a_folder(tmp_path, run):
     done = run("build", str(tmp_path))
     assert done.returncode == 2
     assert "found a folder, expected a recipe file" in done.stderr
+
+
+INTERRUPTED = """import sys
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ocrmaps.cli.app":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Press())
+from ocrmaps.__main__ import main
+main()"""
+
+
+def test_an_interruption_while_commands_are_imported_leaves_no_traceback():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "ocrmaps: interrupted\n")

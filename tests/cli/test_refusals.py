@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -114,14 +115,32 @@ REFUSED = [
     ("debug doctor nope", 2, "nope: found neither a file or folder of this name nor such a store"),
     ("debug doctor run.toml", 3, "run.toml: found a run file"),
     ("debug doctor nope.ckpt", 2, "nope.ckpt: no such checkpoint"),
+    # A file where a folder is meant.
+    ("demo --out page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("train run.toml --out page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("precision-check run.toml --out page.jpg/below", 2, "page.jpg: found a file, expected a folder"),
+    ("oracle folder --overlays page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("oracle folder --overlays audited", 2, "or add --yes to write into it"),
+    ("cache list --root page.jpg", 2, "page.jpg: found a file, expected a folder"),
+    ("cache gc nowhere", 4, "nowhere: no such store"),
+    # Values that the command line refuses by itself.
+    ("demo --num 3", 2, "Invalid value for '--num': found '3', expected 8 or more"),
+    ("demo --num three", 2, "Invalid value for '--num': found 'three', expected a whole number"),
+    ("data synth o --turned 1.5", 2, "Invalid value for '--turned': found '1.5', expected 1 or less"),
+    ("data synth o --seed 4294967296", 2, "found '4294967296', expected 4294967295 or less"),
+    ("data synth o --turned half", 2, "Invalid value for '--turned': found 'half', expected a number"),
+    ("data check folder --frame side", 2, "Invalid value for '--frame': found 'side', expected one of upright, raw"),
+    ("evaluate some.ckpt --protocol iou --protocol f1", 2, "found 'f1', expected one of iou, deteval, cleval, all"),
+    # A page that somebody may want to keep.
+    ("debug doctor folder --page page.jpg", 2, "page.jpg exists already"),
+    # Options that would do nothing.
+    ("audit folder --epochs 3", 2, "--epochs says how long folds are trained: --folds is missing"),
+    ("data show folder --longest 320", 2, "--longest: found --view upright, whose pictures keep their size"),
 ]  # fmt: skip
 WITHOUT_PATHS = (
-    "demo",
     "models",
     "schema",
     "cache health",
-    "cache list",
-    "cache gc",
     "bench machine",
     "bench cli",
     "bench scale",
@@ -209,3 +228,11 @@ def test_a_group_has_its_own_options_where_no_command_comes_first(typed):
     assert typed("cache --help")[1].startswith("Usage: ocrmaps cache [OPTIONS] COMMAND")
     ended, _, err, _ = typed("cache nonsense")
     assert (ended, "No such command 'nonsense'" in err) == (2, True)
+
+
+def test_a_wrong_value_is_told_as_json_too(refused):
+    ended, out, err, _ = refused("data synth o --num three --json")
+    assert (ended, "found 'three', expected a whole number" in err) == (2, True)
+    told = json.loads(out)["error"]
+    assert (told["kind"], told["hint"]) == ("UsageError", "ocrmaps data synth --help")
+    assert "'--num': found 'three', expected a whole number" in told["message"]

@@ -226,3 +226,18 @@ def test_who_does_not_answer_is_named_without_what_may_be_secret(monkeypatch):
     assert objects._host("s3://bucket/a") == "minio.local:9000"
     monkeypatch.delenv("AWS_ENDPOINT")
     assert objects._host("gs://bucket/a/b") == "gs://bucket"
+
+
+def test_what_the_system_refuses_is_not_tried_again(tmp_path, monkeypatch):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "receipts").touch()
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("it waited for another try"))
+    with pytest.raises(StoreError, match="Not a directory") as caught:
+        ObjectPlace((tmp_path / "maps").as_uri()).get("receipts/version/manifest.json")
+    assert "rights and its space" in caught.value.hint
+
+
+def test_a_file_is_no_place(tmp_path):
+    (tmp_path / "maps").touch()
+    with pytest.raises(SpecError, match="found a file, expected a folder"):
+        ObjectPlace((tmp_path / "maps").as_uri())

@@ -18,7 +18,7 @@ from ocrmaps.debug.reading import damage, read_bundle
 from ocrmaps.debug.redact import Redactor
 from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import SpecError
-from ocrmaps.pipelines import debug
+from ocrmaps.pipelines import notes
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 NOBODY = Redactor(environment={})
@@ -187,15 +187,15 @@ def test_bundles_are_named_by_path_name_start_or_last(tmp_path):
 )
 def test_queries(tmp_path, query, found):
     make(tmp_path)
-    assert len(debug.grep(query, [tmp_path]).hits) == found
+    assert len(notes.grep(query, [tmp_path]).hits) == found
 
 
 def test_numbers_that_are_none_can_be_asked_for(tmp_path):
     make(tmp_path, loss=float("nan"))
     make(tmp_path, loss=float("inf"))
-    assert len(debug.grep("loss=nan", [tmp_path]).hits) == 1
-    assert len(debug.grep("loss=inf", [tmp_path]).hits) == 1
-    assert len(debug.grep("loss>1000", [tmp_path]).hits) == 1
+    assert len(notes.grep("loss=nan", [tmp_path]).hits) == 1
+    assert len(notes.grep("loss=inf", [tmp_path]).hits) == 1
+    assert len(notes.grep("loss>1000", [tmp_path]).hits) == 1
 
 
 @pytest.mark.parametrize(
@@ -226,5 +226,5 @@ def test_a_query_that_makes_no_sense_is_pointed_at(query, column):
 
 def test_a_field_that_no_entry_has_is_told(tmp_path):
     make(tmp_path)
-    answer = debug.grep("los>10", [tmp_path])
+    answer = notes.grep("los>10", [tmp_path])
     assert answer.unknown == ("los",) and "loss" in answer.known

@@ -14,7 +14,7 @@ from ocrmaps.debug.bundles import find_bundles
 from ocrmaps.debug.entries import entries
 from ocrmaps.detect.trained import load_detector
 from ocrmaps.errors import DataError, RunError, SpecError
-from ocrmaps.pipelines import debug
+from ocrmaps.pipelines import debug, notes
 from ocrmaps.pipelines.train import train
 from ocrmaps.training.steps.replay import replay
 from ocrmaps.trust import Trusted
@@ -101,7 +101,7 @@ def test_the_guard_names_the_samples_and_its_bundle(cache, tmp_path):
     assert isinstance(error, RunError) and "found loss nan on 2 samples: train/" in str(error)
     (bundle,) = find_bundles(tmp_path / "o")
     assert bundle.name.endswith("_nonfinite-loss") and str(bundle.path) in error.hint
-    assert debug.grep("loss=nan and level=error", [tmp_path]).hits
+    assert notes.grep("loss=nan and level=error", [tmp_path]).hits
 
 
 FAULTY = """
@@ -126,14 +126,14 @@ def test_a_loss_that_fails_on_a_batch_reproduces_from_the_bundle_alone(cache, tm
 
 def test_weights_that_had_gone_wrong_before_do_not_reproduce(cache, tmp_path):
     crash(cache, tmp_path / "o", Poison())
-    report = debug.replay_bundle(debug.find_bundles(tmp_path)[0])
+    report = debug.replay_bundle(find_bundles(tmp_path)[0])
     assert not report.ok and report.replay.then.loss != report.replay.then.loss
     assert report.replay.now.loss is not None and 0 < report.replay.now.loss < 20
 
 
 def test_a_loss_that_these_weights_make_infinite_reproduces(cache, tmp_path):
     crash(cache, tmp_path / "o", Scorch(), watch__guard_every=1)
-    report = debug.replay_bundle(debug.find_bundles(tmp_path)[0])
+    report = debug.replay_bundle(find_bundles(tmp_path)[0])
     assert report.ok, report.replay.why
 
 

@@ -288,6 +288,13 @@ def test_the_page_shows_every_sample_and_nothing_foreign(learnt, world, tmp_path
     write_page(report, tmp_path / "doctor.html")
     text = (tmp_path / "doctor.html").read_text()
     assert text.count("<img") >= 4 * 5 and "http://" not in text and all(c.name in text for c in report.cases)
+    with pytest.raises(SpecError, match="exists already"):
+        write_page(report, tmp_path / "doctor.html")
+
+
+def test_what_is_said_of_annotations_is_refused_for_a_store(built):
+    with pytest.raises(SpecError, match="--longest, --pictures: only for annotations, and r is a store"):
+        examine("r", cache=built, longest=320, pictures=built)
 
 
 def test_the_same_samples_are_chosen_every_time_extremes_first(built):

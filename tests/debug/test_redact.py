@@ -160,9 +160,9 @@ def test_no_file_of_a_real_bundle_holds_a_secret(world, tmp_path, monkeypatch):
 
     from lightning.pytorch.callbacks import Callback
 
-    from ocrmaps.debug import collect as debug_write
+    from ocrmaps.debug import redact as debug_write
     from ocrmaps.debug.bundles import find_bundles
-    from ocrmaps.pipelines import debug
+    from ocrmaps.pipelines import debug, notes
     from ocrmaps.pipelines.train import train
     from ocrmaps.store.places.cache import find_version
 
@@ -183,7 +183,7 @@ def test_no_file_of_a_real_bundle_holds_a_secret(world, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="hunter2"):
         train(spec, out=home / "runs" / "a", extra=(Tell(),), say=lambda line: None)
     (bundle,) = find_bundles(home / "runs")
-    debug.note(bundle.name, f"maybe token={SECRETS['MY_SERVICE_TOKEN']} of zebedee", kind="hypothesis", place=home)
+    notes.note(bundle.name, f"maybe token={SECRETS['MY_SERVICE_TOKEN']} of zebedee", kind="hypothesis", place=home)
     bad = [*SECRETS.values(), "hunter2", "zebedee", "wombat17"]
     leaks = []
     for path in bundle.path.rglob("*"):

@@ -16,7 +16,7 @@ from ocrmaps.debug.reading import damage, unpacked
 from ocrmaps.debug.retention import carry_out, compress, leftovers, plan_retention
 from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import DataError, SpecError
-from ocrmaps.pipelines import debug
+from ocrmaps.pipelines import notes
 from ocrmaps.scratch import beside
 from tests.debug.test_bundles import NOBODY, NOW, make
 
@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_while_compressing_leaves_the_bundle_and_no_remains(
     monkeypatch.setattr(tarfile.TarFile, "addfile", full)
     done = []
     with pytest.raises(DataError, match="No space left") as caught:
-        done.extend(debug.clean(plan(tmp_path)))
+        done.extend(notes.clean(plan(tmp_path)))
     assert len(caught.value.problems) == 1, "the other bundle was compressed all the same"
     assert len(list(tmp_path.rglob("*.tar.gz"))) == 1
     assert list(tmp_path.rglob(".*.part")) == []

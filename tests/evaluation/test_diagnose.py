@@ -99,6 +99,8 @@ def test_pages_without_anything_are_no_fault_of_this_command():
     page = PageOutput(id="a", size=(10, 10), orientation=1, truth=nothing, found=nothing, scores=np.zeros(0))
     found = diagnose([page, replace(page, id="b")])
     assert found.first is None and "hmean" in text(found)
+    rules = text(found).partition("(hmean):\n")[2].partition("\n\n")[0].splitlines()
+    assert len(rules) > 4 and len({line.rindex(" ") for line in rules}) == 1, "the values stand in one column"
 
 
 @pytest.fixture
@@ -160,6 +162,24 @@ def test_names_nobody_knows_are_the_first_thing(receipts, name, compared):
     assert found.hmean == 0.0 and found.first.cure.kind == "names"
     assert found.first.cure.values["compared"] == compared and found.first.counts.hmean == 1.0
     assert "3 predicted pictures are not in the source" in text(found)
+
+
+@pytest.mark.parametrize(
+    ("stated", "other"),
+    [(lambda h, w: (h, w), 0), (lambda h, w: (w, h), 0), (lambda h, w: (h // 2, w // 2), 0),
+     (lambda h, w: (640, 640), 0), (lambda h, w: (h, 2 * w), 3)],
+)  # fmt: skip
+def test_predictions_of_other_pictures_are_told_by_the_sizes_they_state(receipts, stated, other):
+    labels = json.loads((receipts / "src" / "labels.json").read_text())
+    images = {}
+    for image, size in zip(labels["images"], SIZES, strict=True):
+        mine = [a["segmentation"][0] for a in labels["annotations"] if a["image_id"] == image["id"]]
+        words = {str(i): {"points": np.reshape(q, (4, 2)).tolist(), "score": 0.9} for i, q in enumerate(mine)}
+        height, width = stated(*size)
+        images[image["file_name"]] = {"img_h": height, "img_w": width, "words": words}
+    (receipts / "found.json").write_text(json.dumps({"images": images}))
+    said = [note for note in outputs(receipts, receipts / "found.json").notes if "of other pictures" in note]
+    assert [note.partition(" predictions")[0] for note in said] == [f"{other} of 3"] * bool(other)
 
 
 def test_a_picture_that_is_not_named_is_an_empty_page(receipts):

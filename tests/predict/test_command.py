@@ -70,7 +70,7 @@ def test_json_is_one_document(ocrmaps, checkpoint, scans, tmp_path):
 def test_unreadable_pictures_end_in_1_and_the_others_are_written(ocrmaps, checkpoint, scans, tmp_path):
     (scans / "a0.png").write_bytes(b"nothing")
     code, _, err = ocrmaps("predict", checkpoint, scans, "--out", tmp_path / "p.json")
-    assert code == 1 and "1 pictures could not be read" in err
+    assert code == 1 and "1 picture could not be read:\n  a0.png: not a picture" in err
     assert list(json.loads((tmp_path / "p.json").read_text())["images"]) == ["a.png", "b.png"]
 
 

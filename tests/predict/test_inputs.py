@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ocrmaps.detect.inputs import find_inputs
-from ocrmaps.errors import DataError
+from ocrmaps.errors import DataError, SpecError
 
 
 @pytest.fixture
@@ -78,3 +78,8 @@ def test_a_name_that_result_files_would_change_is_refused(tree):
     assert [why for _, why in find_inputs([tree / "in"]).refused] == [
         "its name holds a backslash, which result files take for a folder"
     ]
+
+
+def test_no_pictures_at_all_are_refused():
+    with pytest.raises(SpecError, match="expected at least one file, folder or pattern"):
+        find_inputs([])

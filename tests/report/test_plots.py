@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -79,6 +80,24 @@ def test_lines_end_where_their_values_end_and_skip_gaps():
     lines = [e.get("points").split() for e in svg(html).iter("polyline")]
     assert [len(points) for points in lines] == [3]
     assert "val &amp; test ends at 0.9" in html.text
+
+
+def test_a_least_score_that_leaves_nothing_has_no_precision():
+    from ocrmaps.report.run.score import sweeps
+
+    curve = {"precision": [0.8, 0.9, 0.0], "recall": [0.6, 0.3, 0.0], "hmean": [0.69, 0.45, 0.0]}
+    document = {"sweep": {"cuts": [0.5, 0.7, 0.9], "iou": {"0.5": curve}}, "reasons_at_iou": 0.5}
+    trained = SimpleNamespace(extract=SimpleNamespace(score_min=0.5))
+    drawn = re.findall(r'<polyline[^>]* points="([^"]*)"><title>([^<]*)', sweeps(trained, document)[0].text)
+    assert [(name, len(points.split())) for points, name in drawn] == [
+        ("IoU 0.5", 2), ("precision", 2), ("recall", 3), ("hmean", 3),
+    ]  # fmt: skip
+
+
+def test_ratios_of_one_kind_keep_names_that_tell_them_apart():
+    names = [f"metrics/{of}_vs_reference" for of in ("icdar15_iou", "icdar15_deteval", "totaltext_deteval")]
+    html = plots.ratios([(name, 2.0, 0.1) for name in names], "c")
+    assert [e.text for e in svg(html).iter() if (e.text or "").startswith("metrics")] == names
 
 
 def test_nothing_to_plot_is_said():

@@ -214,6 +214,15 @@ def test_a_full_disk_commits_nothing_and_the_next_build_resumes(recipe, cache):
     assert build(recipe, cache).state == "built"
 
 
+def test_a_plan_of_generated_receipts_foresees_their_size(quick_folder):
+    saved = save(SynthSpec(num=6), quick_folder / "grainy").source
+    asked = SourceRecipe(path=saved.annotations, split="train")
+    recipe = default_recipe([asked], name="grainy")
+    plan = build(recipe, quick_folder / "cache", workers=1, dry_run=True).counts
+    stored = build(recipe, quick_folder / "cache", workers=1).counts["bytes"]
+    assert plan["estimated_bytes"] / 2 < stored < plan["estimated_bytes"]
+
+
 def test_too_little_space_is_refused_before_anything_is_drawn(recipe, cache, monkeypatch):
     monkeypatch.setattr("ocrmaps.pipelines.build._free", lambda cache: 10)
     with pytest.raises(StoreError, match="are free"):

@@ -89,11 +89,15 @@ def seen_in(path: Path) -> str:
     counts: Counter[str] = Counter()
     shapes: dict[str, str] = {}
     for entry in entries(path):
-        kind = "folders" if entry.is_dir() else entry.suffix.lower() or "files without ending"
+        kind = "folder" if entry.is_dir() else entry.suffix.lower() or "file without ending"
         counts[kind] += 1
         if kind in SUFFIXES and kind not in shapes:
             shapes[kind] = str(head_of(entry))
-    seen = [f"{n} {kind}" + (f" ({shapes[kind]})" if shapes.get(kind) else "") for kind, n in counts.most_common(6)]
+    many = {"folder": "folders", "file without ending": "files without ending"}
+    seen = [
+        f"{n} {kind if n == 1 else many.get(kind, kind)}" + (f" ({shapes[kind]})" if shapes.get(kind) else "")
+        for kind, n in counts.most_common(6)
+    ]
     return ", ".join(seen) or "nothing"
 
 

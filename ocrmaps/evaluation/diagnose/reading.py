@@ -19,6 +19,8 @@ from ocrmaps.geometry import FloatArray, PolygonSet, Size, upright_affine
 
 SHOWN = 3
 """Names that a sentence shows."""
+ROUNDED = 0.03
+"""What rounding sides to what a network takes may change of a picture's proportions."""
 _NUMBER = re.compile(r"\d+")
 
 
@@ -99,7 +101,7 @@ def read_outputs(predictions: Path, source: Source, *, options: PredictionOption
             )
             for how, more in _renamed(unknown, [id for id in expected if id not in found], read.pictures)
         ),
-        notes=tuple(_notes(unknown, expected, found, read.scored)),
+        notes=(*_notes(unknown, expected, found, read.scored), *_of_others(blank, found)),
         samples={sample.id: sample for sample in samples},
     )
 
@@ -138,6 +140,22 @@ def _notes(unknown: Sequence[str], expected: Sequence[str], found: Mapping[str, 
     if not scored:
         notes.append("the predictions have no scores: whether a threshold is wrong cannot be seen")
     return notes
+
+
+def _of_others(pages: Sequence[PageOutput], found: Mapping[str, PredictedPicture]) -> list[str]:
+    """Whether predictions state sizes that no resizing, turn or square canvas makes of their pictures."""
+    sizes = [(page.id, page.size, found[page.id].size) for page in pages if page.id in found]
+    other = [
+        f"{id} {of[1]} x {of[0]}, the picture {to[1]} x {to[0]}"
+        for id, to, of in sizes
+        if of is not None and of[0] != of[1] and not np.isclose(max(of) / min(of), max(to) / min(to), rtol=ROUNDED)
+    ]
+    if len(other) * 2 <= len(found):
+        return []
+    return [
+        f"{len(other)} of {len(found)} predictions state a size unlike that of their picture ({_few(other)}): "
+        "they may be of other pictures of the same names"
+    ]
 
 
 def _few(names: Sequence[str]) -> str:

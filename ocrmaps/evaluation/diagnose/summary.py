@@ -52,7 +52,8 @@ def text(diagnosis: Diagnosis) -> str:
         lines += ["", "These would help by themselves too, and may be the same fault seen otherwise:"]
         lines += [f"  {KINDS[one.cure.kind]}: {effect(one)}" for one in others]
     lines += ["", "The same output under other rules (hmean):"]
-    lines += [f"  {name:32} {'–' if value is None else f'{value:.3f}'}" for name, value in diagnosis.protocols]
+    wide = max((len(name) for name, _ in diagnosis.protocols), default=0)
+    lines += [f"  {name:{wide}}  {'–' if value is None else f'{value:.3f}'}" for name, value in diagnosis.protocols]
     lost = {
         kind: ", ".join(f"{words(reason)} {n}" for reason, n in reasons.items() if n)
         for kind, reasons in diagnosis.losses.items()

@@ -15,7 +15,7 @@ from ocrmaps.pagekit import page as html
 from ocrmaps.pagekit import plots
 from ocrmaps.pagekit.page import Card, Html
 from ocrmaps.pagekit.plots import Series
-from ocrmaps.text import number, percent
+from ocrmaps.text import number, percent, typed
 from ocrmaps.training.folder import RunFolder
 
 
@@ -52,7 +52,7 @@ def quick_cards(run: RunFolder) -> Html:
     scored = (row for row in run.rows if "val/hmean" in row)
     best = max(scored, key=lambda row: (row["val/hmean"], -row.get("val/loss", 0.0)), default=None)
     if best is not None and not best["val/hmean"]:
-        doctor = f"`ocrmaps debug doctor {run.folder}`"
+        doctor = f"{typed('ocrmaps', 'debug', 'doctor', run.folder)}"
         said = f"Train for more steps, or let {doctor} say which stage breaks."
         return html.callout("problem", "No text was found in any validation: hmean is 0.", remark=said)
     if best is None:
@@ -159,8 +159,13 @@ def sweeps(trained: Trained, document: Mapping[str, Any]) -> tuple[Html, ...]:
     sweep = document["sweep"]
     if sweep is None:
         return (html.paragraph("These predictions have no scores, so there are no curves."),)
+    # Of nothing that is found there is no precision: a curve that fell to 0 there would tell of mistakes.
+    found = {
+        t: {**curve, "precision": np.where(np.array(curve["recall"]) > 0, curve["precision"], np.nan)}
+        for t, curve in sweep["iou"].items()
+    }
     cuts, first = sweep["cuts"], f"{document['reasons_at_iou']:g}"
-    parts = sweep["iou"][first]
+    parts = found[first]
     best = int(np.argmax(parts["hmean"]))
     now = float(trained.extract.score_min)
     at = [i for i, cut in enumerate(cuts) if abs(cut - now) < 1e-9]
@@ -173,10 +178,7 @@ def sweeps(trained: Trained, document: Mapping[str, Any]) -> tuple[Html, ...]:
         html.grid(
             [
                 plots.lines(
-                    [
-                        Series(name=f"IoU {t}", x=curve["recall"], y=curve["precision"])
-                        for t, curve in sweep["iou"].items()
-                    ],
+                    [Series(name=f"IoU {t}", x=curve["recall"], y=curve["precision"]) for t, curve in found.items()],
                     "Precision and recall",
                     x="recall",
                     y="precision",

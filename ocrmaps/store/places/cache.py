@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ocrmaps.errors import SpecError, StoreNotFound
+from ocrmaps.files import refuse_file
 from ocrmaps.kinds import MANIFEST, is_version
 from ocrmaps.store.places.standin import mark_of, stand_in
 from ocrmaps.store.places.urls import folder_of, url_of
@@ -85,14 +86,13 @@ def cache_folder(named: Path | None = None) -> Path:
     """The cache that is named, or else OCRMAPS_CACHE, or else `.ocrmaps` here; a folder of this machine."""
     chosen = named if named is not None else os.environ.get("OCRMAPS_CACHE") or ".ocrmaps"
     url = url_of(chosen)
-    if url is None:
-        return Path(chosen).absolute()
-    folder = folder_of(url)
+    folder = Path(chosen).absolute() if url is None else folder_of(url)
     if folder is None:
         raise SpecError(
             f"{url}: found a place in object storage, expected a cache folder on this machine",
             hint=f"`ocrmaps cache pull {url} STORE` brings a version here; `ocrmaps cache push` takes it back",
         )
+    refuse_file(folder)
     return folder
 
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ocrmaps.errors import OcrmapsError, SpecError, StoreError
+from ocrmaps.files import refuse_file
 from ocrmaps.store.places.patience import patience
-from ocrmaps.store.places.urls import url_of
+from ocrmaps.store.places.urls import folder_of, url_of
 
 T = TypeVar("T")
 TRIES = 10
@@ -40,7 +41,9 @@ _REFUSED = ("PermissionDeniedError", "UnauthenticatedError", "NotSupportedError"
 _DENIED = re.compile(
     r"NoSuchBucket|redirect without LOCATION|InvalidCertificate|status code: 4(?!0[489]|12|25|29)[0-9]{2}\b"
 )
-"""What no second try changes: kinds of errors, and what the answer says."""
+_SYSTEM = re.compile(r"\(os error (?:1|13|20|21|28|30|36|122)\)")
+"""What no second try changes: kinds of errors, what the answer says, and what the system says of a folder's rights,
+kinds, names and space."""
 _KNOWN = {
     "NoSuchBucket": ("there is no such bucket", "check its name, or make it with the provider's tools"),
     "http://169.254.169.254/": (
@@ -95,6 +98,9 @@ class ObjectPlace:
         found = url_of(url)
         if found is None:
             raise SpecError(f"{url}: expected a URL such as s3://BUCKET/FOLDER")
+        folder = folder_of(found)
+        if folder is not None:
+            refuse_file(folder)
         self.url = found
         self._obstore = _library(found)
         self._store, self._above = _open(found, self._obstore)
@@ -224,7 +230,7 @@ class ObjectPlace:
                     last = error
                     refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
                     few = "http://169.254.169.254/" in str(error) and attempt + 1 >= _FEW
-                    if refused or few or _DENIED.search(str(error)):
+                    if refused or few or _DENIED.search(str(error)) or _SYSTEM.search(str(error)):
                         break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
@@ -317,6 +323,8 @@ def _host(url: str) -> str:
 def _meaning(error: Exception, url: str) -> tuple[str, str]:
     """What an error of obstore means, and what to do."""
     hint = "" if re.search(r"status code: 40[013]\b", str(error)) else _HINT
+    if _SYSTEM.search(str(error)):
+        return _said(error), "check the folder, its rights and its space, and run the same command again"
     said, hint = next((known for mark, known in _KNOWN.items() if mark in str(error)), (_said(error), hint))
     names = _NAMES.get(url.partition(":")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     said = said.replace("{host}", _host(url))

@@ -33,7 +33,7 @@ _UNREADABLE = (
 """What strangers' bytes do to readers: a manifest's digests prove that it is whole, not that it is sane."""
 
 
-def pack(folder: Path, archive: Path) -> int:
+def pack(folder: Path, archive: Path, *, replace_existing: bool = False) -> int:
     """Write a version to a tar archive; same version, same bytes. Returns the archive's length.
 
     The version is verified first: nobody wants a damaged copy to be the one that is left.
@@ -43,7 +43,7 @@ def pack(folder: Path, archive: Path) -> int:
         raise StoreCorrupt(
             f"{folder}: damaged, so not packed", problems=report.problems, hint=f"`ocrmaps repair {folder}`"
         )
-    if archive.exists():
+    if archive.exists() and not replace_existing:
         raise StoreError(f"{archive}: exists already", hint="choose another name or remove it")
     unfinished = disk.temporary_name(archive.absolute().parent, archive.name)
     try:
