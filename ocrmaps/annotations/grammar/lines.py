@@ -6,6 +6,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from ocrmaps.geometry import Affine
+
 Point = tuple[float, float]
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A plain decimal number: no underscores, no `nan`, no other digits than 0 to 9 (`float` would take them all)."""
@@ -84,6 +86,18 @@ def turned_box(numbers: Sequence[float]) -> list[float]:
     cos, sin = math.cos(angle), math.sin(angle)
     corners = ((-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, h / 2), (-w / 2, h / 2))
     return [v for x, y in corners for v in (cx + x * cos - y * sin, cy + x * sin + y * cos)]
+
+
+def turned_about_center(flat: list[float], degrees: float) -> list[float]:
+    """The quad of `box`, turned clockwise on the screen about its center, as CVAT has it.
+
+    >>> turned_about_center(box(0, 0, 4, 2), 360), [round(v, 9) for v in turned_about_center(box(0, 0, 4, 2), 90)]
+    ([0, 0, 4, 0, 4, 2, 0, 2], [3.0, -1.0, 3.0, 3.0, 1.0, 3.0, 1.0, -1.0])
+    """
+    if degrees % 360 == 0 or not all(abs(v) < 1e12 for v in (*flat, degrees)):
+        return flat  # what is beyond any picture is refused as it stands
+    center = ((flat[0] + flat[4]) / 2, (flat[1] + flat[5]) / 2)
+    return Affine.rotation(degrees, center).apply(flat).ravel().tolist()
 
 
 def crosses_itself(flat: Sequence[float]) -> bool:
