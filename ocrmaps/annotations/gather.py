@@ -21,7 +21,7 @@ import numpy as np
 
 from ocrmaps.annotations.columns import Settled
 from ocrmaps.annotations.crowds import crowd
-from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, leaves
+from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, is_picture, leaves
 from ocrmaps.annotations.grammar import stream
 from ocrmaps.annotations.grammar.contents import clipped, decode, parse_json, read_bytes, shown
 from ocrmaps.annotations.records import Reading, Sample, Source
@@ -207,11 +207,17 @@ class Gather:
         return clean
 
     def addressed(self, name: object, loc: str) -> str | None:
-        """The id for a path or address of which the picture folder may hold the end only; the longest that it holds."""
+        """The id for a path or address of which the picture folder may hold the end only; the longest that it holds.
+
+        A name without ending means the one picture of that name.
+        """
         if isinstance(name, str):
             try:
                 address = address_ends(name)
                 clean = "" if address else clean_name(name)
+                if clean and not is_picture(clean) and not self.pictures.holds(clean):
+                    named = self.pictures.with_stem(clean)
+                    clean = named[0] if len(named) == 1 else clean
                 if clean and "/" not in clean:
                     return self._inside(clean, loc)
                 ends = address or _path_ends(clean)

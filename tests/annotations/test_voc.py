@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contracts.reader import ReaderContract, kinds, scanned
+from tests.contracts.reader import ReaderContract, kinds, lay, scanned
 
 
 def voc(*objects, name="a.jpg", size="<size><width>40</width><height>30</height><depth>3</depth></size>"):
@@ -58,6 +58,13 @@ def test_a_size_of_zero_is_unknown(tmp_path):
 def test_objects_without_outline_are_named(tmp_path, outline):
     reading = scanned(tmp_path, "voc", voc(entry(BOX), entry(outline)), "a.xml")
     assert [(p.loc, p.kind) for p in reading.problems] == [("a.xml:3", "wrong-type")]
+
+
+def test_a_name_without_ending_means_the_one_picture_of_that_name(tmp_path):
+    lay(tmp_path, {"a.png": b""})
+    assert [s.id for s in scanned(tmp_path, "voc", voc(entry(BOX), name="a"), "a.xml").samples] == ["a.png"]
+    lay(tmp_path, {"a.jpg": b""})
+    assert [s.id for s in scanned(tmp_path, "voc", voc(entry(BOX), name="a"), "a.xml").samples] == ["a"]
 
 
 def test_a_file_without_picture_name_is_named(tmp_path):

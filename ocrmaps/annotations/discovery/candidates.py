@@ -85,16 +85,30 @@ def _visible(name: str) -> bool:
 def seen_in(path: Path) -> str:
     """What a file or folder holds, for a message: `310 .jpg, 2 folders`, `xml with the root <page>`."""
     if path.is_file():
-        return _broken_json(path) or str(head_of(path)) or "a file that no format recognizes"
+        return _broken_json(path) or _shape(path) or "a file that no format recognizes"
     counts: Counter[str] = Counter()
     shapes: dict[str, str] = {}
     for entry in entries(path):
         kind = "folders" if entry.is_dir() else entry.suffix.lower() or "files without ending"
         counts[kind] += 1
         if kind in SUFFIXES and kind not in shapes:
-            shapes[kind] = str(head_of(entry))
+            shapes[kind] = _shape(entry)
     seen = [f"{n} {kind}" + (f" ({shapes[kind]})" if shapes.get(kind) else "") for kind, n in counts.most_common(6)]
-    return ", ".join(seen) or "nothing"
+    said = ", ".join(seen) or "nothing"
+    holding = (f for f in subfolders(path) if any(p.suffix.lower() in SUFFIXES for p in entries(f)))
+    inside = None if shapes else next(holding, None)
+    return said if inside is None else f"{said}; in {inside.name}: {seen_in(inside)}"
+
+
+def _shape(path: Path) -> str:
+    """What one file looks like; empty where nothing can be said of it."""
+    try:
+        with open_regular(path) as file:
+            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+                return "UTF-16 text, expected UTF-8; save it as UTF-8"
+    except OSError:
+        return ""
+    return str(head_of(path))
 
 
 def _broken_json(path: Path) -> str:
