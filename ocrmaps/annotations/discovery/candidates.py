@@ -29,6 +29,8 @@ _FILES = 24
 """Files of a folder that are looked at; one format speaks for all files of a folder or the reader says otherwise."""
 _LINES = 40
 _START = 65536
+_PARSED = 16 * 2**20
+"""A longer file without format is not parsed to say what is wrong with it."""
 _FOLDERS = 64
 
 
@@ -113,7 +115,7 @@ def _shape(path: Path) -> str:
 
 def _broken_json(path: Path) -> str:
     """What is wrong with a .json file and where; "" for one that is sound, and for other files."""
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() == ".json" and path.stat().st_size <= _PARSED:
         try:
             parse_json(decode(read_bytes(path, path.name), path.name), path.name, lambda *doubled: None)
         except AnnotationError as error:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ocrmaps.geometry import Affine
+from ocrmaps.limits import MOST_LINES
 
 Point = tuple[float, float]
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -15,13 +16,26 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _QUOTED = re.compile(r'\s*"(.*)"\s*', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\])')
 _BREAK = re.compile(r"\r\n|\n|\r")
+_PIECE = 2**20
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
     """(line number, line) of every line that is not blank. Only CR and LF end a line; form feeds may be text."""
-    for number, line in enumerate(_BREAK.split(text), start=1):
-        if line.strip(" \t"):
-            yield number, line
+    number, start = 1, 0
+    while start <= len(text):  # in pieces: the lines of a long file take many times its length
+        end = _BREAK.search(text, start + _PIECE) if len(text) - start > _PIECE else None
+        piece = text[start : end.start()] if end else text[start:]
+        piece = piece.removesuffix("\r") if end and end[0] == "\n" else piece  # half of a line break
+        for line in _BREAK.split(piece):
+            if line.strip(" \t"):
+                yield number, line
+            number += 1
+        start = end.end() if end else len(text) + 1
+
+
+def is_long(text: str) -> bool:
+    """Whether a text has more lines than a file about one picture."""
+    return text.count("\n") > MOST_LINES or text.count("\r") > MOST_LINES
 
 
 def leading(fields: Sequence[str]) -> int:
