@@ -20,7 +20,7 @@ from ocrmaps.annotations.grammar.documents import ZIP_ERRORS
 from ocrmaps.annotations.grammar.lines import leading
 from ocrmaps.annotations.grammar.xml import peek_xml
 from ocrmaps.errors import AnnotationError
-from ocrmaps.files import open_regular
+from ocrmaps.files import leads_outside, open_regular
 from ocrmaps.limits import MAX_BYTES
 
 TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".gt")
@@ -94,10 +94,11 @@ def seen_in(path: Path) -> str:
         kind = "folders" if entry.is_dir() else entry.suffix.lower() or "files without ending"
         counts[kind] += 1
         if kind in SUFFIXES and kind not in shapes:
-            shapes[kind] = _shape(entry)
+            shapes[kind] = "a link out of the folder" if leads_outside(entry, path) else _shape(entry)
     seen = [f"{n} {kind}" + (f" ({shapes[kind]})" if shapes.get(kind) else "") for kind, n in counts.most_common(6)]
     said = ", ".join(seen) or "nothing"
-    holding = (f for f in subfolders(path) if any(p.suffix.lower() in SUFFIXES for p in entries(f)))
+    near = (folder for folder in subfolders(path) if not leads_outside(folder, path))
+    holding = (folder for folder in near if any(p.suffix.lower() in SUFFIXES for p in entries(folder)))
     inside = None if shapes else next(holding, None)
     return said if inside is None else f"{said}; in {inside.name}: {seen_in(inside)}"
 
