@@ -100,3 +100,8 @@ def test_what_nobody_knows_is_described(tmp_path, file, content, seen):
 def test_the_formats_page_names_every_format_without_reader():
     page = " ".join((Path(__file__).parents[2] / "docs/reference/formats.md").read_text(encoding="utf-8").split())
     assert [it.title for it in UNSUPPORTED.values() if it.title not in page] == []
+
+
+def test_a_device_is_neither_a_file_nor_a_folder():
+    with pytest.raises(AnnotationError, match="no known annotations in /dev/zero: found neither a file nor a folder"):
+        detect(Path("/dev/zero"))

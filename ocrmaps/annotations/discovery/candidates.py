@@ -88,6 +88,8 @@ def seen_in(path: Path) -> str:
     """What a file or folder holds, for a message: `310 .jpg, 2 folders`, `xml with the root <page>`."""
     if path.is_file():
         return _broken_json(path) or _shape(path) or "a file that no format recognizes"
+    if not path.is_dir():
+        return "neither a file nor a folder"
     counts: Counter[str] = Counter()
     shapes: dict[str, str] = {}
     for entry in entries(path):
