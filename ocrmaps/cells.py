@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ocrmaps.limits import MAX_BYTES
+from ocrmaps.limits import MAX_BYTES, MOST_POINTS, MOST_TEXTS
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
@@ -80,3 +80,19 @@ def long_cells() -> Iterator[None]:
 def _quoted(text: str) -> str:
     """As the csv module does it, which leaves a carriage return bare where lines end otherwise."""
     return '"{}"'.format(text.replace('"', '""')) if _SPECIAL.search(text) else text
+
+
+def polygons_in(cell: str) -> Iterator[list[str]]:
+    """The words of each polygon in a cell `x1 y1 x2 y2 ...|x1 y1 ...`; ValueError for more than any picture has.
+
+    >>> list(polygons_in("1 2 3|4 5")), list(polygons_in(" "))
+    ([['1', '2', '3'], ['4', '5']], [])
+    """
+    count = cell.count("|") + 1
+    if count > MOST_TEXTS:
+        raise ValueError(f"found {count} outlines of one picture, expected at most {MOST_TEXTS}")
+    for part in cell.split("|") if cell.strip() else ():
+        words = part.split(maxsplit=2 * MOST_POINTS)
+        if len(words) > 2 * MOST_POINTS:
+            raise ValueError(f"found an outline of over {MOST_POINTS} points")
+        yield words

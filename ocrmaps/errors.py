@@ -38,7 +38,7 @@ class Problem:
     """A stable word to count by: `invalid`, `missing-picture`, `duplicate-id`, ..."""
 
     def __str__(self) -> str:
-        return f"{self.loc}: {self.message}"
+        return f"{self.loc}: {self.message}".replace("\n", "\\n")
 
 
 def reason(error: Exception) -> str:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import glob
 import os
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from ocrmaps.errors import AnnotationError, DataError, SpecError, reason
 from ocrmaps.files import read_regular
-from ocrmaps.settings.files import is_url
+from ocrmaps.settings.files import is_url, toml_of
 
 RUN_SETTINGS = "run.json"
 """The file that makes a folder the folder of a run."""
@@ -49,12 +48,12 @@ def kind_of(path: Path) -> str:
         return "nothing"
     toml = path.suffix.lower() == ".toml"
     try:
-        head = read_regular(path, -1 if toml else 16)
+        head = read_regular(path, 2**20 if toml else 16)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {reason(error)}", hint="check the path and its rights") from error
     if toml:
         try:
-            return _kind_of_toml(tomllib.loads(head.decode("utf-8")))
+            return _kind_of_toml(toml_of(head.decode("utf-8")))
         except (ValueError, RecursionError):  # no TOML, or nested without end
             return "TOML file"
     named = next((kind for sign, kind in _SIGNS if head.startswith(sign)), "")

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 MAX_BYTES = 512 * 2**20
 """Of one annotation file, and of all that a zip unpacks to: a JSON file needs about ten times its size in memory."""
+MOST_PROBLEMS = 200_000
+"""Of one source: each takes half a kilobyte, and whoever has so many does not read them."""
+MOST_LINES = 200_000
+"""In a text file about one picture, which has an outline on each."""
+MOST_ELEMENTS = 3_000_000
+"""In one XML file: 300 bytes each. Half a million outlines of CVAT with their attributes have two million."""
 MAX_COORDINATE = 1e7
 """Coordinates and sides beyond this are refused: no picture is so large, and float32 counts pixels no further."""
 MOST_VALUES = 100_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import tomllib
 from dataclasses import MISSING, dataclass, field, is_dataclass
@@ -19,7 +20,7 @@ from ocrmaps import recipe
 from ocrmaps.cli.app import app
 from ocrmaps.errors import SpecError
 from ocrmaps.pipelines.bench import thresholds
-from ocrmaps.recipe import SourceRecipe, default_recipe
+from ocrmaps.recipe import SourceRecipe, default_recipe, load_recipe
 from ocrmaps.settings.files import Form, dump, read_file, read_text
 from ocrmaps.settings.ranges import Range, Rule, Whole1, check, choices, hints, keys, parted, told
 from ocrmaps.settings.schema import schema, schema_line, schema_text
@@ -377,3 +378,35 @@ def test_a_file_with_a_schema_line_is_read_as_any_other(tmp_path):
     found = default_recipe([SourceRecipe(path=Path("a"))], name="x")
     (tmp_path / "x.toml").write_text(schema_line(recipe.FORM) + dump(found))
     assert read_file(recipe.FORM, tmp_path / "x.toml").record() == found
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("a" + ".a" * 20_000 + " = 1", "a key of over 64 parts"),
+        ("x = {a" + ".a" * 20_000 + " = 1}", "a key of over 64 parts"),
+        ("[a" + ".a" * 20_000 + "]", "a key of over 64 parts"),
+        ("x = " + "9" * 10_000, "Exceeds the limit"),
+    ],
+)
+def test_toml_that_takes_hours_or_no_number_is_refused(tmp_path, text, said):
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=f"not valid TOML: .*{said}"):
+        load_recipe(path)
+
+
+def test_points_in_values_are_no_parts_of_keys(tmp_path):
+    (tmp_path / "r.toml").write_text(f'# {"." * 99} = 1\nname = "{"." * 99}"\nx = [{"1.5, " * 99}]\n[\n')
+    with pytest.raises(SpecError, match="not valid TOML") as caught:
+        load_recipe(tmp_path / "r.toml")
+    assert "parts" not in str(caught.value)
+
+
+def test_what_is_no_file_and_what_is_too_long_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(SpecError, match="regular file"):
+        load_recipe(tmp_path / "pipe.toml")
+    (tmp_path / "long.toml").write_text("#" * (2**20 + 1))
+    with pytest.raises(SpecError, match="found over 1048576 bytes"):
+        load_recipe(tmp_path / "long.toml")

@@ -21,14 +21,14 @@ import numpy as np
 
 from ocrmaps.annotations.columns import Settled
 from ocrmaps.annotations.crowds import crowd
-from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, leaves
+from ocrmaps.annotations.discovery.pictures import PictureFolder, address_ends, clean_name, is_picture, leaves
 from ocrmaps.annotations.grammar import stream
 from ocrmaps.annotations.grammar.contents import clipped, decode, parse_json, read_bytes, shown
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.errors import AnnotationError, Problem
 from ocrmaps.files import open_regular
 from ocrmaps.geometry import FloatArray, PolygonSet, Size
-from ocrmaps.limits import MAX_BYTES, MAX_COORDINATE, MOST_POINTS
+from ocrmaps.limits import MAX_BYTES, MAX_COORDINATE, MOST_POINTS, MOST_PROBLEMS
 
 T = TypeVar("T")
 
@@ -73,6 +73,10 @@ class JsonTable:
     optional: bool = False
 
 
+class _HopelessError(AnnotationError):
+    """A source has more problems than anybody reads."""
+
+
 class Gather:
     """The samples, problems, notes and unused counts of one source while it is read."""
 
@@ -84,9 +88,11 @@ class Gather:
         self.file = source.annotations.name or str(source.annotations)
         """How messages call the annotation file or folder."""
         self.pictures = PictureFolder(source.pictures)
+        self._attempts = 0
         self._begin()
 
     def _begin(self) -> None:
+        self._told = 0
         self.samples: list[Sample] = []
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
@@ -96,6 +102,10 @@ class Gather:
         self._doubled: list[str] = []
 
     def problem(self, loc: str, message: str, kind: str = "invalid") -> None:
+        self._told += 1
+        if self._told > MOST_PROBLEMS:
+            most = Problem(self.file, f"found over {MOST_PROBLEMS} problems, read no further", "too-many-problems")
+            raise _HopelessError(f"cannot read {self.file}", problems=[most])
         self.problems.append(Problem(loc=loc, message=clipped(message), kind=kind))
 
     def note(self, loc: str, message: str, kind: str) -> None:
@@ -104,10 +114,15 @@ class Gather:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """A file that cannot be read at all becomes its problems; the other files are still read."""
+        self._attempts += 1
         try:
             yield
         except AnnotationError as error:
+            if isinstance(error, _HopelessError) and self._attempts > 1:
+                raise
             self.problems.extend(error.problems)
+        finally:
+            self._attempts -= 1
 
     def text(self, path: Path, loc: str) -> str:
         return decode(read_bytes(path, loc), loc)
@@ -207,11 +222,17 @@ class Gather:
         return clean
 
     def addressed(self, name: object, loc: str) -> str | None:
-        """The id for a path or address of which the picture folder may hold the end only; the longest that it holds."""
+        """The id for a path or address of which the picture folder may hold the end only; the longest that it holds.
+
+        A name without ending means the one picture of that name.
+        """
         if isinstance(name, str):
             try:
                 address = address_ends(name)
                 clean = "" if address else clean_name(name)
+                if clean and not is_picture(clean) and not self.pictures.holds(clean):
+                    named = self.pictures.with_stem(clean)
+                    clean = named[0] if len(named) == 1 else clean
                 if clean and "/" not in clean:
                     return self._inside(clean, loc)
                 ends = address or _path_ends(clean)

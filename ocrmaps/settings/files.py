@@ -17,6 +17,13 @@ from typing import Any, get_args
 from ocrmaps.errors import Problem, SpecError
 from ocrmaps.settings.ranges import at, hints, keys, parted, shown, take
 
+_MOST_BYTES = 2**20
+"""Of a hand-written file."""
+_MOST_PARTS = 64
+_PARTS = re.compile(r"[{,]")
+_MOST_HELD = 1000
+"""Lines of one value whose own lines are looked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
@@ -75,24 +82,41 @@ def read_file(form: Form, path: Path, settings: Sequence[str] = ()) -> Draft:
     if path.is_dir():
         raise SpecError(f"{path}: found a folder, expected a {form.what} file", hint="name the .toml file in it")
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise SpecError(f"{path}: found no regular file, expected a {form.what} file")
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+        text = data.decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError as error:
         raise SpecError(f"{path}: no such {form.what} file", hint=form.hint) from error
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: the {form.what} file cannot be read as UTF-8 text ({error})") from error
+    if len(data) > _MOST_BYTES:
+        raise SpecError(f"{path}: found over {_MOST_BYTES} bytes, expected a {form.what} file")
     return read_text(form, text, settings, where=str(path))
 
 
 def read_text(form: Form, text: str, settings: Sequence[str] = (), *, where: str) -> Draft:
     """What a TOML text says after `key=value` changes; a value that is not TOML is taken as a string."""
     try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{where}: not valid TOML: {error}") from error
+        data = toml_of(text)
+    except ValueError as error:
+        raise SpecError(f"{where}: not valid TOML: {str(error).partition(';')[0]}") from error
     except RecursionError:
         raise SpecError(f"{where}: found values nested too deeply, expected at most a few levels") from None
     changed = tuple(_override(form, data, setting) for setting in settings)
     return Draft(form=form, data=data, where=where, text=text, changed=changed)
+
+
+def toml_of(text: str) -> dict[str, Any]:
+    """What a TOML text says; ValueError for what is none, and for keys of parts without end, which take hours."""
+    for line in text.split("\n"):
+        *said, last = line.split("=")
+        if line.lstrip().startswith("[") and not said:
+            said = [last.split(",")[0]]  # the head of a table
+        if not line.lstrip().startswith("#") and any(_PARTS.split(key)[-1].count(".") > _MOST_PARTS for key in said):
+            raise ValueError(f"found a key of over {_MOST_PARTS} parts")
+    return tomllib.loads(text)
 
 
 def file_name(path: Path, otherwise: str) -> str:
@@ -220,8 +244,8 @@ def _override(form: Form, data: dict[str, Any], setting: str) -> str:
     if not equals or not all(path):
         raise SpecError(f"--set {setting}: found {setting!r}, expected key=value such as {form.example}")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        parsed = toml_of(f"value = {value}")["value"]
+    except (ValueError, RecursionError):
         parsed = value.strip()
     table = data
     for part in path[:-1]:
@@ -254,9 +278,11 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
         held = f"{held}\n{line}" if held else line
         if held is line:
             start = number
+        if number - start > _MOST_HELD:
+            return
         try:
-            data = tomllib.loads(held)
-        except (tomllib.TOMLDecodeError, RecursionError):
+            data = toml_of(held)
+        except (ValueError, RecursionError):
             continue  # a value that goes on in the next line
         if data and held.lstrip().startswith("["):
             table, inside = "", data

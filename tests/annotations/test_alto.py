@@ -64,7 +64,8 @@ def test_other_units_are_shares_of_the_page(tmp_path, unit):
 
 
 def test_other_units_need_the_picture_and_the_page(tmp_path):
-    assert kinds(scanned(tmp_path, "alto-lines", alto(WORDS, unit="mm10"), "a.xml")) == ["missing-picture"]
+    for level in ("alto-lines", "alto-words"):  # nor are words missing that only cannot be placed
+        assert kinds(scanned(tmp_path, level, alto(WORDS, unit="mm10"), "a.xml")) == ["missing-picture"]
     lay(tmp_path, {"a.jpg": blank(200, 100)})
     assert kinds(scanned(tmp_path, "alto-lines", alto(WORDS, unit="mm10", sides=""), "a.xml")) == ["size"]
     assert kinds(scanned(tmp_path, "alto-lines", alto(WORDS, unit="mm"), "a.xml")) == ["unsupported-shape"]

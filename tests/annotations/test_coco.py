@@ -136,3 +136,19 @@ def test_textocr_has_its_outlines_in_points_and_a_dot_for_unreadable_text(tmp_pa
     assert polygons.texts == ("Fresh", None, ".")
     assert polygons.ignore.tolist() == [False, True, False]
     assert reading.unused == {"info": 1}
+
+
+@pytest.mark.parametrize(
+    "attributes, points",
+    [({"rotation": 90.0}, [[23, 13], [23, 33], [17, 33], [17, 13]]), ({"rotation": 0.0}, None),
+     ({"rotation": "up"}, None), ({"rotation": 1e300}, None), ([], None)],
+)  # fmt: skip
+def test_a_box_that_cvat_turned_is_turned(tmp_path, attributes, points):
+    """CVAT's export keeps the box as it was before it was turned, and the angle beside it."""
+    (sample,) = coco(tmp_path, [{"bbox": [10, 20, 20, 6], "segmentation": [], "attributes": attributes}]).samples
+    assert sample.polygons[0].round(9).tolist() == (points or [[10, 20], [30, 20], [30, 26], [10, 26]])
+
+
+def test_an_outline_is_not_turned_by_an_attribute(tmp_path):
+    (sample,) = coco(tmp_path, [{"segmentation": [FLAT], "attributes": {"rotation": 90.0}}]).samples
+    assert sample.polygons[0].tolist() == QUAD

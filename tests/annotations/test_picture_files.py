@@ -71,6 +71,21 @@ def test_missing_and_orphan_pictures_are_named_and_counted(tmp_path):
     assert "2 pictures" in found.problems[1].message
 
 
+@pytest.mark.parametrize("there", ["S/B.PNG", "s/b.jpg", "s%2Fb.png"])
+def test_a_picture_that_is_nearly_called_so_is_named(tmp_path, there):
+    source, reading = pictured(tmp_path, "a.jpg", there)
+    found = find_pictures(source, reading.samples)
+    assert found.missing == ("s/b.png",)
+    assert f"expected its name letter for letter, and '{there}' is there" in found.problems[0].message
+
+
+def test_names_that_look_alike_are_told_apart(tmp_path):
+    lay(tmp_path, {"u.json": UFO.replace("a.jpg", "caf\u00e9.jpg"), "img/cafe\u0301.jpg": b"", "img/s/b.png": b""})
+    source = source_of(tmp_path / "u.json", "ufo", pictures=tmp_path / "img")
+    found = find_pictures(source, scan(source).samples)
+    assert r"'cafe\u0301.jpg' is there" in found.problems[0].message
+
+
 def test_without_a_picture_folder_all_pictures_are_missing(tmp_path):
     source, reading = pictured(tmp_path)
     assert find_pictures(source, reading.samples).missing == ("a.jpg", "s/b.png")

@@ -24,6 +24,16 @@ EXAMPLES = {
     "documentai": ("a.json", '{"text": "a", "pages": [{"pageNumber": 1, "layout": {}}]}'),
     "createml": ("a.json", '[{"image": "a.jpg", "annotations": [{"label": "a", "coordinates": {"x": 1}}]}]'),
     "azure": ("a.json", '{"status": "succeeded", "analyzeResult": {"pages": []}}'),
+    "supervisely": ("a.json", '{"size": {}, "objects": [{"classTitle": "text", "points": {"exterior": []}}]}'),
+    "labelbox": ("a.json", '[{"data_row": {"external_id": "a.jpg"}, "projects": {}}]'),
+    "darwin": ("a.json", '{"version": "2.0", "schema_ref": "x", "item": {"slots": []}, "annotations": []}'),
+    "datumaro": ("a.json", '{"info": {}, "categories": {}, "items": [{"id": "a", "annotations": []}]}'),
+    "vott": ("a.json", '{"name": "x", "assets": {"1": {"asset": {"name": "a.jpg"}, "regions": []}}}'),
+    "via3": ("a.json", '{"project": {}, "attribute": {}, "file": {}, "metadata": {}, "view": {}}'),
+    "superannotate": ("a.json", '{"metadata": {"name": "a.jpg"}, "instances": [{"type": "polygon"}]}'),
+    "xfund": ("a.json", '{"lang": "de", "documents": [{"document": [{"box": [1, 2, 3, 4]}], "img": {}}]}'),
+    "tagset": ("a.xml", "<tagset><image><taggedRectangles><taggedRectangle/></taggedRectangles></image></tagset>"),
+    "boxes": ("a.csv", '"filename","class","xmin","ymin","xmax","ymax"\na.jpg,text,1,2,3,4\n'),
     "tesseract": ("a.tsv", "level\tpage_num\tblock_num\tpar_num\n1\t1\t0\t0\n"),
     "imagefolder": ("metadata.jsonl", '{"file_name": "a.jpg", "text": "a caption"}\n{"file_name": "b.jpg"}'),
     "webdataset": ("000.tar", b"a.jpg\0\0"),
@@ -75,6 +85,8 @@ def test_as_predictions_the_name_is_said_once(tmp_path):
         ("a.json", "{}", "1 .json (an empty json object)"),
         ("a.json", "[1, 2]", "1 .json (a json list of 2 values)"),
         ("a.txt", "hello\nyou\n", "1 .txt (lines such as 'hello')"),
+        ("a.txt", "1,2,3".encode("utf-16"), "1 .txt (UTF-16 text, expected UTF-8; save it as UTF-8)"),
+        ("s/a.txt", "hello", "1 folders; in s: 1 .txt (lines such as 'hello')"),
         ("a.png", b"", "1 .png"),
     ],
 )
@@ -88,3 +100,8 @@ def test_what_nobody_knows_is_described(tmp_path, file, content, seen):
 def test_the_formats_page_names_every_format_without_reader():
     page = " ".join((Path(__file__).parents[2] / "docs/reference/formats.md").read_text(encoding="utf-8").split())
     assert [it.title for it in UNSUPPORTED.values() if it.title not in page] == []
+
+
+def test_a_device_is_neither_a_file_nor_a_folder():
+    with pytest.raises(AnnotationError, match="no known annotations in /dev/zero: found neither a file nor a folder"):
+        detect(Path("/dev/zero"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contracts.reader import ReaderContract, kinds, scanned
+from tests.contracts.reader import ReaderContract, kinds, lay, scanned
 
 
 def voc(*objects, name="a.jpg", size="<size><width>40</width><height>30</height><depth>3</depth></size>"):
@@ -60,5 +60,30 @@ def test_objects_without_outline_are_named(tmp_path, outline):
     assert [(p.loc, p.kind) for p in reading.problems] == [("a.xml:3", "wrong-type")]
 
 
+def test_a_name_without_ending_means_the_one_picture_of_that_name(tmp_path):
+    lay(tmp_path, {"a.png": b""})
+    assert [s.id for s in scanned(tmp_path, "voc", voc(entry(BOX), name="a"), "a.xml").samples] == ["a.png"]
+    lay(tmp_path, {"a.jpg": b""})
+    assert [s.id for s in scanned(tmp_path, "voc", voc(entry(BOX), name="a"), "a.xml").samples] == ["a"]
+
+
 def test_a_file_without_picture_name_is_named(tmp_path):
     assert kinds(scanned(tmp_path, "voc", voc(entry(BOX), name=""), "a.xml")) == ["unsafe-path"]
+
+
+@pytest.mark.parametrize(
+    "value, points", [("90.0", [[21, 2], [21, 12], [11, 12], [11, 2]]), ("0.0", None), ("x", None)]
+)
+def test_a_box_that_cvat_turned_is_turned(tmp_path, value, points):
+    """CVAT's export keeps the box as it was before it was turned, and the angle beside it."""
+    bounds = "<bndbox><xmin>11</xmin><ymin>2</ymin><xmax>21</xmax><ymax>12</ymax></bndbox>"
+    said = f"<attributes><attribute><name>occluded</name><value>0</value></attribute>\
+<attribute><name>rotation</name><value>{value}</value></attribute></attributes>"
+    (sample,) = scanned(tmp_path, "voc", voc(entry(bounds, more=said)), "a.xml").samples
+    assert sample.polygons[0].round(9).tolist() == (points or [[11, 2], [21, 2], [21, 12], [11, 12]])
+
+
+def test_what_was_deleted_in_labelme_is_counted_and_not_read(tmp_path):
+    text = voc(entry(BOX, more="<deleted>1</deleted>"), entry(BOX, more="<deleted>0</deleted>"))
+    found = scanned(tmp_path, "voc", text, "a.xml")
+    assert (len(found.samples[0].polygons), found.unused) == (1, {"deleted objects": 1, "name": 1})

@@ -62,6 +62,14 @@ def test_a_class_called_ignore_is_ignored(tmp_path, file, content):
     assert reading.unused["class"] == 1
 
 
+def test_keypoints_are_not_taken_for_outlines(tmp_path):
+    """A box and four corners as keypoints have as many numbers as an outline of six points."""
+    row = "0 0.5 0.5 0.2 0.1 0.4 0.45 0.6 0.45 0.6 0.55 0.4 0.55\n"
+    reading = yolo(tmp_path, row, **{"data.yaml": "names: [text]\nkpt_shape: [4, 2]\n"})
+    assert [(p.loc, p.kind) for p in reading.problems] == [("data.yaml:2", "invalid")]
+    assert reading.samples == ()
+
+
 def test_a_class_that_the_names_do_not_have_is_named(tmp_path):
     reading = yolo(tmp_path, ROW.format(2), **{"classes.txt": "a\nb\n"})
     assert [(p.loc, "2 of classes.txt" in p.message) for p in reading.problems] == [("a.txt:1", True)]

@@ -269,3 +269,21 @@ def test_b33_a_leak_is_not_hidden_by_an_equal_file_in_a_source_of_the_same_split
     result = checkup(f"train={one}", f"val={two}", f"train={three}")
     kinds = {f.kind for f in result.healths[2].findings}
     assert "leaked-picture" in kinds
+
+
+@pytest.mark.parametrize("unit, size", [(1, (200, 150)), (100, (200, 150)), (1000, (1200, 1500))])
+def test_outlines_that_are_shares_of_the_sides_are_noted(make_source, unit, size):
+    """LayoutLM's data sets have thousandths; read as pixels they would lie in the upper left of every scan."""
+    shares = [box(0.045 * i * unit, 0.045 * i * unit, 0.05 * unit, 0.04 * unit) for i in range(20)]
+    pictures = {f"{i}.png": picture(*size, seed=i) for i in range(2)}
+    finding = found(make_source(pictures, dict.fromkeys(pictures, shares)))["other-unit"]
+    assert (finding.severity, finding.count, finding.pictures) == ("note", 40, 2)
+    assert f"within 0 and {unit} " in finding.message
+
+
+@pytest.mark.parametrize("beyond", [box(195, 5, 20, 8), box(-5, 5, 20, 8)])
+def test_one_outline_beyond_tells_that_these_are_pixels(make_source, beyond):
+    lines = [box(4 * i, 4 * i, 20, 20) for i in range(20)]
+    pictures = {"a.png": picture(300, 250), "b.png": picture(300, 250, seed=1)}
+    assert "other-unit" in found(make_source(pictures, dict.fromkeys(pictures, lines)))
+    assert "other-unit" not in found(make_source(pictures, {"a.png": lines, "b.png": [*lines, beyond]}, folder="b"))

@@ -289,3 +289,12 @@ def test_outlines_on_a_changed_picture_are_refused(tmp_path, settings, angle, na
         return
     with pytest.raises(AnnotationError, match=f"changed first, by {named}; predict again without"):
         read_prediction_file(path)
+
+
+def test_outlines_on_a_page_that_document_ai_straightened_are_refused(tmp_path):
+    path = tmp_path / "a.json"
+    (page,) = DOCUMENT["pages"]
+    path.write_text(json.dumps({"pages": [{**page, "transforms": [{"rows": 2, "cols": 3, "type": 6, "data": "AA"}]}]}))
+    with pytest.raises(AnnotationError, match="turned or straightened first; map them back") as caught:
+        read_prediction_file(path, format="document-ai-lines")
+    assert [p.loc for p in caught.value.problems] == ["a.json:pages[0].transforms"]

@@ -375,6 +375,24 @@ MUTANTS = [
          "test_an_outline_of_more_points_is_no_outline"),
     ),
     *_rows(
+        "annotations", "ocrmaps/annotations/gather.py", "tests/annotations/test_bounds.py",
+        ("problems of a source are bounded", "if self._told > MOST_PROBLEMS:", OFF,
+         "test_problems_are_told_up_to_a_number"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/grammar/xml.py", "tests/annotations/test_bounds.py",
+        ("elements of xml are bounded", "if count > MOST_ELEMENTS:", OFF, "test_elements_of_xml_are_bounded"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/annotations/grammar/documents.py", "tests/annotations/test_bounds.py",
+        ("lines about one picture are bounded", "if is_long(text):", OFF,
+         "test_lines_about_one_picture_are_bounded"),
+    ),
+    *_rows(
+        "annotations", "ocrmaps/cells.py", "tests/annotations/test_bounds.py",
+        ("polygons of a cell are bounded", "if count > MOST_TEXTS:", OFF, "test_polygons_in_a_cell_are_bounded"),
+    ),
+    *_rows(
         "annotations", "ocrmaps/annotations/columns.py", "tests/annotations/test_streams.py",
         ("points of an outline in a column are bounded", " | (sizes > 2 * MOST_POINTS)", "",
          "test_what_is_no_outline_is_none_in_a_column"),

@@ -20,6 +20,7 @@ from ocrmaps.errors import AnnotationError, OcrmapsError, PictureError
 from ocrmaps.files import open_regular, read_regular
 from ocrmaps.pictures import MAX_PIXELS, MAX_SIDE, decode, read_header
 from ocrmaps.store.writing.inputs import Memory, examine
+from tests.contracts.reader import lay
 from tests.store.world import make_world
 
 PICTURE = io.BytesIO()
@@ -157,6 +158,21 @@ def test_a_folder_that_is_a_link_out_of_what_was_named_is_refused_until_it_is_na
         assert [s.id for s in found.samples] == ["a.png"]
     else:
         assert detect(data / "gt").annotations == data / "gt"
+
+
+def test_a_refusal_shows_nothing_of_what_lies_behind_a_link(tmp_path):
+    """It says what a folder holds, but the first line of a file elsewhere is nobody's business."""
+    lay(
+        tmp_path, {"mine/a.txt": "secret", "mine/metadata.jsonl": '{"file_name": "a.jpg", "secret": 1}', "set/a.md": ""}
+    )
+    (tmp_path / "set" / "a.txt").symlink_to(tmp_path / "mine" / "a.txt")
+    (tmp_path / "set" / "metadata.jsonl").symlink_to(tmp_path / "mine" / "metadata.jsonl")
+    lay(tmp_path, {"other/a.md": ""})
+    (tmp_path / "other" / "s").symlink_to(tmp_path / "mine")
+    for folder in ("set", "other"):
+        with pytest.raises(AnnotationError) as caught:
+            detect(tmp_path / folder)
+        assert "no known annotations" in str(caught.value) and "secret" not in str(caught.value)
 
 
 def test_links_within_what_was_named_and_to_it_are_followed(tmp_path):

@@ -13,7 +13,7 @@ from pathlib import Path
 from ocrmaps.annotations.checks.facts import Facts, gather_facts
 from ocrmaps.annotations.checks.findings import EXAMPLES, Example, Finding, Severity, from_problems, not_kept, ranked
 from ocrmaps.annotations.checks.leakage import Copies, Copy, Shown
-from ocrmaps.annotations.checks.outline_findings import bounds_findings, shape_findings, text_findings
+from ocrmaps.annotations.checks.outline_findings import bounds_findings, shape_findings, text_findings, unit_findings
 from ocrmaps.annotations.checks.picture_findings import file_findings, folder_findings, frame_findings, size_findings
 from ocrmaps.annotations.checks.survey import Look
 from ocrmaps.annotations.discovery.pictures import Pictures
@@ -27,6 +27,7 @@ _CHECKS = (
     file_findings,
     size_findings,
     bounds_findings,
+    unit_findings,
     shape_findings,
     text_findings,
     lambda facts: from_problems(facts.reading.notes, "note"),

@@ -14,6 +14,9 @@ from ocrmaps.annotations.checks.outlines import NEAR
 
 GIANT = 0.5
 """An outline that covers more than this share of its picture is rarely a line of text."""
+UNITS = {1: "shares of the sides", 100: "per cent of the sides", 1000: "thousandths of the sides, as LayoutLM has them"}
+MANY = 20
+"""So many outlines do not lie in one corner of their pictures by chance."""
 TINY = 4.0
 """Canonical pixels of text height under which there is only a gray line to see."""
 RETAINED = 0.8
@@ -112,6 +115,27 @@ def bounds_findings(facts: Facts) -> list[Finding]:
             rank=covered,
         ),
     ]
+
+
+def unit_findings(facts: Facts) -> list[Finding]:
+    """Outlines that are shares of the sides by all that shows: pixels of many pictures would reach beyond."""
+    o = facts.outlines
+    for unit, what in UNITS.items():
+        large = np.nan_to_num(facts.sizes).min(axis=1) > 1.1 * unit
+        rows = large[o.sample] & ~o.absurd
+        if rows.sum() < MANY or 2 * large.sum() < len(large):
+            continue
+        low, high = o.bounds[rows, :2].min(), o.bounds[rows, 2:].max(axis=0)
+        if low >= 0 and 0.8 * unit < high.min() <= high.max() <= unit:
+            return facts.outline_finding(
+                "other-unit",
+                "note",
+                rows,
+                f"outlines that lie within 0 and {unit} one and all, though their pictures are larger",
+                lambda i: f"reaches ({o.bounds[i, 2]:g}, {o.bounds[i, 3]:g}) on {facts.size_text(int(o.sample[i]))}",
+                hint=f"if these are {what}: multiply them by the sides first, for points are read as pixels",
+            )
+    return []
 
 
 def text_findings(facts: Facts) -> list[Finding]:

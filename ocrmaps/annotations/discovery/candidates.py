@@ -20,7 +20,7 @@ from ocrmaps.annotations.grammar.documents import ZIP_ERRORS
 from ocrmaps.annotations.grammar.lines import leading
 from ocrmaps.annotations.grammar.xml import peek_xml
 from ocrmaps.errors import AnnotationError
-from ocrmaps.files import open_regular
+from ocrmaps.files import leads_outside, open_regular
 from ocrmaps.limits import MAX_BYTES
 
 TEXT_SUFFIXES = (".txt", ".csv", ".tsv", ".gt")
@@ -29,6 +29,8 @@ _FILES = 24
 """Files of a folder that are looked at; one format speaks for all files of a folder or the reader says otherwise."""
 _LINES = 40
 _START = 65536
+_PARSED = 16 * 2**20
+"""A longer file without format is not parsed to say what is wrong with it."""
 _FOLDERS = 64
 
 
@@ -85,25 +87,42 @@ def _visible(name: str) -> bool:
 def seen_in(path: Path) -> str:
     """What a file or folder holds, for a message: `310 .jpg, 2 folders`, `xml with the root <page>`."""
     if path.is_file():
-        return _broken_json(path) or str(head_of(path)) or "a file that no format recognizes"
+        return _broken_json(path) or _shape(path) or "a file that no format recognizes"
+    if not path.is_dir():
+        return "neither a file nor a folder"
     counts: Counter[str] = Counter()
     shapes: dict[str, str] = {}
     for entry in entries(path):
         kind = "folder" if entry.is_dir() else entry.suffix.lower() or "file without ending"
         counts[kind] += 1
         if kind in SUFFIXES and kind not in shapes:
-            shapes[kind] = str(head_of(entry))
+            shapes[kind] = "a link out of the folder" if leads_outside(entry, path) else _shape(entry)
     many = {"folder": "folders", "file without ending": "files without ending"}
     seen = [
         f"{n} {kind if n == 1 else many.get(kind, kind)}" + (f" ({shapes[kind]})" if shapes.get(kind) else "")
         for kind, n in counts.most_common(6)
     ]
-    return ", ".join(seen) or "nothing"
+    said = ", ".join(seen) or "nothing"
+    near = (folder for folder in subfolders(path) if not leads_outside(folder, path))
+    holding = (folder for folder in near if any(p.suffix.lower() in SUFFIXES for p in entries(folder)))
+    inside = None if shapes else next(holding, None)
+    return said if inside is None else f"{said}; in {inside.name}: {seen_in(inside)}"
+
+
+def _shape(path: Path) -> str:
+    """What one file looks like; empty where nothing can be said of it."""
+    try:
+        with open_regular(path) as file:
+            if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+                return "UTF-16 text, expected UTF-8; save it as UTF-8"
+    except OSError:
+        return ""
+    return str(head_of(path))
 
 
 def _broken_json(path: Path) -> str:
     """What is wrong with a .json file and where; "" for one that is sound, and for other files."""
-    if path.suffix.lower() == ".json":
+    if path.suffix.lower() == ".json" and path.stat().st_size <= _PARSED:
         try:
             parse_json(decode(read_bytes(path, path.name), path.name), path.name, lambda *doubled: None)
         except AnnotationError as error:

@@ -115,6 +115,8 @@ def _unknown(path: Path, known: Iterable[str]) -> UnknownAnnotationsError:
     """The error for a path without known annotations: by name where it is a format that is not read."""
     signs = {name: unsupported.sign for name, unsupported in UNSUPPORTED.items()}
     for place in places_in(path, signs, (*SUFFIXES, *UNSUPPORTED_SUFFIXES)):
+        if leads_outside(place.path, path):
+            continue
         it = UNSUPPORTED[place.format]
         where = f" in {place.path}" if place.path != path else ""
         seen = f"{it.title} (by {place.reason}){where}, which is not read"

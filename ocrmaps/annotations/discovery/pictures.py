@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +191,16 @@ def leaves(name: str) -> str:
     return _LEAVES.format(name=name)
 
 
+def _plain(name: str) -> str:
+    """What names have in common that tools write differently: capitals, accents, percent signs, the ending.
+
+    >>> _plain("My%20Scan.JPG") == _plain("my scan.png"), _plain("cafe\\u0301.jpg") == _plain("caf\\xe9.jpg")
+    (True, True)
+    """
+    bare = os.path.splitext(name)[0] if is_picture(name) else name
+    return unicodedata.normalize("NFC", unquote(bare)).casefold()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pictures:
     """Which annotated pictures exist and which pictures nobody annotated."""
@@ -211,7 +222,7 @@ def find_pictures(source: Source, samples: Iterable[Sample]) -> Pictures:
     """
     folder = PictureFolder(source.pictures)
     problems: list[Problem] = []
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     known: set[str] = set()
     found = 0
     present = os.path.isdir(source.pictures)
@@ -223,12 +234,16 @@ def find_pictures(source: Source, samples: Iterable[Sample]) -> Pictures:
         elif there:
             found += 1
         else:
-            missing.append(sample.id)
-            message = f"found no picture {sample.id!r} in {source.pictures}"
-            problems.append(Problem(loc=sample.loc, message=message, kind="missing-picture"))
+            missing[sample.id] = sample.loc
     loose = present and not (known and all(map(members.split, known)))
     listed = [page for name in folder.walk() for page in (name, *folder.further_pages(name))] if loose else []
     orphans = tuple(name for name in listed if name not in known)
+    alike = {_plain(name): name for name in orphans} if missing else {}
+    for name, loc in missing.items():
+        message = f"found no picture {name!r} in {source.pictures}"
+        if meant := alike.get(_plain(name)):
+            message += f"; expected its name letter for letter, and {meant!a} is there"
+        problems.append(Problem(loc=loc, message=message, kind="missing-picture"))
     if orphans:
         named = ", ".join(orphans[:5]) + (", ..." if len(orphans) > 5 else "")
         message = f"found {len(orphans)} pictures without annotation: {named}"

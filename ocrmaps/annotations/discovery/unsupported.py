@@ -17,6 +17,8 @@ SUFFIXES = (".html", ".htm", ".xhtml", ".hocr")
 
 _WRITE = "write its outlines as COCO json or ICDAR txt: docs/reference/formats.md shows both"
 _RESULTS = "these are results: `ocrmaps evaluate --predictions` reads them; to train on them, write COCO json"
+_SIDES = {"xmin", "ymin", "xmax", "ymax"}
+_EXPORT = "export it from there as COCO json"
 _UNPACK = "unpack it into picture files and annotations, for instance COCO json"
 
 
@@ -59,6 +61,16 @@ def _rows(key: str, *names: str) -> Callable[[Head], bool]:
     def fits(head: Head) -> bool:
         rows: Any = head.json.get(key) if isinstance(head.json, dict) else None
         return isinstance(rows, list) and bool(rows) and isinstance(rows[0], dict) and all(n in rows[0] for n in names)
+
+    return fits
+
+
+def _listed(*names: str) -> Callable[[Head], bool]:
+    """Whether this is a list of objects, or lines of them, with one of these names."""
+
+    def fits(head: Head) -> bool:
+        first = head.json[0] if isinstance(head.json, list) and head.json else head.json
+        return isinstance(first, dict) and any(name in first for name in names)
 
     return fits
 
@@ -106,6 +118,29 @@ UNSUPPORTED: dict[str, Unsupported] = {
             and isinstance(head.json[0], dict)
             and _rows("annotations", "label", "coordinates")(replace(head, json=head.json[0]))
         ),
+    ),
+    "supervisely": Unsupported(
+        "Supervisely",
+        '"objects" with "classTitle"',
+        _rows("objects", "classTitle"),
+        _EXPORT,
+    ),
+    "labelbox": Unsupported("Labelbox", '"data_row" or "Labeled Data"', _listed("data_row", "Labeled Data"), _EXPORT),
+    "darwin": Unsupported("V7 Darwin", '"item" with "slots"', _keys("schema_ref", "item", "annotations"), _EXPORT),
+    "datumaro": Unsupported("Datumaro", '"items" beside "categories"', _keys("categories", "items"), _EXPORT),
+    "vott": Unsupported("VoTT", '"assets"', _keys("assets"), "export it from there as Pascal VOC"),
+    "via3": Unsupported(
+        "VGG Image Annotator 3", '"metadata" beside "view"', _keys("metadata", "view", "attribute"), _EXPORT
+    ),
+    "superannotate": Unsupported("SuperAnnotate", '"instances"', _keys("metadata", "instances"), _EXPORT),
+    "xfund": Unsupported("XFUND", '"documents" with "document"', _rows("documents", "document")),
+    "tagset": Unsupported(
+        "ICDAR 2003 or Street View Text", "<taggedRectangle> in <tagset>", _xml("tagset", "taggedRectangle")
+    ),
+    "boxes": Unsupported(
+        "a table of boxes",
+        "its columns xmin, ymin, xmax, ymax",
+        lambda head: bool(head.lines) and _SIDES <= set(head.lines[0].lower().replace('"', "").split(",")),
     ),
     "tesseract": Unsupported("Tesseract TSV", "a table of levels and pages", _first_line("level\tpage_num"), _RESULTS),
     "imagefolder": Unsupported(

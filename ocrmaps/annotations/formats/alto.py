@@ -72,9 +72,11 @@ def _page(g: Gather, root: Element, page: Element, name: str, level: Level) -> N
     if shares and (sides is None or min(sides) <= 0):
         g.problem(loc, "found no WIDTH and HEIGHT of the page, expected them where coordinates are no pixels", "size")
         return
+    placed = False
     for element in page.below(level):
         place = f"{name}:{element.line}"
         outline = _outline(element)
+        placed |= outline is not None
         if outline is None:
             message = "found no outline, expected Shape/Polygon or HPOS, VPOS, WIDTH and HEIGHT"
             g.problem(place, message, "wrong-type")
@@ -82,7 +84,7 @@ def _page(g: Gather, root: Element, page: Element, name: str, level: Level) -> N
             found.add(place, outline, _text(element))
         elif size is not None and sides is not None:
             found.add(place, _scaled(outline, sides, size), _text(element))
-    if not found.points and level == "String" and any(True for _ in page.below("TextLine")):
+    if not placed and level == "String" and any(True for _ in page.below("TextLine")):
         g.problem(loc, "found lines without words, expected <String>; --format alto-lines reads lines")
     g.page(id, loc, found, size=size, since=since)
 

@@ -2,7 +2,7 @@
 
 Ignored are `iscrowd`, `ignore`, `legibility: illegible` and, in TextOCR, whose polygons are `points`, the text `.`. A
 segmentation of several parts gives one outline a part, without text, for no part holds all of it. RLE masks are
-refused: they have no outline.
+refused: they have no outline. A box is turned about its center where CVAT says so (`attributes`, `rotation`).
 Where pictures carry a `set` (COCO-Text) and the source a split, only that set is read; the rest is counted.
 """
 
@@ -21,7 +21,7 @@ from ocrmaps.annotations.columns import Columns, Settled
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.gather import Gather, GatheredOutlines, JsonTable
 from ocrmaps.annotations.grammar.contents import Doubled, shown, step
-from ocrmaps.annotations.grammar.lines import box
+from ocrmaps.annotations.grammar.lines import box, turned_about_center
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, compact, write_file
 from ocrmaps.errors import Problem
@@ -244,7 +244,13 @@ def _outlines(row: dict[str, Any], problem: _Report) -> list[tuple[str, Any]]:
     if width < 0 or height < 0:
         problem(".bbox", f"found sides {shown(width)}, {shown(height)}; expected positive", "invalid-box")
         return []
-    return [(".bbox", box(x, y, x + width, y + height))]
+    return [(".bbox", turned_about_center(box(x, y, x + width, y + height), _rotation(row.get("attributes"))))]
+
+
+def _rotation(attributes: Any) -> float:
+    """The degrees by which CVAT turned a box; it writes the box itself as it was before."""
+    degrees: Any = attributes.get("rotation") if isinstance(attributes, dict) else None
+    return float(degrees) if type(degrees) in (int, float) and abs(degrees) < 1e12 else 0.0
 
 
 def _small_numbers(values: list[Any]) -> bool:

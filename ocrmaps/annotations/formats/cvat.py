@@ -15,10 +15,9 @@ from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.gather import Gather
 from ocrmaps.annotations.grammar.contents import decode, read_bytes, refusal, shown
-from ocrmaps.annotations.grammar.lines import NUMBER, box
+from ocrmaps.annotations.grammar.lines import NUMBER, box, turned_about_center
 from ocrmaps.annotations.grammar.xml import Element, parse_xml
 from ocrmaps.annotations.records import Reading, Source
-from ocrmaps.geometry import Affine
 
 TEXT = ("text", "transcription")
 _NO_OUTLINE = ("mask", "polyline", "points", "cuboid", "ellipse", "skeleton")
@@ -119,8 +118,4 @@ def _box(g: Gather, shape: Element, place: str) -> Any:
             return None
         values.append(float(field))
     *corners, rotation = values
-    flat = box(*corners)
-    if rotation % 360 == 0 or not all(abs(v) < 1e12 for v in values):
-        return flat  # what is beyond any picture is refused as it stands
-    center = ((corners[0] + corners[2]) / 2, (corners[1] + corners[3]) / 2)
-    return Affine.rotation(rotation, center).apply(flat).tolist()
+    return turned_about_center(box(*corners), rotation)

@@ -9,7 +9,8 @@ line itself, else by the other lines of the source, which is noted. What stays u
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -77,12 +78,14 @@ class _AmbiguousError(ValueError):
 
 
 def decide(texts: Sequence[str]) -> ParsePage:
-    lines = [line.split(",") for text in texts for _, line in numbered(text)]
-    has_text = any(leading(fields) < len(fields) or len(fields) % 2 for fields in lines)
-    has_script = has_text and all(map(_has_script, lines))
-    has_difficulty = bool(lines) and all(map(_has_difficulty, lines))
-    longer = sum(_is_longer(fields, has_text=has_text) for fields in lines)
-    any_length = longer > 0 and longer >= _LONG_SHARE * len(lines)
+    def lines() -> Iterator[list[str]]:  # again and again: all at once would take many times the texts
+        return (line.split(",") for text in texts for _, line in numbered(text))
+
+    has_text = any(leading(fields) < len(fields) or len(fields) % 2 for fields in lines())
+    has_script = has_text and all(map(_has_script, lines()))
+    has_difficulty = has_text and all(map(_has_difficulty, lines()))
+    counts = Counter(_is_longer(fields, has_text=has_text) for fields in lines())
+    any_length = counts[True] > 0 and counts[True] >= _LONG_SHARE * counts.total()
     return partial(
         _parse, has_text=has_text, has_script=has_script, has_difficulty=has_difficulty, any_length=any_length
     )

@@ -17,7 +17,7 @@ from ocrmaps.annotations.grammar.contents import refusal, shown
 from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.annotations.records import Reading, Sample, Source
 from ocrmaps.annotations.writing import AnnotationDraft, WriteReport, write_file
-from ocrmaps.cells import Numbers, long_cells, plain, table
+from ocrmaps.cells import Numbers, long_cells, plain, polygons_in, table
 
 COLUMNS = ("filename", "polygons")
 
@@ -54,13 +54,16 @@ def _row(g: Gather, row: list[str], columns: int, loc: str) -> None:
         g.problem(loc, f"found {len(row)} columns, expected {columns} as in the first line", "invalid-line")
         return
     points: list[list[float]] = []
-    for part in row[1].split("|") if row[1].strip() else ():
-        words = part.split()
-        wrong = next((word for word in words if not NUMBER.fullmatch(word)), None)
-        if wrong is not None or not words:
-            g.problem(loc, f"found {shown(wrong or part)}, expected numbers x1 y1 x2 y2 ...", "invalid-line")
-            return
-        points.append([float(word) for word in words])
+    try:
+        for words in polygons_in(row[1]):
+            wrong = next((word for word in words if not NUMBER.fullmatch(word)), None)
+            if wrong is not None or not words:
+                g.problem(loc, f"found {shown(wrong or '')}, expected numbers x1 y1 x2 y2 ...", "invalid-line")
+                return
+            points.append([float(word) for word in words])
+    except ValueError as error:
+        g.problem(loc, str(error), "too-many-points")
+        return
     where = partial("{}:polygon {}".format, loc)
     g.sample(g.picture(plain(row[0]), loc), loc=loc, points=points, where=where, since=since)
 

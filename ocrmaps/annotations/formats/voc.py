@@ -1,7 +1,9 @@
 """Pascal VOC xml: one file a picture, `filename` and `object`s with `bndbox`, `robndbox` (rotated) or `polygon`.
 
 `difficult` objects are ignored, as the VOC evaluation does, and so are those called ignore, illegible, `###` and the
-like; other names are counted. There are no texts. Points are as written (VOC itself counts pixels from 1).
+like; other names are counted. There are no texts. Points are as written (VOC itself counts pixels from 1); a box is
+turned about its center where CVAT says so (an attribute `rotation`). Objects that LabelMe's web tool has as `deleted`
+are counted.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, refusal
 from ocrmaps.annotations.grammar.documents import documents
-from ocrmaps.annotations.grammar.lines import NUMBER, box, turned_box
+from ocrmaps.annotations.grammar.lines import NUMBER, box, turned_about_center, turned_box
 from ocrmaps.annotations.grammar.xml import Element, parse_xml
 from ocrmaps.annotations.records import Reading, Source
 
@@ -45,6 +47,9 @@ def _page(g: Gather, root: Element, name: str) -> None:
     since = len(g.problems)
     found = GatheredOutlines()
     for entry in root.named("object"):
+        if _said(entry, "deleted") == "1":
+            g.unused["deleted objects"] += 1
+            continue
         place = f"{name}:{entry.line}"
         outline = _outline(entry)
         if outline is None:
@@ -89,4 +94,13 @@ def _outline(entry: Element) -> list[float] | None:
         return turned_box(numbers)
     bounds = entry.first("bndbox")
     numbers = None if bounds is None else _numbers(bounds, ("xmin", "ymin", "xmax", "ymax"))
-    return None if numbers is None else box(*numbers)
+    return None if numbers is None else turned_about_center(box(*numbers), _rotation(entry))
+
+
+def _rotation(entry: Element) -> float:
+    """The degrees by which CVAT turned a box; it writes the box itself as it was before."""
+    attributes = entry.first("attributes")
+    for attribute in attributes.named("attribute") if attributes else ():
+        if _said(attribute, "name") == "rotation" and (degrees := _numbers(attribute, ("value",))):
+            return degrees[0]
+    return 0.0

@@ -3,6 +3,7 @@
 4 shares are a box (center x, center y, width, height); 6, 8, ... are an outline, as segments and oriented boxes (OBB)
 have it. A class called ignore, illegible, `###` and the like by `data.yaml`, `classes.txt` or `obj.names` beside the
 files or up to two folders above means ignore; other classes are counted. The pictures' headers give their sides.
+Keypoints look like outlines: a `data.yaml` with `kpt_shape` is refused.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from ocrmaps.annotations.discovery.pictures import is_picture
 from ocrmaps.annotations.discovery.signs import Head
 from ocrmaps.annotations.formats.labelme import IGNORE
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
-from ocrmaps.annotations.grammar.contents import decode, read_bytes, shown
-from ocrmaps.annotations.grammar.documents import documents, picture_of
+from ocrmaps.annotations.grammar.contents import decode, read_bytes, refusal, shown
+from ocrmaps.annotations.grammar.documents import documents, picture_of, text_of
 from ocrmaps.annotations.grammar.lines import NUMBER, box, is_share_line, numbered
 from ocrmaps.annotations.grammar.shares import is_whole, picture_size, pixels
 from ocrmaps.annotations.records import Reading, Sample, Source
@@ -31,6 +32,9 @@ CLASSES = "classes.txt"
 _NAMES = ("data.yaml", "data.yml", "dataset.yaml", CLASSES, "obj.names")
 _NO_PAGES = ("train.txt", "val.txt", "test.txt")
 """What tools call the lists of pictures that they put beside the files of pictures."""
+_MOST_BYTES = 2**20
+"""Of a file with the names of classes."""
+_POSE = re.compile(r"^kpt_shape\s*:", re.MULTILINE)
 _ITEM = re.compile(r"\s*(?:-|([0-9]+)\s*:)\s+(.*)")
 
 
@@ -54,7 +58,7 @@ def read(source: Source) -> Reading:
         pages: list[tuple[str, str]] = []
         for document in documents(g, SUFFIXES):
             with g.attempt():
-                text = decode(document.read(), document.name)
+                text = text_of(document)
                 if os.path.basename(document.name) == CLASSES:
                     where, names = document.name, text.splitlines()
                 elif os.path.basename(document.name) not in _NO_PAGES or not _is_list(g, document.name, text):
@@ -115,7 +119,16 @@ def _classes(annotations: Path) -> tuple[str, list[str]]:
         for name in _NAMES:
             path = folder / name
             if path.is_file() and not leads_outside(path, folder):
-                text = decode(read_bytes(path, name), name)
+                data = read_bytes(path, name)
+                if len(data) > _MOST_BYTES:
+                    raise refusal(
+                        name, f"found {len(data)} bytes of names, expected at most {_MOST_BYTES}", "too-large"
+                    )
+                text = decode(data, name)
+                if name.endswith(("yaml", "yml")) and (pose := _POSE.search(text)):
+                    message = "found kpt_shape: lines of a box and keypoints, expected boxes or outlines"
+                    line = text.count("\n", 0, pose.start()) + 1
+                    raise refusal(f"{name}:{line}", f"{message}; write the corners alone, as oriented boxes", "invalid")
                 names = list(_yaml_names(text)) if name.endswith(("yaml", "yml")) else text.splitlines()
                 if names:
                     return name, names

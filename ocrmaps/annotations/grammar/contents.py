@@ -128,7 +128,9 @@ def parse_json(
     except RecursionError:
         raise refusal(loc, "found JSON nested too deeply, expected at most a few levels", "too-deep") from None
     except ValueError as error:  # an integer beyond Python's digit limit
-        raise refusal(loc, f"found a number that cannot be read: {error}", "huge-number") from None
+        raise refusal(
+            loc, f"found a number that cannot be read: {str(error).partition(';')[0]}", "huge-number"
+        ) from None
     if doubled:
         for path, keys in _find_doubled(value):
             for key in keys:

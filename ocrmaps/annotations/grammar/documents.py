@@ -17,11 +17,12 @@ from typing import Any
 from ocrmaps.annotations.discovery.pictures import clean_name, is_picture
 from ocrmaps.annotations.gather import Gather, GatheredOutlines
 from ocrmaps.annotations.grammar.contents import decode, read_bytes, refusal, refuse_nul
+from ocrmaps.annotations.grammar.lines import is_long
 from ocrmaps.annotations.records import Reading, Source
 from ocrmaps.errors import AnnotationError
 from ocrmaps.files import leads_outside, open_regular
 from ocrmaps.geometry import Size
-from ocrmaps.limits import MAX_BYTES
+from ocrmaps.limits import MAX_BYTES, MOST_LINES
 
 ZIP_ERRORS = (OSError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 """What damaged, encrypted and exotic archives raise. `AnnotationError` is a ValueError: catch it before these."""
@@ -217,6 +218,17 @@ def read_json_pages(
     return g.reading()
 
 
+def text_of(document: Document) -> str:
+    """The text of a file whose lines are outlines of one picture."""
+    return _bearable(decode(document.read(), document.name), document.name)
+
+
+def _bearable(text: str, name: str) -> str:
+    if is_long(text):
+        raise refusal(name, f"found over {MOST_LINES} lines about one picture", "too-many-outlines")
+    return text
+
+
 def _text(g: Gather, document: Document, *, latin1: bool) -> str:
     data = document.read()
     if latin1 and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
@@ -225,8 +237,8 @@ def _text(g: Gather, document: Document, *, latin1: bool) -> str:
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             g.note(f"{document.name}:{line}", f"found byte 0x{data[error.start]:02x}: file read as latin-1", "latin-1")
-            return refuse_nul(data.decode("latin-1"), document.name)
-    return decode(data, document.name)
+            return _bearable(refuse_nul(data.decode("latin-1"), document.name), document.name)
+    return _bearable(decode(data, document.name), document.name)
 
 
 def _where(name: str, lines: list[int], i: int) -> str:

@@ -6,6 +6,9 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
+from ocrmaps.geometry import Affine
+from ocrmaps.limits import MOST_LINES
+
 Point = tuple[float, float]
 NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 """A plain decimal number: no underscores, no `nan`, no other digits than 0 to 9 (`float` would take them all)."""
@@ -13,13 +16,26 @@ NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _QUOTED = re.compile(r'\s*"(.*)"\s*', re.DOTALL)
 _ESCAPE = re.compile(r'\\(["\\])')
 _BREAK = re.compile(r"\r\n|\n|\r")
+_PIECE = 2**20
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
     """(line number, line) of every line that is not blank. Only CR and LF end a line; form feeds may be text."""
-    for number, line in enumerate(_BREAK.split(text), start=1):
-        if line.strip(" \t"):
-            yield number, line
+    number, start = 1, 0
+    while start <= len(text):  # in pieces: the lines of a long file take many times its length
+        end = _BREAK.search(text, start + _PIECE) if len(text) - start > _PIECE else None
+        piece = text[start : end.start()] if end else text[start:]
+        piece = piece.removesuffix("\r") if end and end[0] == "\n" else piece  # half of a line break
+        for line in _BREAK.split(piece):
+            if line.strip(" \t"):
+                yield number, line
+            number += 1
+        start = end.end() if end else len(text) + 1
+
+
+def is_long(text: str) -> bool:
+    """Whether a text has more lines than a file about one picture."""
+    return text.count("\n") > MOST_LINES or text.count("\r") > MOST_LINES
 
 
 def leading(fields: Sequence[str]) -> int:
@@ -84,6 +100,18 @@ def turned_box(numbers: Sequence[float]) -> list[float]:
     cos, sin = math.cos(angle), math.sin(angle)
     corners = ((-w / 2, -h / 2), (w / 2, -h / 2), (w / 2, h / 2), (-w / 2, h / 2))
     return [v for x, y in corners for v in (cx + x * cos - y * sin, cy + x * sin + y * cos)]
+
+
+def turned_about_center(flat: list[float], degrees: float) -> list[float]:
+    """The quad of `box`, turned clockwise on the screen about its center, as CVAT has it.
+
+    >>> turned_about_center(box(0, 0, 4, 2), 360), [round(v, 9) for v in turned_about_center(box(0, 0, 4, 2), 90)]
+    ([0, 0, 4, 0, 4, 2, 0, 2], [3.0, -1.0, 3.0, 3.0, 1.0, 3.0, 1.0, -1.0])
+    """
+    if degrees % 360 == 0 or not all(abs(v) < 1e12 for v in (*flat, degrees)):
+        return flat  # what is beyond any picture is refused as it stands
+    center = ((flat[0] + flat[4]) / 2, (flat[1] + flat[5]) / 2)
+    return Affine.rotation(degrees, center).apply(flat).ravel().tolist()
 
 
 def crosses_itself(flat: Sequence[float]) -> bool:

@@ -11,6 +11,7 @@ from xml.parsers import expat
 from ocrmaps.annotations.grammar.contents import refusal, shown
 from ocrmaps.annotations.grammar.lines import NUMBER
 from ocrmaps.errors import AnnotationError
+from ocrmaps.limits import MOST_ELEMENTS
 
 MAX_DEPTH = 64
 
@@ -58,9 +59,14 @@ def parse_xml(text: str, loc: str) -> Element:
     parser.buffer_text = True
     roots: list[Element] = []
     stack: list[Element] = []
+    count = 0
 
     def start(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal count
+        count += 1
         element = Element(tag.rpartition(":")[2], attributes, parser.CurrentLineNumber)
+        if count > MOST_ELEMENTS:
+            raise refusal(f"{loc}:{element.line}", f"found over {MOST_ELEMENTS} elements", "too-large")
         if len(stack) >= MAX_DEPTH:
             raise refusal(f"{loc}:{element.line}", f"found xml nested over {MAX_DEPTH} levels deep", "too-deep")
         (stack[-1].children if stack else roots).append(element)

@@ -1,6 +1,7 @@
 """Google: Cloud Vision's words (`fullTextAnnotation`, else `textAnnotations`), and Document AI's lines or tokens.
 
 Vertices are pixels of the page, normalized ones shares of it; members that are zero are left out. A JSON a picture.
+Outlines on a page that Document AI straightened first (`transforms`) are refused.
 """
 
 from __future__ import annotations
@@ -99,6 +100,10 @@ def _read_documents(found: Found, leaves: Sequence[Leaf], level: str) -> None:
         content = text if isinstance(text, str) else ""
         for i, (place, page) in enumerate(found.rows(root.get("pages"), f"{leaf.name}:pages")):
             since, items = len(found.problems), GatheredOutlines()
+            if page.get("transforms"):
+                message = "found outlines on a page that Document AI turned or straightened first"
+                hint = "map them back by these matrices, or score them against that page: it is in `image`"
+                found.problem(f"{place}.transforms", f"{message}; {hint}", "unsupported-shape")
             sides = page.get("dimension")
             for at, item in found.rows(page.get(level, []), f"{place}.{level}"):
                 layout = item.get("layout")

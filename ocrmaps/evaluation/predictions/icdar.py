@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ocrmaps.annotations.gather import GatheredOutlines
-from ocrmaps.annotations.grammar.lines import box, is_box_and_offsets, leading, numbered, unquoted
+from ocrmaps.annotations.grammar.contents import refusal
+from ocrmaps.annotations.grammar.lines import box, is_box_and_offsets, is_long, leading, numbered, unquoted
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.layout import Line, LineLayout, decide, finite, take_apart
 from ocrmaps.evaluation.predictions.records import Found
+from ocrmaps.limits import MOST_LINES
 
 _SIGN = "####"
 """What CTW1500 puts in front of texts."""
 
 
 def recognize(leaves: Sequence[Leaf]) -> bool:
-    if not leaves or any(leaf.text is None for leaf in leaves):
+    if not leaves or any(leaf.text is None or is_long(leaf.text) for leaf in leaves):
         return False
     lines = [line for leaf in leaves for _, line in numbered(leaf.text or "")]
     fields = [line.split(",") for line in lines]
@@ -32,6 +34,9 @@ def recognize(leaves: Sequence[Leaf]) -> bool:
 
 def read(found: Found, leaves: Sequence[Leaf], layout: str | None = None) -> None:
     """All files by one layout."""
+    for leaf in leaves:
+        if is_long(leaf.text or ""):
+            raise refusal(leaf.name, f"found over {MOST_LINES} lines about one picture", "too-many-outlines")
     told = None if layout is None else LineLayout.parse(layout)
     pages = [[(f"{leaf.name}:{n}", line) for n, line in numbered(leaf.text or "")] for leaf in leaves]
     lines = take_apart([pair for page in pages for pair in page])

@@ -12,9 +12,10 @@ from io import StringIO
 from ocrmaps.annotations.gather import GatheredOutlines
 from ocrmaps.annotations.grammar.contents import shown
 from ocrmaps.annotations.grammar.lines import NUMBER
-from ocrmaps.cells import long_cells, plain
+from ocrmaps.cells import long_cells, plain, polygons_in
 from ocrmaps.evaluation.predictions.contents import Leaf
 from ocrmaps.evaluation.predictions.records import Found
+from ocrmaps.limits import MOST_TEXTS
 
 COLUMNS = ["filename", "polygons"]
 _SCORES = ("scores", "score", "confidences", "confidence")
@@ -53,10 +54,14 @@ def _row(found: Found, row: Sequence[str], columns: int, scores: int | None, loc
         message = f"found {len(row)} columns, expected {columns} as in the first line"
         found.problem(loc, message, "invalid-line")
         return
-    points = [_numbers(found, part.split(), loc) for part in row[1].split("|")] if row[1].strip() else []
+    try:
+        points = [_numbers(found, words, loc) for words in polygons_in(row[1])]
+    except ValueError as error:
+        found.problem(loc, str(error), "too-many-points")
+        return
     ranks: Sequence[float | None] = [None] * len(points)
     if scores is not None:
-        ranks = list(_numbers(found, row[scores].replace("|", " ").split(), loc))
+        ranks = list(_numbers(found, row[scores].replace("|", " ").split(maxsplit=MOST_TEXTS + 1), loc))
     ranks = found.beside(ranks, len(points), loc)
     for i, outline in enumerate(points):
         detected.add(f"{loc}:polygon {i}", outline, score=ranks[i])
