@@ -86,7 +86,7 @@ def test_as_predictions_the_name_is_said_once(tmp_path):
         ("a.json", "[1, 2]", "1 .json (a json list of 2 values)"),
         ("a.txt", "hello\nyou\n", "1 .txt (lines such as 'hello')"),
         ("a.txt", "1,2,3".encode("utf-16"), "1 .txt (UTF-16 text, expected UTF-8; save it as UTF-8)"),
-        ("s/a.txt", "hello", "1 folders; in s: 1 .txt (lines such as 'hello')"),
+        ("s/a.txt", "hello", "1 folder; in s: 1 .txt (lines such as 'hello')"),
         ("a.png", b"", "1 .png"),
     ],
 )
