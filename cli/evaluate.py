@@ -42,6 +42,7 @@ from ocrmaps.cli.options import (
     TrustCode,
     page_view,
     reading_root,
+    split_name,
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
@@ -208,6 +209,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="SPLIT",
+            parser=split_name,
             help="Split that settings are chosen on; val when not given.",
             autocompletion=complete.splits,
         ),
@@ -216,6 +218,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="SPLIT",
+            parser=split_name,
             help="Split that is scored once, at the chosen settings.",
             autocompletion=complete.splits,
         ),

@@ -116,9 +116,23 @@ StoreNames = Annotated[
         autocompletion=complete.versions,
     ),
 ]
+
+
+def split_name(text: str) -> str:
+    """A split that a store may have; whether this one has it is seen when it is opened."""
+    if text and text not in complete.SPLITS:
+        raise typer.BadParameter(f"found {text!r}, expected one of {', '.join(complete.SPLITS)}")
+    return text
+
+
 Split = Annotated[
     str | None,
-    typer.Option(metavar="SPLIT", help="Split of the store; val when not given.", autocompletion=complete.splits),
+    typer.Option(
+        metavar="SPLIT",
+        parser=split_name,
+        help="Split of the store; val when not given.",
+        autocompletion=complete.splits,
+    ),
 ]
 Place = Annotated[
     Path | None, typer.Option("--in", metavar="FOLDER", help="Where bundles are looked for by name; `runs` here.")

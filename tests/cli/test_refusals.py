@@ -63,6 +63,8 @@ REFUSED = [
     ("evaluate --predictions nowhere --source folder", 3, "found no file or folder nowhere"),
     ("evaluate --predictions recipe.toml", 2, "name --store NAME, or --source DIR"),
     ("evaluate some.ckpt --store nowhere --frame raw", 2, "only for --source"),
+    ("evaluate some.ckpt --store receipts --split dev", 2, "found 'dev', expected one of train, val, test"),
+    ("tune some.ckpt --store receipts --test-split dev --out o.ckpt", 2, "found 'dev', expected one of train, val"),
     ("tune nope.ckpt --store nowhere --out o.ckpt", 2, "nope.ckpt: no such checkpoint"),
     ("tune some.ckpt --store nowhere --out o.ckpt", 4, "nowhere: no such version"),
     ("reproduce receipts --train nowhere --val folder --out o", 3, "found no file or folder nowhere"),
