@@ -273,7 +273,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Threads at work, the network's too; by the number of cores when not given.",
+        help="Threads at work, also of a network; by the number of cores when not given.",
         min=1,
         max=256,
         rich_help_panel=RUNNING,
