@@ -262,7 +262,8 @@ def test_workers_fetch_pages_and_members_out_of_their_objects(world, tmp_path, m
 def test_workers_fetch_only_the_row_groups_of_tables_that_they_draw(world, tmp_path, monkeypatch, bucket):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     padding = 50_000  # the end of a table is read with 64 kB before it
-    pictures = [p.read_bytes() + random.Random(p.name).randbytes(padding) for p in (world[1] / "train").iterdir()]
+    files = sorted((world[1] / "train").iterdir())
+    pictures = [path.read_bytes() + random.Random(path.name).randbytes(padding) for path in files]
     lay_tables(tmp_path / "tables", pictures)
     for path in (tmp_path / "tables").iterdir():
         ObjectPlace(bucket).put(f"tables/{path.name}", path.read_bytes())
