@@ -28,7 +28,7 @@ from ocrmaps.cli.options import (
 )
 from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
-from ocrmaps.text import visible
+from ocrmaps.text import typed, visible
 
 app = typer.Typer(
     help="Find out what went wrong: bundles, replays, the doctor. Example: ocrmaps debug doctor runs/first",
@@ -84,7 +84,7 @@ def bundle(
     for entry in debug.entries(made):
         if entry["kind"] == "absent":
             typer.echo(f"  {entry['message']}")
-    typer.echo(f"  {made.nbytes / 1e6:.1f} MB; try: ocrmaps debug show {folder}")
+    typer.echo(f"  {made.nbytes / 1e6:.1f} MB; try: {typed('ocrmaps', 'debug', 'show', folder)}")
 
 
 @app.command("list")
@@ -143,7 +143,7 @@ def show(wanted: Wanted, place: Place = None, as_json: Json = False) -> None:
         for fault in faults:
             typer.echo(f"damaged: {visible(fault.removeprefix('damaged: '))}")
         if "step.pt" in files(found):
-            typer.echo(f"  try: ocrmaps debug replay {found.path}")
+            typer.echo(f"  try: {typed('ocrmaps', 'debug', 'replay', found.path)}")
     if faults:
         raise typer.Exit(1)
 

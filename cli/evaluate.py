@@ -48,6 +48,7 @@ from ocrmaps.cli.progress import progress_bar
 from ocrmaps.cli.trust import allowed
 from ocrmaps.machine import threads_within
 from ocrmaps.shipped import checkpoint_path
+from ocrmaps.text import typed
 
 SCORING = "Scoring"
 GRID = "What is tried"
@@ -192,7 +193,7 @@ def evaluate(
     else:
         typer.echo(table(evaluation))
     if predictions is not None and source is not None and evaluation.hmean is not None and evaluation.hmean < LOW:
-        command = f"ocrmaps diagnose --predictions {predictions} --source {source}"
+        command = typed("ocrmaps", "diagnose", "--predictions", predictions, "--source", source)
         typer.echo(f"what to change first: {command}", err=True)
     if evaluation.count("failed"):
         for picture in evaluation.pictures:

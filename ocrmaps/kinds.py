@@ -15,6 +15,7 @@ from pathlib import Path
 from ocrmaps.errors import AnnotationError, DataError, SpecError, reason
 from ocrmaps.files import read_regular
 from ocrmaps.settings.files import is_url, toml_of
+from ocrmaps.text import typed
 
 RUN_SETTINGS = "run.json"
 """The file that makes a folder the folder of a run."""
@@ -76,7 +77,8 @@ def expect_recipe(path: Path) -> None:
     if kind_of(path) == "run file":
         raise SpecError(
             f"{path}: found a run file, expected a recipe",
-            hint=f"`ocrmaps train {path}` trains it; `ocrmaps recommend SOURCE --out NAME.toml` writes a recipe",
+            hint=f"{typed('ocrmaps', 'train', path)} trains it; "
+            "`ocrmaps recommend SOURCE --out NAME.toml` writes a recipe",
         )
     if not path.exists():
         raise SpecError(f"{path}: no such recipe file", hint="`ocrmaps recommend SOURCE` writes a recipe to start from")
@@ -90,7 +92,8 @@ def expect_run_file(path: Path) -> None:
     if kind == "recipe":
         raise SpecError(
             f"{path}: found the recipe of a store, expected a run file",
-            hint=f"`ocrmaps build {path}` builds it; docs/reference/run.md shows the run file that trains on it",
+            hint=f"{typed('ocrmaps', 'build', path)} builds it; "
+            "docs/reference/run.md shows the run file that trains on it",
         )
     if kind not in ("run file", "TOML file"):
         raise SpecError(f"{path}: found {_a(kind)}, expected a run file", hint="docs/reference/run.md lists its keys")

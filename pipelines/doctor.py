@@ -61,18 +61,20 @@ def examine(
 ) -> Report:
     """Follow `samples` samples of a run, a checkpoint, a store or annotations."""
     path = Path(target)
-    run = is_run(path) or path.suffix == ".ckpt"
-    named = cache is not None and any(s.name == target for s in stores(cache))
-    stored = named or is_version(path) or not path.exists()
     of_sources = {"--longest": longest, "--format": format, "--pictures": pictures}
     strays = [name for name, given in of_sources.items() if given is not None]
-    if strays and (run or stored):
-        kind = "a run" if run else "a store"
-        raise SpecError(f"{', '.join(strays)}: only for annotations, and {target} is {kind}", hint="leave it out")
-    if run:
+
+    def refuse_strays(kind: str) -> None:
+        if strays:
+            raise SpecError(f"{', '.join(strays)}: only for annotations, and {target} is {kind}", hint="leave it out")
+
+    if is_run(path) or path.suffix == ".ckpt":
+        refuse_strays("a run" if is_run(path) else "a checkpoint")
         return _examine_run(target, path, samples, cache, progress, trusted)
-    if stored:
-        with Reader(_store(target, cache or Path(".ocrmaps"))) as reader:
+    if is_version(path) or not path.exists() or (cache is not None and any(s.name == target for s in stores(cache))):
+        folder = _store(target, cache or Path(".ocrmaps"))
+        refuse_strays("a store")
+        with Reader(folder) as reader:
             return _examine_store(target, "store", reader, samples, progress)
     source = open_source(path, format=format, pictures=pictures, frame=frame)
     return _examine_source(target, source, samples, longest or 640, progress)

@@ -137,7 +137,8 @@ def _part_on(canvas: Size, outline: FloatArray) -> FloatArray:
     import shapely  # most canvases hold all of their texts
 
     height, width = canvas
-    return np.asarray(shapely.get_coordinates(shapely.clip_by_rect(shapely.Polygon(outline), 0, 0, width, height)))
+    text = shapely.make_valid(shapely.Polygon(outline))  # of one that crosses itself, clipping may fail
+    return np.asarray(shapely.get_coordinates(shapely.clip_by_rect(text, 0, 0, width, height)))
 
 
 def draw_unlearnable(texts: Iterable[tuple[FloatArray, float]], out: npt.NDArray[np.uint8]) -> None:

@@ -20,6 +20,7 @@ from ocrmaps.debug.redact import this_machine
 from ocrmaps.debug.writing import BundleDraft
 from ocrmaps.errors import OcrmapsError
 from ocrmaps.store.several import Stored
+from ocrmaps.text import typed
 from ocrmaps.training.callbacks.guard import NotFinite
 from ocrmaps.training.module import Augment, DetectorModule
 from ocrmaps.training.optimization import OptimizerSpec, accumulation
@@ -58,7 +59,7 @@ def on_crash(
         else:
             told = f"debug bundle: {folder}"
             if isinstance(error, OcrmapsError):
-                error.hint = f"{error.hint}{'; ' if error.hint else ''}ocrmaps debug show {folder}"
+                error.hint = f"{error.hint}{'; ' if error.hint else ''}{typed('ocrmaps', 'debug', 'show', folder)}"
         error.add_note(told)
         # A log on a full disk, or a terminal that is gone, must not take the error's place either.
         with suppress(OSError, ValueError):

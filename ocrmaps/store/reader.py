@@ -38,6 +38,7 @@ from ocrmaps.store.format.tables import Table, unpack_text, unpack_texts
 from ocrmaps.store.places import lock
 from ocrmaps.store.places.cache import local_folder
 from ocrmaps.store.writing.plan import SPLITS
+from ocrmaps.text import typed
 
 Out = Mapping[str, npt.NDArray[np.uint8]]
 """Arrays by name, (number of rows, *row shape) uint8 C-contiguous, to be filled."""
@@ -56,7 +57,8 @@ class Reader:
         self.folder = local_folder(folder)
         self.far = far_version(self.folder)
         """What stands behind the folder where the version lies in object storage; None on a disk."""
-        self.hint = f"`ocrmaps verify {self.folder}` lists all damage, `ocrmaps repair {self.folder}` rebuilds it"
+        verify, repair = (typed("ocrmaps", word, self.folder) for word in ("verify", "repair"))
+        self.hint = f"{verify} lists all damage, {repair} rebuilds it"
         if self.far is not None:
             self.hint = f"`ocrmaps verify {self.far.there} --root {self.far.mark.url}` lists all damage"
             self.far.bring_manifest()

@@ -20,6 +20,7 @@ from ocrmaps.settings.files import Draft, Form, file_name, plain, read_file
 from ocrmaps.settings.ranges import NO_SETTING, AtLeast0, Name, Range, Rule, Whole0, Whole1, check, hints
 from ocrmaps.shipped import NAMES
 from ocrmaps.store.places.urls import url_of
+from ocrmaps.text import typed
 from ocrmaps.training.optimization import OptimizerSpec, Precision, ScheduleSpec
 from ocrmaps.trust import NOTHING, Trusted, is_own
 
@@ -348,7 +349,8 @@ def load_run(path: Path | str, settings: Sequence[str] = ()) -> RunSpec:
     if "sources" in data and "data" not in data:
         raise SpecError(
             f"{path}: this is the recipe of a store, expected a run file",
-            hint=f"`ocrmaps build {path}` builds it; docs/reference/run.md shows the run file that trains on it",
+            hint=f"{typed('ocrmaps', 'build', path)} builds it; "
+            "docs/reference/run.md shows the run file that trains on it",
         )
     data.setdefault("name", file_name(path, "run"))
     for table, key in (("data", "cache"), *(("model", name) for name in START)):

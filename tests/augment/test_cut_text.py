@@ -98,6 +98,14 @@ def test_text_over_a_corner_of_the_canvas_is_cut_where_that_corner_is():
     assert not found.mask[0].numpy()[inside_of(there[0], (120, 140))].any()
 
 
+def test_text_that_crosses_itself_beside_its_canvas_ends_nothing():
+    crossing = canonical([(-38, 72), (30, -1), (123, 127), (-38, 72), (142, -8)])
+    outlines = outlines_of([crossing])
+    assert outlines.unlearnable(0, np.eye(3), (100, 100), (100, 100)) == []
+    ((_, distance),) = outlines.unlearnable(0, np.eye(3), (100, 100), (50, 50))
+    assert distance > 0
+
+
 def test_text_whose_kernel_gets_too_thin_is_ignored():
     """At r = 0.6 a long line 6 px high has a kernel about 2.3 px thick; at a third of its size below 1 px."""
     text = canonical(bar(60, 30, 80, 6), bar(60, 80, 80, 20))

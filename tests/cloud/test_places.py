@@ -237,6 +237,12 @@ def test_what_the_system_refuses_is_not_tried_again(tmp_path, monkeypatch):
     assert "rights and its space" in caught.value.hint
 
 
+def test_what_the_system_says_of_a_network_is_not_said_of_a_folder():
+    blocked = OSError("client error (Connect): tcp connect error: Operation not permitted (os error 1)")
+    assert "folder" not in objects._meaning(blocked, "s3://bucket/a")[1]
+    assert "folder" in objects._meaning(blocked, "file:///a")[1]
+
+
 def test_a_file_is_no_place(tmp_path):
     (tmp_path / "maps").touch()
     with pytest.raises(SpecError, match="found a file, expected a folder"):

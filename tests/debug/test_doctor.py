@@ -295,6 +295,8 @@ def test_the_page_shows_every_sample_and_nothing_foreign(learnt, world, tmp_path
 def test_what_is_said_of_annotations_is_refused_for_a_store(built):
     with pytest.raises(SpecError, match="--longest, --pictures: only for annotations, and r is a store"):
         examine("r", cache=built, longest=320, pictures=built)
+    with pytest.raises(SpecError, match=r"^nowhere: found no run, checkpoint, store or annotations"):
+        examine("nowhere", cache=built, longest=320)
 
 
 def test_the_same_samples_are_chosen_every_time_extremes_first(built):

@@ -160,7 +160,7 @@ def test_no_file_of_a_real_bundle_holds_a_secret(world, tmp_path, monkeypatch):
 
     from lightning.pytorch.callbacks import Callback
 
-    from ocrmaps.debug import redact as debug_write
+    from ocrmaps.debug import redact
     from ocrmaps.debug.bundles import find_bundles
     from ocrmaps.pipelines import debug, notes
     from ocrmaps.pipelines.train import train
@@ -172,8 +172,8 @@ def test_no_file_of_a_real_bundle_holds_a_secret(world, tmp_path, monkeypatch):
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(debug_write.getpass, "getuser", lambda: "zebedee")
-    monkeypatch.setattr(debug_write.platform, "node", lambda: "wombat17.lab.example.org")
+    monkeypatch.setattr(redact.getpass, "getuser", lambda: "zebedee")
+    monkeypatch.setattr(redact.platform, "node", lambda: "wombat17.lab.example.org")
 
     class Tell(Callback):
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):

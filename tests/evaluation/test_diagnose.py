@@ -167,7 +167,8 @@ def test_names_nobody_knows_are_the_first_thing(receipts, name, compared):
 @pytest.mark.parametrize(
     ("stated", "other"),
     [(lambda h, w: (h, w), 0), (lambda h, w: (w, h), 0), (lambda h, w: (h // 2, w // 2), 0),
-     (lambda h, w: (640, 640), 0), (lambda h, w: (h, 2 * w), 3)],
+     (lambda h, w: (640, 640), 0), (lambda h, w: (h // 64 * 32, -(w // -64) * 32), 0), (lambda h, w: (h, 2 * w), 3),
+     (lambda h, w: (h, 2 * w if h == 600 else w), 0)],
 )  # fmt: skip
 def test_predictions_of_other_pictures_are_told_by_the_sizes_they_state(receipts, stated, other):
     labels = json.loads((receipts / "src" / "labels.json").read_text())

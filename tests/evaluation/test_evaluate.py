@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from ocrmaps.annotations import open_source, read
@@ -204,6 +205,16 @@ def test_curves_pass_through_the_operating_point(from_store, checkpoint, val):
             counts, there = found.totals[threshold], found.sweep.counts(cut, t)
             assert (there.matched, there.detection_care) == (counts.matched, counts.detection_care)
         assert found.sweep.detection_care[0] > found.sweep.detection_care[cut]
+
+
+def test_what_learns_its_threshold_is_evaluated_from_pictures_too(checkpoint, val, tmp_path):
+    """Pages keep no threshold maps: nothing is looked for below the least score."""
+    content = torch.load(checkpoint, weights_only=False)
+    content["ocrmaps"]["extract"]["binarize"] = "learned"
+    torch.save(content, tmp_path / "learned.ckpt")
+    found = evaluate_checkpoint(tmp_path / "learned.ckpt", source=val)
+    assert found.complete and found.identity["extract"]["binarize"] == "learned"
+    assert len(set(found.sweep.detection_care[: found.sweep.cuts.index(0.6)])) == 1
 
 
 def test_a_damaged_picture_counts_as_empty_and_is_named(checkpoint, world, tmp_path, from_store):

@@ -237,6 +237,22 @@ def test_an_outline_written_as_curved_text_data_sets_do_stays_as_it_is():
     assert bands.texts == outlines.texts
 
 
+def test_an_outline_that_no_ends_make_a_better_band_stays_as_it_is():
+    star = [(45, 83), (31, 47), (84, 43), (65, 57), (102, 38), (71, 56)]
+    assert as_bands(PolygonSet.of([star], frame="raw"))[0].tolist() == [[float(x), float(y)] for x, y in star]
+
+
+@pytest.mark.parametrize("start", range(5))
+@pytest.mark.parametrize("step", [1, -1])
+def test_an_outline_written_anew_runs_to_the_right_or_else_upwards(start, step):
+    """Detections of one text are read in this order."""
+    wide = np.roll([(0, 0), (40, 0), (80, 0), (80, 20), (0, 20)], start, axis=0)[::step]
+    for outline, axis, sign in ((wide, 0, 1), (wide[:, ::-1], 1, -1)):
+        band = as_bands(PolygonSet.of([outline], frame="raw"))[0]
+        begin, end = band[[0, -1]].mean(axis=0), band[[15, 16]].mean(axis=0)
+        assert sign * (end - begin)[axis] == pytest.approx(80)
+
+
 def test_the_ends_of_an_outline_of_many_points_are_found():
     wave = np.stack([np.linspace(0, 300, 60), 30 * np.sin(np.linspace(0, 9, 60))], axis=1)
     traced = np.roll(np.concatenate([wave - (0, 9), wave[::-1] + (0, 9)]), 31, axis=0)

@@ -85,12 +85,13 @@ def test_lines_end_where_their_values_end_and_skip_gaps():
 def test_a_least_score_that_leaves_nothing_has_no_precision():
     from ocrmaps.report.run.score import sweeps
 
-    curve = {"precision": [0.8, 0.9, 0.0], "recall": [0.6, 0.3, 0.0], "hmean": [0.69, 0.45, 0.0]}
-    document = {"sweep": {"cuts": [0.5, 0.7, 0.9], "iou": {"0.5": curve}}, "reasons_at_iou": 0.5}
+    curve = {"precision": [0.8, 0.9, 0.0, 0.0], "recall": [0.6, 0.3, 0.0, 0.0], "hmean": [0.69, 0.45, 0.0, 0.0]}
+    sweep = {"cuts": [0.5, 0.7, 0.8, 0.9], "iou": {"0.5": curve}, "detections": [9, 5, 1, 0]}
+    document = {"sweep": sweep, "reasons_at_iou": 0.5}
     trained = SimpleNamespace(extract=SimpleNamespace(score_min=0.5))
     drawn = re.findall(r'<polyline[^>]* points="([^"]*)"><title>([^<]*)', sweeps(trained, document)[0].text)
     assert [(name, len(points.split())) for points, name in drawn] == [
-        ("IoU 0.5", 2), ("precision", 2), ("recall", 3), ("hmean", 3),
+        ("IoU 0.5", 3), ("precision", 3), ("recall", 4), ("hmean", 4),
     ]  # fmt: skip
 
 

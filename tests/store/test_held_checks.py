@@ -6,6 +6,7 @@ import errno
 import os
 import tarfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -106,6 +107,30 @@ def test_a_link_that_leads_to_itself_is_listed_as_one(tmp_path: Path):
     before = listing([tmp_path])
     (tmp_path / "self").symlink_to("self")
     assert listing([tmp_path]) not in (None, before)
+
+
+def test_a_folder_is_listed_once_whatever_leads_back_to_it(tmp_path: Path, monkeypatch):
+    (tmp_path / "back").symlink_to(tmp_path)
+    opened, real = [], os.open
+    monkeypatch.setattr(os, "open", lambda path, *rest: opened.append(path) or real(path, *rest))
+    assert listing([tmp_path]) is not None
+    assert opened == [str(tmp_path), str(tmp_path / "back")]
+
+
+def test_the_order_in_which_a_folder_is_read_changes_no_listing(tmp_path: Path, monkeypatch):
+    for name in "abc":
+        (tmp_path / name).mkdir()
+    real, found = os.scandir, set()
+    for backwards in (False, True):
+
+        @contextmanager
+        def scandir(folder, backwards=backwards):
+            with real(folder) as entries:
+                yield sorted(entries, key=lambda entry: entry.name, reverse=backwards)
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        found.add(listing([tmp_path]))
+    assert len(found) == 1
 
 
 def test_an_archive_whose_shard_has_one_wrong_byte_is_not_imported(world: World, tmp_path: Path):

@@ -126,6 +126,18 @@ def test_a_manifest_that_was_proven_is_not_proven_again_and_another_is(recipe, c
         build(recipe, cache)
 
 
+def test_a_command_that_mends_is_quoted_for_a_shell(recipe, quick_folder):
+    folder = build(recipe, quick_folder / "my cache").folder
+    (folder / "manifest.json").chmod(0o644)
+    (folder / "manifest.json").write_bytes(b"{}")
+    with pytest.raises(StoreCorrupt) as caught:
+        build(recipe, quick_folder / "my cache")
+    assert f"`ocrmaps repair '{folder}'`" in caught.value.hint
+    with pytest.raises(StoreCorrupt) as caught:
+        Reader(folder)
+    assert f"`ocrmaps verify '{folder}'`" in caught.value.hint
+
+
 def test_touched_files_are_the_same_version(recipe, cache, quick_folder):
     first = build(recipe, cache)
     for path in [*quick_folder.rglob("*.png"), quick_folder / "labels.json"]:

@@ -13,6 +13,7 @@ from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.retrace import rows_of_shard, shard_keys
 from ocrmaps.store.upkeep.verify import verify
 from ocrmaps.store.writing.plan import SPLITS
+from ocrmaps.text import typed
 
 VERIFIED = 2 << 30
 """Bytes of a store whose digests are looked at before rows are chosen; of larger ones an even part."""
@@ -27,7 +28,8 @@ def damaged_rows(reader: Reader, stages: dict[str, Stage]) -> list[int]:
     report = verify(reader.folder, level="digest", subset=(1, parts))
     if parts > 1:
         stages["file"].note(
-            f"digests of one {parts}th of the store were compared, it is large", f"ocrmaps verify {reader.folder}"
+            f"digests of one {parts}th of the store were compared, it is large",
+            typed("ocrmaps", "verify", reader.folder),
         )
     damaged: list[int] = []
     told: list[Problem] = []

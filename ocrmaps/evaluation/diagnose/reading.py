@@ -19,8 +19,8 @@ from ocrmaps.geometry import FloatArray, PolygonSet, Size, upright_affine
 
 SHOWN = 3
 """Names that a sentence shows."""
-ROUNDED = 0.03
-"""What rounding sides to what a network takes may change of a picture's proportions."""
+ROUNDED = 32
+"""Pixels by which rounding to what a network takes may change a side."""
 _NUMBER = re.compile(r"\d+")
 
 
@@ -148,7 +148,9 @@ def _of_others(pages: Sequence[PageOutput], found: Mapping[str, PredictedPicture
     other = [
         f"{id} {of[1]} x {of[0]}, the picture {to[1]} x {to[0]}"
         for id, to, of in sizes
-        if of is not None and of[0] != of[1] and not np.isclose(max(of) / min(of), max(to) / min(to), rtol=ROUNDED)
+        if of is not None
+        and of[0] != of[1]
+        and not np.isclose(max(of) / min(of), max(to) / min(to), rtol=ROUNDED / min(of))
     ]
     if len(other) * 2 <= len(found):
         return []

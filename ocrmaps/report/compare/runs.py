@@ -6,6 +6,7 @@ another budget, another way of scoring. Who compares them all the same has every
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -228,7 +229,5 @@ def _evaluate_command(run: RunFolder) -> str:
         checkpoint = str(run.checkpoint())
     except RunError:
         checkpoint = "CHECKPOINT"
-    return (
-        f"  ocrmaps evaluate {checkpoint} --store {data.get('store', 'STORE')} --split {data.get('val', 'val')} "
-        f"--out {run.folder / 'evaluation'}"
-    )
+    words = ["evaluate", checkpoint, "--store", data.get("store", "STORE"), "--split", data.get("val", "val")]
+    return "  " + shlex.join(["ocrmaps", *words, "--out", str(run.folder / "evaluation")])

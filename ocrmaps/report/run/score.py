@@ -52,7 +52,7 @@ def quick_cards(run: RunFolder) -> Html:
     scored = (row for row in run.rows if "val/hmean" in row)
     best = max(scored, key=lambda row: (row["val/hmean"], -row.get("val/loss", 0.0)), default=None)
     if best is not None and not best["val/hmean"]:
-        doctor = f"{typed('ocrmaps', 'debug', 'doctor', run.folder)}"
+        doctor = typed("ocrmaps", "debug", "doctor", run.folder)
         said = f"Train for more steps, or let {doctor} say which stage breaks."
         return html.callout("problem", "No text was found in any validation: hmean is 0.", remark=said)
     if best is None:
@@ -160,10 +160,8 @@ def sweeps(trained: Trained, document: Mapping[str, Any]) -> tuple[Html, ...]:
     if sweep is None:
         return (html.paragraph("These predictions have no scores, so there are no curves."),)
     # Of nothing that is found there is no precision: a curve that fell to 0 there would tell of mistakes.
-    found = {
-        t: {**curve, "precision": np.where(np.array(curve["recall"]) > 0, curve["precision"], np.nan)}
-        for t, curve in sweep["iou"].items()
-    }
+    some = np.array(sweep["detections"]) > 0
+    found = {t: {**curve, "precision": np.where(some, curve["precision"], np.nan)} for t, curve in sweep["iou"].items()}
     cuts, first = sweep["cuts"], f"{document['reasons_at_iou']:g}"
     parts = found[first]
     best = int(np.argmax(parts["hmean"]))

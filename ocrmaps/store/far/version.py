@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import threading
 from collections.abc import Iterable
@@ -97,7 +98,7 @@ def mending(folder: Path, *, yes: bool = False) -> str:
     """What to do about damage in a version, wherever it lies; `yes` mends without being asked again."""
     mark = mark_of(folder.parent.parent)
     if mark is None:
-        return f"ocrmaps repair {folder}{' --yes' * yes}"
+        return shlex.join(["ocrmaps", "repair", str(folder), *["--yes"] * yes])
     return sending_again(mark.url, f"{folder.parent.name}/{folder.name}")
 
 

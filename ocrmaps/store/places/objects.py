@@ -230,7 +230,7 @@ class ObjectPlace:
                     last = error
                     refused = type(error).__name__ in _REFUSED or isinstance(error, PermissionError)
                     few = "http://169.254.169.254/" in str(error) and attempt + 1 >= _FEW
-                    if refused or few or _DENIED.search(str(error)) or _SYSTEM.search(str(error)):
+                    if refused or few or _DENIED.search(str(error)) or _is_of_folder(error, self.url):
                         break
         assert last is not None
         tried = f" ({attempt + 1} tries)" if attempt else ""
@@ -323,12 +323,17 @@ def _host(url: str) -> str:
 def _meaning(error: Exception, url: str) -> tuple[str, str]:
     """What an error of obstore means, and what to do."""
     hint = "" if re.search(r"status code: 40[013]\b", str(error)) else _HINT
-    if _SYSTEM.search(str(error)):
+    if _is_of_folder(error, url):
         return _said(error), "check the folder, its rights and its space, and run the same command again"
     said, hint = next((known for mark, known in _KNOWN.items() if mark in str(error)), (_said(error), hint))
     names = _NAMES.get(url.partition(":")[0], "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
     said = said.replace("{host}", _host(url))
     return said, hint or f"check {names}, or what else the provider's own tools take, and run the same command again"
+
+
+def _is_of_folder(error: Exception, url: str) -> bool:
+    """Whether the system refuses something of a folder; of a network it may say the same, for another reason."""
+    return folder_of(url) is not None and _SYSTEM.search(str(error)) is not None
 
 
 def _said(error: Exception) -> str:

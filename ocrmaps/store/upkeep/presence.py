@@ -17,6 +17,7 @@ from ocrmaps.store.format.layout import LEDGER, MANIFEST, SIGNATURE, SIGNATURE_B
 from ocrmaps.store.format.tables import TABLES, column_path
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.upkeep.retrace import shard_keys
+from ocrmaps.text import typed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,7 @@ class Presence:
             return f"{found}: {mending(self.folder)}"
         return (
             f"{found}: copy it again if it is a copy, or `{mending(self.folder)}` where the sources are; "
-            f"`ocrmaps verify {self.folder}` lists all"
+            f"{typed('ocrmaps', 'verify', self.folder)} lists all"
         )
 
 

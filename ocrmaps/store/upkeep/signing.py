@@ -21,6 +21,7 @@ from ocrmaps.store.places import lock
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.text import typed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -37,7 +38,7 @@ def sign(store: Store, version: str, key: Path) -> dict[str, Any]:
     report = verify(folder)
     if not report.ok:
         raise StoreCorrupt(
-            f"{folder}: damaged, so not signed", problems=report.problems, hint=f"`ocrmaps repair {folder}`"
+            f"{folder}: damaged, so not signed", problems=report.problems, hint=typed("ocrmaps", "repair", folder)
         )
     statement = _statement(folder)
     document = {

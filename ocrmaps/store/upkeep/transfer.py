@@ -20,6 +20,7 @@ from ocrmaps.store.places import lock
 from ocrmaps.store.places import posix as disk
 from ocrmaps.store.places.cache import Store
 from ocrmaps.store.upkeep.verify import verify
+from ocrmaps.text import typed
 
 MOST_FILES = 2_000_000
 """Of one archive: ten million rows in shards of 32 are 1.3 million files."""
@@ -41,7 +42,7 @@ def pack(folder: Path, archive: Path, *, replace_existing: bool = False) -> int:
     report = verify(folder)
     if not report.ok:
         raise StoreCorrupt(
-            f"{folder}: damaged, so not packed", problems=report.problems, hint=f"`ocrmaps repair {folder}`"
+            f"{folder}: damaged, so not packed", problems=report.problems, hint=typed("ocrmaps", "repair", folder)
         )
     if archive.exists() and not replace_existing:
         raise StoreError(f"{archive}: exists already", hint="choose another name or remove it")
@@ -80,7 +81,9 @@ def unpack(archive: Path, cache: Path, name: str) -> Path:
             version = PurePosixPath(entries[0].name).parts[0]
             target = store.version(version)
             if target.exists():
-                raise StoreError(f"{target}: is in the cache already", hint=f"`ocrmaps verify {target}` checks it")
+                raise StoreError(
+                    f"{target}: is in the cache already", hint=f"{typed('ocrmaps', 'verify', target)} checks it"
+                )
             disk.make_folder(arriving)
             _check_promise(archive, tar, entries, arriving)
             for entry in entries:

@@ -32,6 +32,7 @@ from ocrmaps.store.writing.plan import Plan, PlannedRow
 from ocrmaps.store.writing.provenance import code_digests, identity
 from ocrmaps.store.writing.reuse import Known
 from ocrmaps.store.writing.tasks import OUTCOMES, CopyRow, RowTask, ShardTask
+from ocrmaps.text import typed
 
 
 class Building:
@@ -318,4 +319,4 @@ def refuse_damaged(store: Store, version: str, *, proven: str = "") -> Manifest:
     try:
         return read_manifest(folder, proven=proven)
     except StoreError as error:
-        raise StoreCorrupt(str(error), hint=f"`ocrmaps repair {folder}` rebuilds what is damaged") from error
+        raise StoreCorrupt(str(error), hint=f"{typed('ocrmaps', 'repair', folder)} rebuilds what is damaged") from error

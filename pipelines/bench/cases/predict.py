@@ -108,9 +108,7 @@ def _beside_the_network(
     how: dict[str, Any] = {"threads": 1, "device": torch.device("cpu"), "limit": None, "progress": None}
 
     def from_files() -> object:
-        return evaluate_source(
-            watched, source, EvaluationSpec(), batch=BATCH, view=None, identity={}, **how
-        )  # fmt: skip
+        return evaluate_source(watched, source, EvaluationSpec(), batch=BATCH, view=None, identity={}, **how)
 
     def from_store() -> object:
         return evaluate_rows(watched, reader, folder, "val", EvaluationSpec(), batch=None, identity={}, **how)
