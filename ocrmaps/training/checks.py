@@ -9,6 +9,7 @@ from torch import nn
 from ocrmaps.errors import Problem, RunError, SpecError
 from ocrmaps.geometry import Size
 from ocrmaps.model import Detector
+from ocrmaps.model.stages import encoder_stages
 from ocrmaps.store.far.version import mending
 from ocrmaps.store.reader import Reader
 from ocrmaps.store.several import NO_ROWS, Stored, readers_of
@@ -107,7 +108,8 @@ def check_batches(spec: RunSpec, counts: Mapping[Size, int], detector: Detector)
         and count
         and (size == 1 or (count % size == 1 and not spec.data.drop_last))
     ]
-    if problems and any(isinstance(part, nn.BatchNorm2d) for part in detector.modules()):
+    frozen = spec.model.freeze and spec.model.freeze == len(encoder_stages(detector))  # no norm learns at such a size
+    if problems and not frozen and any(isinstance(part, nn.BatchNorm2d) for part in detector.modules()):
         raise SpecError(
             f"one picture of {least[0]}x{least[1]} alone leaves batch normalization a single value to learn from:",
             problems=problems,

@@ -238,6 +238,14 @@ def test_batches_of_several_smallest_pictures_are_learnt_from(cache, tmp_path, d
     assert train(spec, out=tmp_path / "out", cache=cache).rows[0]["train/loss"] >= 0
 
 
+def test_one_smallest_picture_is_learnt_from_where_the_encoder_is_frozen(cache, tmp_path):
+    """Norms behind it see more than one value."""
+    start = train(small_run(budget__epochs=1), out=tmp_path / "start", cache=cache).last
+    changes = {"data__batch_size": 1, "model__weights": str(start), "model__freeze": 4}
+    spec = small_run(augment={"size": [32, 32]}, budget__epochs=1, **changes)
+    assert train(spec, out=tmp_path / "out", cache=cache).rows[0]["train/loss"] >= 0
+
+
 def test_half_floats_are_refused_on_a_processor(cache, tmp_path):
     with pytest.raises(SpecError, match="no 16-bit float training"):
         train(small_run(precision="fp16-safe"), out=tmp_path / "out", cache=cache)
