@@ -157,9 +157,8 @@ def test_importing_the_public_names_loads_no_compiler():
     assert importlib.import_module("ocrmaps.maps").draw_maps is draw_maps
 
 
-TOGETHER = """
-import os, time
-from ocrmaps import compiled as compiling
+TWO = """
+import os, sys, time
 from ocrmaps.compiled import compiled
 
 @compiled
@@ -169,7 +168,9 @@ def inner(x):
 @compiled
 def outer(x):
     return inner(x) * 2
+"""
 
+TOGETHER = f"""{TWO}
 def work():
     while time.time() < float(os.environ["START"]):
         time.sleep(0.01)
@@ -192,18 +193,7 @@ def test_processes_that_need_a_function_at_once_compile_it_once(tmp_path):
     assert sorted(done.stdout.split()) == ["0", "0", "1"]
 
 
-KEPT = """
-import sys
-from ocrmaps.compiled import compiled
-
-@compiled
-def inner(x):
-    return x + 1
-
-@compiled
-def outer(x):
-    return inner(x) * 2
-
+KEPT = f"""{TWO}
 for called in map(globals().get, sys.argv[1:]):
     print(called(3), sum(called.stats.cache_hits.values()), "numba.np.linalg" in sys.modules)
 """
